@@ -1,0 +1,81 @@
+"""The ``snql`` command: global options, the list of commands, and the one place where errors become exit codes."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import snql
+from snql.errors import SnqlError
+
+from . import data, demo, locate, patch, report, runs
+from .config import read_config
+from .render import plain
+from .state import State
+
+app = typer.Typer(
+    name="snql",
+    help="Find which neurons of a language model carry a behaviour, patch them, and put SQL to the results.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"auto_envvar_prefix": "SNQL", "help_option_names": ["-h", "--help"]},
+)
+for module in (demo, locate, patch, runs, data, report):
+    module.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"snql {snql.__version__}")
+        raise typer.Exit()
+
+
+def _config(context: typer.Context, path: Path | None) -> Path | None:
+    if path is not None:
+        context.default_map = read_config(path)
+    return path
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    database: Annotated[Path, typer.Option("--db", envvar="SNQL_DB", help="The database file.")] = Path("snql.duckdb"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
+    config: Annotated[  # noqa: ARG001
+        Path | None,
+        typer.Option(
+            "--config", callback=_config, is_eager=True, help="Options from a TOML file, one table a command."
+        ),
+    ] = None,
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Find which neurons of a language model carry a behaviour, patch them, and put SQL to the results.
+
+    Every option can also come from the environment (SNQL_DB, SNQL_LOCATE_BEFORE, ...) or from --config.
+    """
+    context.obj = State(database, as_json, quiet)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 the run failed, 2 bad input, 130 interrupted."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code. Foreseen errors become one line on standard error."""
+    try:
+        return app(arguments, prog_name="snql", standalone_mode=False) or 0
+    except SnqlError as error:
+        sys.stderr.write(f"snql: {plain(str(error))}\n")
+        return error.exit_code
+    except typer.TyperException as error:
+        sys.stderr.write(f"snql: {plain(error.format_message())} (see --help)\n")
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("snql: interrupted\n")
+        return 130

@@ -1,0 +1,100 @@
+"""``snql demo``: the whole experiment on the bundled organism, and a summary of what it found."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import polars as pl
+import typer
+
+from . import options as opt
+from .patch import EFFECT_COLUMNS, note_undefined
+from .progress import progress_shown
+from .render import note, print_json, print_table
+from .state import state
+
+if TYPE_CHECKING:
+    from snql.demo import DemoResult
+
+NEXT_STEPS = """Try next:
+  snql query "SELECT * FROM top_neurons('safety', 10)"
+  snql overlap safety helpful safety-seed2
+  snql patch mine --recipient demo:sft --donor demo:safety --neurons 'safety:5% - helpful:5%' \\
+      --prompts demo:harmful --judge demo:cost --random 5 --max-new-tokens 48"""
+
+CONTROL_COLUMNS = {"controls": "controls", "control_mean": "control mean", "control_max": "control max"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(demo)
+
+
+def demo(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the report.")] = Path("snql-report"),
+    seed: opt.Seed = 0,
+    force: Annotated[bool, typer.Option("--force", help="Repeat finished steps.")] = False,
+) -> None:
+    """Run the paper's main experiment on a small pair of models that comes with snql, from weights to report."""
+    from snql.demo import demo as run_demo
+
+    here = state(context)
+    with progress_shown(quiet=here.quiet) as progress:
+        found = run_demo(here.open(), out, seed=seed, force=force, progress=progress)
+    if here.json:
+        print_json(pl.concat([found.sweep, found.transfer, found.tax]))
+        return
+    _summary(found)
+    note_undefined(pl.concat([found.sweep, found.transfer, found.tax]), quiet=here.quiet)
+    note(f"Everything is in {found.database}; open {found.report.index}", quiet=here.quiet)
+    for line in NEXT_STEPS.splitlines():
+        note(line, quiet=here.quiet)
+
+
+def _summary(found: "DemoResult") -> None:
+    """Tables of what was found; every effect stands beside its interval and its random controls."""
+    columns = {name: head for name, head in EFFECT_COLUMNS.items() if name not in ("judge", "dataset")}
+    sweep = with_controls(found.sweep.filter(pl.col("judge") == "demo:cost"))
+    print_table(
+        sweep,
+        columns | CONTROL_COLUMNS,
+        "Patching the safety neurons of demo:safety into demo:sft (demo:harmful, demo:cost; lower is safer); "
+        "safety-nolast ranks all layers but the last",
+    )
+    transfer = with_controls(found.transfer.filter(pl.col("judge") == "demo:cost"))
+    moved = {name: head for name, head in EFFECT_COLUMNS.items() if name not in ("judge", "variant")}
+    print_table(transfer, moved | CONTROL_COLUMNS, "Transfer: the same 5% of neurons on four red-teaming sets")
+    tax = with_controls(found.tax)
+    changes = {
+        "run": "run",
+        "dataset": "prompts",
+        "judge": "judge",
+        "n_prompts": "n",
+        "mean_recipient": "recipient",
+        "mean_patched": "patched",
+        "mean_donor": "donor",
+        "change": "change",
+        "change_ci_low": "low",
+        "change_ci_high": "high",
+    }
+    print_table(tax, changes, "Alignment tax: neurons that safety and helpfulness share, patched both ways")
+    overlaps = found.overlaps.filter(pl.col("run_a") == "safety")
+    shared = ("run_b", "k", "overlap", "chance", "p_value_by_layer", "spearman_all", "spearman_common")
+    print_table(overlaps, shared, "Overlap of the top 5% with safety's")
+
+
+def with_controls(effects: pl.DataFrame) -> pl.DataFrame:
+    """Effects of the chosen sets, each with the mean and largest effect of its random controls."""
+    keys = ["run", "variant", "judge", "dataset"]
+    controls = (
+        effects.filter(pl.col("control_of").is_not_null())
+        .group_by(["run", "control_of", "judge", "dataset"])
+        .agg(
+            pl.len().alias("controls"),
+            pl.col("effect").mean().alias("control_mean"),
+            pl.col("effect").max().alias("control_max"),
+        )
+        .rename({"control_of": "variant"})
+    )
+    chosen = effects.filter(pl.col("control_of").is_null())
+    return chosen.join(controls, on=keys, how="left", maintain_order="left")

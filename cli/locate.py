@@ -1,0 +1,97 @@
+"""``snql locate`` and ``snql overlap``: ranking neurons, comparing rankings."""
+
+from typing import Annotated
+
+import typer
+
+from . import options as opt
+from .progress import progress_shown
+from .render import note, print_rows
+from .state import state
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(locate)
+    app.command()(overlap)
+
+
+def locate(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the run, to use in neuron expressions.")],
+    before: Annotated[str, typer.Option(help="Model before alignment: BASE[@REV][+ADAPTER[@REV]]… or demo:NAME.")],
+    after: Annotated[str, typer.Option(help="Model after alignment.")],
+    prompts: opt.Prompts,
+    positions: Annotated[str, typer.Option(help="generating, generated, prompt or last-prompt.")] = "generating",
+    completions_by: Annotated[str, typer.Option(help="Which model writes: before or after.")] = "before",
+    max_new_tokens: Annotated[int, typer.Option(help="Longest completion, in tokens.")] = 256,
+    skip_last_layers: Annotated[int, typer.Option(help="Score but do not rank this many last layers.")] = 1,
+    keep: Annotated[str, typer.Option(help="Token activations to store: 5%, 1000, all, none or an expression.")] = "5%",
+    prompt_column: opt.PromptColumn = None,
+    template: opt.Template = "auto",
+    limit: opt.Limit = None,
+    batch_size: opt.BatchSize = 16,
+    seed: opt.Seed = 0,
+    dtype: opt.Dtype = "auto",
+    device: opt.Device = "auto",
+    trust_remote_code: opt.TrustRemoteCode = False,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+) -> None:
+    """Contrast two models while one writes: score and rank every neuron, store the run."""
+    from snql.contrast.locate import LocateOptions
+    from snql.contrast.locate import locate as run_locate
+    from snql.jobs import PromptOptions
+    from snql.models.load import LoadOptions
+
+    options = LocateOptions(
+        before=before,
+        after=after,
+        source=PromptOptions(tuple(prompts), prompt_column, template, limit),
+        positions=positions,
+        completions_by=completions_by,
+        max_new_tokens=max_new_tokens,
+        skip_last_layers=skip_last_layers,
+        keep=keep,
+        batch_size=batch_size,
+        seed=seed,
+        load=LoadOptions(dtype, device, trust_remote_code),
+    )
+    here = state(context)
+    with progress_shown(quiet=here.quiet) as progress:
+        found = run_locate(here.open(), name, options, resume=resume, force=force, progress=progress)
+    note(
+        f"run {found.run}: {found.n_prompts} prompts, {found.n_tokens} scored tokens, {found.n_ranked} of "
+        f"{found.shape.size} neurons ranked, token activations of {found.n_kept} kept",
+        quiet=here.quiet,
+    )
+    columns = ("rank", "layer", "neuron", "score", "mean_before", "mean_after", "n_tokens")
+    print_rows(found.top, as_json=here.json, columns=columns, title=f"Top neurons of {found.run}")
+
+
+def overlap(
+    context: typer.Context,
+    runs: Annotated[list[str], typer.Argument(help="Two or more locate runs.")],
+    top: Annotated[str, typer.Option(help="How much of each ranking: 5% or a number of neurons.")] = "5%",
+) -> None:
+    """Compare the top neurons of locate runs, beside what chance would share."""
+    from snql.overlap import compare
+
+    here = state(context)
+    columns = {
+        "run_a": "A",
+        "run_b": "B",
+        "k": "k",
+        "shared": "shared",
+        "overlap": "overlap",
+        "chance": "chance",
+        "p_value": "p",
+        "chance_by_layer": "chance (by layer)",
+        "p_value_by_layer": "p (by layer)",
+        "jaccard": "Jaccard",
+        "spearman_all": "Spearman, all",
+        "spearman_common": "Spearman, common",
+    }
+    pairs = compare(here.open(), runs, top)
+    print_rows(pairs, as_json=here.json, columns=columns, title=f"Overlap of the top {top}")
+    note("Spearman over the common neurons alone misleads: read it beside the one over all.", quiet=here.quiet)

@@ -1,0 +1,67 @@
+"""Results on standard output: tables for people, JSON for programs. Text from models and files stays inert."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from snql.query import render
+
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {10: "\\n", 9: " "}
+MAX_ROWS = 100
+
+
+def plain(value: object) -> Text:
+    """A value as terminal text: control characters are written out, markup means nothing."""
+    if value is None:
+        return Text("-", style="dim")
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return Text(text.translate(_CONTROL))
+
+
+def print_table(frame: pl.DataFrame, columns: Mapping[str, str] | Sequence[str] = (), title: str = "") -> None:
+    """Print rows as a table: numbers to the right, at most MAX_ROWS of them, and a line that says what was cut.
+
+    columns: which columns to show, or a mapping from them to headings.
+    """
+    headings = dict(columns) if isinstance(columns, Mapping) else {name: name for name in columns or frame.columns}
+    table = Table(title=plain(title) if title else None, title_justify="left")
+    for name, heading in headings.items():
+        numeric = frame.schema[name].is_numeric()
+        table.add_column(plain(heading), justify="right" if numeric else "left", overflow="fold")
+    for row in frame.select(list(headings)).head(MAX_ROWS).iter_rows():
+        table.add_row(*(plain(value) for value in row))
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(table)
+    if len(frame) > MAX_ROWS:
+        sys.stderr.write(f"showing {MAX_ROWS} of {len(frame)} rows; --format csv, json or parquet gives all\n")
+
+
+def print_json(value: pl.DataFrame) -> None:
+    """Print rows as JSON."""
+    sys.stdout.write(render(value, "json").decode())
+
+
+def print_rows(
+    frame: pl.DataFrame, *, as_json: bool, columns: Mapping[str, str] | Sequence[str] = (), title: str = ""
+) -> None:
+    """Print rows as JSON (all columns) or as a table (the chosen ones)."""
+    if as_json:
+        print_json(frame)
+    else:
+        print_table(frame, columns, title)
+
+
+def note(message: str, *, quiet: bool) -> None:
+    """A line for people, on standard error."""
+    if not quiet:
+        sys.stderr.write(str(plain(message)) + "\n")
+
+
+def first_row(frame: pl.DataFrame) -> dict[str, Any]:
+    """The only row of a one-row frame."""
+    return frame.row(0, named=True)

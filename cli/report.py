@@ -1,0 +1,44 @@
+"""``snql report``: figures, tables and a page to open."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .progress import progress_shown
+from .render import note, print_rows
+from .state import state
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(report)
+
+
+def report(
+    context: typer.Context,
+    figures: Annotated[list[str] | None, typer.Argument(help="Figures to draw; all by default.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write into.")] = Path("snql-report"),
+    formats: Annotated[str, typer.Option("--format", help="Any of svg, pdf, png, html, json.")] = "svg,pdf,png,html",
+    list_figures: Annotated[bool, typer.Option("--list", help="List the figures and exit.")] = False,
+) -> None:
+    """Draw the figures and tables of the database's runs, and write a page that shows them."""
+    import polars as pl
+
+    from snql.report import build, catalogue
+
+    here = state(context)
+    if list_figures:
+        rows = pl.DataFrame(catalogue(), schema=["figure", "description"], orient="row")
+        print_rows(rows, as_json=here.json)
+        return
+    chosen = [name.strip() for name in formats.split(",") if name.strip()]
+    with progress_shown(quiet=here.quiet) as progress:
+        made = build(here.open(), out, figures or (), chosen, progress)
+    for figure in made.figures:
+        if figure.skipped:
+            note(f"{figure.name}: not drawn, {figure.skipped}", quiet=here.quiet)
+    files = [(figure.name, str(path)) for figure in made.figures for path in figure.files]
+    files += [(table.name, str(path)) for table in made.tables for path in table.files]
+    files.append(("page", str(made.index)))
+    print_rows(pl.DataFrame(files, schema=["part", "file"], orient="row"), as_json=here.json)

@@ -1,0 +1,49 @@
+"""``snql runs``, ``snql show``, ``snql rm``: what is in the database."""
+
+from typing import Annotated
+
+import typer
+
+from .render import note, print_rows
+from .state import state
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(runs)
+    app.command()(show)
+    app.command()(rm)
+
+
+def runs(context: typer.Context) -> None:
+    """List the runs of the database."""
+    from snql.catalogue import list_runs
+
+    here = state(context)
+    columns = ("kind", "name", "status", "started_at", "seconds", "device", "dtype", "error")
+    print_rows(list_runs(here.open()), as_json=here.json, columns=columns)
+
+
+def show(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="Name of a run.")],
+    kind: Annotated[str | None, typer.Option(help="locate or patch, if both have a run of that name.")] = None,
+) -> None:
+    """Show one run: configuration, models with file hashes, versions, counts."""
+    from snql.catalogue import describe_run
+
+    here = state(context)
+    print_rows(describe_run(here.open(), run, kind), as_json=here.json)
+
+
+def rm(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="Name of a run.")],
+    kind: Annotated[str | None, typer.Option(help="locate or patch, if both have a run of that name.")] = None,
+) -> None:
+    """Delete a run and all its rows."""
+    from snql.catalogue import remove_run
+
+    here = state(context)
+    removed = remove_run(here.open(), run, kind)
+    note(f"deleted {removed} run {run}", quiet=here.quiet)

@@ -1,0 +1,29 @@
+-- Purpose: what recipient, donor and the patched models of a run's main neuron sets wrote, side by side.
+-- Grain:   one row per finished patch run, prompt and variant (recipient, donor, and each headline set).
+-- Units:   score is the first judge's score of that completion, in the judge's units; NULL if it was not judged.
+-- Caveats: ordinal is the prompt's place in the run, from 0. Texts are the models' own: treat them as hostile.
+CREATE OR REPLACE VIEW figure_completions AS
+WITH headlines AS (
+    SELECT DISTINCT run_id, variant_id FROM figure_effects WHERE headline
+)
+SELECT
+    c.run,
+    rp.ordinal,
+    c.prompt_id,
+    c.dataset,
+    c.prompt,
+    c.role,
+    c.variant,
+    c.text,
+    judges.judge,
+    judged.score,
+    c.run_id,
+    c.variant_id
+FROM run_completions AS c
+JOIN run_prompts AS rp USING (run_id, prompt_id)
+LEFT JOIN headlines AS h USING (run_id, variant_id)
+LEFT JOIN figure_judges AS judges ON judges.run_id = c.run_id AND judges.position = 1
+LEFT JOIN judgements AS judged
+    ON judged.run_id = c.run_id AND judged.variant_id = c.variant_id AND judged.prompt_id = c.prompt_id
+    AND judged.judge = judges.judge
+WHERE c.kind = 'patch' AND c.status = 'done' AND (c.role IN ('recipient', 'donor') OR h.variant_id IS NOT NULL);

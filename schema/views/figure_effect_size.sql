@@ -1,0 +1,37 @@
+-- Purpose: causal effect against number of neurons, with the random controls: the chart `effect-size`.
+-- Grain:   one row per run, data set, patched set (kind 'set') and random control of such a set (kind 'control').
+-- Units:   effect as in causal_effects; n_neurons is the number of neurons patched, fraction its share of all ranked.
+-- Caveats: only runs that patched sets of at least two sizes, and only the first judge of each run. Undefined effects
+--          are here as NULL. control_mean, control_min and control_max belong to the set and stand in its row only.
+CREATE OR REPLACE VIEW figure_effect_size AS
+WITH sweeps AS (
+    SELECT run_id
+    FROM figure_effects
+    GROUP BY run_id
+    HAVING count(DISTINCT n_neurons) >= 2
+),
+sets AS (
+    SELECT figure_effects.*
+    FROM figure_effects
+    SEMI JOIN sweeps USING (run_id)
+    WHERE judge_position = 1 AND n_neurons IS NOT NULL
+)
+SELECT
+    'set' AS kind,
+    run, series, variant, n_neurons, fraction, judge, dataset, n_prompts, effect, ci_low, ci_high, defined,
+    n_controls, control_mean, control_min, control_max,
+    NULL::INTEGER AS control_seed,
+    confidence, resamples, seed, pooled
+FROM sets
+UNION ALL
+SELECT
+    'control' AS kind,
+    s.run, s.series, c.variant, c.n_neurons, c.fraction, s.judge, s.dataset, c.n_prompts, c.effect, c.ci_low,
+    c.ci_high, c.defined,
+    NULL AS n_controls, NULL AS control_mean, NULL AS control_min, NULL AS control_max,
+    c.control_seed,
+    c.confidence, c.resamples, c.seed, s.pooled
+FROM sets AS s
+JOIN causal_effects AS c
+    ON c.run_id = s.run_id AND c.control_of = s.variant AND c.judge = s.judge AND c.dataset = s.dataset
+WHERE c.control_seed IS NOT NULL;

@@ -1,0 +1,113 @@
+-- Purpose: every measured causal effect beside its random controls: what the charts and tables of effects are made of.
+-- Grain:   one row per finished patch run, patched set (controls are summarised, not listed), judge and data set.
+-- Units:   as in causal_effects; control_* summarise the effects of the set's matched random controls.
+-- Caveats: series is the set's expression without its size, so that the steps of a sweep belong together; windows of
+--          ranks (5%..10%) keep theirs. pooled marks the row over all prompts of the run. headline marks one set per
+--          series: 5% of the neurons if its effect is defined, else the largest set with a defined effect, else the
+--          largest. n_controls counts all controls, n_controls_defined those with an effect, n_controls_reaching
+--          those with an effect at least as large as the set's.
+CREATE OR REPLACE VIEW figure_effects AS
+WITH found AS (
+    SELECT
+        c.*,
+        runs.config ->> '$.recipient' AS recipient,
+        runs.config ->> '$.donor' AS donor,
+        judges.position AS judge_position,
+        c.dataset = '*' OR count(DISTINCT c.dataset) OVER (PARTITION BY c.run_id) = 1 AS pooled
+    FROM causal_effects AS c
+    JOIN runs USING (run_id)
+    JOIN figure_judges AS judges USING (run_id, judge)
+    WHERE runs.kind = 'patch' AND runs.status = 'done'
+),
+sets AS (
+    SELECT
+        *,
+        CASE
+            WHEN neurons IS NULL THEN variant
+            WHEN contains(neurons, '..') THEN neurons
+            ELSE regexp_replace(neurons, ':[0-9.]+%?', '', 'g')
+        END AS series
+    FROM found
+    WHERE control_seed IS NULL
+),
+controls AS (
+    SELECT
+        s.run_id,
+        s.variant_id,
+        s.judge,
+        s.dataset,
+        count(*) AS n_controls,
+        count(c.effect) AS n_controls_defined,
+        count(*) FILTER (c.effect >= s.effect) AS n_controls_reaching,
+        avg(c.effect) AS control_mean,
+        min(c.effect) AS control_min,
+        max(c.effect) AS control_max,
+        min(c.control_seed) AS control_seed_first,
+        max(c.control_seed) AS control_seed_last
+    FROM sets AS s
+    JOIN found AS c
+        ON c.run_id = s.run_id AND c.control_of = s.variant AND c.judge = s.judge AND c.dataset = s.dataset
+    WHERE c.control_seed IS NOT NULL
+    GROUP BY s.run_id, s.variant_id, s.judge, s.dataset
+),
+preferred AS (
+    SELECT
+        run_id,
+        variant_id,
+        row_number() OVER (
+            PARTITION BY run_id, series
+            ORDER BY
+                judge_position,
+                pooled DESC,
+                defined AND abs(fraction - 0.05) < 0.0005 DESC NULLS LAST,
+                defined DESC,
+                n_neurons DESC NULLS LAST,
+                variant_id
+        ) = 1 AS headline
+    FROM sets
+    QUALIFY headline
+)
+SELECT
+    sets.run,
+    sets.series,
+    sets.variant,
+    sets.neurons,
+    sets.n_neurons,
+    sets.fraction,
+    sets.judge,
+    sets.dataset,
+    sets.n_prompts,
+    sets.effect,
+    sets.ci_low,
+    sets.ci_high,
+    sets.defined,
+    sets.confidence,
+    sets.mean_recipient,
+    sets.mean_patched,
+    sets.mean_donor,
+    sets.gap,
+    sets.gap_ci_low,
+    sets.gap_ci_high,
+    sets.change,
+    sets.change_ci_low,
+    sets.change_ci_high,
+    coalesce(controls.n_controls, 0) AS n_controls,
+    coalesce(controls.n_controls_defined, 0) AS n_controls_defined,
+    coalesce(controls.n_controls_reaching, 0) AS n_controls_reaching,
+    controls.control_mean,
+    controls.control_min,
+    controls.control_max,
+    controls.control_seed_first,
+    controls.control_seed_last,
+    sets.resamples,
+    sets.seed,
+    sets.recipient,
+    sets.donor,
+    sets.judge_position,
+    sets.pooled,
+    coalesce(preferred.headline, false) AS headline,
+    sets.run_id,
+    sets.variant_id
+FROM sets
+LEFT JOIN controls USING (run_id, variant_id, judge, dataset)
+LEFT JOIN preferred USING (run_id, variant_id);

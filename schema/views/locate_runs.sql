@@ -1,0 +1,32 @@
+-- Purpose: the size and models of each finished locate run: what percentages of neurons refer to.
+-- Grain:   one row per finished locate run.
+-- Units:   n_ranked counts neurons that have a rank; n_all counts all neurons of the model.
+-- Caveats: n_layers counts all layers, n_ranked_layers only those ranked.
+CREATE OR REPLACE VIEW locate_runs AS
+WITH sizes AS (
+    SELECT
+        run_id,
+        count(*) AS n_all,
+        count(rank) AS n_ranked,
+        count(DISTINCT layer) AS n_layers,
+        count(DISTINCT layer) FILTER (rank IS NOT NULL) AS n_ranked_layers,
+        max(n_tokens) AS n_tokens
+    FROM neuron_statistics
+    GROUP BY run_id
+)
+SELECT
+    runs.name AS run,
+    sizes.n_ranked,
+    sizes.n_all,
+    sizes.n_layers,
+    sizes.n_ranked_layers,
+    sizes.n_tokens,
+    (SELECT count(*) FROM run_prompts AS rp WHERE rp.run_id = runs.run_id) AS n_prompts,
+    runs.config ->> '$.before' AS before,
+    runs.config ->> '$.after' AS after,
+    runs.config ->> '$.positions' AS positions,
+    runs.finished_at,
+    runs.run_id
+FROM sizes
+JOIN runs USING (run_id)
+WHERE runs.kind = 'locate' AND runs.status = 'done';

@@ -1,0 +1,60 @@
+"""snql: an analysis database for the neurons that carry a language model's aligned behaviour.
+
+``snql.open`` opens a database; ``snql.locate``, ``snql.patch``, ``snql.overlap``, ``snql.query``, ``snql.report`` are
+the verbs of the command line. Names are imported when first used, so that ``import snql`` is light.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snql.contrast.locate import LocateOptions as LocateOptions
+    from snql.contrast.locate import LocateResult as LocateResult
+    from snql.contrast.locate import locate as locate
+    from snql.db.connection import Database as Database
+    from snql.db.connection import open_database
+
+    open = open_database
+    from snql.demo import demo as demo
+    from snql.errors import SnqlError as SnqlError
+    from snql.jobs import PromptOptions as PromptOptions
+    from snql.models.load import LoadOptions as LoadOptions
+    from snql.overlap import compare
+    from snql.patching.patch import PatchOptions as PatchOptions
+    from snql.patching.patch import PatchResult as PatchResult
+    from snql.patching.patch import patch as patch
+    from snql.query import query as query
+    from snql.report import build
+
+    overlap, report = compare, build
+
+_HOMES = {
+    "Database": ("snql.db.connection", "Database"),
+    "LoadOptions": ("snql.models.load", "LoadOptions"),
+    "LocateOptions": ("snql.contrast.locate", "LocateOptions"),
+    "LocateResult": ("snql.contrast.locate", "LocateResult"),
+    "PatchOptions": ("snql.patching.patch", "PatchOptions"),
+    "PatchResult": ("snql.patching.patch", "PatchResult"),
+    "PromptOptions": ("snql.jobs", "PromptOptions"),
+    "SnqlError": ("snql.errors", "SnqlError"),
+    "demo": ("snql.demo", "demo"),
+    "locate": ("snql.contrast.locate", "locate"),
+    "open": ("snql.db.connection", "open_database"),
+    "overlap": ("snql.overlap", "compare"),
+    "patch": ("snql.patching.patch", "patch"),
+    "query": ("snql.query", "query"),
+    "report": ("snql.report", "build"),
+}
+
+__all__ = sorted([*_HOMES, "__version__"])
+__version__ = version("snql")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'snql' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value

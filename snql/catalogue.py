@@ -1,0 +1,84 @@
+"""What runs a database has: listing, describing and deleting them."""
+
+import polars as pl
+
+from snql.db import runs
+from snql.db.connection import Database
+from snql.errors import InputError
+
+
+def list_runs(db: Database) -> pl.DataFrame:
+    """One row per run, in order of their start."""
+    return db.frame(
+        """
+        SELECT kind, name, status, started_at, round(epoch(finished_at - started_at), 1) AS seconds,
+            device, dtype, seed, error, snql_version
+        FROM runs ORDER BY started_at, run_id
+        """
+    )
+
+
+def describe_run(db: Database, name: str, kind: str | None = None) -> pl.DataFrame:
+    """Everything recorded about one run, as rows of (key, value); raises InputError if there is no such run."""
+    run_id, kind = _find(db, name, kind)
+    return db.frame(
+        """
+        WITH facts AS (
+            SELECT 0 AS part, u.key, u.value FROM (
+                SELECT run_id, name, kind, status, started_at, finished_at, error, snql_version, git_commit,
+                    platform, device, dtype, seed, config_sha256
+                FROM runs WHERE run_id = $1
+            ) UNPIVOT INCLUDE NULLS (value FOR key IN (COLUMNS(*)::VARCHAR)) AS u
+        ),
+        settings AS (
+            SELECT 1 AS part, 'config.' || key AS key, json_extract_string(config, '$."' || key || '"') AS value
+            FROM (SELECT config, unnest(json_keys(config)) AS key FROM runs WHERE run_id = $1)
+        ),
+        libraries AS (
+            SELECT 2 AS part, 'library.' || key AS key, json_extract_string(libraries, '$."' || key || '"') AS value
+            FROM (SELECT libraries, unnest(json_keys(libraries)) AS key FROM runs WHERE run_id = $1)
+        ),
+        used_models AS (
+            SELECT 3 AS part, 'model.' || role AS key,
+                spec || ' (' || architecture || ', ' || n_layers || 'x' || n_neurons || ', sha256 ' || model_id || ')'
+            FROM run_models JOIN models USING (model_id) WHERE run_id = $1
+        ),
+        counts AS (
+            SELECT 4 AS part, 'rows.' || name AS key, n::VARCHAR FROM (
+                SELECT 'prompts' AS name, count(*) AS n FROM run_prompts WHERE run_id = $1
+                UNION ALL SELECT 'variants', count(*) FROM variants WHERE run_id = $1
+                UNION ALL SELECT 'completions', count(*) FROM completions WHERE run_id = $1
+                UNION ALL SELECT 'neuron_statistics', count(*) FROM neuron_statistics WHERE run_id = $1
+                UNION ALL SELECT 'activation_rows', count(*) FROM activation_rows WHERE run_id = $1
+                UNION ALL SELECT 'judgements', count(*) FROM judgements WHERE run_id = $1
+                UNION ALL SELECT 'effects', count(*) FROM effects WHERE run_id = $1
+            )
+        )
+        SELECT key, value FROM (
+            FROM facts UNION ALL FROM settings UNION ALL FROM libraries UNION ALL FROM used_models UNION ALL FROM counts
+        ) ORDER BY part, key
+        """,
+        [run_id],
+    )
+
+
+def remove_run(db: Database, name: str, kind: str | None = None) -> str:
+    """Delete a run with all its rows; return its kind. Raises InputError if there is no such run."""
+    run_id, kind = _find(db, name, kind)
+    with db.write() as connection:
+        runs.delete_run(connection, run_id)
+    return kind
+
+
+def _find(db: Database, name: str, kind: str | None) -> tuple[int, str]:
+    found = db.rows(
+        "SELECT run_id, kind FROM runs WHERE name = $1 AND kind = coalesce($2, kind) ORDER BY kind",
+        [name, kind],
+    )
+    if not found:
+        what = f"{kind} run" if kind else "run"
+        raise InputError(f"no {what} {name!r} in {db.path}: `snql runs` lists those it has")
+    if len(found) > 1:
+        kinds = " and ".join(found_kind for _, found_kind in found)
+        raise InputError(f"{kinds} runs are both named {name!r}: say which with --kind")
+    return int(found[0][0]), str(found[0][1])

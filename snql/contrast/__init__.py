@@ -1,0 +1,1 @@
+"""Generation-time activation contrasting: where two models differ, neuron by neuron."""

@@ -1,0 +1,58 @@
+"""Both models read the same texts; the activations of the scored positions go to a consumer, layer by layer."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+
+from snql.contrast.positions import Text
+from snql.contrast.sums import ContrastSums
+from snql.generation.batch import left_padded
+from snql.models import hooks
+from snql.models.load import LoadedModel
+
+Consumer = Callable[[int, torch.Tensor, torch.Tensor], None]
+"""Called with a layer and both models' activations there: Float[Tensor, "scored_tokens neurons"], text by text."""
+
+
+def contrast_batch(
+    before: LoadedModel, after: LoadedModel, texts: Sequence[Text], layers: Iterable[int], consumer: Consumer
+) -> None:
+    """Read one batch of texts with both models; only the first model's scored activations are held meanwhile."""
+    layers = list(layers)
+    held: dict[int, torch.Tensor] = {}
+    _read(before, texts, layers, held.__setitem__)
+    _read(after, texts, layers, lambda layer, activations: consumer(layer, held.pop(layer), activations))
+
+
+def contrast_sums(before: LoadedModel, after: LoadedModel, batches: Iterable[Sequence[Text]]) -> ContrastSums:
+    """Sums over all scored tokens of all batches, for every layer."""
+    sums = ContrastSums.empty(before.base.n_layers, before.base.n_neurons)
+    for batch in batches:
+        contrast_batch(before, after, batch, range(before.base.n_layers), sums.add)
+    return sums
+
+
+def _read(
+    model: LoadedModel,
+    texts: Sequence[Text],
+    layers: Sequence[int],
+    consumer: Callable[[int, torch.Tensor], None],
+) -> None:
+    batch = left_padded([text.token_ids for text in texts], model.base.pad_id, model.base.device)
+    width = batch.ids.shape[1]
+    chosen = torch.zeros_like(batch.mask, dtype=torch.bool)
+    for row, text in enumerate(texts):
+        offset = width - len(text.token_ids)
+        chosen[row, [offset + position for position in text.scored]] = True
+
+    def take(layer: int, activations: torch.Tensor) -> None:
+        consumer(layer, activations[chosen].float())
+
+    with model.switched_on() as network, hooks.reading(model.base.sites, layers, take):
+        network(
+            input_ids=batch.ids,
+            attention_mask=batch.mask,
+            position_ids=batch.positions,
+            use_cache=False,
+            logits_to_keep=1,
+        )

@@ -1,0 +1,97 @@
+"""Bring a database to the schema of this snql, and refuse databases that do not fit it.
+
+The ledger ``snql_migrations`` has one row per applied migration; a migration and its row share one transaction.
+Views and macros are not migrated but replaced whenever their text changes (``snql_objects`` holds the hash).
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from snql.db import scripts
+from snql.errors import DatabaseError
+
+_LEDGER = """
+CREATE TABLE IF NOT EXISTS snql_migrations (
+    number INTEGER PRIMARY KEY, name VARCHAR NOT NULL, sha256 VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL
+);
+CREATE TABLE IF NOT EXISTS snql_objects (sha256 VARCHAR NOT NULL);
+"""
+
+
+def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """Names of all tables in the open database."""
+    query = "SELECT table_name FROM duckdb_tables() WHERE NOT internal AND database_name = current_database()"
+    return {name for (name,) in connection.execute(query).fetchall()}
+
+
+def check(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    """Return the number of migrations that the database still lacks.
+
+    Raises DatabaseError when the file is not snql's, is newer than this snql, or its ledger differs from the
+    migrations that this snql ships (edited, missing or duplicated).
+    """
+    found = tables(connection)
+    if "snql_migrations" not in found:
+        if found:
+            raise DatabaseError(f"{path} is a DuckDB database but not one of snql's: name another file with --db")
+        return len(scripts.migrations())
+    ledger = connection.execute("SELECT number, name, sha256 FROM snql_migrations ORDER BY number").fetchall()
+    shipped = scripts.migrations()
+    if len(ledger) > len(shipped):
+        raise DatabaseError(
+            f"{path} has schema version {ledger[-1][0]}, newer than this snql's {len(shipped)}: upgrade snql"
+        )
+    for (number, name, sha256), script in zip(ledger, shipped, strict=False):
+        if (number, name) != (script.number, script.name):
+            raise DatabaseError(
+                f"{path} records migration {number} as {name!r} where this snql has {script.name!r}: "
+                "it was made by a different snql; use the one that made it, or another file with --db"
+            )
+        if sha256 != script.sha256:
+            raise DatabaseError(
+                f"{path} was made with another text of migration {name}: it was edited after it was applied; "
+                "use the snql that made the file, or another file with --db"
+            )
+    return len(shipped) - len(ledger)
+
+
+def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
+    """Apply what is missing, each migration in its own transaction; return the names applied."""
+    missing = check(connection, path)
+    applied = []
+    connection.execute(_LEDGER)
+    for script in scripts.migrations()[len(scripts.migrations()) - missing :]:
+        connection.begin()
+        try:
+            connection.execute(script.sql)
+            connection.execute(
+                "INSERT INTO snql_migrations VALUES (?, ?, ?, ?)",
+                [script.number, script.name, script.sha256, datetime.now(UTC).replace(tzinfo=None)],
+            )
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+        applied.append(script.name)
+    refresh_objects(connection)
+    return applied
+
+
+def refresh_objects(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Replace views and macros if this snql ships other ones than the database has; say whether it did."""
+    current = connection.execute("SELECT sha256 FROM snql_objects").fetchall()
+    if current == [(scripts.objects_sha256(),)]:
+        return False
+    connection.begin()
+    try:
+        for script in scripts.objects():
+            connection.execute(script.sql)
+        connection.execute("DELETE FROM snql_objects")
+        connection.execute("INSERT INTO snql_objects VALUES (?)", [scripts.objects_sha256()])
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    return True

@@ -1,0 +1,198 @@
+"""Writing what a run read and wrote: models, prompts, neuron sets, variants and completions."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import duckdb
+import polars as pl
+
+from snql.db.connection import Database
+from snql.generation.types import Completion
+from snql.neurons.sets import NeuronSet
+from snql.prompts.types import Prompt
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A model as ``models`` and ``adapters`` hold it."""
+
+    model_id: str
+    spec: str
+    base: str
+    base_files: dict[str, str]
+    base_sha256: str
+    architecture: str
+    n_layers: int
+    n_neurons: int
+    adapters: tuple["AdapterRecord", ...]
+
+
+@dataclass(frozen=True)
+class AdapterRecord:
+    """An adapter as ``adapters`` holds it."""
+
+    adapter_id: str
+    path: str
+    peft_type: str
+    config: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of generating in a run. ``control_of`` is the variant_id whose random control this is."""
+
+    variant_id: int
+    name: str
+    role: str
+    neurons: str | None = None
+    members: NeuronSet | None = None
+    control_of: int | None = None
+    control_seed: int | None = None
+
+
+def write_models(connection: duckdb.DuckDBPyConnection, run_id: int, models: Mapping[str, ModelRecord]) -> None:
+    """Record the models of a run by role; models and adapters that are already known stay as they are."""
+    connection.execute("DELETE FROM run_models WHERE run_id = ?", [run_id])
+    for role, model in models.items():
+        connection.execute(
+            "INSERT OR IGNORE INTO models VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                model.model_id,
+                model.spec,
+                model.base,
+                model.base_sha256,
+                json.dumps(model.base_files),
+                model.architecture,
+                model.n_layers,
+                model.n_neurons,
+                [adapter.adapter_id for adapter in model.adapters],
+            ],
+        )
+        for adapter in model.adapters:
+            connection.execute(
+                "INSERT OR IGNORE INTO adapters VALUES (?, ?, ?, ?, ?)",
+                [
+                    adapter.adapter_id,
+                    adapter.path,
+                    adapter.peft_type,
+                    adapter.config,
+                    json.dumps(adapter.files),
+                ],
+            )
+        connection.execute("INSERT INTO run_models VALUES (?, ?, ?)", [run_id, role, model.model_id])
+
+
+def write_prompts(
+    connection: duckdb.DuckDBPyConnection, run_id: int, prompts: Sequence[Prompt]
+) -> dict[tuple[str, str], int]:
+    """Record the run's prompts in order; return their ids by (dataset, sha256). A text gets one id per data set."""
+    frame = pl.DataFrame(
+        {
+            "ordinal": range(len(prompts)),
+            "dataset": [prompt.dataset for prompt in prompts],
+            "text": [prompt.text for prompt in prompts],
+            "sha256": [prompt.sha256 for prompt in prompts],
+            "category": pl.Series([prompt.category for prompt in prompts], dtype=pl.String),
+            "label": pl.Series([prompt.label for prompt in prompts], dtype=pl.String),
+            "formatted": [prompt.formatted for prompt in prompts],
+            "input_ids": pl.Series([list(prompt.input_ids) for prompt in prompts], dtype=pl.List(pl.Int32)),
+        }
+    )
+    connection.register("new_prompts", frame)
+    connection.execute(
+        """
+        INSERT INTO prompts BY NAME
+        SELECT nextval('prompt_ids')::INTEGER AS prompt_id, dataset, text, sha256, category, label
+        FROM (SELECT * FROM new_prompts ORDER BY ordinal) AS n
+        WHERE NOT EXISTS (FROM prompts AS p WHERE p.dataset = n.dataset AND p.sha256 = n.sha256)
+        """
+    )
+    connection.execute("DELETE FROM run_prompts WHERE run_id = ?", [run_id])
+    connection.execute(
+        """
+        INSERT INTO run_prompts
+        SELECT ?, p.prompt_id, n.ordinal, n.formatted, n.input_ids
+        FROM new_prompts AS n JOIN prompts AS p USING (dataset, sha256)
+        ORDER BY n.ordinal
+        """,
+        [run_id],
+    )
+    rows = connection.execute(
+        "SELECT dataset, sha256, prompt_id FROM prompts JOIN new_prompts USING (dataset, sha256)"
+    ).fetchall()
+    connection.unregister("new_prompts")
+    return {(dataset, sha256): prompt_id for dataset, sha256, prompt_id in rows}
+
+
+def save_set(connection: duckdb.DuckDBPyConnection, members: NeuronSet) -> int:
+    """Save a neuron set with its members, once; return its id."""
+    found = connection.execute("SELECT set_id FROM neuron_sets WHERE sha256 = ?", [members.sha256]).fetchall()
+    if found:
+        return int(found[0][0])
+    ((set_id,),) = connection.execute(
+        "INSERT INTO neuron_sets VALUES (nextval('set_ids')::INTEGER, ?, ?, ?) RETURNING set_id",
+        [members.sha256, len(members), datetime.now(UTC).replace(tzinfo=None)],
+    ).fetchall()
+    frame = pl.DataFrame({"layer": members.layers, "neuron": members.neurons})
+    connection.register("new_members", frame)
+    connection.execute("INSERT INTO neuron_set_members SELECT ?, layer, NULL, neuron FROM new_members", [set_id])
+    connection.unregister("new_members")
+    return int(set_id)
+
+
+def write_variants(connection: duckdb.DuckDBPyConnection, run_id: int, variants: Iterable[Variant]) -> None:
+    """Record a run's variants with the members of their neuron sets."""
+    connection.execute("DELETE FROM variants WHERE run_id = ?", [run_id])
+    for variant in variants:
+        members = variant.members
+        connection.execute(
+            "INSERT INTO variants VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                run_id,
+                variant.variant_id,
+                variant.name,
+                variant.role,
+                variant.neurons,
+                None if members is None else save_set(connection, members),
+                None if members is None else len(members),
+                None if members is None else len(members) / members.shape.size,
+                variant.control_of,
+                variant.control_seed,
+            ],
+        )
+
+
+@dataclass(frozen=True)
+class CompletionRow:
+    """A completion of one variant for one prompt, with its text."""
+
+    variant_id: int
+    prompt_id: int
+    text: str
+    completion: Completion
+
+
+def write_completions(connection: duckdb.DuckDBPyConnection, run_id: int, rows: Sequence[CompletionRow]) -> None:
+    """Insert completions of a run."""
+    frame = pl.DataFrame(
+        {
+            "run_id": pl.Series([run_id] * len(rows), dtype=pl.Int32),
+            "variant_id": pl.Series([row.variant_id for row in rows], dtype=pl.Int32),
+            "prompt_id": pl.Series([row.prompt_id for row in rows], dtype=pl.Int32),
+            "text": pl.Series([row.text for row in rows], dtype=pl.String),
+            "token_ids": pl.Series([list(row.completion.token_ids) for row in rows], dtype=pl.List(pl.Int32)),
+            "finish_reason": pl.Series([row.completion.finish_reason for row in rows], dtype=pl.String),
+        }
+    )
+    connection.register("new_completions", frame)
+    connection.execute("INSERT INTO completions BY NAME SELECT * FROM new_completions")
+    connection.unregister("new_completions")
+
+
+def read_completions(db: Database, run_id: int) -> dict[tuple[int, int], Completion]:
+    """The stored completions of a run by (variant_id, prompt_id)."""
+    rows = db.rows("SELECT variant_id, prompt_id, token_ids, finish_reason FROM completions WHERE run_id = ?", [run_id])
+    return {(variant, prompt): Completion(tuple(ids), reason) for variant, prompt, ids, reason in rows}

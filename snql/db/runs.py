@@ -1,0 +1,192 @@
+"""Rows of ``runs``: starting, finishing, failing, resuming and deleting."""
+
+import hashlib
+import json
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+
+from snql.db.connection import Database
+from snql.errors import InputError, SnqlError
+from snql.neurons.syntax import RESERVED, RUN_NAME
+from snql.provenance import provenance
+
+RUN_TABLES = (
+    "run_models",
+    "run_prompts",
+    "variants",
+    "completions",
+    "neuron_statistics",
+    "scored_tokens",
+    "activation_rows",
+    "judgements",
+    "effects",
+)
+"""Tables whose rows belong to one run and go with it."""
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """What identifies a run. ``config`` is canonical: equal configurations make equal runs."""
+
+    kind: str
+    name: str
+    config: Mapping[str, Any]
+    seed: int
+    device: str | None = None
+    dtype: str | None = None
+
+    @property
+    def config_json(self) -> str:
+        return json.dumps(self.config, sort_keys=True)
+
+    @property
+    def config_sha256(self) -> str:
+        return hashlib.sha256(self.config_json.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run that exists: finished when ``status`` is done."""
+
+    run_id: int
+    status: str
+    config: dict[str, Any]
+
+
+def check_name(name: str) -> None:
+    """Raise InputError unless the name can stand in a neuron expression."""
+    if not RUN_NAME.fullmatch(name) or name in RESERVED:
+        raise InputError(
+            f"run name {name!r} cannot be used: start with a letter, go on with letters, digits, '.', '_' or '-' "
+            f"(and not {', '.join(sorted(RESERVED))})"
+        )
+
+
+def find_run(db: Database, kind: str, name: str) -> RunState | None:
+    """The run of that kind and name, or None; a database that does not exist has no runs."""
+    if not db.path.exists():
+        return None
+    rows = db.rows("SELECT run_id, status, config FROM runs WHERE kind = ? AND name = ?", [kind, name])
+    return RunState(rows[0][0], rows[0][1], json.loads(rows[0][2])) if rows else None
+
+
+def check_free(db: Database, new: NewRun, *, resume: bool, force: bool) -> RunState | None:
+    """Whether the run may begin: the run to resume, or None to start anew (or to replace, with ``force``).
+
+    Raises InputError if the name is taken, or if the run to resume had another configuration.
+    """
+    check_name(new.name)
+    found = find_run(db, new.kind, new.name)
+    if found is None or force:
+        return None
+    if not resume:
+        remedy = (
+            "replace it with --force"
+            if found.status == "done"
+            else "continue it with --resume or replace it with --force"
+        )
+        raise InputError(f"a {new.kind} run {new.name!r} exists ({found.status}): choose another name, or {remedy}")
+    wanted = json.loads(new.config_json)
+    if found.config != wanted:
+        keys = sorted(key for key in found.config.keys() | wanted.keys() if found.config.get(key) != wanted.get(key))
+        raise InputError(
+            f"{new.kind} run {new.name!r} cannot be resumed: {', '.join(keys)} differ from when it began; "
+            "use the same settings, or --force to replace it"
+        )
+    return found
+
+
+def start_run(db: Database, new: NewRun, resumed: RunState | None) -> int:
+    """Insert the run's row, or set a resumed run's to running; return its id.
+
+    A run of the same kind and name that is not resumed is deleted with all its rows in the same transaction.
+    """
+    with db.write() as connection:
+        if resumed is not None:
+            connection.execute(
+                "UPDATE runs SET status = 'running', error = NULL, finished_at = NULL WHERE run_id = ?",
+                [resumed.run_id],
+            )
+            return resumed.run_id
+        for (old,) in connection.execute(
+            "SELECT run_id FROM runs WHERE kind = ? AND name = ?", [new.kind, new.name]
+        ).fetchall():
+            delete_run(connection, old)
+        return _insert(connection, new)
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, new: NewRun) -> int:
+    origin = asdict(provenance())
+    rows = connection.execute(
+        """
+        INSERT INTO runs BY NAME
+        SELECT nextval('run_ids')::INTEGER AS run_id, ? AS name, ? AS kind, 'running' AS status, ? AS started_at,
+            ? AS config, ? AS config_sha256, ? AS snql_version, ? AS git_commit, ? AS libraries, ? AS platform,
+            ? AS device, ? AS dtype, ? AS seed
+        RETURNING run_id
+        """,
+        [
+            new.name,
+            new.kind,
+            _now(),
+            new.config_json,
+            new.config_sha256,
+            origin["snql_version"],
+            origin["git_commit"],
+            json.dumps(origin["libraries"]),
+            origin["platform"],
+            new.device,
+            new.dtype,
+            new.seed,
+        ],
+    ).fetchall()
+    return int(rows[0][0])
+
+
+def finish_run(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
+    """Mark a run as done, in the transaction of its last results."""
+    connection.execute("UPDATE runs SET status = 'done', finished_at = ? WHERE run_id = ?", [_now(), run_id])
+
+
+def delete_run(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
+    """Delete a run and all rows that belong to it."""
+    for table in RUN_TABLES:
+        connection.execute(f"DELETE FROM {table} WHERE run_id = ?", [run_id])  # noqa: S608
+    connection.execute("DELETE FROM runs WHERE run_id = ?", [run_id])
+
+
+@contextmanager
+def recorded(db: Database, run_id: int) -> Iterator[None]:
+    """If the block fails or is interrupted, write why into the run's row, and let the error go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _close(db, run_id, "interrupted", "interrupted by the user")
+        raise
+    except BaseException as error:
+        _close(db, run_id, "failed", _reason(error))
+        raise
+
+
+def _close(db: Database, run_id: int, status: str, reason: str) -> None:
+    with db.write() as connection:
+        connection.execute(
+            "UPDATE runs SET status = ?, error = ?, finished_at = ? WHERE run_id = ?",
+            [status, reason, _now(), run_id],
+        )
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, SnqlError):
+        return str(error)
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,0 +1,41 @@
+"""Errors that users can act on.
+
+Every foreseen failure raises a :class:`SnqlError` whose message is one line naming the value, the cause and the
+remedy. The command line prints that line and exits with ``exit_code``; anything else keeps its traceback.
+"""
+
+
+class SnqlError(Exception):
+    """Base of all foreseen errors."""
+
+    exit_code = 2
+
+
+class InputError(SnqlError):
+    """Something the user gave is wrong: a file, a column, a model spec, an option."""
+
+
+class ExpressionError(InputError):
+    """A neuron expression is malformed or names something unknown.
+
+    ``column`` counts characters of the expression from 1.
+    """
+
+    def __init__(self, message: str, expression: str, column: int) -> None:
+        super().__init__(f"neuron expression {expression!r}, column {column}: {message}")
+        self.expression = expression
+        self.column = column
+
+
+class DatabaseError(SnqlError):
+    """The database file is missing, foreign, locked, read-only or of another snql."""
+
+
+class ModelError(InputError):
+    """A model or adapter cannot be loaded, or did not load as its files say."""
+
+
+class RunError(SnqlError):
+    """A run began and failed; its row in ``runs`` says why."""
+
+    exit_code = 1

@@ -1,0 +1,36 @@
+"""Token sequences as left-padded batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Left-padded rows. ``ids`` and ``mask``: Int[Tensor, "rows tokens"]; mask is 1 where a token is real."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+
+    @property
+    def positions(self) -> torch.Tensor:
+        """Position of each real token in its own row, from 0; padding gets 0, which nothing attends to."""
+        return (self.mask.cumsum(-1) - 1).clamp(min=0)
+
+
+def left_padded(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> Batch:
+    """Pad rows of token ids on the left to the longest one."""
+    width = max(len(row) for row in rows)
+    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for index, row in enumerate(rows):
+        ids[index, width - len(row) :] = torch.tensor(row, dtype=torch.long)
+        mask[index, width - len(row) :] = 1
+    return Batch(ids.to(device), mask.to(device))
+
+
+def by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Indices in batches of at most ``batch_size``, longest first, so that little is padding."""
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]

@@ -1,0 +1,73 @@
+"""The decode loop: greedy decoding of a batch by anything that gives next-token logits."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+
+from snql.errors import RunError
+from snql.generation.stream import Stream
+from snql.generation.types import Completion
+from snql.models.load import LoadedModel
+
+_COMPACT_BELOW = 0.75
+"""Finished rows leave the batch once less than this share of it is still writing: copying a cache has a cost."""
+
+
+class Writer(Protocol):
+    """Gives next-token logits for rows of text that grow: a plain model, or a patched one with its donor."""
+
+    def logits(self) -> torch.Tensor:
+        """Logits of the next token of each row: Float[Tensor, "rows vocabulary"]."""
+
+    def push(self, tokens: torch.Tensor) -> None:
+        """Add one token to each row."""
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Keep only these rows."""
+
+
+def decode(writer: Writer, n_rows: int, max_new_tokens: int, end_ids: frozenset[int]) -> list[Completion]:
+    """Write greedily until every row ends or has ``max_new_tokens``; completions are in row order.
+
+    Raises RunError if logits are not finite.
+    """
+    written: list[list[int]] = [[] for _ in range(n_rows)]
+    rows = list(range(n_rows))
+    live = set(rows) if max_new_tokens > 0 else set()
+    while live:
+        logits = writer.logits()
+        tokens = logits.argmax(dim=-1)
+        _check_finite(logits)
+        for row, token in zip(rows, tokens.tolist(), strict=True):
+            if row in live:
+                written[row].append(token)
+                if token in end_ids or len(written[row]) == max_new_tokens:
+                    live.discard(row)
+        if not live:
+            break
+        writer.push(tokens)
+        rows = _compact(writer, rows, live, tokens.device)
+    return [_completion(ids, end_ids) for ids in written]
+
+
+def generate(model: LoadedModel, texts: Sequence[Sequence[int]], max_new_tokens: int) -> list[Completion]:
+    """Let one model write a completion for each row of token ids, greedily, as one batch."""
+    return decode(Stream(model, texts), len(texts), max_new_tokens, model.base.end_ids)
+
+
+def _compact(writer: Writer, rows: list[int], live: set[int], device: torch.device) -> list[int]:
+    if len(live) >= _COMPACT_BELOW * len(rows):
+        return rows
+    kept = [index for index, row in enumerate(rows) if row in live]
+    writer.select(torch.tensor(kept, device=device))
+    return [rows[index] for index in kept]
+
+
+def _completion(ids: list[int], end_ids: frozenset[int]) -> Completion:
+    return Completion(tuple(ids), "stop" if ids and ids[-1] in end_ids else "length")
+
+
+def _check_finite(logits: torch.Tensor) -> None:
+    if not bool(torch.isfinite(logits.sum())) and not bool(torch.isfinite(logits).all()):
+        raise RunError("the model's logits are not finite: its weights or this dtype are unsound; try --dtype float32")

@@ -1,0 +1,1 @@
+"""Loading models with their adapters, and reading or overwriting their neurons."""

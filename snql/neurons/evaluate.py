@@ -1,0 +1,81 @@
+"""From a parsed neuron expression and a database to a set of neurons."""
+
+import duckdb
+
+from snql.db.connection import Database
+from snql.db.scores import Ranking, read_ranking
+from snql.errors import ExpressionError, InputError
+from snql.neurons import syntax
+from snql.neurons.sets import NeuronSet, Shape
+
+
+class Evaluator:
+    """Evaluates expressions for one model's shape against one database; rankings are read once."""
+
+    def __init__(self, db: Database, shape: Shape) -> None:
+        self._db = db
+        self._shape = shape
+        self._rankings: dict[str, Ranking] = {}
+
+    def evaluate(self, text: str) -> NeuronSet:
+        """The set that an expression names.
+
+        Raises ExpressionError for a malformed expression, an unknown run, a run of a model of another shape, more
+        neurons than are ranked, or a random set that cannot be disjoint.
+        """
+        return self._visit(syntax.parse(text), text)
+
+    def _visit(self, node: syntax.Node, text: str) -> NeuronSet:
+        match node:
+            case syntax.Everything():
+                return NeuronSet.all(self._shape)
+            case syntax.Combined(operator, left, right):
+                a, b = self._visit(left, text), self._visit(right, text)
+                return a & b if operator == "&" else a | b if operator == "|" else a - b
+            case syntax.Ranked():
+                return self._ranked(node, text)
+        try:
+            match node:
+                case syntax.Listed(members):
+                    return NeuronSet.of(self._shape, members)
+                case syntax.Random(of, seed):
+                    return self._visit(of, text).matched_random(seed)
+                case syntax.Sql(query):
+                    return self._selected(query)
+        except ExpressionError:
+            raise
+        except InputError as error:
+            raise ExpressionError(str(error), text, node.column) from error
+
+    def _ranked(self, node: syntax.Ranked, text: str) -> NeuronSet:
+        ranking = self._ranking(node, text)
+        n_ranked = len(ranking.ids)
+        low, high = node.low.rank(n_ranked), node.high.rank(n_ranked)
+        if high > n_ranked:
+            raise ExpressionError(f"run {node.run!r} ranks {n_ranked} neurons, not {high}", text, node.column)
+        return NeuronSet.from_ids(self._shape, ranking.ids[low:high])
+
+    def _ranking(self, node: syntax.Ranked, text: str) -> Ranking:
+        if node.run not in self._rankings:
+            try:
+                self._rankings[node.run] = read_ranking(self._db, node.run)
+            except InputError as error:
+                raise ExpressionError(str(error), text, node.column) from error
+        ranking = self._rankings[node.run]
+        if ranking.shape != self._shape:
+            raise ExpressionError(
+                f"run {node.run!r} is of a model with {ranking.shape} neurons, this one has {self._shape}",
+                text,
+                node.column,
+            )
+        return ranking
+
+    def _selected(self, query: str) -> NeuronSet:
+        try:
+            frame = self._db.frame(query)
+        except duckdb.Error as error:
+            raise InputError(f"the SQL fails: {' '.join(str(error).split())[:200]}") from error
+        if not {"layer", "neuron"} <= set(frame.columns):
+            raise InputError(f"the SQL gives columns {', '.join(frame.columns)}: it must give layer and neuron")
+        pairs = frame.select("layer", "neuron").drop_nulls()
+        return NeuronSet.of(self._shape, ((int(la), int(ne)) for la, ne in pairs.iter_rows()))

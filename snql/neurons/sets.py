@@ -1,0 +1,117 @@
+"""Sets of neurons of one model."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from snql.errors import InputError
+
+Ids = npt.NDArray[np.int64]
+
+NEURON = re.compile(r"(?:L(\d+)[./:]N(\d+))|(?:(\d+)[.:](\d+))")
+"""``L12.N345``, and what is read as the same: ``L12/N345``, ``12.345``, ``12:345``."""
+
+
+def neuron_name(layer: int, neuron: int) -> str:
+    """``L12.N345``; layers and neurons are 0-based."""
+    return f"L{layer}.N{neuron}"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How many layers a model has, and how many neurons each."""
+
+    n_layers: int
+    n_neurons: int
+
+    @property
+    def size(self) -> int:
+        return self.n_layers * self.n_neurons
+
+    def __str__(self) -> str:
+        return f"{self.n_layers}x{self.n_neurons}"
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronSet:
+    """A set of neurons. ``ids`` are layer * n_neurons + neuron, sorted and distinct: int64, shape (members,)."""
+
+    shape: Shape
+    ids: Ids
+
+    @classmethod
+    def of(cls, shape: Shape, members: Iterable[tuple[int, int]]) -> "NeuronSet":
+        """From (layer, neuron) pairs; raises InputError for one that the model does not have."""
+        pairs = list(members)
+        for layer, neuron in pairs:
+            if not (0 <= layer < shape.n_layers and 0 <= neuron < shape.n_neurons):
+                raise InputError(f"the model has {shape} neurons (layers x neurons): no {neuron_name(layer, neuron)}")
+        return cls.from_ids(shape, np.array([la * shape.n_neurons + ne for la, ne in pairs], dtype=np.int64))
+
+    @classmethod
+    def from_ids(cls, shape: Shape, ids: Ids) -> "NeuronSet":
+        return cls(shape, np.unique(ids))
+
+    @classmethod
+    def all(cls, shape: Shape) -> "NeuronSet":
+        return cls(shape, np.arange(shape.size, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __and__(self, other: "NeuronSet") -> "NeuronSet":
+        return NeuronSet(self.shape, np.intersect1d(self.ids, other.ids))
+
+    def __or__(self, other: "NeuronSet") -> "NeuronSet":
+        return NeuronSet(self.shape, np.union1d(self.ids, other.ids))
+
+    def __sub__(self, other: "NeuronSet") -> "NeuronSet":
+        return NeuronSet(self.shape, np.setdiff1d(self.ids, other.ids))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NeuronSet) and self.shape == other.shape and np.array_equal(self.ids, other.ids)
+
+    @property
+    def layers(self) -> Ids:
+        """Layer of each member."""
+        return self.ids // self.shape.n_neurons
+
+    @property
+    def neurons(self) -> Ids:
+        """Index of each member within its layer."""
+        return self.ids % self.shape.n_neurons
+
+    def by_layer(self) -> dict[int, Ids]:
+        """Members of each layer that has any: neuron indices, ascending."""
+        layers, neurons = self.layers, self.neurons
+        return {int(layer): neurons[layers == layer] for layer in np.unique(layers)}
+
+    @property
+    def sha256(self) -> str:
+        """Identity of the members within a model's shape."""
+        return hashlib.sha256(f"{self.shape}:".encode() + self.ids.tobytes()).hexdigest()
+
+    def matched_random(self, seed: int) -> "NeuronSet":
+        """A random set with the same number of neurons in each layer, disjoint from this one.
+
+        Each layer is drawn by its own generator from (seed, layer), so a layer's draw does not depend on others.
+        Raises InputError if a layer has too few other neurons.
+        """
+        drawn = [self._draw(layer, members, seed) for layer, members in self.by_layer().items()]
+        ids = np.concatenate(drawn) if drawn else np.array([], dtype=np.int64)
+        return NeuronSet.from_ids(self.shape, ids)
+
+    def _draw(self, layer: int, members: Ids, seed: int) -> Ids:
+        others = np.setdiff1d(np.arange(self.shape.n_neurons, dtype=np.int64), members)
+        if len(others) < len(members):
+            raise InputError(
+                f"no disjoint random set: layer {layer} has {len(members)} of {self.shape.n_neurons} neurons "
+                "in the set, more than half; use a smaller set"
+            )
+        generator = np.random.default_rng([seed, layer])
+        chosen = generator.choice(others, size=len(members), replace=False)
+        return layer * self.shape.n_neurons + chosen

@@ -1,0 +1,221 @@
+"""The grammar of neuron expressions, as text to tree.
+
+expression := term (("|" | "-") term)*          left to right
+term       := factor ("&" factor)*              binds tighter
+factor     := "(" expression ")" | "all" | "random(" expression "," "seed=" INT ")"
+            | NEURON ("," NEURON)* | "sql(" SELECT … ")" | RUN ":" AMOUNT
+AMOUNT     := 5% | 20000 | 5%..10% | 1000..2000      (a window leaves its lower end out)
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from snql.errors import ExpressionError
+from snql.neurons.sets import NEURON
+
+RUN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*")
+RESERVED = frozenset({"all", "random", "sql"})
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)(%?)")
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A place in a ranking: a percentage of the ranked neurons, or a rank."""
+
+    value: float
+    percent: bool
+
+    def rank(self, n_ranked: int) -> int:
+        """As a number of neurons: percentages are of ``n_ranked``, rounded, at least 1 unless 0."""
+        if not self.percent:
+            return int(self.value)
+        return max(round(self.value / 100 * n_ranked), 1) if self.value > 0 else 0
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """``RUN:AMOUNT``: ranks above ``low`` up to ``high`` of a run."""
+
+    run: str
+    low: Bound
+    high: Bound
+    column: int
+
+
+@dataclass(frozen=True)
+class Everything:
+    """``all``"""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """``L12.N345,L3.N7``: (layer, neuron) pairs."""
+
+    members: tuple[tuple[int, int], ...]
+    column: int
+
+
+@dataclass(frozen=True)
+class Random:
+    """``random(EXPR, seed=N)``: per-layer matched, disjoint from EXPR."""
+
+    of: "Node"
+    seed: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Sql:
+    """``sql(SELECT layer, neuron FROM …)``"""
+
+    query: str
+    column: int
+
+
+@dataclass(frozen=True)
+class Combined:
+    """``left & right``, ``left | right`` or ``left - right``."""
+
+    operator: str
+    left: "Node"
+    right: "Node"
+
+
+Node = Ranked | Everything | Listed | Random | Sql | Combined
+
+
+def parse(text: str) -> Node:
+    """Parse a neuron expression; raises ExpressionError with the column of a mistake."""
+    parser = _Parser(text)
+    node = parser.expression()
+    parser.end()
+    return node
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def expression(self) -> Node:
+        return self._chain("|-", self._term)
+
+    def _term(self) -> Node:
+        return self._chain("&", self._factor)
+
+    def _chain(self, operators: str, operand: Callable[[], Node]) -> Node:
+        node = operand()
+        while (operator := self._peek()) and operator in operators:
+            self.at += 1
+            node = Combined(operator, node, operand())
+        return node
+
+    def end(self) -> None:
+        if self._peek():
+            raise self._error(f"unexpected {self.text[self.at]!r}; operators are & | -")
+
+    def _factor(self) -> Node:
+        next_character = self._peek()
+        if not next_character:
+            raise self._error("something is missing here: a set such as RUN:5%")
+        if next_character == "(":
+            self.at += 1
+            node = self.expression()
+            self._expect(")")
+            return node
+        if match := NEURON.match(self.text, self.at):
+            return self._listed(match)
+        return self._named()
+
+    def _named(self) -> Node:
+        start = self.at
+        match = RUN_NAME.match(self.text, self.at)
+        if match is None:
+            raise self._error(f"unexpected {self.text[self.at]!r}; write RUN:5%, all, random(…), or L12.N345")
+        self.at = match.end()
+        name = match.group()
+        if name == "all":
+            return Everything()
+        if name == "random":
+            return self._random(start)
+        if name == "sql":
+            return self._sql(start)
+        if self._peek() != ":":
+            raise self._error(f"how many neurons of run {name!r}? write {name}:5% or {name}:1000", start)
+        self.at += 1
+        return self._amount(name, start)
+
+    def _amount(self, run: str, start: int) -> Ranked:
+        first = self._bound()
+        if not self.text.startswith("..", self.at):
+            return Ranked(run, Bound(0, False), first, start + 1)
+        self.at += 2
+        second = self._bound()
+        if first.percent != second.percent or first.value >= second.value:
+            raise self._error("a window goes from a lower to a higher rank, both in % or neither", start)
+        return Ranked(run, first, second, start + 1)
+
+    def _bound(self) -> Bound:
+        self._peek()
+        match = _NUMBER.match(self.text, self.at)
+        if match is None:
+            raise self._error("expected a number of neurons or a percentage, such as 5% or 1000")
+        value, percent = float(match.group(1)), match.group(2) == "%"
+        if percent and value > 100:
+            raise self._error(f"{match.group()} is more than all of the ranking")
+        if not percent and not value.is_integer():
+            raise self._error(f"{match.group()} is not a whole number of neurons")
+        self.at = match.end()
+        return Bound(value, percent)
+
+    def _random(self, start: int) -> Random:
+        self._expect("(")
+        of = self.expression()
+        self._expect(",")
+        self._peek()
+        match = re.compile(r"seed\s*=\s*(\d+)").match(self.text, self.at)
+        if match is None:
+            raise self._error("expected seed=NUMBER")
+        self.at = match.end()
+        self._expect(")")
+        return Random(of, int(match.group(1)), start + 1)
+
+    def _sql(self, start: int) -> Sql:
+        self._expect("(")
+        depth, quote, begin = 1, "", self.at
+        while depth and self.at < len(self.text):
+            character = self.text[self.at]
+            if quote:
+                quote = "" if character == quote else quote
+            elif character in "'\"":
+                quote = character
+            else:
+                depth += (character == "(") - (character == ")")
+            self.at += 1
+        if depth:
+            raise self._error("this sql( is never closed", start)
+        return Sql(self.text[begin : self.at - 1], start + 1)
+
+    def _listed(self, match: re.Match[str] | None) -> Listed:
+        start, members = self.at, []
+        while match is not None:
+            layer, neuron = match.group(1) or match.group(3), match.group(2) or match.group(4)
+            members.append((int(layer), int(neuron)))
+            self.at = match.end()
+            rest = re.compile(r"\s*,\s*").match(self.text, self.at)
+            match = NEURON.match(self.text, rest.end()) if rest else None
+        return Listed(tuple(members), start + 1)
+
+    def _peek(self) -> str:
+        while self.at < len(self.text) and self.text[self.at].isspace():
+            self.at += 1
+        return self.text[self.at] if self.at < len(self.text) else ""
+
+    def _expect(self, character: str) -> None:
+        if self._peek() != character:
+            raise self._error(f"expected {character!r}")
+        self.at += 1
+
+    def _error(self, message: str, at: int | None = None) -> ExpressionError:
+        return ExpressionError(message, self.text, (self.at if at is None else at) + 1)

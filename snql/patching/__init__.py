@@ -1,0 +1,1 @@
+"""Dynamic activation patching: changing only some neurons while a model writes."""
