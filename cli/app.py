@@ -41,8 +41,8 @@ def _config(context: typer.Context, path: Path | None) -> Path | None:
 @app.callback()
 def options(
     context: typer.Context,
-    database: Annotated[Path, typer.Option("--db", envvar="SNQL_DB", help="The database file.")] = Path("snql.duckdb"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
+    db: Annotated[Path, typer.Option("--db", envvar="SNQL_DB", help="The database file.")] = Path("snql.duckdb"),
+    json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
     config: Annotated[  # noqa: ARG001
         Path | None,
@@ -58,7 +58,7 @@ def options(
 
     Every option can also come from the environment (SNQL_DB, SNQL_LOCATE_BEFORE, ...) or from --config.
     """
-    context.obj = State(database, as_json, quiet)
+    context.obj = State(db, json, quiet)
 
 
 def main(arguments: list[str] | None = None) -> None:

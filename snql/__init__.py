@@ -1,7 +1,7 @@
 """snql: an analysis database for the neurons that carry a language model's aligned behaviour.
 
-``snql.open`` opens a database; ``snql.locate``, ``snql.patch``, ``snql.overlap``, ``snql.query``, ``snql.report`` are
-the verbs of the command line. Names are imported when first used, so that ``import snql`` is light.
+``snql.open`` opens a database; ``snql.locate``, ``snql.patch``, ``snql.overlap``, ``snql.query`` and ``snql.report``
+are the verbs of the command line. Names are imported when first used, so that ``import snql`` is light.
 """
 
 from importlib import import_module

@@ -38,7 +38,7 @@ class ModelSpec:
 
 def parse_model_spec(text: str) -> ModelSpec:
     """Parse one model spec; raises InputError for an empty part or an unknown ``demo:`` name."""
-    if Path(text).is_dir():
+    if text.strip() and Path(text).is_dir():
         return ModelSpec(text, PartSpec(text))
     parts = text.split("+")
     if not all(part.strip() for part in parts):

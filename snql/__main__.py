@@ -1,0 +1,5 @@
+"""``python -m snql``: the command line."""
+
+from snql.cli.app import main
+
+main()

@@ -1,0 +1,117 @@
+"""Every foreseen mistake is one line that names value, cause and remedy; exit code 2; nothing half-written."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from snql.db.connection import Database
+
+from ..conftest import ORACLE
+from .conftest import Snql
+
+SETS = ["--prompts", "demo:harmful", "--limit", "2", "--max-new-tokens", "2"]
+LOCATE = ["locate", "x", "--before", "demo:sft", "--after", "demo:safety", *SETS]
+PATCH = ["patch", "x", "--recipient", "demo:sft", "--donor", "demo:safety", "--judge", "refusal", *SETS]
+
+
+def instead(arguments: list[str], option: str, value: str) -> list[str]:
+    """The arguments with another value of one option."""
+    at = arguments.index(option)
+    return [*arguments[: at + 1], value, *arguments[at + 2 :]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (instead(LOCATE, "--before", "no/such/model"), "no model folder no/such/model: check the path"),
+        (instead(LOCATE, "--before", "demo:sftt"), "no bundled model 'demo:sftt': the bundled models are demo:base"),
+        (instead(LOCATE, "--after", "demo:base+./missing"), "no adapter folder ./missing: check the path"),
+        (instead(LOCATE, "--after", f"demo:base+{ORACLE / 'sft'}"), "has width 176 at model.layers.0.mlp.down_proj"),
+        (instead(LOCATE, "--after", str(ORACLE / "model")), "the tokenizers of before (demo:sft) and after"),
+        (instead(LOCATE, "--prompts", "none.jsonl"), "no prompt file none.jsonl: check the path"),
+        (instead(LOCATE, "--prompts", "empty.jsonl"), "prompt file empty.jsonl holds no prompts"),
+        (instead(LOCATE, "--prompts", "other.csv"), "has no known prompt column: its columns are text"),
+        ([*LOCATE, "--prompt-column", "goal"], "has no column 'goal'"),
+        ([*LOCATE, "--positions", "all"], "--positions 'all' is not known: use generating"),
+        ([*LOCATE, "--keep", "5%%"], "neuron expression '5%%', column 1"),
+        ([*LOCATE, "--template", "alpaca"], "--template 'alpaca' is not known"),
+        ([*LOCATE, "--dtype", "int4"], "--dtype 'int4' is not known"),
+        ([*LOCATE, "--batch-size", "0"], "--batch-size and --max-new-tokens must be at least 1"),
+        ([*LOCATE, "--limit", "x"], "Invalid value for '--limit'"),
+        (["locate", "5%", *LOCATE[2:]], "run name '5%' cannot be used"),
+        (["locate", "all", *LOCATE[2:]], "run name 'all' cannot be used"),
+        (["locate", "x"], "Missing option '--before'"),
+        (["locate", "taken", *LOCATE[2:]], "a locate run 'taken' exists (done): choose another name"),
+        ([*PATCH, "--neurons", "lost:5%"], "no finished locate run 'lost' in snql.duckdb: its runs are taken"),
+        ([*PATCH, "--neurons", "taken:5% &"], "neuron expression 'taken:5% &', column 11"),
+        ([*PATCH, "--neurons", "taken:5%"], "run 'taken' is of a model with 2x3 neurons, this one has 4x512"),
+        ([*PATCH, "--neurons", "all", "--random", "1"], "no disjoint random set: layer 0 has 512 of 512 neurons"),
+        ([*instead(PATCH, "--judge", "jury"), "--neurons", "all"], "no judge 'jury': judges are refusal"),
+        (["overlap", "taken", "lost"], "no finished locate run 'lost'"),
+        (["overlap", "taken"], "an overlap needs at least two different runs"),
+        (["show", "lost"], "no run 'lost' in snql.duckdb: `snql runs` lists those it has"),
+        (["rm", "lost"], "no run 'lost'"),
+        (["query", "SELECT nothing FROM runs"], 'the query fails: Binder Error: Referenced column "nothing"'),
+        (["query", "DELETE FROM runs"], "the query fails: Invalid Input Error: Cannot execute statement of type"),
+        (["query", "SELECT * FROM read_csv('/etc/hosts')"], "file system operations are disabled"),
+        (["query", "SELECT 1", "--format", "xml"], "--format 'xml' is not known: use table, csv"),
+        (["query", "SELECT 1", "-o", "x.txt"], "--output needs a --format other than table"),
+        (["query", "SELECT 1", "--format", "csv", "-o", "no/x.csv"], "--output no/x.csv cannot be written"),
+        (["query"], "one query is needed"),
+        (["query", " "], "the query is empty"),
+        (["query", "-f", "none.sql"], "--file none.sql cannot be read"),
+        (["query", "SELECT $x", "-p", "x"], "--param 'x' is malformed: write NAME=VALUE"),
+        (["--config", "none.toml", "runs"], "--config none.toml cannot be read"),
+        (["--config", "bad.toml", "runs"], "--config bad.toml is not TOML"),
+        (["--db", "none.duckdb", "runs"], "no database at none.duckdb: run `snql demo`"),
+        (["--db", "text.duckdb", "runs"], "text.duckdb is not a DuckDB database"),
+        (["--db", "text.duckdb", *LOCATE], "text.duckdb is not a DuckDB database"),
+        (["--db", "theirs.duckdb", "runs"], "not one of snql's: name another file with --db"),
+        (["--db", "theirs.duckdb", *LOCATE], "not one of snql's: name another file with --db"),
+        (["--db", "newer.duckdb", "runs"], "newer than this snql's"),
+        (["--db", "newer.duckdb", *LOCATE], "newer than this snql's"),
+        (["--db", "no/folder.duckdb", *LOCATE], "no folder no to hold the database folder.duckdb"),
+        (["report", "nonsense"], "unknown figure 'nonsense'"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+    ],
+)
+def test_one_line_and_exit_code_2(snql: Snql, tmp_path: Path, arguments: list[str], message: str) -> None:
+    prepare(tmp_path)
+    before = contents(tmp_path)
+    done = snql("-q", *arguments)
+    lines = done.err.splitlines()
+    assert done.code == 2, done.err
+    assert done.out == ""
+    assert len(lines) == 1, done.err
+    assert lines[0].startswith("snql: ")
+    assert message in lines[0]
+    assert contents(tmp_path) == before
+
+
+def prepare(folder: Path) -> None:
+    """A database with one made-up run, and files that are wrong in various ways."""
+    from ..synthetic import add_locate_run
+
+    with Database(folder / "snql.duckdb") as db:
+        import numpy as np
+
+        add_locate_run(db, "taken", np.arange(6.0).reshape(2, 3))
+    (folder / "empty.jsonl").write_text("")
+    (folder / "other.csv").write_text("text\nhello\n")
+    (folder / "bad.toml").write_text("= 3")
+    (folder / "text.duckdb").write_text("hello " * 1000)
+    with duckdb.connect(str(folder / "theirs.duckdb")) as theirs:
+        theirs.execute("CREATE TABLE theirs (x INTEGER)")
+    with Database(folder / "newer.duckdb") as db:
+        db.initialise()
+    with duckdb.connect(str(folder / "newer.duckdb")) as newer:
+        newer.execute("INSERT INTO snql_migrations VALUES (9999, '9999_later', 'x', now()::TIMESTAMP)")
+
+
+def contents(folder: Path) -> dict[str, object]:
+    """File names, and all rows of runs in snql.duckdb."""
+    with Database(folder / "snql.duckdb") as db:
+        rows = db.rows("SELECT run_id, name, status FROM runs ORDER BY 1")
+        models = db.rows("SELECT count(*) FROM models")
+    return {"files": sorted(path.name for path in folder.iterdir()), "runs": rows, "models": models}

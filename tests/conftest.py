@@ -1,0 +1,102 @@
+"""Shared fixtures: the published implementation's files, tiny models, and a database of its own for each test."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from snql.db.connection import Database
+from snql.models.load import LoadedModel, LoadOptions, load_models
+
+ORACLE = Path(__file__).parent / "oracle"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    with Database(tmp_path / "test.duckdb") as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def oracle_models() -> dict[str, LoadedModel]:
+    """The oracle's models by name: base, sft, dpo (base+sft+dpo) on one base, and the other checkpoint."""
+    base = str(ORACLE / "model")
+    return load_models(
+        {
+            "base": base,
+            "sft": f"{base}+{ORACLE / 'sft'}",
+            "dpo": f"{base}+{ORACLE / 'sft'}+{ORACLE / 'dpo'}",
+            "other": str(ORACLE / "model_b"),
+        },
+        LoadOptions(device="cpu"),
+    )
+
+
+@pytest.fixture(scope="session")
+def oracle_prompts() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (ORACLE / "prompts.jsonl").read_text("utf-8").splitlines()]
+
+
+def save_tiny_llama(folder: Path, *, seed: int = 0, n_layers: int = 3, n_neurons: int = 40) -> Path:
+    """A random Llama with the oracle's tokenizer, saved in ``folder``."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=260,
+        hidden_size=32,
+        intermediate_size=n_neurons,
+        num_hidden_layers=n_layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        initializer_range=0.4,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        tie_word_embeddings=False,
+    )
+    model = LlamaForCausalLM(config)
+    model.save_pretrained(folder)
+    for name in TOKENIZER_FILES:
+        shutil.copy(ORACLE / "model" / name, folder / name)
+    return folder
+
+
+def save_ia3(folder: Path, scales: Iterable[torch.Tensor]) -> Path:
+    """An IA3 adapter on the down-projections, one vector of scales (neurons,) a layer, in PEFT's file format."""
+    folder.mkdir(parents=True)
+    shutil.copy(ORACLE / "sft" / "adapter_config.json", folder / "adapter_config.json")
+    key = "base_model.model.model.layers.{}.mlp.down_proj.ia3_l"
+    tensors = {key.format(layer): scale.reshape(1, -1).clone() for layer, scale in enumerate(scales)}
+    save_file(tensors, folder / "adapter_model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_llama(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter for the tiny Llama that changes every neuron."""
+    generator = torch.Generator().manual_seed(5)
+    scales = [1 + 0.6 * torch.randn(40, generator=generator) for _ in range(3)]
+    return save_ia3(tmp_path_factory.mktemp("adapters") / "tuned", scales)
+
+
+@pytest.fixture(scope="session")
+def plain_model() -> Callable[[Path], Any]:
+    """Load a model with Hugging Face alone, to compute things without snql."""
+
+    def load(folder: Path) -> Any:
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        return model.eval()
+
+    return load

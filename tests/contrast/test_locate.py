@@ -1,0 +1,216 @@
+"""A locate run in the database, against a plain Hugging Face forward pass and against Polars."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from snql.contrast.locate import LocateOptions, LocateResult, locate
+from snql.db.connection import Database
+from snql.db.scores import read_scores
+from snql.errors import InputError, RunError, SnqlError
+from snql.jobs import PromptOptions
+
+from ..conftest import ORACLE
+
+PROMPTS = str(ORACLE / "prompts.jsonl")
+
+
+def options(llama: Path, adapter: Path, **settings: Any) -> LocateOptions:
+    source = PromptOptions((PROMPTS,), template="tulu")
+    return LocateOptions(str(llama), f"{llama}+{adapter}", source, **{"max_new_tokens": 10, **settings})
+
+
+def run(db: Database, llama: Path, adapter: Path, name: str = "run", **settings: Any) -> LocateResult:
+    return locate(db, name, options(llama, adapter, **settings))
+
+
+def hand_activations(folder: Path, token_ids: list[int], scales: list[torch.Tensor] | None, load: Any) -> torch.Tensor:
+    """Input of each base down-projection, (layers, tokens, neurons), by Hugging Face alone; IA3 by hand."""
+    model = load(folder)
+    captured = []
+    for index, layer in enumerate(model.model.layers):
+
+        def scale(_module: Any, inputs: tuple[torch.Tensor], index: int = index) -> tuple[torch.Tensor]:
+            activations = inputs[0] if scales is None else inputs[0] * scales[index]
+            captured.append(activations[0].detach())
+            return (activations,)
+
+        layer.mlp.down_proj.register_forward_pre_hook(scale)
+    with torch.no_grad():
+        model(torch.tensor([token_ids]))
+    return torch.stack(captured)
+
+
+def adapter_scales(adapter: Path) -> list[torch.Tensor]:
+    from safetensors.torch import load_file
+
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    return [tensors[f"base_model.model.model.layers.{i}.mlp.down_proj.ia3_l"][0] for i in range(3)]
+
+
+@pytest.mark.parametrize("writer", ["before", "after"])
+@pytest.mark.parametrize("positions", ["generating", "generated", "prompt", "last-prompt"])
+def test_score_equals_rms_of_a_plain_forward_pass(
+    db: Database, tiny_llama: Path, tiny_adapter: Path, plain_model: Any, positions: str, writer: str
+) -> None:
+    run(db, tiny_llama, tiny_adapter, positions=positions, completions_by=writer, keep="none")
+    prompts = dict(db.rows("SELECT prompt_id, input_ids FROM run_prompts ORDER BY ordinal"))
+    written = dict(db.rows("SELECT prompt_id, token_ids FROM completions"))
+    differences = []
+    for prompt_id, prompt in prompts.items():
+        new = written.get(prompt_id, [])
+        t, m = len(prompt) - 1, len(new)
+        chosen = {
+            "generating": range(t, t + m),
+            "generated": range(t + 1, t + 1 + m - (bool(new) and new[-1] == 2)),
+            "prompt": range(t + 1),
+            "last-prompt": [t],
+        }[positions]
+        ids = list(prompt) + list(new)
+        before = hand_activations(tiny_llama, ids, None, plain_model)
+        after = hand_activations(tiny_llama, ids, adapter_scales(tiny_adapter), plain_model)
+        differences.append((before - after)[:, list(chosen)].double())
+    by_hand = torch.cat(differences, dim=1).square().mean(dim=1).sqrt()
+    stored = read_scores(db, "run")["score"].to_numpy().reshape(by_hand.shape)
+    assert (len(written) == 0) == (positions in ("prompt", "last-prompt"))
+    np.testing.assert_allclose(stored, by_hand.numpy(), atol=2e-5, rtol=1e-4)
+
+
+def test_kept_activations_give_the_stored_statistics(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    found = run(db, tiny_llama, tiny_adapter, keep="25%")
+    rows = db.frame("SELECT * FROM token_activations WHERE run = 'run'")
+    assert found.n_kept == round(0.25 * 80)
+    assert len(rows) == found.n_kept * found.n_tokens
+    assert rows.select("prompt_id", "position", "layer", "neuron").is_duplicated().sum() == 0
+    b, a = pl.col("before").cast(pl.Float64), pl.col("after").cast(pl.Float64)
+    by_polars = rows.group_by("layer", "neuron").agg(
+        ((b - a) ** 2).mean().sqrt().alias("score_"),
+        b.mean().alias("mean_before_"),
+        a.mean().alias("mean_after_"),
+        b.std().alias("std_before_"),
+        a.std().alias("std_after_"),
+        pl.len().alias("n_tokens_"),
+    )
+    joined = by_polars.join(read_scores(db, "run"), on=["layer", "neuron"])
+    assert len(joined) == found.n_kept
+    assert joined["rank"].sort().to_list() == list(range(1, found.n_kept + 1))
+    for name in ("score", "mean_before", "mean_after", "std_before", "std_after", "n_tokens"):
+        np.testing.assert_allclose(joined[name], joined[f"{name}_"], rtol=1e-5, atol=1e-6)
+
+
+def test_tokens_are_those_of_prompts_and_completions(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    run(db, tiny_llama, tiny_adapter, keep="1")
+    prompts = dict(db.rows("SELECT prompt_id, input_ids FROM run_prompts"))
+    written = dict(db.rows("SELECT prompt_id, token_ids FROM completions"))
+    rows = db.rows("SELECT DISTINCT prompt_id, position, token_id FROM token_activations")
+    assert len(rows) > 12
+    for prompt_id, position, token_id in rows:
+        assert (list(prompts[prompt_id]) + list(written[prompt_id]))[position] == token_id
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 100])
+def test_batch_size_changes_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path, batch_size: int) -> None:
+    run(db, tiny_llama, tiny_adapter, "a", batch_size=12)
+    run(db, tiny_llama, tiny_adapter, "b", batch_size=batch_size)
+    a, b = read_scores(db, "a"), read_scores(db, "b")
+    np.testing.assert_allclose(a["score"], b["score"], atol=1e-5, rtol=1e-5)
+    completions = "SELECT prompt_id, token_ids FROM run_completions WHERE run = ? ORDER BY prompt_id"
+    assert db.rows(completions, ["a"]) == db.rows(completions, ["b"])
+    counts = "SELECT count(*), sum(position) FROM token_activations WHERE run = ?"
+    assert db.rows(counts, ["a"]) == db.rows(counts, ["b"])
+
+
+def test_skipped_layers_are_scored_but_not_ranked(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    run(db, tiny_llama, tiny_adapter, skip_last_layers=2)
+    rows = db.rows("SELECT layer, count(*), count(rank), min(rank), max(rank) FROM neuron_scores GROUP BY 1 ORDER BY 1")
+    assert rows == [(0, 40, 40, 1, 40), (1, 40, 0, None, None), (2, 40, 0, None, None)]
+
+
+def test_provenance_is_recorded(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    run(db, tiny_llama, tiny_adapter)
+    ((status, device, dtype, torch_version, before, error),) = db.rows(
+        "SELECT status, device, dtype, libraries ->> 'torch', config ->> 'before', error FROM runs"
+    )
+    assert (status, device, dtype, error) == ("done", "cpu", "float32", None)
+    assert torch_version == torch.__version__
+    assert before == str(tiny_llama)
+    models = db.rows("SELECT role, len(adapter_ids), n_layers, n_neurons FROM run_models JOIN models USING (model_id)")
+    assert sorted(models) == [("after", 1, 3, 40), ("before", 0, 3, 40)]
+
+
+def test_a_run_that_was_killed_resumes_to_the_same_numbers(
+    db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(db, tiny_llama, tiny_adapter, "whole", batch_size=4)
+    from snql.contrast import locate as module
+
+    real: Any = vars(module)["generate"]
+    calls: list[int] = []
+
+    def fail_at_third(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "generate", fail_at_third)
+    with pytest.raises(KeyboardInterrupt):
+        run(db, tiny_llama, tiny_adapter, "cut", batch_size=4)
+    assert db.rows("SELECT status, error FROM runs WHERE name = 'cut'") == [("interrupted", "interrupted by the user")]
+    assert db.rows("SELECT count(*) FROM run_completions WHERE run = 'cut'") == [(8,)]
+    with pytest.raises(InputError, match=r"'cut' exists \(interrupted\).*--resume"):
+        run(db, tiny_llama, tiny_adapter, "cut", batch_size=4)
+    with pytest.raises(InputError, match="cannot be resumed: max_new_tokens differ"):
+        locate(db, "cut", options(tiny_llama, tiny_adapter, max_new_tokens=3), resume=True)
+
+    monkeypatch.setattr(module, "generate", real)
+    locate(db, "cut", options(tiny_llama, tiny_adapter, batch_size=4), resume=True)
+    a, b = (read_scores(db, name).drop("run") for name in ("whole", "cut"))
+    assert a.equals(b)
+
+
+def test_a_failed_run_says_why_and_leaves_no_scores(
+    db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from snql.contrast import locate as module
+
+    def fail(*_: Any) -> Any:
+        raise RunError("the model fell over")
+
+    monkeypatch.setattr(module, "contrast_sums", fail)
+    with pytest.raises(RunError):
+        run(db, tiny_llama, tiny_adapter)
+    assert db.rows("SELECT status, error FROM runs") == [("failed", "the model fell over")]
+    assert db.rows("SELECT count(*) FROM neuron_statistics") == [(0,)]
+    assert not db.path.with_name(db.path.name + ".staging").exists()
+
+
+def test_force_replaces_a_run_and_its_rows(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    run(db, tiny_llama, tiny_adapter)
+    with pytest.raises(InputError, match=r"'run' exists \(done\): choose another name, or replace it with --force"):
+        run(db, tiny_llama, tiny_adapter, max_new_tokens=4)
+    locate(db, "run", options(tiny_llama, tiny_adapter, max_new_tokens=4), force=True)
+    assert db.rows("SELECT count(*) FROM runs") == [(1,)]
+    assert db.rows("SELECT count(*) FROM neuron_statistics") == [(120,)]
+    assert db.rows("SELECT max(len(token_ids)) FROM completions") == [(4,)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"skip_last_layers": 3}, "--skip-last-layers 3 leaves none of 3 layers"),
+        ({"keep": "nothing:5%"}, "no database at .*: run `snql demo`"),
+        ({"max_new_tokens": 250}, "longer than the model's context of 256"),
+        ({"completions_by": "both"}, "--completions-by 'both' is not known"),
+    ],
+)
+def test_bad_input_writes_nothing(
+    db: Database, tiny_llama: Path, tiny_adapter: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SnqlError, match=message):
+        run(db, tiny_llama, tiny_adapter, **settings)
+    assert not db.path.exists()

@@ -1,0 +1,174 @@
+"""The ledger: what is applied is recorded, and databases that do not fit are refused."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from snql.db import migrate, scripts
+from snql.db.connection import Database
+from snql.errors import DatabaseError
+
+
+def edit(db: Database, sql: str) -> None:
+    with duckdb.connect(str(db.path)) as connection:
+        connection.execute(sql)
+
+
+def test_initialise_records_every_migration(db: Database) -> None:
+    assert db.initialise() == [script.name for script in scripts.migrations()]
+    assert db.initialise() == []
+    ledger = db.rows("SELECT number, name, sha256 FROM snql_migrations ORDER BY number")
+    assert ledger == [(script.number, script.name, script.sha256) for script in scripts.migrations()]
+
+
+def test_every_view_and_macro_is_created_and_answers(db: Database) -> None:
+    db.initialise()
+    made = {name for (name,) in db.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")}
+    macros = {name for (name,) in db.rows("SELECT function_name FROM duckdb_functions() WHERE NOT internal")}
+    assert {script.name for script in scripts.objects()} == made | macros
+    for view in made:
+        db.rows(f"SELECT * FROM {view}")
+    db.rows("FROM top_neurons('x', 3)")
+    db.rows("FROM layer_histogram('x', 3)")
+    assert db.rows("SELECT overlap_at('x', 'y', 3)") == [(None,)]
+
+
+def test_reading_never_creates_a_file(db: Database) -> None:
+    with pytest.raises(DatabaseError, match=r"no database at .*test.duckdb: run `snql demo`"):
+        db.rows("SELECT 1")
+    assert not db.path.exists()
+
+
+def test_a_newer_database_is_refused(db: Database) -> None:
+    db.initialise()
+    edit(db, "INSERT INTO snql_migrations VALUES (9999, '9999_later', 'x', now()::TIMESTAMP)")
+    with pytest.raises(DatabaseError, match="has schema version 9999, newer than this snql's"):
+        db.rows("SELECT 1")
+
+
+def test_an_edited_migration_is_refused(db: Database) -> None:
+    db.initialise()
+    edit(db, "UPDATE snql_migrations SET sha256 = 'x' WHERE number = 1")
+    with pytest.raises(DatabaseError, match="another text of migration 0001_initial"), db.write():
+        pass
+
+
+def test_a_renamed_migration_is_refused(db: Database) -> None:
+    db.initialise()
+    edit(db, "UPDATE snql_migrations SET name = '0001_other' WHERE number = 1")
+    with pytest.raises(DatabaseError, match="records migration 1 as '0001_other'"):
+        db.initialise()
+
+
+def test_an_older_database_asks_for_migration(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    db.initialise()
+    later = scripts.Script("0002_more", "CREATE TABLE more (x INTEGER)")
+    both = (*scripts.migrations(), later)
+    monkeypatch.setattr(scripts, "migrations", lambda: both)
+    with pytest.raises(DatabaseError, match="older schema: run `snql --db .* db migrate`"):
+        db.rows("SELECT 1")
+    with pytest.raises(DatabaseError, match="older schema"), db.write():
+        pass
+    assert db.initialise() == ["0002_more"]
+    assert db.rows("SELECT count(*) FROM more") == [(0,)]
+
+
+def test_a_migration_that_fails_leaves_no_trace(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    db.initialise()
+    broken = scripts.Script("0002_broken", "CREATE TABLE half (x INTEGER); SELECT nothing")
+    both = (*scripts.migrations(), broken)
+    monkeypatch.setattr(scripts, "migrations", lambda: both)
+    with pytest.raises(duckdb.Error):
+        db.initialise()
+    monkeypatch.undo()
+    assert "half" not in {name for (name,) in db.rows("SELECT table_name FROM duckdb_tables()")}
+    assert db.rows("SELECT max(number) FROM snql_migrations") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "names", [("0001_a", "0003_b"), ("0001_a", "0001_b"), ("0002_a",), ("first",)], ids=["gap", "twice", "late", "name"]
+)
+def test_shipped_migrations_must_be_numbered_in_order(names: tuple[str, ...]) -> None:
+    with pytest.raises(DatabaseError, match="should have number"):
+        scripts.check_numbering(tuple(scripts.Script(name, "") for name in names))
+
+
+def test_a_foreign_database_is_refused(db: Database) -> None:
+    edit(db, "CREATE TABLE theirs (x INTEGER)")
+    for use in (lambda: db.rows("SELECT 1"), db.initialise):
+        with pytest.raises(DatabaseError, match="is a DuckDB database but not one of snql's"):
+            use()
+    with duckdb.connect(str(db.path)) as connection:
+        assert migrate.tables(connection) == {"theirs"}
+
+
+def test_a_file_that_is_no_database(db: Database) -> None:
+    db.path.write_text("hello " * 2000)
+    with pytest.raises(DatabaseError, match="is not a DuckDB database: name another file with --db"):
+        db.rows("SELECT 1")
+    with pytest.raises(DatabaseError, match="is not a DuckDB database"), db.write():
+        pass
+
+
+def test_a_folder_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="no folder .*missing to hold the database"):
+        Database(tmp_path / "missing" / "x.duckdb").initialise()
+
+
+def test_changed_views_are_replaced_by_the_next_write(db: Database) -> None:
+    db.initialise()
+    edit(db, "DROP VIEW neuron_scores; UPDATE snql_objects SET sha256 = 'old'")
+    with db.write():
+        pass
+    assert db.rows("SELECT count(*) FROM neuron_scores") == [(0,)]
+
+
+def test_a_write_that_fails_is_rolled_back(db: Database) -> None:
+    db.initialise()
+
+    def half_way() -> None:
+        with db.write() as connection:
+            connection.execute("INSERT INTO judges VALUES ('x', 'x', '1', '{}')")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        half_way()
+    assert db.rows("SELECT count(*) FROM judges") == [(0,)]
+
+
+def test_readers_can_neither_write_nor_reach_files(db: Database) -> None:
+    db.initialise()
+    for sql, message in (
+        ("CREATE TABLE x (y INTEGER)", "read-only"),
+        ("SELECT * FROM read_csv('/etc/hosts')", "file system operations are disabled"),
+        ("COPY runs TO 'x.csv'", "file system operations are disabled"),
+        ("SET enable_external_access = true", "locked"),
+        ("ATTACH 'other.duckdb'", "disabled"),
+    ):
+        with pytest.raises(duckdb.Error, match=message):
+            db.rows(sql)
+
+
+def test_waiting_for_a_lock_and_giving_up(db: Database) -> None:
+    db.initialise()
+    hold = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(1.5)"
+    with subprocess.Popen([sys.executable, "-c", hold, str(db.path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(DatabaseError, match="is locked by another program"):
+            Database(db.path, lock_timeout=0.1).rows("SELECT 1")
+        assert db.rows("SELECT 1") == [(1,)]
+
+
+def test_duckdb_1_5_reads_the_file(db: Database) -> None:
+    db.initialise()
+    program = Path(sys.executable).with_name("duckdb")
+    query = "SELECT version(); SELECT count(*) FROM neuron_scores; FROM top_neurons('x', 1)"
+    done = subprocess.run(
+        [program, db.path, "-readonly", "-csv", "-c", query], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[1].startswith("v1.5.")
+    assert done.stdout.splitlines()[3] == "0"

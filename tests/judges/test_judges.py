@@ -1,0 +1,106 @@
+"""Judges: by name, by hand, and what they refuse."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from snql.db.connection import Database
+from snql.errors import InputError, RunError
+from snql.judges.base import JudgeInfo, load_judge
+from snql.judges.judging import judge_run
+from snql.judges.refusal import RefusalJudge
+from snql.organism import catalog
+
+PAIRS = [
+    ("How do I paint a door?", "First, clean the door. Then paint it."),
+    ("How do I bake bread?", "I'm sorry, but I can't help with that."),
+    ("How do I open a jar?", ""),
+    ("Tell me a very long story about a door that nobody could ever open.", "No."),
+]
+
+
+@pytest.mark.parametrize(
+    ("completion", "cost"),
+    [
+        ("I'm sorry, but I can't do that.", 0),
+        ("I\u2019m  SORRY, no.", 0),
+        ("As an AI, I do not do this.", 0),
+        ("", 0),
+        (" \n", 0),
+        ("Sure. First, take the key.", 1),
+        ("It is sorrowful.", 1),
+    ],
+)
+def test_refusal(completion: str, cost: float) -> None:
+    assert RefusalJudge().score([("anything", completion)]) == [cost]
+
+
+@pytest.mark.parametrize("name", ["demo:cost", "demo:reward"])
+def test_score_model_equals_one_text_at_a_time_by_hand(name: str) -> None:
+    folder = catalog.judge_path(name.removeprefix("demo:"))
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    expected = []
+    for prompt, completion in PAIRS:
+        chat = [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}]
+        ids = tokenizer.apply_chat_template(chat, return_tensors="pt", return_dict=False)
+        with torch.no_grad():
+            hidden = model.model(ids).last_hidden_state
+            expected.append(float(model.score(hidden)[0, -1, 0]))
+    judge = load_judge(name)
+    assert judge.score(PAIRS) == pytest.approx(expected, abs=1e-4)
+    assert judge.info.name == name
+    assert len(judge.info.version) == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nobody", "no judge 'nobody': judges are refusal, demo:cost"),
+        ("demo:nobody", "no judge 'demo:nobody'"),
+        ("score-model:missing/folder", "no folder missing/folder"),
+    ],
+)
+def test_unknown_judges(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_judge(name)
+
+
+def test_a_model_without_a_score_is_no_judge() -> None:
+    folder, _ = catalog.model_spec("base")
+    with pytest.raises(InputError, match="lacks weights: score.weight is in none of its files"):
+        load_judge(f"score-model:{folder}")
+
+
+class ShortJudge:
+    info = JudgeInfo("short", "test", "1")
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        return [0.0] * (len(pairs) - 1)
+
+
+class OtherRefusal(RefusalJudge):
+    @property
+    def info(self) -> JudgeInfo:
+        return JudgeInfo("refusal", "refusal", "2")
+
+
+def test_judging_stored_completions_again(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    from ..patching.test_patch import run
+
+    found = run(db, tiny_llama, tiny_adapter)
+    before = db.rows("SELECT count(*) FROM judgements")
+    judge_run(db, found.run_id, [RefusalJudge()])
+    assert db.rows("SELECT count(*) FROM judgements") == before
+    with pytest.raises(RunError, match="judge short gave"):
+        judge_run(db, found.run_id, [ShortJudge()])
+    db.close()
+    with db.write() as connection:
+        connection.execute("DELETE FROM judgements")
+    with pytest.raises(InputError, match="has scored in this database with other files"):
+        judge_run(db, found.run_id, [OtherRefusal()])
+    assert not any(math.isnan(score) for (score,) in db.rows("SELECT score FROM judgements"))

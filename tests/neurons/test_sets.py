@@ -1,0 +1,65 @@
+"""Sets of neurons: algebra against Python's sets, and random sets that match."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from snql.errors import InputError
+from snql.neurons.sets import NeuronSet, Shape, neuron_name
+
+SHAPE = Shape(3, 20)
+A = {(0, 1), (0, 2), (1, 5), (2, 19)}
+B = {(0, 2), (1, 5), (1, 6)}
+
+
+def members(neurons: NeuronSet) -> set[tuple[int, int]]:
+    return set(zip(neurons.layers.tolist(), neurons.neurons.tolist(), strict=True))
+
+
+def test_algebra_is_that_of_sets() -> None:
+    a, b = NeuronSet.of(SHAPE, A), NeuronSet.of(SHAPE, B)
+    assert members(a & b) == A & B
+    assert members(a | b) == A | B
+    assert members(a - b) == A - B
+    assert len(NeuronSet.all(SHAPE)) == 60
+    assert NeuronSet.of(SHAPE, [(1, 5), (1, 5)]) == NeuronSet.of(SHAPE, [(1, 5)])
+    assert {layer: list(found) for layer, found in a.by_layer().items()} == {0: [1, 2], 1: [5], 2: [19]}
+
+
+def test_identity_is_that_of_members_and_shape() -> None:
+    assert NeuronSet.of(SHAPE, A).sha256 == NeuronSet.of(SHAPE, sorted(A)).sha256
+    assert NeuronSet.of(SHAPE, A).sha256 != NeuronSet.of(SHAPE, B).sha256
+    assert NeuronSet.of(Shape(3, 21), [(0, 1)]).sha256 != NeuronSet.of(SHAPE, [(0, 1)]).sha256
+
+
+@pytest.mark.parametrize("bad", [(3, 0), (0, 20), (-1, 0)])
+def test_neurons_that_do_not_exist(bad: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match=r"the model has 3x20 neurons"):
+        NeuronSet.of(SHAPE, [bad])
+
+
+def test_random_sets_match_layer_by_layer_and_are_disjoint() -> None:
+    chosen = NeuronSet.of(SHAPE, A)
+    draws = [chosen.matched_random(seed) for seed in range(30)]
+    for drawn in draws:
+        assert not members(drawn) & A
+        assert np.bincount(drawn.layers, minlength=3).tolist() == [2, 1, 1]
+    assert chosen.matched_random(7) == chosen.matched_random(7)
+    assert any(a != b for a, b in itertools.pairwise(draws))
+
+
+def test_every_other_neuron_can_be_drawn() -> None:
+    chosen = NeuronSet.of(SHAPE, [(1, 5)])
+    drawn = {next(iter(members(chosen.matched_random(seed)))) for seed in range(400)}
+    assert drawn == {(1, neuron) for neuron in range(20) if neuron != 5}
+
+
+def test_no_disjoint_set_of_more_than_half_a_layer() -> None:
+    chosen = NeuronSet.of(SHAPE, [(0, neuron) for neuron in range(11)])
+    with pytest.raises(InputError, match="layer 0 has 11 of 20 neurons in the set, more than half"):
+        chosen.matched_random(0)
+
+
+def test_names() -> None:
+    assert neuron_name(12, 345) == "L12.N345"

@@ -1,0 +1,75 @@
+"""The grammar: what parses to what, and where mistakes are."""
+
+import pytest
+
+from snql.errors import ExpressionError
+from snql.neurons.syntax import Bound, Combined, Everything, Listed, Node, Random, Ranked, Sql, parse
+
+TOP5 = Bound(5, True)
+ZERO = Bound(0, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "tree"),
+    [
+        ("a:5%", Ranked("a", ZERO, TOP5, 1)),
+        (" a : 20000 ", Ranked("a", ZERO, Bound(20000, False), 2)),
+        ("a:0.5%", Ranked("a", ZERO, Bound(0.5, True), 1)),
+        ("a:5%..10%", Ranked("a", TOP5, Bound(10, True), 1)),
+        ("a:100..200", Ranked("a", Bound(100, False), Bound(200, False), 1)),
+        ("safety-seed2.v1:5%", Ranked("safety-seed2.v1", ZERO, TOP5, 1)),
+        ("all", Everything()),
+        ("L12.N345", Listed(((12, 345),), 1)),
+        ("12.345, 12:346,L3/N7", Listed(((12, 345), (12, 346), (3, 7)), 1)),
+        ("random(a:5%, seed=3)", Random(Ranked("a", ZERO, TOP5, 8), 3, 1)),
+        ("sql(SELECT ')' AS x, layer FROM (SELECT 1))", Sql("SELECT ')' AS x, layer FROM (SELECT 1)", 1)),
+        ("a:5% - b:5%", Combined("-", Ranked("a", ZERO, TOP5, 1), Ranked("b", ZERO, TOP5, 8))),
+        ("a:5%-b:5%", Combined("-", Ranked("a", ZERO, TOP5, 1), Ranked("b", ZERO, TOP5, 6))),
+    ],
+)
+def test_parse(text: str, tree: Node) -> None:
+    assert parse(text) == tree
+
+
+def test_and_binds_tighter_and_chains_go_left() -> None:
+    def shape(node: Node) -> object:
+        return (shape(node.left), node.operator, shape(node.right)) if isinstance(node, Combined) else node.run  # type: ignore[union-attr]
+
+    assert shape(parse("a:1 | b:1 & c:1 - d:1")) == (("a", "|", ("b", "&", "c")), "-", "d")
+    assert shape(parse("(a:1 | b:1) & c:1")) == (("a", "|", "b"), "&", "c")
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message"),
+    [
+        ("", 1, "something is missing"),
+        ("safety", 1, "how many neurons of run 'safety'"),
+        ("a:5% &", 7, "something is missing"),
+        ("a:5% + b:5%", 6, "unexpected '+'"),
+        ("a:5% b:5%", 6, "unexpected 'b'"),
+        ("(a:5%", 6, "expected ')'"),
+        ("a:x", 3, "expected a number"),
+        ("a:101%", 3, "more than all of the ranking"),
+        ("a:1.5", 3, "not a whole number"),
+        ("a:10%..5%", 1, "from a lower to a higher rank"),
+        ("a:5%..10", 1, "both in % or neither"),
+        ("random(a:5%)", 12, "expected ','"),
+        ("random(a:5%, 3)", 14, "expected seed=NUMBER"),
+        ("a:5% | sql(SELECT 1", 8, "never closed"),
+        ("?", 1, "unexpected '?'"),
+    ],
+)
+def test_mistakes_have_a_column(text: str, column: int, message: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        parse(text)
+    assert caught.value.column == column
+    assert message in str(caught.value)
+    assert f"column {column}:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("bound", "n_ranked", "rank"),
+    [(TOP5, 528, 26), (TOP5, 704, 35), (Bound(0.01, True), 100, 1), (Bound(0, True), 100, 0), (Bound(7, False), 3, 7)],
+)
+def test_percentages_are_of_the_ranked_neurons(bound: Bound, n_ranked: int, rank: int) -> None:
+    assert bound.rank(n_ranked) == rank

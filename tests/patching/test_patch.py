@@ -1,0 +1,217 @@
+"""Patch runs in the database: variants, effects, resuming; and the engine against a recomputation without caches."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from snql.contrast.locate import LocateOptions, locate
+from snql.db.connection import Database
+from snql.errors import ExpressionError, InputError
+from snql.jobs import PromptOptions
+from snql.models.load import LoadedModel
+from snql.neurons.sets import NeuronSet, Shape
+from snql.patching.engine import PatchRow, patch_and_generate
+from snql.patching.patch import PatchOptions, PatchResult, patch
+from snql.patching.variants import expressions
+
+from ..conftest import ORACLE
+
+SOURCE = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu")
+SHAPE = Shape(4, 176)
+
+
+def locate_run(db: Database, llama: Path, adapter: Path) -> None:
+    locate(db, "found", LocateOptions(str(llama), f"{llama}+{adapter}", SOURCE, max_new_tokens=6, keep="none"))
+
+
+def options(llama: Path, adapter: Path, **settings: Any) -> PatchOptions:
+    chosen: dict[str, Any] = {
+        "neurons": ("found",),
+        "sweep": ("5%", "20%"),
+        "random": 2,
+        "max_new_tokens": 8,
+    } | settings
+    return PatchOptions(str(llama), f"{llama}+{adapter}", source=SOURCE, **chosen)
+
+
+def run(db: Database, llama: Path, adapter: Path, name: str = "run", **settings: Any) -> PatchResult:
+    if not db.path.exists():
+        locate_run(db, llama, adapter)
+    return patch(db, name, options(llama, adapter, **settings))
+
+
+def test_variants_and_their_sets_are_stored(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    run(db, tiny_llama, tiny_adapter)
+    variants = db.rows(
+        "SELECT v.name, role, n_neurons, control_seed FROM variants AS v JOIN runs USING (run_id) "
+        "WHERE kind = 'patch' ORDER BY variant_id"
+    )
+    assert variants == [
+        ("recipient", "recipient", None, None),
+        ("donor", "donor", None, None),
+        ("found:5%", "patched", 4, None),
+        ("random(found:5%, seed=1)", "patched", 4, 1),
+        ("random(found:5%, seed=2)", "patched", 4, 2),
+        ("found:20%", "patched", 16, None),
+        ("random(found:20%, seed=1)", "patched", 16, 1),
+        ("random(found:20%, seed=2)", "patched", 16, 2),
+    ]
+    stored = db.rows(
+        "SELECT layer, neuron FROM variants JOIN neuron_set_members USING (set_id) WHERE name = 'found:5%'"
+    )
+    ranked = db.rows("SELECT layer, neuron FROM top_neurons('found', 4)")
+    assert sorted(stored) == sorted(ranked)
+    counted = "SELECT count(*), count(DISTINCT (variant, prompt_id)) FROM run_completions WHERE run = 'run'"
+    assert db.rows(counted) == [(96, 96)]
+    controls = db.rows("SELECT DISTINCT control_of FROM causal_effects WHERE control_seed IS NOT NULL ORDER BY 1")
+    assert controls == [("found:20%",), ("found:5%",)]
+
+
+def test_effects_are_those_of_the_judgements(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    found = run(db, tiny_llama, tiny_adapter, judges=("demo:cost",)).effects
+    means = dict(
+        db.rows("SELECT v.name, avg(score) FROM judgements JOIN variants AS v USING (run_id, variant_id) GROUP BY 1")
+    )
+    assert len(found) == 6
+    for row in found.iter_rows(named=True):
+        assert row["mean_recipient"] == pytest.approx(means["recipient"])
+        assert row["mean_patched"] == pytest.approx(means[row["variant"]])
+        assert row["n_prompts"] == 12
+        if row["effect"] is not None:
+            gap = means["donor"] - means["recipient"]
+            assert row["effect"] == pytest.approx((means[row["variant"]] - means["recipient"]) / gap)
+        assert (row["effect"] is None) == (row["gap_ci_low"] <= 0 <= row["gap_ci_high"]) == (not row["defined"])
+
+
+def test_batch_size_changes_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    for name, size in (("one", 1), ("seven", 7), ("all", 500)):
+        run(db, tiny_llama, tiny_adapter, name + "-run", batch_size=size)
+    rows = [
+        db.rows(
+            "SELECT variant, prompt_id, token_ids FROM run_completions WHERE run = ? ORDER BY variant, prompt_id",
+            [f"{name}-run"],
+        )
+        for name in ("one", "seven", "all")
+    ]
+    assert len(rows[0]) == 96
+    assert rows[0] == rows[1] == rows[2]
+
+
+def test_a_run_that_was_killed_resumes(
+    db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(db, tiny_llama, tiny_adapter, "whole", batch_size=10)
+    from snql.patching import patch as module
+
+    real: Any = vars(module)["patch_and_generate"]
+    calls: list[int] = []
+
+    def fail_at_third(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "patch_and_generate", fail_at_third)
+    with pytest.raises(KeyboardInterrupt):
+        run(db, tiny_llama, tiny_adapter, "cut", batch_size=10)
+    assert db.rows("SELECT status FROM runs WHERE name = 'cut'") == [("interrupted",)]
+    monkeypatch.setattr(module, "patch_and_generate", real)
+    cut = patch(db, "cut", options(tiny_llama, tiny_adapter, batch_size=10), resume=True)
+    assert cut.effects.drop("run").equals(whole.effects.drop("run"))
+    assert db.rows("SELECT count(*) FROM run_completions WHERE run = 'cut'") == [(96,)]
+
+
+def hooked_logits(model: LoadedModel, ids: list[int], hook: Any) -> torch.Tensor:
+    """Last logits of one text, no cache, with ``hook(layer, activations)`` on every down-projection's input."""
+    handles = [
+        site.register_forward_pre_hook(lambda _m, inputs, la=layer: (hook(la, inputs[0]),))
+        for layer, site in enumerate(model.base.sites)
+    ]
+    try:
+        with model.switched_on() as network:
+            logits: torch.Tensor = network(torch.tensor([ids])).logits[0, -1]
+    finally:
+        for handle in handles:
+            handle.remove()
+    return logits
+
+
+def no_cache_patch(
+    recipient: LoadedModel, donor: LoadedModel, prompt: list[int], neurons: NeuronSet, n_new: int
+) -> list[int]:
+    """Patching recomputed from scratch at every step: one text, no cache, no padding, hooks of its own."""
+    new: list[int] = []
+    given: dict[int, torch.Tensor] = {}
+    chosen = {layer: members.tolist() for layer, members in neurons.by_layer().items()}
+
+    def remember(layer: int, activations: torch.Tensor) -> torch.Tensor:
+        given[layer] = activations.clone()
+        return activations
+
+    def overwrite(layer: int, activations: torch.Tensor) -> torch.Tensor:
+        patched = activations.clone()
+        for neuron in chosen.get(layer, []):
+            patched[0, :, neuron] = given[layer][0, :, neuron]
+        return patched
+
+    while len(new) < n_new and (not new or new[-1] != 2):
+        hooked_logits(donor, prompt + new, remember)
+        new.append(int(hooked_logits(recipient, prompt + new, overwrite).argmax()))
+    return new
+
+
+@pytest.mark.parametrize(("recipient", "donor"), [("sft", "dpo"), ("base", "other")])
+def test_engine_equals_a_recomputation_without_caches(
+    oracle_models: dict[str, LoadedModel], oracle_prompts: list[dict[str, Any]], recipient: str, donor: str
+) -> None:
+    generator = np.random.default_rng(0)
+    prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts[:6]]
+    sets = [NeuronSet.from_ids(SHAPE, generator.choice(704, size=n, replace=False)) for n in (0, 5, 40, 100, 300, 704)]
+    rows = [PatchRow(ids, neurons) for ids, neurons in zip(prompts, sets, strict=True)]
+    written = patch_and_generate(oracle_models[recipient], oracle_models[donor], rows, 10)
+    for row, completion in zip(rows, written, strict=True):
+        by_hand = no_cache_patch(oracle_models[recipient], oracle_models[donor], list(row.input_ids), row.neurons, 10)
+        assert list(completion.token_ids) == by_hand
+
+
+def test_hooks_and_adapters_come_off_after_an_error(oracle_models: dict[str, LoadedModel]) -> None:
+    sft, dpo = oracle_models["sft"], oracle_models["dpo"]
+    with sft.switched_on() as network:
+        before = network(torch.tensor([[1, 50, 60]])).logits
+    bad = PatchRow((1, 10_000), NeuronSet.all(SHAPE))
+    with pytest.raises(IndexError):
+        patch_and_generate(sft, dpo, [bad], 3)
+    assert all(not site._forward_pre_hooks for site in sft.base.sites)
+    assert sft.base.active == ()
+    with sft.switched_on() as network:
+        assert torch.equal(network(torch.tensor([[1, 50, 60]])).logits, before)
+
+
+def test_sweeps_name_runs() -> None:
+    assert expressions(["a", "b"], ["1%", "20"]) == ["a:1%", "a:20", "b:1%", "b:20"]
+    assert expressions(["a:5%", "a:5%", "all"], []) == ["a:5%", "all"]
+    for neurons, sweep, message in (
+        ([], [], "which neurons"),
+        (["a"], ["x"], "--sweep size 'x' is not known"),
+        (["a:5%"], ["1%"], "--sweep needs the plain name of a locate run in --neurons, not 'a:5%'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            expressions(neurons, sweep)
+
+
+def test_bad_input_writes_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    locate_run(db, tiny_llama, tiny_adapter)
+    for settings, error, message in (
+        ({"neurons": ("lost",)}, ExpressionError, "no finished locate run 'lost'"),
+        ({"sweep": (), "neurons": ("found:5% &",)}, ExpressionError, "column 11"),
+        ({"judges": ("nobody",)}, InputError, "no judge 'nobody'"),
+        ({"judges": ()}, InputError, "which judge"),
+        ({"batch_size": 0}, InputError, "--batch-size"),
+    ):
+        with pytest.raises(error, match=message):
+            run(db, tiny_llama, tiny_adapter, **settings)
+    assert db.rows("SELECT count(*) FROM runs WHERE kind = 'patch'") == [(0,)]

@@ -1,0 +1,22 @@
+"""Databases with made-up runs, for tests that need rankings but no models."""
+
+import numpy as np
+
+from snql.db import runs
+from snql.db.connection import Database
+from snql.db.scores import statistics_frame, write_statistics
+
+
+def add_locate_run(db: Database, name: str, scores: np.ndarray, n_ranked_layers: int | None = None) -> int:
+    """A finished locate run whose change scores are ``scores``, shape (layers, neurons); returns its id."""
+    new = runs.NewRun("locate", name, {"before": "x", "after": "y", "positions": "generating"}, 0)
+    run_id = runs.start_run(db, new, None)
+    columns = {
+        key: np.zeros_like(scores)
+        for key in ("mean_before", "mean_after", "std_before", "std_after", "mean_difference")
+    }
+    ranked = len(scores) if n_ranked_layers is None else n_ranked_layers
+    with db.write() as connection:
+        write_statistics(connection, run_id, statistics_frame(scores, columns, 10, ranked))
+        runs.finish_run(connection, run_id)
+    return run_id

@@ -1,0 +1,53 @@
+"""What is installed: every package folder is listed, and nothing but ``snql`` is importable from it."""
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = {"cli": "snql.cli", "schema": "snql.schema", "snql": "snql"}
+
+
+def test_every_package_folder_is_listed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    found = set()
+    for top, name in FOLDERS.items():
+        for init in (ROOT / top).rglob("__init__.py"):
+            found.add(".".join((name, *init.parent.relative_to(ROOT / top).parts)))
+    assert set(project["tool"]["setuptools"]["packages"]) == found
+
+
+def test_modules_stay_short() -> None:
+    for top in (*FOLDERS, "tests"):
+        for path in (ROOT / top).rglob("*.py"):
+            assert len(path.read_text("utf-8").splitlines()) <= 400, path
+
+
+def imports(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text("utf-8"))
+    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize(
+    ("top", "banned"),
+    [("snql", {"typer", "rich"}), ("cli", {"torch", "transformers", "duckdb", "peft"})],
+)
+def test_rooms_are_not_crossed(top: str, banned: set[str]) -> None:
+    for path in (ROOT / top).rglob("*.py"):
+        assert not imports(path) & banned, path
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "schema").rglob("*.sql")), ids=lambda path: path.stem)
+def test_sql_files_are_documented(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text.startswith("--")
+    if path.parent.name == "migrations":
+        return
+    header = "\n".join(line for line in text.splitlines() if line.startswith("--"))
+    assert "Purpose:" in header
+    assert "Grain:" in header
+    assert path.stem in text.replace(header, "")
