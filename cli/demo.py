@@ -9,7 +9,7 @@ import typer
 from . import options as opt
 from .patch import EFFECT_COLUMNS, note_undefined
 from .progress import progress_shown
-from .render import note, print_json, print_table
+from .render import note, print_json, print_lines, print_table
 from .state import state
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def demo(
         print_json(pl.concat([found.sweep, found.transfer, found.tax]))
         return
     _summary(found)
+    _words(found)
     note_undefined(pl.concat([found.sweep, found.transfer, found.tax]), quiet=here.quiet)
     note(f"Everything is in {found.database}; open {found.report.index}", quiet=here.quiet)
     for line in NEXT_STEPS.splitlines():
@@ -52,7 +53,9 @@ def demo(
 
 
 def _summary(found: "DemoResult") -> None:
-    """Tables of what was found; every effect stands beside its interval and its random controls."""
+    """What was found, in tables and then in words; every effect beside its interval and its random controls."""
+    from snql.headlines import with_controls
+
     columns = {name: head for name, head in EFFECT_COLUMNS.items() if name not in ("judge", "dataset")}
     sweep = with_controls(found.sweep.filter(pl.col("judge") == "demo:cost"))
     print_table(
@@ -83,18 +86,17 @@ def _summary(found: "DemoResult") -> None:
     print_table(overlaps, shared, "Overlap of the top 5% with safety's")
 
 
-def with_controls(effects: pl.DataFrame) -> pl.DataFrame:
-    """Effects of the chosen sets, each with the mean and largest effect of its random controls."""
-    keys = ["run", "variant", "judge", "dataset"]
-    controls = (
-        effects.filter(pl.col("control_of").is_not_null())
-        .group_by(["run", "control_of", "judge", "dataset"])
-        .agg(
-            pl.len().alias("controls"),
-            pl.col("effect").mean().alias("control_mean"),
-            pl.col("effect").max().alias("control_max"),
-        )
-        .rename({"control_of": "variant"})
-    )
-    chosen = effects.filter(pl.col("control_of").is_null())
-    return chosen.join(controls, on=keys, how="left", maintain_order="left")
+def _words(found: "DemoResult") -> None:
+    from snql import headlines
+
+    parts = {
+        "Safety neurons": headlines.sweep_headlines(found.sweep, "sweep", "safety:5%", "demo:cost"),
+        "The same without the last layer": headlines.sweep_headlines(
+            found.sweep, "sweep-nolast", "safety-nolast:5%", "demo:cost"
+        ),
+        "Transfer": headlines.transfer_headlines(found.transfer, "demo:cost"),
+        "Alignment tax": headlines.tax_headlines(found.tax),
+        "Overlap": headlines.overlap_headlines(found.overlaps.filter(pl.col("run_a") == "safety")),
+    }
+    for title, sentences in parts.items():
+        print_lines(title, sentences)

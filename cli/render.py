@@ -1,8 +1,7 @@
 """Results on standard output: tables for people, JSON for programs. Text from models and files stays inert."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 from rich.console import Console
@@ -41,6 +40,11 @@ def print_table(frame: pl.DataFrame, columns: Mapping[str, str] | Sequence[str] 
         sys.stderr.write(f"showing {MAX_ROWS} of {len(frame)} rows; --format csv, json or parquet gives all\n")
 
 
+def print_lines(title: str, lines: Iterable[str]) -> None:
+    """Print a heading and sentences under it."""
+    sys.stdout.write(f"\n{plain(title)}\n" + "".join(f"  {plain(line)}\n" for line in lines))
+
+
 def print_json(value: pl.DataFrame) -> None:
     """Print rows as JSON."""
     sys.stdout.write(render(value, "json").decode())
@@ -60,8 +64,3 @@ def note(message: str, *, quiet: bool) -> None:
     """A line for people, on standard error."""
     if not quiet:
         sys.stderr.write(str(plain(message)) + "\n")
-
-
-def first_row(frame: pl.DataFrame) -> dict[str, Any]:
-    """The only row of a one-row frame."""
-    return frame.row(0, named=True)

@@ -1,0 +1,98 @@
+"""The demo's findings in a few sentences, with intervals and controls, and plain words where nothing was found."""
+
+import polars as pl
+
+Row = dict[str, object]
+
+
+def with_controls(effects: pl.DataFrame) -> pl.DataFrame:
+    """Effects of the chosen sets, each with the number, mean and largest effect of its random controls.
+
+    ``effects`` has the columns of the view ``causal_effects``.
+    """
+    keys = ["run", "variant", "judge", "dataset"]
+    controls = (
+        effects.filter(pl.col("control_of").is_not_null())
+        .group_by(["run", "control_of", "judge", "dataset"])
+        .agg(
+            pl.len().alias("controls"),
+            pl.col("effect").mean().alias("control_mean"),
+            pl.col("effect").max().alias("control_max"),
+        )
+        .rename({"control_of": "variant"})
+    )
+    chosen = effects.filter(pl.col("control_of").is_null())
+    return chosen.join(controls, on=keys, how="left", maintain_order="left")
+
+
+def sweep_headlines(sweep: pl.DataFrame, run: str, variant: str, judge: str) -> list[str]:
+    """What one set of a sweep carries, and the smallest set that carries 90%."""
+    rows = with_controls(sweep.filter((pl.col("run") == run) & (pl.col("judge") == judge)))
+    chosen = rows.filter(pl.col("variant") == variant).row(0, named=True)
+    lines = [f"{variant} ({chosen['n_neurons']} neurons, {_share(chosen['fraction'])} of all): {effect_words(chosen)}."]
+    enough = rows.filter(pl.col("effect") >= 0.9).sort("n_neurons")
+    if len(enough):
+        first = enough.row(0, named=True)
+        lines.append(f"The smallest set of the sweep that carries at least 90%: {first['variant']}.")
+    elif rows["effect"].is_not_null().any():
+        most = rows.sort("effect", descending=True, nulls_last=True).row(0, named=True)
+        lines.append(f"No set of the sweep carries 90%; the most is {_share(most['effect'])} by {most['variant']}.")
+    return lines
+
+
+def transfer_headlines(transfer: pl.DataFrame, judge: str) -> list[str]:
+    """The effect on each data set, the pooled one left out."""
+    rows = with_controls(transfer.filter((pl.col("judge") == judge) & (pl.col("dataset") != "*")))
+    return [f"On {row['dataset']}: {effect_words(row)}." for row in rows.iter_rows(named=True)]
+
+
+def tax_headlines(tax: pl.DataFrame) -> list[str]:
+    """How cost on harmful and reward on benign prompts change when shared neurons are patched."""
+    wanted = (pl.col("judge").str.ends_with("cost") & pl.col("dataset").str.contains("harmful")) | (
+        pl.col("judge").str.ends_with("reward") & pl.col("dataset").str.contains("benign")
+    )
+    rows = tax.filter(pl.col("control_of").is_null() & wanted)
+    return [_change_words(row) for row in rows.iter_rows(named=True)]
+
+
+def overlap_headlines(overlaps: pl.DataFrame) -> list[str]:
+    """Overlap of two runs beside chance."""
+    return [
+        f"The top {row['k']} of {row['run_a']} and {row['run_b']} share {_share(row['overlap'])} "
+        f"(by chance {_share(row['chance'])}; within layers {_share(row['chance_by_layer'])})."
+        for row in overlaps.iter_rows(named=True)
+    ]
+
+
+def effect_words(row: Row) -> str:
+    """An effect with its interval, number of prompts and controls; or why there is none."""
+    if row["effect"] is None:
+        return "no effect can be stated, since donor and recipient do not differ reliably"
+    words = f"carries {_share(row['effect'])} [{_share(row['ci_low'])}, {_share(row['ci_high'])}] of the difference"
+    words += f" (n = {row['n_prompts']})"
+    if row["controls"]:
+        words += f"; {row['controls']} random sets at most {_share(row['control_max'])}"
+        if _number(row["control_max"]) >= _number(row["effect"]):
+            words += ", which is no less"
+    if _number(row["ci_low"]) <= 0 <= _number(row["ci_high"]):
+        words += "; not different from nothing"
+    return words
+
+
+def _change_words(row: Row) -> str:
+    low, high = _number(row["change_ci_low"]), _number(row["change_ci_high"])
+    words = (
+        f"{row['run']}: {row['judge']} on {row['dataset']} changes by {_number(row['change']):+.2f} "
+        f"[{low:+.2f}, {high:+.2f}]"
+    )
+    return words + ("; not different from nothing." if low <= 0 <= high else ".")
+
+
+def _share(value: object) -> str:
+    return f"{100 * _number(value):.3g}%"
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError(f"expected a number, not {value!r}")
+    return float(value)
