@@ -34,8 +34,8 @@ def query(
     ] = None,
 ) -> None:
     """Put SQL to the database: read-only, with no access to other files."""
-    from snql.query import parse_parameters, render
-    from snql.query import query as run_query
+    from snql.querying import parse_parameters, render
+    from snql.querying import query as run_query
 
     here = state(context)
     chosen = format_name or ("json" if here.json else "table")

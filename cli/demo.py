@@ -13,7 +13,7 @@ from .render import note, print_json, print_lines, print_table
 from .state import state
 
 if TYPE_CHECKING:
-    from snql.demo import DemoResult
+    from snql.demonstration import DemoResult
 
 NEXT_STEPS = """Try next:
   snql query "SELECT * FROM top_neurons('safety', 10)"
@@ -36,7 +36,7 @@ def demo(
     force: Annotated[bool, typer.Option("--force", help="Repeat finished steps.")] = False,
 ) -> None:
     """Run the paper's main experiment on a small pair of models that comes with snql, from weights to report."""
-    from snql.demo import demo as run_demo
+    from snql.demonstration import demo as run_demo
 
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:

@@ -75,7 +75,7 @@ def overlap(
     top: Annotated[str, typer.Option(help="How much of each ranking: 5% or a number of neurons.")] = "5%",
 ) -> None:
     """Compare the top neurons of locate runs, beside what chance would share."""
-    from snql.overlap import compare
+    from snql.overlaps import compare
 
     here = state(context)
     columns = {

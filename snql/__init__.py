@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from snql.db.connection import open_database
 
     open = open_database
-    from snql.demo import demo as demo
+    from snql.demonstration import demo as demo
     from snql.errors import SnqlError as SnqlError
     from snql.jobs import PromptOptions as PromptOptions
     from snql.models.load import LoadOptions as LoadOptions
-    from snql.overlap import compare
+    from snql.overlaps import compare
     from snql.patching.patch import PatchOptions as PatchOptions
     from snql.patching.patch import PatchResult as PatchResult
     from snql.patching.patch import patch as patch
-    from snql.query import query as query
-    from snql.report import build
+    from snql.querying import query as query
+    from snql.reporting import build
 
     overlap, report = compare, build
 
@@ -38,13 +38,13 @@ _HOMES = {
     "PatchResult": ("snql.patching.patch", "PatchResult"),
     "PromptOptions": ("snql.jobs", "PromptOptions"),
     "SnqlError": ("snql.errors", "SnqlError"),
-    "demo": ("snql.demo", "demo"),
+    "demo": ("snql.demonstration", "demo"),
     "locate": ("snql.contrast.locate", "locate"),
     "open": ("snql.db.connection", "open_database"),
-    "overlap": ("snql.overlap", "compare"),
+    "overlap": ("snql.overlaps", "compare"),
     "patch": ("snql.patching.patch", "patch"),
-    "query": ("snql.query", "query"),
-    "report": ("snql.report", "build"),
+    "query": ("snql.querying", "query"),
+    "report": ("snql.reporting", "build"),
 }
 
 __all__ = sorted([*_HOMES, "__version__"])

@@ -51,3 +51,12 @@ def test_sql_files_are_documented(path: Path) -> None:
     assert "Purpose:" in header
     assert "Grain:" in header
     assert path.stem in text.replace(header, "")
+
+
+def test_verbs_stay_functions_after_their_modules_are_imported() -> None:
+    import snql
+
+    for name in ("demo", "locate", "open", "overlap", "patch", "query", "report"):
+        assert callable(getattr(snql, name)), name
+        assert not (ROOT / "snql" / name).exists()
+        assert not (ROOT / "snql" / f"{name}.py").exists()

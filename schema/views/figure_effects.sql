@@ -3,9 +3,9 @@
 -- Units:   as in causal_effects; control_* summarise the effects of the set's matched random controls.
 -- Caveats: series is the set's expression without its size, so that the steps of a sweep belong together; windows of
 --          ranks (5%..10%) keep theirs. pooled marks the row over all prompts of the run. headline marks one set per
---          series: 5% of the neurons if its effect is defined, else the largest set with a defined effect, else the
---          largest. n_controls counts all controls, n_controls_defined those with an effect, n_controls_reaching
---          those with an effect at least as large as the set's.
+--          series: the one written as 5% if its effect is defined, else the largest set with a defined effect, else
+--          the largest. n_controls counts all controls, n_controls_defined those with an effect, and
+--          n_controls_reaching those with an effect at least as large as the set's.
 CREATE OR REPLACE VIEW figure_effects AS
 WITH found AS (
     SELECT
@@ -59,7 +59,7 @@ preferred AS (
             ORDER BY
                 judge_position,
                 pooled DESC,
-                defined AND abs(fraction - 0.05) < 0.0005 DESC NULLS LAST,
+                defined AND regexp_matches(neurons, ':5(\.0*)?%$') DESC NULLS LAST,
                 defined DESC,
                 n_neurons DESC NULLS LAST,
                 variant_id

@@ -6,7 +6,7 @@ from scipy import stats
 
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.overlap import compare
+from snql.overlaps import compare
 from snql.stats.overlap import RankedScores, overlap
 
 from ..synthetic import add_locate_run

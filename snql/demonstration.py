@@ -9,10 +9,10 @@ import polars as pl
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.jobs import PromptOptions
-from snql.overlap import compare
+from snql.overlaps import compare
 from snql.patching.patch import PatchOptions, patch
 from snql.progress import Progress, ProgressCallback, silent
-from snql.report import Report, build
+from snql.reporting import Report, build
 
 LOCATED = ("safety", "safety-seed2", "safety-seed3", "helpful", "concise", "polite", "format")
 NO_LAST = "safety-nolast"

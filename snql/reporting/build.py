@@ -1,0 +1,177 @@
+"""Build a report: read the views, draw, write into a temporary folder, then move everything into place."""
+
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from snql.db import Database
+from snql.errors import DatabaseError, InputError
+from snql.progress import Progress, ProgressCallback, silent
+from snql.reporting import latex, page, render
+from snql.reporting.context import Context
+from snql.reporting.figures import FIGURES, Figure
+from snql.reporting.model import RenderedFigure, RenderedTable, Report
+from snql.reporting.tables import TABLES, Table
+from snql.reporting.text import csv_frame
+
+INDEX = "index.html"
+DEFAULT_FORMATS = ("svg", "pdf", "png", "html")
+
+
+def catalogue() -> tuple[tuple[str, str], ...]:
+    """Name and one-line description of every figure, in the order of a report."""
+    return tuple((figure.name, figure.description) for figure in FIGURES)
+
+
+def build(
+    db: Database,
+    out: Path,
+    figures: Sequence[str] = (),
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    progress: ProgressCallback = silent,
+) -> Report:
+    """Write figures, tables and ``index.html`` into the folder ``out``, creating it if need be.
+
+    ``figures`` names those wanted (see :func:`catalogue`), all if empty; ``formats`` is any of svg, pdf, png,
+    html and json (Vega-Lite). Equal data give equal bytes. Files in ``out`` with other names stay. Until
+    everything is rendered, nothing in ``out`` changes.
+
+    Raises InputError for an unknown name, an ``out`` that is no folder, or a database with no finished run;
+    DatabaseError if the database cannot be read.
+    """
+    out = Path(out)
+    wanted = _wanted(figures)
+    chosen = tuple(dict.fromkeys(formats))
+    render.check_formats(chosen)
+    context = _context(db)
+    with _staging(out) as folder:
+        drawn = _figures(db, context, wanted, chosen, folder, progress)
+        tables = tuple(made for table in TABLES if (made := _table(db, table, folder)))
+        completions = _read(db, page.COMPLETIONS_QUERY)
+        effects = _read(db, page.EFFECTS_QUERY)
+        specifications = {figure.name: specification for figure, specification in drawn if specification}
+        index = page.index(tuple(figure for figure, _ in drawn), specifications, tables, completions, effects, context)
+        (folder / INDEX).write_text(index, "utf-8", newline="\n")
+        _publish(folder, out)
+    return _report(out, tuple(figure for figure, _ in drawn), tables)
+
+
+def _wanted(names: Sequence[str]) -> tuple[Figure, ...]:
+    known = [figure.name for figure in FIGURES]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(f"unknown figure {unknown[0]!r}: choose from {', '.join(known)}")
+    return tuple(figure for figure in FIGURES if not names or figure.name in names)
+
+
+def _context(db: Database) -> Context:
+    runs = _read(db, "SELECT * FROM figure_runs ORDER BY kind, run")
+    if runs.is_empty():
+        raise InputError(
+            f"{db.path} has no finished run to report on: run `snql demo`, or `snql locate` and then `snql patch`"
+        )
+    return Context(runs)
+
+
+def _read(db: Database, query: str) -> pl.DataFrame:
+    """The rows of a query. Numbers keep 12 figures: the last ones depend on the order in which threads add."""
+    try:
+        frame = db.frame(query)
+    except duckdb.CatalogException as error:
+        raise DatabaseError(f"{db.path} lacks the views of this snql: run `snql --db {db.path} db migrate`") from error
+    return frame.with_columns(pl.col(pl.Float64).round_sig_figs(12))
+
+
+@contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """A temporary folder beside ``out``, on the same disk, gone at the end."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file, not a folder to write a report to: name a folder with --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise InputError(f"cannot write beside {out}: {error.strerror or error}; choose another --out") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(folder: Path, out: Path) -> None:
+    """Move finished files into ``out``, the page that links to them last."""
+    out.mkdir(exist_ok=True)
+    for path in sorted(folder.iterdir(), key=lambda path: (path.name == INDEX, path.name)):
+        path.replace(out / path.name)
+
+
+def _figures(
+    db: Database,
+    context: Context,
+    wanted: Sequence[Figure],
+    formats: Sequence[str],
+    folder: Path,
+    progress: ProgressCallback,
+) -> list[tuple[RenderedFigure, dict[str, Any] | None]]:
+    drawn = []
+    for done, figure in enumerate(wanted):
+        progress(Progress("report", done, len(wanted), "figures"))
+        drawn.append(_figure(db, context, figure, formats, folder))
+    progress(Progress("report", len(wanted), len(wanted), "figures"))
+    return drawn
+
+
+def _figure(
+    db: Database, context: Context, figure: Figure, formats: Sequence[str], folder: Path
+) -> tuple[RenderedFigure, dict[str, Any] | None]:
+    frame = _read(db, figure.query)
+    if frame.is_empty():
+        return RenderedFigure(figure.name, figure.title, "", (), figure.lacking), None
+    drawing = figure.draw(frame, context)
+    specification = render.spec(drawing.chart)
+    files = [folder / f"{figure.name}.{extension}" for extension in formats]
+    for path in files:
+        path.write_bytes(render.rendered(specification, path.suffix[1:], drawing.title))
+    data, query = folder / f"{figure.name}.csv", folder / f"{figure.name}.sql"
+    data.write_bytes(_csv(frame))
+    query.write_text(f"{figure.query};\n", "utf-8", newline="\n")
+    return RenderedFigure(figure.name, drawing.title, drawing.caption, (*files, data, query)), specification
+
+
+def _table(db: Database, table: Table, folder: Path) -> RenderedTable | None:
+    rows = _read(db, table.query)
+    if rows.is_empty():
+        return None
+    cells = table.make(rows)
+    csv, tex = folder / f"table-{table.name}.csv", folder / f"table-{table.name}.tex"
+    csv.write_bytes(_csv(cells))
+    tex.write_text(latex.commented(f"{table.title}. {table.caption}") + latex.tabular(cells), "utf-8", newline="\n")
+    return RenderedTable(table.name, table.title, table.caption, (csv, tex), cells)
+
+
+def _csv(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    csv_frame(frame).write_csv(buffer)
+    return buffer.getvalue()
+
+
+def _report(out: Path, figures: tuple[RenderedFigure, ...], tables: tuple[RenderedTable, ...]) -> Report:
+    """The report with its files where they are now."""
+
+    def moved(files: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(out / path.name for path in files)
+
+    return Report(
+        out,
+        out / INDEX,
+        tuple(replace(figure, files=moved(figure.files)) for figure in figures),
+        tuple(replace(table, files=moved(table.files)) for table in tables),
+    )

@@ -1,0 +1,84 @@
+"""What captions say about the runs behind a figure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from snql.reporting.text import count, listing
+
+
+@dataclass(frozen=True)
+class Context:
+    """The finished runs of the database, one row each (view ``figure_runs``)."""
+
+    runs: pl.DataFrame
+
+    def of(self, kind: str, names: Sequence[str]) -> pl.DataFrame:
+        """Rows of the runs of one kind with these names, in the order of the names."""
+        order = pl.DataFrame({"run": list(names)}, schema={"run": pl.String})
+        return order.join(self.runs.filter(pl.col("kind") == kind), on="run", how="inner", maintain_order="left")
+
+
+def locate_words(context: Context, names: Sequence[str]) -> str:
+    """Models, prompts, tokens and seed of locate runs; what several have in common is said once."""
+    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for row in context.of("locate", names).iter_rows(named=True):
+        settings = (
+            f"{count(row['n_prompts'], 'prompt')}, {count(row['n_tokens'] or 0, 'token')}"
+            f"{_positions(row['positions'])}, seed {_seed(row['seed'])}, "
+            f"{row['n_ranked']:,} of {row['n_all']:,} neurons ranked"
+        )
+        models = groups.setdefault((row["model_a"] or "unknown", settings), [])
+        models.append((row["run"], row["model_b"] or "unknown"))
+    return " ".join(
+        f"{_runs([run for run, _ in models])}: {before} before and {_after(models)} after, {settings}."
+        for (before, settings), models in groups.items()
+    )
+
+
+def _after(models: Sequence[tuple[str, str]]) -> str:
+    """The model after: one name, or each with its run where they differ."""
+    names = list(dict.fromkeys(name for _, name in models))
+    return names[0] if len(names) == 1 else listing([f"{name} ({run})" for run, name in models])
+
+
+def patch_words(context: Context, names: Sequence[str]) -> str:
+    """Models and seed of patch runs, as a sentence each; equal ones are said once."""
+    groups: dict[str, list[str]] = {}
+    for row in context.of("patch", names).iter_rows(named=True):
+        words = (
+            f"recipient {row['model_a'] or 'unknown'}, donor {row['model_b'] or 'unknown'}, "
+            f"{count(row['n_prompts'], 'prompt')}, seed {_seed(row['seed'])}"
+        )
+        groups.setdefault(words, []).append(row["run"])
+    return " ".join(f"{_runs(runs)}: {words}." for words, runs in groups.items())
+
+
+def interval_words(frame: pl.DataFrame) -> str:
+    """Confidence, resamples and seed of the intervals of a frame of effects."""
+    levels = listing([f"{100 * level:g} %" for level in frame["confidence"].unique().sort().to_list()])
+    resamples = listing([f"{number:,}" for number in frame["resamples"].unique().sort().to_list()])
+    seeds = listing([str(seed) for seed in frame["seed"].unique().sort().to_list()])
+    return f"{levels} bootstrap intervals over prompts ({resamples} resamples, seed {seeds})"
+
+
+def judge_words(frame: pl.DataFrame) -> str:
+    """The judges of a frame of effects; where they differ between runs, which run has which."""
+    pairs = frame.select("run", "judge").unique().sort("run", "judge").rows()
+    judges = sorted({judge for _, judge in pairs})
+    if len(judges) == 1:
+        return f"Judge {judges[0]}."
+    return f"Judges: {listing([f'{judge} ({run})' for run, judge in pairs])}."
+
+
+def _positions(positions: str | None) -> str:
+    return f" ({positions} positions)" if positions else ""
+
+
+def _seed(seed: int | None) -> str:
+    return "none" if seed is None else str(seed)
+
+
+def _runs(names: Sequence[str]) -> str:
+    return f"{'Run' if len(names) == 1 else 'Runs'} {listing(names)}"

@@ -1,0 +1,54 @@
+"""What a report is made of."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import altair as alt
+import polars as pl
+
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.ConcatChart | alt.HConcatChart | alt.VConcatChart
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A chart with its words. ``caption`` is plain text and says what the chart leaves out."""
+
+    chart: Chart
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class RenderedFigure:
+    """One figure of a report.
+
+    ``files`` are those written, chart formats first, then the data as CSV and the query as SQL. ``skipped`` says
+    why a figure has no files: what the database lacks for it.
+    """
+
+    name: str
+    title: str
+    caption: str
+    files: tuple[Path, ...]
+    skipped: str | None = None
+
+
+@dataclass(frozen=True)
+class RenderedTable:
+    """One table of a report; ``frame`` holds its cells before any escaping."""
+
+    name: str
+    title: str
+    caption: str
+    files: tuple[Path, ...]
+    frame: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished report: the folder ``out``, its page ``index`` and what was written there."""
+
+    out: Path
+    index: Path
+    figures: tuple[RenderedFigure, ...]
+    tables: tuple[RenderedTable, ...]

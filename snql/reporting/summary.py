@@ -1,0 +1,104 @@
+"""The findings in words: sentences filled with numbers from the views, each with its caveats."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from snql.reporting.text import count, decimal, interval, listing
+
+FEW_PROMPTS = 30
+MAX_FINDINGS = 24
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One statement and what a reader must know before believing it."""
+
+    text: str
+    caveats: tuple[str, ...] = ()
+
+
+def findings(effects: pl.DataFrame, runs: pl.DataFrame) -> tuple[Finding, ...]:
+    """What the main set of each patch run does, by every judge, over all prompts; then what was located."""
+    main = effects.filter(pl.col("headline") & pl.col("pooled"))
+    main = main.sort("run", "series", "judge_position", "judge")
+    patched = [_effect(row) for row in main.head(MAX_FINDINGS).iter_rows(named=True)]
+    if main.height > MAX_FINDINGS:
+        patched.append(Finding(f"{count(main.height - MAX_FINDINGS, 'more result')}: see the table of effects."))
+    return (*patched, *_located(runs))
+
+
+def _effect(row: Row) -> Finding:
+    share = f", {100 * row['fraction']:.3g} % of all" if row["fraction"] is not None else ""
+    size = f" ({count(row['n_neurons'], 'neuron')}{share})" if row["n_neurons"] is not None else ""
+    text = (
+        f"{row['run']}: patching the set {row['variant']}{size} of {row['recipient'] or 'the recipient'} with "
+        f"the activations of {row['donor'] or 'the donor'} takes the mean score by {row['judge']} from "
+        f"{decimal(row['mean_recipient'])} to {decimal(row['mean_patched'])}; the donor itself scores "
+        f"{decimal(row['mean_donor'])} ({count(row['n_prompts'], 'prompt')}). "
+    )
+    if row["effect"] is None:
+        return Finding(text + "Its causal effect is undefined.", (_undefined(row), *_sample(row)))
+    text += f"Its causal effect is {decimal(row['effect'])}{_interval_of(row)}; {_controls(row)}."
+    return Finding(text, (*_doubts(row), *_sample(row)))
+
+
+def _interval_of(row: Row) -> str:
+    words = interval(row["ci_low"], row["ci_high"])
+    return f" ({100 * row['confidence']:g} % interval {words})" if words else ""
+
+
+def _controls(row: Row) -> str:
+    if not row["n_controls_defined"]:
+        return "no random set was measured beside it"
+    sets = count(row["n_controls_defined"], "random set")
+    return (
+        f"{sets} of the same size: mean {decimal(row['control_mean'])}, from {decimal(row['control_min'])} "
+        f"to {decimal(row['control_max'])}"
+    )
+
+
+def _undefined(row: Row) -> str:
+    return (
+        f"By this judge donor and recipient do not differ reliably: the difference is {decimal(row['gap'])} with "
+        f"the interval {interval(row['gap_ci_low'], row['gap_ci_high'])}, which covers 0, so no share of it can "
+        "be stated."
+    )
+
+
+def _doubts(row: Row) -> list[str]:
+    doubts = []
+    if row["ci_low"] is not None and row["ci_high"] is not None and row["ci_low"] <= 0 <= row["ci_high"]:
+        doubts.append("The interval of the effect covers 0: the data do not show that this set does anything.")
+    if row["effect"] < 0:
+        doubts.append("The effect is negative: patching moves the score away from the donor's.")
+    if row["n_controls_reaching"]:
+        reach = row["n_controls_reaching"]
+        doubts.append(
+            f"{reach} of {row['n_controls_defined']} random sets {'has' if reach == 1 else 'have'} at least as "
+            "large an effect: being ranked high is not shown to matter."
+        )
+    if not row["n_controls_defined"]:
+        doubts.append("Without random sets, nothing shows what any set of this size would do.")
+    return doubts
+
+
+def _sample(row: Row) -> list[str]:
+    if row["n_prompts"] >= FEW_PROMPTS:
+        return []
+    return [f"{count(row['n_prompts'], 'prompt')} {'is' if row['n_prompts'] == 1 else 'are'} few for an interval."]
+
+
+def _located(runs: pl.DataFrame) -> list[Finding]:
+    located = runs.filter(pl.col("kind") == "locate").sort("run")
+    if located.is_empty():
+        return []
+    sizes = [
+        f"{row['run']} ({row['model_a'] or 'unknown'} against {row['model_b'] or 'unknown'}, "
+        f"{count(row['n_prompts'], 'prompt')}, {count(row['n_tokens'] or 0, 'token')}, "
+        f"{row['n_ranked'] or 0:,} of {row['n_all'] or 0:,} neurons ranked)"
+        for row in located.iter_rows(named=True)
+    ]
+    return [Finding(f"Neurons were located in {count(located.height, 'run')}: {listing(sizes)}.")]

@@ -1,0 +1,23 @@
+"""One tiny build, shared by the tests that look at what a build writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from snql.organism.build import build
+
+
+@pytest.fixture(scope="session", autouse=True)
+def two_threads() -> None:
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder and the manifest of a tiny build with seed 3."""
+    out = tmp_path_factory.mktemp("organism")
+    return out, build(out, seed=3, scale="tiny")

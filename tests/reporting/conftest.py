@@ -1,0 +1,206 @@
+"""A synthetic analysis database, written the way jobs write one."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+
+from snql.db import Database
+
+STARTED = datetime(2026, 1, 2, 3, 4, 5)
+
+
+class Builder:
+    """Insert runs into a database through one writing transaction."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, seed: int = 0) -> None:
+        self.connection = connection
+        self.random = np.random.default_rng(seed)
+        self._n_runs = 0
+        self._prompts: dict[tuple[str, str], int] = {}
+
+    def run(self, name: str, kind: str, config: dict[str, object], status: str = "done") -> int:
+        """Insert one row of ``runs`` and return its id."""
+        self._n_runs += 1
+        self.connection.execute(
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, NULL, ?, 'sha', '0.1.0', NULL, '{}', 'test', 'cpu',"
+            " 'float32', 0)",
+            [self._n_runs, name, kind, status, STARTED, STARTED, json.dumps(config)],
+        )
+        return self._n_runs
+
+    def prompts(self, run_id: int, dataset: str, texts: Sequence[str]) -> list[int]:
+        """Insert the prompts of one data set of a run; return their ids."""
+        ids = []
+        for text in texts:
+            known = (dataset, text)
+            if known not in self._prompts:
+                self._prompts[known] = len(self._prompts) + 1
+                self.connection.execute(
+                    "INSERT INTO prompts VALUES (?, ?, ?, ?, NULL, NULL)",
+                    [self._prompts[known], dataset, text, f"sha{self._prompts[known]}"],
+                )
+            ids.append(self._prompts[known])
+        start = self.connection.execute("SELECT count(*) FROM run_prompts WHERE run_id = ?", [run_id]).fetchall()
+        for ordinal, prompt_id in enumerate(ids, start=start[0][0]):
+            self.connection.execute("INSERT INTO run_prompts VALUES (?, ?, ?, 'f', [1])", [run_id, prompt_id, ordinal])
+        return ids
+
+    def locate(
+        self, name: str, scores: np.ndarray, *, n_skipped: int = 1, config: dict[str, object] | None = None
+    ) -> pl.DataFrame:
+        """Insert a locate run with ``scores`` (layers, neurons); ``n_skipped`` last layers are not ranked."""
+        run_id = self.run(
+            name,
+            "locate",
+            {"before": "demo:sft", "after": "demo:safety", "prompts": "demo:train", "positions": "generating"}
+            | {"limit": 2, "max_new_tokens": 32, "seed": 0}
+            | (config or {}),
+        )
+        self.prompts(run_id, "train", [f"train {name} {number}" for number in range(2)])
+        frame = neuron_frame(scores, n_skipped).with_columns(pl.lit(run_id, pl.Int32).alias("run_id"))
+        self.connection.register("incoming", frame.to_arrow())
+        self.connection.execute(
+            "INSERT INTO neuron_statistics SELECT run_id, layer, NULL, neuron, score, rank, 0.5, -0.25, 1, 1,"
+            " -0.75, 400 FROM incoming"
+        )
+        self.connection.unregister("incoming")
+        return frame.with_columns(pl.lit(name).alias("run"))
+
+    def variant(self, run_id: int, variant_id: int, role: str, name: str, **more: object) -> None:
+        """Insert one variant; ``more`` holds neurons, n_neurons, fraction, control_of and control_seed."""
+        columns = ("neurons", "n_neurons", "fraction", "control_of", "control_seed")
+        self.connection.execute(
+            "INSERT INTO variants VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?)",
+            [run_id, variant_id, name, role, *(more.get(column) for column in columns)],
+        )
+
+    def effect(
+        self,
+        run_id: int,
+        variant_id: int,
+        effect: float | None,
+        *,
+        judge: str = "cost",
+        dataset: str = "d",
+        n: int = 20,
+    ) -> None:
+        """Insert one effect: recipient mean 2, donor mean -2, and the patched mean that the effect implies."""
+        value = 0.0 if effect is None else effect
+        low, high = (None, None) if effect is None else (effect - 0.1, effect + 0.1)
+        change = (-4 * value, -4 * value - 0.4, -4 * value + 0.4)
+        gap = (-4.5, -3.5) if effect is not None else (-0.5, 0.5)
+        self.connection.execute(
+            "INSERT INTO effects VALUES (?, ?, ?, ?, ?, 2, -2, ?, -4, ?, ?, ?, ?, ?, ?, ?, ?, 0.95, 2000, 7)",
+            [run_id, variant_id, judge, dataset, n, 2 - 4 * value, *gap, *change, effect, low, high],
+        )
+
+    def completion(self, run_id: int, variant_id: int, prompt_id: int, text: str, score: float = 1.0) -> None:
+        """Insert one completion and its score by the judge ``cost``."""
+        self.connection.execute(
+            "INSERT INTO completions VALUES (?, ?, ?, ?, [1, 2], 'stop')",
+            [run_id, variant_id, prompt_id, text],
+        )
+        self.connection.execute(
+            "INSERT INTO judgements VALUES (?, ?, ?, 'cost', ?)", [run_id, variant_id, prompt_id, score]
+        )
+
+    def patch(
+        self,
+        name: str,
+        sweep: Sequence[tuple[float, float | None]] = ((0.01, 0.2), (0.05, 0.8), (0.1, 0.9)),
+        *,
+        source: str = "safety",
+        datasets: Sequence[str] = ("d",),
+        judges: Sequence[str] = ("cost",),
+        texts: Sequence[str] = ("hello", "good morning"),
+        n_all: int = 1000,
+        n_controls: int = 3,
+        config: dict[str, object] | None = None,
+    ) -> int:
+        """Insert a patch run: a sweep of (fraction, effect), with controls, on every data set and judge."""
+        run_id = self.run(
+            name,
+            "patch",
+            {
+                "recipient": "demo:sft",
+                "donor": "demo:safety",
+                "neurons": [f"{source}:5%"],
+                "random": n_controls,
+            }
+            | {"sweep": "1%,5%,10%", "prompts": list(datasets), "judges": list(judges), "seed": 0}
+            | (config or {}),
+        )
+        variants = [(0, "recipient", "recipient"), (1, "donor", "donor")]
+        for variant_id, role, variant_name in variants:
+            self.variant(run_id, variant_id, role, variant_name)
+        next_id = 2
+        scopes = [*datasets, "*"] if len(datasets) > 1 else list(datasets)
+        for fraction, effect in sweep:
+            set_id, size = next_id, round(fraction * n_all)
+            expression = f"{source}:{fraction * 100:g}%"
+            sized: dict[str, object] = {"n_neurons": size, "fraction": fraction}
+            self.variant(run_id, set_id, "patched", expression, neurons=expression, **sized)
+            members = [(set_id, effect)]
+            for seed in range(n_controls):
+                next_id += 1
+                control = f"random({expression}, seed={seed})"
+                self.variant(
+                    run_id,
+                    next_id,
+                    "patched",
+                    control,
+                    neurons=control,
+                    control_of=set_id,
+                    control_seed=seed,
+                    **sized,
+                )
+                members.append((next_id, None if effect is None else 0.02 * seed + 0.1 * effect - 0.05))
+            for variant_id, value in members:
+                for judge in judges:
+                    for scope in scopes:
+                        self.effect(run_id, variant_id, value, judge=judge, dataset=scope)
+            next_id += 1
+        for dataset in datasets:
+            for prompt_id in self.prompts(run_id, dataset, texts):
+                for variant_id in range(next_id):
+                    self.completion(run_id, variant_id, prompt_id, f"text {variant_id} {prompt_id}", variant_id)
+        return run_id
+
+
+def neuron_frame(scores: np.ndarray, n_skipped: int) -> pl.DataFrame:
+    """Layer, neuron, score and rank (1 = highest, null in skipped layers) of an array of scores."""
+    layers, neurons = np.indices(scores.shape)
+    frame = pl.DataFrame({"layer": layers.ravel(), "neuron": neurons.ravel(), "score": scores.ravel()})
+    ranked = frame.filter(pl.col("layer") < scores.shape[0] - n_skipped)
+    ranked = ranked.sort("score", "layer", "neuron", descending=[True, False, False]).with_row_index("rank", 1)
+    return frame.join(ranked.select("layer", "neuron", "rank"), on=["layer", "neuron"], how="left").with_columns(
+        pl.col("rank").cast(pl.Int32)
+    )
+
+
+def example(path: Path, seed: int = 0) -> Database:
+    """A database with three locate runs and two patch runs: every figure has something to show."""
+    database = Database(path)
+    random = np.random.default_rng(seed)
+    shared = random.lognormal(-2, 1, (6, 200))
+    with database.write() as connection:
+        builder = Builder(connection)
+        builder.locate("safety", shared)
+        builder.locate("helpful", shared * random.lognormal(0, 0.5, (6, 200)))
+        builder.locate("other", random.lognormal(-2, 1, (6, 200)))
+        builder.patch("sweep")
+        builder.patch("wide", datasets=("beavertails", "redteam", "harmbench"), judges=("reward", "cost"))
+    return database
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """The example database; reports never change it, so the session shares one."""
+    with example(tmp_path_factory.mktemp("db") / "snql.duckdb") as database:
+        yield database

@@ -1,0 +1,189 @@
+"""Building a report: which files appear, that they are the same every time, and what is refused."""
+
+import re
+import struct
+from pathlib import Path
+from typing import cast
+
+import pytest
+from pypdf import PdfReader
+from pypdf.generic import ArrayObject, DictionaryObject, PdfObject
+
+from snql.db import Database
+from snql.errors import DatabaseError, InputError
+from snql.progress import Progress
+from snql.reporting import FORMATS, Report, build, catalogue
+from snql.reporting.pdf import canonical
+
+from .conftest import Builder, example
+
+FIGURES = ("effect-size", "layers", "scores", "overlap", "transfer", "tax")
+TABLES = ("runs", "effects", "transfer", "tax", "top-neurons")
+
+
+@pytest.fixture(scope="module")
+def built(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return build(database, tmp_path_factory.mktemp("report") / "out", formats=FORMATS)
+
+
+def test_every_figure_and_table_is_written(built: Report) -> None:
+    charts = {f"{name}.{suffix}" for name in FIGURES for suffix in (*FORMATS, "csv", "sql")}
+    tables = {f"table-{name}.{suffix}" for name in TABLES for suffix in ("csv", "tex")}
+    assert {path.name for path in built.out.iterdir()} == charts | tables | {"index.html"}
+    assert {path.name for figure in built.figures for path in figure.files} == charts
+    assert all(path.is_file() for figure in built.figures for path in figure.files)
+    assert built.index == built.out / "index.html"
+
+
+def test_catalogue_names_every_figure() -> None:
+    assert tuple(name for name, _ in catalogue()) == FIGURES
+    assert all(description for _, description in catalogue())
+
+
+def test_same_data_same_bytes(built: Report, tmp_path: Path) -> None:
+    with example(tmp_path / "again.duckdb") as again:
+        other = build(again, tmp_path / "out", formats=FORMATS)
+    for path in sorted(built.out.iterdir()):
+        assert (other.out / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_file_without_objects_in_a_table_is_left_alone() -> None:
+    for content in (b"", b"%PDF-1.7\nstartxref\n3\n%%EOF"):
+        assert canonical(content) == content
+
+
+def test_another_database_differs(built: Report, tmp_path: Path) -> None:
+    with example(tmp_path / "other.duckdb", seed=1) as other:
+        rebuilt = build(other, tmp_path / "out", ("scores",), ("svg", "pdf"))
+    for name in ("scores.svg", "scores.pdf"):
+        assert (rebuilt.out / name).read_bytes() != (built.out / name).read_bytes()
+
+
+def _dictionary(value: PdfObject) -> DictionaryObject:
+    return cast(DictionaryObject, value.get_object())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_pdf_has_one_page_with_text_in_embedded_fonts(built: Report, name: str) -> None:
+    reader = PdfReader(built.out / f"{name}.pdf", strict=True)
+    (page,) = reader.pages
+    fonts = _dictionary(_dictionary(page["/Resources"])["/Font"])
+    for font in fonts.values():
+        (descendant,) = cast(ArrayObject, _dictionary(font)["/DescendantFonts"])
+        assert "/FontFile2" in _dictionary(_dictionary(descendant)["/FontDescriptor"])
+    assert fonts
+    title = next(figure.title for figure in built.figures if figure.name == name)
+    assert title in page.extract_text()
+    assert len(page.images) == 0
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_png_has_300_dots_per_inch_and_the_size_of_the_pdf(built: Report, name: str) -> None:
+    content = (built.out / f"{name}.png").read_bytes()
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", content[16:24])
+    per_metre = struct.unpack(">I", content[content.index(b"pHYs") + 4 :][:4])[0]
+    assert per_metre * 0.0254 == pytest.approx(300, abs=0.5)
+    box = PdfReader(built.out / f"{name}.pdf").pages[0].mediabox
+    assert (width, height) == pytest.approx((float(box.width) * 300 / 72, float(box.height) * 300 / 72), rel=0.01)
+
+
+def test_pages_name_no_address_to_fetch(built: Report) -> None:
+    for path in built.out.glob("*.html"):
+        markup = re.sub(r"<script.*?</script>", "", path.read_text("utf-8"), flags=re.DOTALL)
+        assert not re.findall(r"""(?:src|href)=["']?(?!#|data:)[^"']*//""", markup), path.name
+        assert len(re.findall(r"<script>", path.read_text("utf-8"))) == 2
+
+
+def test_wanted_figures_only(database: Database, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    built = build(database, tmp_path / "out", ("tax", "layers"), ("json",), seen.append)
+    assert [figure.name for figure in built.figures] == ["layers", "tax"]
+    assert not (tmp_path / "out" / "scores.json").exists()
+    assert [(step.done, step.total) for step in seen] == [(0, 2), (1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("figures", "formats", "message"),
+    [
+        (("layer",), ("svg",), r"unknown figure 'layer': choose from effect-size, layers"),
+        ((), ("svg", "jpeg"), r"unknown format 'jpeg': choose from svg, pdf, png, html, json"),
+        ((), (), r"no format given"),
+    ],
+)
+def test_unknown_names(
+    database: Database, tmp_path: Path, figures: tuple[str, ...], formats: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        build(database, tmp_path / "out", figures, formats)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_without_data_are_skipped_with_what_to_run(tmp_path: Path) -> None:
+    with Database(tmp_path / "small.duckdb") as database:
+        with database.write() as connection:
+            Builder(connection).patch("single", ((0.05, 0.5),))
+        built = build(database, tmp_path / "out", formats=("svg",))
+    skipped = {figure.name: figure.skipped for figure in built.figures}
+    assert skipped["tax"] is None
+    for name in ("effect-size", "layers", "scores", "overlap", "transfer"):
+        assert skipped[name] is not None and "run `snql" in str(skipped[name])
+        assert not (built.out / f"{name}.svg").exists()
+    page = built.index.read_text("utf-8")
+    assert "--sweep" in page
+    assert [table.name for table in built.tables] == ["runs", "effects", "tax"]
+
+
+def test_no_finished_run(tmp_path: Path) -> None:
+    with Database(tmp_path / "empty.duckdb") as database:
+        with database.write() as connection:
+            Builder(connection).run("broken", "locate", {}, status="failed")
+        with pytest.raises(InputError, match=r"no finished run to report on: run `snql demo`"):
+            build(database, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_database(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="no database at"):
+        build(Database(tmp_path / "none.duckdb"), tmp_path / "out")
+
+
+def test_database_without_these_views(tmp_path: Path) -> None:
+    path = tmp_path / "old.duckdb"
+    with example(path) as database, database.write() as connection:
+        connection.execute("DROP VIEW figure_runs")
+    with pytest.raises(DatabaseError, match="db migrate"):
+        build(Database(path), tmp_path / "out")
+
+
+def test_out_is_a_file(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(InputError, match="is a file"):
+        build(database, tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_failure_leaves_the_folder_as_it_was(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "index.html").write_text("before")
+
+    def fail(*_: object) -> str:
+        raise RuntimeError("no page")
+
+    monkeypatch.setattr("snql.reporting.page.index", fail)
+    with pytest.raises(RuntimeError, match="no page"):
+        build(database, out, ("layers",), ("svg",))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in out.iterdir()] == ["index.html"]
+    assert (out / "index.html").read_text() == "before"
+
+
+def test_other_files_in_the_folder_stay(database: Database, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    build(database, out, ("layers",), ("svg",))
+    assert (out / "notes.txt").read_text() == "mine"

@@ -1,0 +1,219 @@
+"""Text that attacks: it must come out as text in every kind of file."""
+
+import csv
+import io
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from snql.db import Database
+from snql.reporting import Report, build
+from snql.reporting.text import csv_cell, latex_cell, short_labels, visible
+
+from .conftest import Builder
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</script><img src=x onerror=alert(2)>",
+    "<!--<script>",
+    "\\input{x}",
+    "=cmd()",
+    "\x1b[31mred",
+    "{{ 7 * 7 }}",
+    "' onmouseover='alert(3)",
+    '" onload="alert(4)',
+    "right\u202eleft",
+)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """A report on runs whose every text is hostile."""
+    folder = tmp_path_factory.mktemp("hostile")
+    with Database(folder / "x.duckdb") as database:
+        with database.write() as connection:
+            builder = Builder(connection)
+            for number, text in enumerate(HOSTILE):
+                values = np.random.default_rng(number).lognormal(0, 1, (4, 50))
+                builder.locate(text, values, config={"before": text, "after": text, "positions": text})
+            config: dict[str, object] = {"recipient": HOSTILE[0], "donor": HOSTILE[1], "argv": ["snql", *HOSTILE]}
+            for text in HOSTILE[:3]:
+                builder.patch(
+                    f"{text} patch", source=text, datasets=(text, "y"), judges=(text,), texts=HOSTILE, config=config
+                )
+            connection.execute("UPDATE completions SET text = ?", ["\n".join(HOSTILE)])
+        return build(database, folder / "out", formats=("svg", "html", "json"))
+
+
+class Page(HTMLParser):
+    """What a browser would find: elements with their attributes, scripts and text."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.text = ""
+        self._script = False
+        self.feed(markup)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._script = tag == "script"
+        if self._script:
+            self.scripts.append((dict(attrs), ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._script = False
+
+    def handle_data(self, data: str) -> None:
+        if self._script:
+            attributes, before = self.scripts[-1]
+            self.scripts[-1] = (attributes, before + data)
+        else:
+            self.text += data
+
+
+def test_page_has_only_its_own_scripts_and_no_handlers(built: Report) -> None:
+    page = Page(built.index.read_text("utf-8"))
+    figures = [figure for figure in built.figures if not figure.skipped]
+    specs = [text for attributes, text in page.scripts if attributes.get("type") == "application/json"]
+    assert len(page.scripts) == len(figures) + 2
+    assert len(specs) == len(figures) == 6
+    for text in specs:
+        assert "<" not in text and isinstance(json.loads(text), dict)
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    images = [attributes for tag, attributes in page.elements if tag == "img"]
+    assert all(str(attributes["src"]).startswith("data:image/svg+xml;base64,") for attributes in images)
+
+
+def test_page_shows_the_texts(built: Report) -> None:
+    page = Page(built.index.read_text("utf-8"))
+    for text in HOSTILE:
+        assert visible(text) in page.text
+    assert "\x1b" not in page.text and "\u202e" not in page.text
+
+
+def test_policy_allows_the_two_scripts_only(built: Report) -> None:
+    page = Page(built.index.read_text("utf-8"))
+    policy = next(
+        str(attributes["content"])
+        for tag, attributes in page.elements
+        if tag == "meta" and attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe-inline" not in policy.split("style-src")[0]
+
+
+def test_chart_pages_have_only_their_own_scripts(built: Report) -> None:
+    for path in built.out.glob("*.html"):
+        if path != built.index:
+            assert len(Page(path.read_text("utf-8")).scripts) == 3, path.name
+
+
+def test_svg_is_xml_without_scripts(built: Report) -> None:
+    files = sorted(built.out.glob("*.svg"))
+    assert len(files) == 6
+    for path in files:
+        tags = {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()}
+        assert tags <= {
+            "svg",
+            "g",
+            "path",
+            "text",
+            "rect",
+            "defs",
+            "clipPath",
+            "linearGradient",
+            "stop",
+            "line",
+            "tspan",
+        }
+
+
+def test_csv_has_no_formulas_and_no_controls(built: Report) -> None:
+    files = sorted(built.out.glob("*.csv"))
+    assert len(files) == 11
+    for path in files:
+        content = path.read_text("utf-8")
+        assert "\x1b" not in content
+        for row in csv.reader(io.StringIO(content)):
+            assert not [cell for cell in row if cell[:1] in "=@+" and cell[:1]], path.name
+            for cell in row:
+                assert not cell.startswith("-") or float(cell) < 0
+    assert "'=cmd()" in (built.out / "table-runs.csv").read_text("utf-8")
+
+
+def test_latex_has_no_command_of_a_text(built: Report) -> None:
+    allowed = {"begin", "end", "toprule", "midrule", "bottomrule", "char", *"\\{}$&#%_"}
+    allowed |= {"textbackslash", "textasciitilde", "textasciicircum", "textasciigrave", "textless", "textgreater"}
+    files = sorted(built.out.glob("*.tex"))
+    assert len(files) == 5
+    for path in files:
+        lines = path.read_text("utf-8").splitlines()
+        body = "\n".join(line for line in lines if not line.startswith("%"))
+        assert set(re.findall(r"\\([a-zA-Z]+|.)", body)) <= allowed, path.name
+        assert "\x1b" not in body
+    runs = (built.out / "table-runs.tex").read_text("utf-8")
+    assert r"\textbackslash{}input\{x\}" in runs
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@x", "'@x"),
+        (" =1", "' =1"),
+        ("\t=1", "␉=1"),
+        ("a=1", "a=1"),
+        ("", ""),
+        ("\x1b[31m", "␛[31m"),
+    ],
+)
+def test_csv_cell(text: str, expected: str) -> None:
+    assert csv_cell(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("50% & $x_1$ #2", r"50\% \& \$x\_1\$ \#2"),
+        ("\\input{x}", r"\textbackslash{}input\{x\}"),
+        ("a~b^c", r"a\textasciitilde{}b\textasciicircum{}c"),
+        ("[x] * y", "{[}x{]} {*} y"),
+        ("a---b ''", "a-{}-{}-b '{}'"),
+        ("<a|b>", r"\textless{}a\textbar{}b\textgreater{}"),
+        ("two\nlines\x1b", "two?lines?"),
+        ('`"', r"\textasciigrave{}{\char34}"),
+    ],
+)
+def test_latex_cell(text: str, expected: str) -> None:
+    assert latex_cell(text) == expected
+
+
+def test_visible_keeps_letters_of_all_scripts() -> None:
+    assert visible("naïve 漢字 العربية 👩\u200d🔬") == "naïve 漢字 العربية 👩\u200d🔬"
+    assert visible("a\nb\x00\x7f\x9b\u2028\u202e", keep="\n") == "a\nb␀␡\ufffd␤\ufffd"
+
+
+def test_labels_of_different_texts_differ() -> None:
+    texts = [f"{'x' * 40}{number}{'y' * 40}" for number in range(3)]
+    labels = short_labels(texts, 20)
+    assert len(set(labels.values())) == 3
+    assert all(len(label) <= 20 for label in labels.values())
+    assert short_labels(["plain"])["plain"] == "plain"
+
+
+def test_numbers_are_not_quoted(tmp_path: Path) -> None:
+    from snql.reporting.text import csv_frame
+
+    frame = csv_frame(pl.DataFrame({"text": ["-1"], "number": [-1.5]}))
+    assert frame.rows() == [("'-1", -1.5)]
