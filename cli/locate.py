@@ -6,7 +6,7 @@ import typer
 
 from . import options as opt
 from .progress import progress_shown
-from .render import note, print_rows
+from .render import note, note_prompts, print_rows
 from .state import state
 
 
@@ -29,11 +29,19 @@ def locate(
     keep: Annotated[str, typer.Option(help="Token activations to store: 5%, 1000, all, none or an expression.")] = "5%",
     prompt_column: opt.PromptColumn = None,
     template: opt.Template = "auto",
+    system: opt.System = None,
+    response_prefix: opt.ResponsePrefix = None,
+    where: opt.Where = None,
+    sample: opt.Sample = None,
     limit: opt.Limit = None,
+    disjoint_from: opt.DisjointFrom = None,
     batch_size: opt.BatchSize = 16,
     seed: opt.Seed = 0,
     dtype: opt.Dtype = "auto",
     device: opt.Device = "auto",
+    device_map: opt.DeviceMap = None,
+    attn_implementation: opt.Attention = None,
+    quantize: opt.Quantize = None,
     trust_remote_code: opt.TrustRemoteCode = False,
     resume: opt.Resume = False,
     force: opt.Force = False,
@@ -42,12 +50,22 @@ def locate(
     from snql.contrast.locate import LocateOptions
     from snql.contrast.locate import locate as run_locate
     from snql.jobs import PromptOptions
-    from snql.models.load import LoadOptions
+    from snql.models.options import LoadOptions
 
     options = LocateOptions(
         before=before,
         after=after,
-        source=PromptOptions(tuple(prompts), prompt_column, template, limit),
+        source=PromptOptions(
+            tuple(prompts),
+            prompt_column,
+            template,
+            limit,
+            sample,
+            where,
+            tuple(disjoint_from or ()),
+            system,
+            response_prefix,
+        ),
         positions=positions,
         completions_by=completions_by,
         max_new_tokens=max_new_tokens,
@@ -55,11 +73,12 @@ def locate(
         keep=keep,
         batch_size=batch_size,
         seed=seed,
-        load=LoadOptions(dtype, device, trust_remote_code),
+        load=LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize),
     )
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:
         found = run_locate(here.open(), name, options, resume=resume, force=force, progress=progress)
+    note_prompts(found.prompt_sets, quiet=here.quiet)
     note(
         f"run {found.run}: {found.n_prompts} prompts, {found.n_tokens} scored tokens, {found.n_ranked} of "
         f"{found.shape.size} neurons ranked, token activations of {found.n_kept} kept",

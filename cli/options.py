@@ -5,22 +5,44 @@ from typing import Annotated
 
 import typer
 
-Prompts = Annotated[
-    list[str],
-    typer.Option(
-        "--prompts",
-        help="Prompt file (jsonl, json, csv, tsv, parquet, txt, also .gz) or demo:NAME; repeatable.",
-    ),
-]
+PROMPTS_HELP = (
+    "Prompt file (jsonl, json, csv, tsv, parquet, txt, also .gz or .xz), demo:NAME, or hub:ID[@REVISION][:SPLIT]; "
+    "several may be given."
+)
+Prompts = Annotated[list[str], typer.Option("--prompts", help=PROMPTS_HELP)]
 PromptColumn = Annotated[
     str | None, typer.Option("--prompt-column", help="Column with the prompt; recognised names need none.")
 ]
-Template = Annotated[str, typer.Option("--template", help="auto, chat (the tokenizer's), tulu or plain.")]
-Limit = Annotated[int | None, typer.Option("--limit", help="Only the first N prompts of each set.")]
+Template = Annotated[
+    str, typer.Option("--template", help="auto, chat (the tokenizer's), tulu, plain, or a .jinja file.")
+]
+System = Annotated[str | None, typer.Option("--system", help="System text, before the prompt.")]
+ResponsePrefix = Annotated[
+    str | None, typer.Option("--response-prefix", help="How the answer begins: given to the model, not written by it.")
+]
+Where = Annotated[
+    str | None, typer.Option("--where", help="SQL condition over the file's columns, such as \"category = 'illegal'\".")
+]
+Sample = Annotated[int | None, typer.Option("--sample", help="N prompts of each set, drawn with --seed.")]
+Limit = Annotated[int | None, typer.Option("--limit", help="Only the first N prompts of each set (of the sample).")]
+DisjointFrom = Annotated[
+    list[str] | None, typer.Option("--disjoint-from", help="Leave out the prompts of this run; repeatable.")
+]
+AllowOverlap = Annotated[
+    bool,
+    typer.Option("--allow-overlap", help="Keep prompts that the rankings in --neurons were made on."),
+]
 BatchSize = Annotated[int, typer.Option("--batch-size", help="Rows a batch; changes speed, not results.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of the bootstrap; stored with the run.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of --sample and of the bootstrap; stored with the run.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+DeviceMap = Annotated[
+    str | None, typer.Option("--device-map", help="As in transformers: auto spreads a model over several GPUs.")
+]
+Attention = Annotated[
+    str | None, typer.Option("--attn-implementation", help="sdpa, eager, flash_attention_2, ... (the model's own).")
+]
+Quantize = Annotated[str | None, typer.Option("--quantize", help="8bit or 4bit weights, with bitsandbytes.")]
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run Python code that a model repository ships.")
 ]

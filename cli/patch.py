@@ -7,7 +7,7 @@ import typer
 
 from . import options as opt
 from .progress import progress_shown
-from .render import note, print_rows
+from .render import note, note_prompts, print_rows
 from .state import state
 
 EFFECT_COLUMNS = {
@@ -43,18 +43,27 @@ def patch(
     max_new_tokens: Annotated[int, typer.Option(help="Longest completion, in tokens.")] = 128,
     prompt_column: opt.PromptColumn = None,
     template: opt.Template = "auto",
+    system: opt.System = None,
+    response_prefix: opt.ResponsePrefix = None,
+    where: opt.Where = None,
+    sample: opt.Sample = None,
     limit: opt.Limit = None,
+    disjoint_from: opt.DisjointFrom = None,
+    allow_overlap: opt.AllowOverlap = False,
     batch_size: opt.BatchSize = 64,
     seed: opt.Seed = 0,
     dtype: opt.Dtype = "auto",
     device: opt.Device = "auto",
+    device_map: opt.DeviceMap = None,
+    attn_implementation: opt.Attention = None,
+    quantize: opt.Quantize = None,
     trust_remote_code: opt.TrustRemoteCode = False,
     resume: opt.Resume = False,
     force: opt.Force = False,
 ) -> None:
     """Patch neurons from a donor into a recipient while it writes, judge what it wrote, measure the effect."""
     from snql.jobs import PromptOptions
-    from snql.models.load import LoadOptions
+    from snql.models.options import LoadOptions
     from snql.patching.patch import PatchOptions
     from snql.patching.patch import patch as run_patch
 
@@ -62,18 +71,30 @@ def patch(
         recipient=recipient,
         donor=donor,
         neurons=tuple(neurons),
-        source=PromptOptions(tuple(prompts), prompt_column, template, limit),
+        source=PromptOptions(
+            tuple(prompts),
+            prompt_column,
+            template,
+            limit,
+            sample,
+            where,
+            tuple(disjoint_from or ()),
+            system,
+            response_prefix,
+        ),
         judges=tuple(judge),
         sweep=tuple(size.strip() for size in sweep.split(",") if size.strip()),
         random=random,
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
         seed=seed,
-        load=LoadOptions(dtype, device, trust_remote_code),
+        allow_overlap=allow_overlap,
+        load=LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize),
     )
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:
         found = run_patch(here.open(), name, options, resume=resume, force=force, progress=progress)
+    note_prompts(found.prompt_sets, quiet=here.quiet)
     print_rows(found.effects, as_json=here.json, columns=EFFECT_COLUMNS, title=f"Causal effects of {found.run}")
     note_undefined(found.effects, quiet=here.quiet)
 

@@ -1,7 +1,9 @@
 """Results on standard output: tables for people, JSON for programs. Text from models and files stays inert."""
 
+import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import polars as pl
 from rich.console import Console
@@ -9,6 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from snql.querying import render
+
+if TYPE_CHECKING:
+    from snql.prompts.select import SetCounts
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {10: "\\n", 9: " "}
 MAX_ROWS = 100
@@ -50,6 +55,12 @@ def print_json(value: pl.DataFrame) -> None:
     sys.stdout.write(render(value, "json").decode())
 
 
+def print_json_parts(parts: Mapping[str, pl.DataFrame]) -> None:
+    """Print several frames as one JSON object, a list of rows each."""
+    texts = (f"{json.dumps(name)}: {render(frame, 'json').decode().strip()}" for name, frame in parts.items())
+    sys.stdout.write("{" + ",\n".join(texts) + "}\n")
+
+
 def print_rows(
     frame: pl.DataFrame, *, as_json: bool, columns: Mapping[str, str] | Sequence[str] = (), title: str = ""
 ) -> None:
@@ -64,3 +75,11 @@ def note(message: str, *, quiet: bool) -> None:
     """A line for people, on standard error."""
     if not quiet:
         sys.stderr.write(str(plain(message)) + "\n")
+
+
+def note_prompts(counts: Sequence["SetCounts"], *, quiet: bool) -> None:
+    """Say which prompt sets lost prompts to duplicates or because another run used them."""
+    from snql.prompts.select import summaries
+
+    for line in summaries(counts):
+        note(line, quiet=quiet)

@@ -28,11 +28,18 @@ def show(
     context: typer.Context,
     run: Annotated[str, typer.Argument(help="Name of a run.")],
     kind: Annotated[str | None, typer.Option(help="locate or patch, if both have a run of that name.")] = None,
+    prompts: Annotated[
+        bool, typer.Option("--prompts", help="Show the exact text and token ids of each prompt instead.")
+    ] = False,
 ) -> None:
-    """Show one run: configuration, models with file hashes, versions, counts."""
-    from snql.catalogue import describe_run
+    """Show one run: configuration, models with file hashes, versions, counts; or the prompts as the models got them."""
+    from snql.catalogue import describe_run, prompts_of_run
 
     here = state(context)
+    if prompts:
+        columns = ("prompt_id", "dataset", "n_tokens", "formatted", "input_ids")
+        print_rows(prompts_of_run(here.open(), run, kind), as_json=here.json, columns=columns)
+        return
     print_rows(describe_run(here.open(), run, kind), as_json=here.json)
 
 

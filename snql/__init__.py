@@ -17,32 +17,37 @@ if TYPE_CHECKING:
 
     open = open_database
     from snql.demonstration import demo as demo
+    from snql.doctor import diagnose as diagnose
     from snql.errors import SnqlError as SnqlError
     from snql.jobs import PromptOptions as PromptOptions
-    from snql.models.load import LoadOptions as LoadOptions
+    from snql.models.options import LoadOptions as LoadOptions
     from snql.overlaps import compare
     from snql.patching.patch import PatchOptions as PatchOptions
     from snql.patching.patch import PatchResult as PatchResult
     from snql.patching.patch import patch as patch
+    from snql.prompts.preview import preview
     from snql.querying import query as query
     from snql.reporting import build
 
     overlap, report = compare, build
+    preview_prompts = preview
 
 _HOMES = {
     "Database": ("snql.db.connection", "Database"),
-    "LoadOptions": ("snql.models.load", "LoadOptions"),
+    "LoadOptions": ("snql.models.options", "LoadOptions"),
     "LocateOptions": ("snql.contrast.locate", "LocateOptions"),
     "LocateResult": ("snql.contrast.locate", "LocateResult"),
     "PatchOptions": ("snql.patching.patch", "PatchOptions"),
     "PatchResult": ("snql.patching.patch", "PatchResult"),
     "PromptOptions": ("snql.jobs", "PromptOptions"),
     "SnqlError": ("snql.errors", "SnqlError"),
+    "diagnose": ("snql.doctor", "diagnose"),
     "demo": ("snql.demonstration", "demo"),
     "locate": ("snql.contrast.locate", "locate"),
     "open": ("snql.db.connection", "open_database"),
     "overlap": ("snql.overlaps", "compare"),
     "patch": ("snql.patching.patch", "patch"),
+    "preview_prompts": ("snql.prompts.preview", "preview"),
     "query": ("snql.querying", "query"),
     "report": ("snql.reporting", "build"),
 }

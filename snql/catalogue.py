@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from snql.db import runs
+from snql.db import prompts, runs
 from snql.db.connection import Database
 from snql.errors import InputError
 
@@ -46,6 +46,7 @@ def describe_run(db: Database, name: str, kind: str | None = None) -> pl.DataFra
         counts AS (
             SELECT 4 AS part, 'rows.' || name AS key, n::VARCHAR FROM (
                 SELECT 'prompts' AS name, count(*) AS n FROM run_prompts WHERE run_id = $1
+                UNION ALL SELECT 'prompts_left_out.' || dataset, n_rows - n_kept FROM run_prompt_sets WHERE run_id = $1
                 UNION ALL SELECT 'variants', count(*) FROM variants WHERE run_id = $1
                 UNION ALL SELECT 'completions', count(*) FROM completions WHERE run_id = $1
                 UNION ALL SELECT 'neuron_statistics', count(*) FROM neuron_statistics WHERE run_id = $1
@@ -60,6 +61,12 @@ def describe_run(db: Database, name: str, kind: str | None = None) -> pl.DataFra
         """,
         [run_id],
     )
+
+
+def prompts_of_run(db: Database, name: str, kind: str | None = None) -> pl.DataFrame:
+    """One row per prompt of a run, in order, with the exact text and token ids; raises InputError for no such run."""
+    run_id, _ = _find(db, name, kind)
+    return prompts.given_prompts(db, run_id)
 
 
 def remove_run(db: Database, name: str, kind: str | None = None) -> str:

@@ -1,34 +1,24 @@
 """What every job that runs models does first: load, read prompts, open the run's row and record its inputs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from snql.db import prompts as prompt_records
 from snql.db import records, runs
 from snql.db.connection import Database
 from snql.errors import InputError
 from snql.models import adapters, files
-from snql.models.load import LoadedModel
+from snql.models.loaded import LoadedModel
 from snql.models.spec import parse_model_spec
-from snql.prompts.read import read_prompts
-from snql.prompts.template import format_prompts, resolve_template
+from snql.prompts.inputs import PromptInputs
+from snql.prompts.options import PromptOptions as PromptOptions
+from snql.prompts.template import Formatter, format_prompts
 from snql.prompts.types import Prompt
 
 
-@dataclass(frozen=True)
-class PromptOptions:
-    """Which prompts, and how they are put to the models."""
-
-    prompts: tuple[str, ...]
-    prompt_column: str | None = None
-    template: str = "auto"
-    limit: int | None = None
-
-
-def load_prompts(options: PromptOptions, model: LoadedModel, room: int) -> list[Prompt]:
-    """Read and format the prompts; raises InputError if one leaves no ``room`` new tokens in the model's context."""
-    raw = read_prompts(options.prompts, options.prompt_column, options.limit)
-    template = resolve_template(options.template, model.base.tokenizer)
-    prompts = format_prompts(raw, model.base.tokenizer, template)
+def tokenize(read: PromptInputs, model: LoadedModel, room: int) -> list[Prompt]:
+    """Format the prompts; raises InputError if one leaves no ``room`` new tokens in the model's context."""
+    prompts = format_prompts(read.sets.prompts, Formatter.of(read.options, model.base.tokenizer))
     context = model.base.context_length
     longest = max(prompts, key=lambda prompt: len(prompt.input_ids))
     if context is not None and len(longest.input_ids) + room > context:
@@ -46,13 +36,24 @@ def begin_run(
     models: Mapping[str, LoadedModel],
     prompts: Sequence[Prompt],
     variants: Sequence[records.Variant],
+    read: PromptInputs,
 ) -> tuple[int, list[Prompt]]:
-    """Open the run's row and record its models, prompts and variants; return its id and the prompts with theirs."""
+    """Open the run's row and record its models, prompts and variants; return its id and the prompts with theirs.
+
+    ``read`` is where the prompts come from, for the counts of what was left out. Raises InputError if a resumed run
+    began with other prompts: its completions would be of both.
+    """
+    if resumed is not None and not prompt_records.same_prompts(db, resumed.run_id, prompts):
+        raise InputError(
+            f"{new.kind} run {new.name!r} cannot be resumed: its prompts, or their token ids, differ from when it "
+            "began; restore the files, or --force to replace it"
+        )
     described = {role: describe_model(model) for role, model in models.items()}
     run_id = runs.start_run(db, new, resumed)
     with runs.recorded(db, run_id), db.write() as connection:
         records.write_models(connection, run_id, described)
         ids = records.write_prompts(connection, run_id, prompts)
+        prompt_records.write_sets(connection, run_id, read.sets.counts, read.disjoint_from)
         records.write_variants(connection, run_id, variants)
     return run_id, [replace(prompt, prompt_id=ids[prompt.dataset, prompt.sha256]) for prompt in prompts]
 
@@ -72,7 +73,7 @@ def describe_model(model: LoadedModel) -> records.ModelRecord:
         base=str(parse_model_spec(model.spec.text).base),
         base_files=base.hashes,
         base_sha256=files.combined_hash(base.hashes),
-        architecture=base.architecture,
+        architecture=base.model_type,
         n_layers=base.n_layers,
         n_neurons=base.n_neurons,
         adapters=tuple(described),

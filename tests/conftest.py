@@ -12,7 +12,9 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from snql.db.connection import Database
-from snql.models.load import LoadedModel, LoadOptions, load_models
+from snql.models.load import load_models
+from snql.models.loaded import LoadedModel
+from snql.models.options import LoadOptions
 
 ORACLE = Path(__file__).parent / "oracle"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")

@@ -5,6 +5,7 @@ import numpy as np
 from snql.db import runs
 from snql.db.connection import Database
 from snql.db.scores import statistics_frame, write_statistics
+from snql.neurons.sets import Shape
 
 
 def add_locate_run(db: Database, name: str, scores: np.ndarray, n_ranked_layers: int | None = None) -> int:
@@ -16,7 +17,8 @@ def add_locate_run(db: Database, name: str, scores: np.ndarray, n_ranked_layers:
         for key in ("mean_before", "mean_after", "std_before", "std_after", "mean_difference")
     }
     ranked = len(scores) if n_ranked_layers is None else n_ranked_layers
+    tokens = np.full(scores.shape, 10, dtype=np.int64)
     with db.write() as connection:
-        write_statistics(connection, run_id, statistics_frame(scores, columns, 10, ranked))
+        write_statistics(connection, run_id, statistics_frame(Shape(*scores.shape), scores, columns, tokens, ranked))
         runs.finish_run(connection, run_id)
     return run_id

@@ -12,7 +12,7 @@ from snql.contrast.positions import Positions, Text, text_to_score
 from snql.contrast.read import contrast_batch, contrast_sums
 from snql.db.scores import statistics_frame
 from snql.generation.decode import generate
-from snql.models.load import LoadedModel
+from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet, Shape
 from snql.patching.engine import PatchedWriter, PatchRow, patch_and_generate
 
@@ -84,7 +84,7 @@ def test_change_scores(
     for moments, model in ((sums.before, "second"), (sums.after, "first")):
         assert_close(moments.mean[:n_layers], golden[f"{model}_mean"])
         assert_close(moments.std()[:n_layers], golden[f"{model}_std"])
-    frame = statistics_frame(sums.change_scores(), {}, int(sums.n_tokens[0]), n_layers)
+    frame = statistics_frame(SHAPE, sums.change_scores(), {}, sums.n_tokens, n_layers)
     ranked = frame.drop_nulls("rank").sort("rank")
     assert_same_ranks(ranked.select("layer", "neuron").to_numpy(), golden["neuron_ranks"], golden["change_scores"])
 

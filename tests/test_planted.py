@@ -58,7 +58,9 @@ def test_planted_neurons_rank_first_and_carry_everything(
     scores = db.frame("SELECT score FROM neuron_scores WHERE run = 'planted' AND rank > ?", [k])
     assert scores["score"].max() == 0.0
 
-    options = PatchOptions(before, after, (f"planted:{k}",), source, random=3, max_new_tokens=12, batch_size=16)
+    options = PatchOptions(
+        before, after, (f"planted:{k}",), source, random=3, max_new_tokens=12, batch_size=16, allow_overlap=True
+    )
     run = patch(db, "planted", options)
     own = dict(db.rows("SELECT prompt, text FROM run_completions WHERE variant = 'recipient'"))
     judge_run(db, run.run_id, [ChangedJudge(own)])

@@ -11,7 +11,7 @@ from snql.contrast.positions import Text
 from snql.contrast.read import contrast_batch
 from snql.db.staging import Staging
 from snql.errors import ExpressionError, InputError
-from snql.models.load import LoadedModel
+from snql.models.loaded import LoadedModel
 from snql.neurons import syntax
 from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet, Shape
@@ -43,14 +43,13 @@ class KeepRule:
         if self.top is None:
             evaluator.evaluate(self.text)
 
-    def members(self, evaluator: Evaluator, statistics: pl.DataFrame) -> NeuronSet:
+    def members(self, evaluator: Evaluator, statistics: pl.DataFrame, shape: Shape) -> NeuronSet:
         """The neurons to keep, given this run's ranked statistics."""
         if self.top is None:
             return evaluator.evaluate(self.text)
         ranked = statistics.drop_nulls("rank")
-        chosen = ranked.filter(pl.col("rank") <= self.top.rank(len(ranked))).select("layer", "neuron")
-        n_layers, n_neurons = statistics["layer"].n_unique(), statistics["neuron"].n_unique()
-        return NeuronSet.of(Shape(n_layers, n_neurons), chosen.iter_rows())
+        chosen = ranked.filter(pl.col("rank") <= self.top.rank(len(ranked)))
+        return NeuronSet.of(shape, chosen.select("layer", "expert", "neuron").iter_rows())
 
 
 def stage_activations(
@@ -67,7 +66,7 @@ def stage_activations(
 
         def stage(layer: int, b: torch.Tensor, a: torch.Tensor, batch: Sequence[Text] = batch) -> None:
             columns = torch.from_numpy(members[layer]).to(b.device)
-            staging.add_activations(_rows(batch, layer, members[layer], b[:, columns], a[:, columns]))
+            staging.add_activations(_rows(batch, layer, members[layer], b[:, columns], a[:, columns], kept.shape))
 
         contrast_batch(before, after, batch, list(members), stage)
 
@@ -91,18 +90,31 @@ def _places(batch: Sequence[Text]) -> pl.DataFrame:
 
 
 def _rows(
-    batch: Sequence[Text], layer: int, neurons: np.ndarray, before: torch.Tensor, after: torch.Tensor
+    batch: Sequence[Text],
+    layer: int,
+    columns: np.ndarray,
+    before: torch.Tensor,
+    after: torch.Tensor,
+    shape: Shape,
 ) -> pl.DataFrame:
-    """Long rows from activations of shape (tokens, kept neurons of the layer), neuron by neuron."""
+    """Long rows from activations of shape (tokens, kept neurons of the layer), neuron by neuron.
+
+    Of a mixture of experts, only tokens that reached the expert in both models have rows.
+    """
     places = _places(batch)
     n_tokens, n_kept = before.shape
-    return pl.DataFrame(
+    expert = np.repeat((columns // shape.per_expert).astype(np.int16), n_tokens)
+    frame = pl.DataFrame(
         {
             "prompt_id": np.tile(places["prompt_id"].to_numpy(), n_kept),
             "position": np.tile(places["position"].to_numpy(), n_kept),
             "layer": np.full(n_tokens * n_kept, layer, dtype=np.int16),
-            "neuron": np.repeat(neurons.astype(np.int32), n_tokens),
+            "expert": expert,
+            "neuron": np.repeat((columns % shape.per_expert).astype(np.int32), n_tokens),
             "before": before.T.cpu().numpy().ravel(),
             "after": after.T.cpu().numpy().ravel(),
         }
     )
+    if shape.n_experts > 1:
+        return frame.filter(pl.col("before").is_not_nan() & pl.col("after").is_not_nan())
+    return frame.with_columns(pl.lit(None, dtype=pl.Int16).alias("expert"))

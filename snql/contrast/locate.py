@@ -11,17 +11,22 @@ from snql.contrast.read import contrast_sums
 from snql.contrast.sums import ContrastSums
 from snql.db import records, runs
 from snql.db.connection import Database
-from snql.db.scores import statistics_frame, write_statistics
+from snql.db.prompts import read_sets
+from snql.db.scores import read_shape, statistics_frame, write_statistics
 from snql.db.staging import Staging
 from snql.errors import InputError, RunError
 from snql.generation.batch import by_length
 from snql.generation.decode import generate
 from snql.generation.types import Completion
-from snql.jobs import PromptOptions, begin_run, load_prompts
-from snql.models.load import LoadedModel, LoadOptions, load_models
+from snql.jobs import PromptOptions, begin_run, tokenize
+from snql.models.load import load_models
+from snql.models.loaded import LoadedModel
+from snql.models.options import LoadOptions
 from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet, Shape
 from snql.progress import Progress, ProgressCallback, silent
+from snql.prompts.inputs import read_inputs
+from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
 
 ROLES = ("before", "after")
@@ -58,7 +63,10 @@ class LocateOptions:
 
 @dataclass(frozen=True)
 class LocateResult:
-    """What a locate run found. ``top`` has the ten highest-ranked neurons, best first."""
+    """What a locate run found.
+
+    ``top`` has the ten highest-ranked neurons, best first; ``prompt_sets`` what became of the prompt sets' rows.
+    """
 
     run: str
     run_id: int
@@ -68,6 +76,7 @@ class LocateResult:
     n_ranked: int
     n_kept: int
     top: pl.DataFrame
+    prompt_sets: list[SetCounts]
 
 
 def locate(
@@ -89,17 +98,18 @@ def locate(
     if resumed is not None and resumed.status == "done":
         return _summary(db, name)
     keep = KeepRule.parse(options.keep)
+    read = read_inputs(db, options.source, options.seed)
     models = load_models({"before": options.before, "after": options.after}, options.load)
     base = models["before"].base
     if options.skip_last_layers >= base.n_layers:
         raise InputError(f"--skip-last-layers {options.skip_last_layers} leaves none of {base.n_layers} layers")
-    shape = Shape(base.n_layers, base.n_neurons)
+    shape = models["before"].shape
     keep.check(Evaluator(db, shape))
     room = options.max_new_tokens if needs_completions(parse_positions(options.positions)) else 0
-    prompts = load_prompts(options.source, models["before"], room)
+    prompts = tokenize(read, models["before"], room)
     writer = records.Variant(0, options.completions_by, options.completions_by)
     new = replace(new, device=str(base.device), dtype=base.dtype_name)
-    run_id, prompts = begin_run(db, new, resumed, models, prompts, [writer])
+    run_id, prompts = begin_run(db, new, resumed, models, prompts, [writer], read)
     job = _Job(db, run_id, options, models, prompts, progress)
     with runs.recorded(db, run_id):
         job.run(keep, shape)
@@ -120,8 +130,8 @@ class _Job:
         sums = contrast_sums(self.models["before"], self.models["after"], self._watched("contrast", batches))
         if not sums.n_tokens.any():
             raise RunError(f"no tokens at {self.options.positions} positions: every completion is empty")
-        statistics = self._statistics(sums)
-        kept = keep.members(Evaluator(self.db, shape), statistics)
+        statistics = self._statistics(sums, shape)
+        kept = keep.members(Evaluator(self.db, shape), statistics, shape)
         with Staging(self.db.path, self.run_id) as staging:
             if len(kept):
                 stage_activations(
@@ -183,7 +193,7 @@ class _Job:
             done += len(batch)
         self.progress(Progress(stage, total, total, "texts"))
 
-    def _statistics(self, sums: ContrastSums) -> pl.DataFrame:
+    def _statistics(self, sums: ContrastSums, shape: Shape) -> pl.DataFrame:
         columns = {
             "mean_before": sums.before.mean,
             "mean_after": sums.after.mean,
@@ -191,8 +201,8 @@ class _Job:
             "std_after": sums.after.std(),
             "mean_difference": sums.after.mean - sums.before.mean,
         }
-        n_ranked_layers = len(sums.n_tokens) - self.options.skip_last_layers
-        return statistics_frame(sums.change_scores(), columns, int(sums.n_tokens[0]), n_ranked_layers)
+        n_ranked_layers = shape.n_layers - self.options.skip_last_layers
+        return statistics_frame(shape, sums.change_scores(), columns, sums.n_tokens, n_ranked_layers)
 
     def _store(self, statistics: pl.DataFrame, kept: NeuronSet, staging: Staging) -> None:
         with self.db.write() as connection:
@@ -203,9 +213,13 @@ class _Job:
 
 
 def _summary(db: Database, name: str) -> LocateResult:
-    ((run_id, n_prompts, n_tokens, n_ranked, n_layers, n_all),) = db.rows(
-        "SELECT run_id, n_prompts, n_tokens, n_ranked, n_layers, n_all FROM locate_runs WHERE run = ?", [name]
+    ((run_id, n_prompts, n_tokens, n_ranked),) = db.rows(
+        "SELECT run_id, n_prompts, n_tokens, n_ranked FROM locate_runs WHERE run = ?", [name]
     )
-    ((n_kept,),) = db.rows("SELECT count(DISTINCT (layer, neuron)) FROM activation_rows WHERE run_id = ?", [run_id])
+    ((n_kept,),) = db.rows(
+        "SELECT count(DISTINCT (layer, expert, neuron)) FROM activation_rows WHERE run_id = ?", [run_id]
+    )
     top = db.frame("FROM top_neurons(?, 10)", [name])
-    return LocateResult(name, run_id, Shape(n_layers, n_all // n_layers), n_prompts, n_tokens, n_ranked, n_kept, top)
+    shape = read_shape(db, name)
+    sets = read_sets(db, run_id)
+    return LocateResult(name, run_id, shape, n_prompts, n_tokens, n_ranked, n_kept, top, sets)

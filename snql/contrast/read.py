@@ -1,6 +1,7 @@
 """Both models read the same texts; the activations of the scored positions go to a consumer, layer by layer."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import torch
 
@@ -8,7 +9,7 @@ from snql.contrast.positions import Text
 from snql.contrast.sums import ContrastSums
 from snql.generation.batch import left_padded
 from snql.models import hooks
-from snql.models.load import LoadedModel
+from snql.models.loaded import LoadedModel
 
 Consumer = Callable[[int, torch.Tensor, torch.Tensor], None]
 """Called with a layer and both models' activations there: Float[Tensor, "scored_tokens neurons"], text by text."""
@@ -26,9 +27,11 @@ def contrast_batch(
 
 def contrast_sums(before: LoadedModel, after: LoadedModel, batches: Iterable[Sequence[Text]]) -> ContrastSums:
     """Sums over all scored tokens of all batches, for every layer."""
-    sums = ContrastSums.empty(before.base.n_layers, before.base.n_neurons)
+    shape = before.shape
+    sums = ContrastSums.empty(shape.n_layers, shape.n_neurons)
+    add = partial(sums.add, routed=shape.n_experts > 1)
     for batch in batches:
-        contrast_batch(before, after, batch, range(before.base.n_layers), sums.add)
+        contrast_batch(before, after, batch, range(shape.n_layers), add)
     return sums
 
 
@@ -46,13 +49,7 @@ def _read(
         chosen[row, [offset + position for position in text.scored]] = True
 
     def take(layer: int, activations: torch.Tensor) -> None:
-        consumer(layer, activations[chosen].float())
+        consumer(layer, activations[chosen.to(activations.device)].float())
 
-    with model.switched_on() as network, hooks.reading(model.base.sites, layers, take):
-        network(
-            input_ids=batch.ids,
-            attention_mask=batch.mask,
-            position_ids=batch.positions,
-            use_cache=False,
-            logits_to_keep=1,
-        )
+    with hooks.reading(model.sites, layers, take, len(texts)):
+        model.logits(batch.ids, batch.mask, batch.positions)

@@ -136,9 +136,12 @@ def save_set(connection: duckdb.DuckDBPyConnection, members: NeuronSet) -> int:
         "INSERT INTO neuron_sets VALUES (nextval('set_ids')::INTEGER, ?, ?, ?) RETURNING set_id",
         [members.sha256, len(members), datetime.now(UTC).replace(tzinfo=None)],
     ).fetchall()
-    frame = pl.DataFrame({"layer": members.layers, "neuron": members.neurons})
+    experts = pl.Series("expert", members.experts, dtype=pl.Int16)
+    if members.experts is None:
+        experts = pl.Series("expert", [None] * len(members), dtype=pl.Int16)
+    frame = pl.DataFrame({"layer": members.layers, "expert": experts, "neuron": members.neurons})
     connection.register("new_members", frame)
-    connection.execute("INSERT INTO neuron_set_members SELECT ?, layer, NULL, neuron FROM new_members", [set_id])
+    connection.execute("INSERT INTO neuron_set_members SELECT ?, layer, expert, neuron FROM new_members", [set_id])
     connection.unregister("new_members")
     return int(set_id)
 

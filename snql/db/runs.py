@@ -19,6 +19,7 @@ from snql.provenance import provenance
 RUN_TABLES = (
     "run_models",
     "run_prompts",
+    "run_prompt_sets",
     "variants",
     "completions",
     "neuron_statistics",

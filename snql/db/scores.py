@@ -29,26 +29,30 @@ def read_ranking(db: Database, run: str) -> Ranking:
 
 def read_ranked_scores(db: Database, run: str) -> tuple[Ids, npt.NDArray[np.float64], Shape]:
     """A run's ranked neurons as flat ids, best first, their scores, and the model's shape; raises InputError."""
-    shape = _shape(db, run)
+    shape = read_shape(db, run)
     frame = db.frame(
-        "SELECT layer, neuron, score FROM neuron_scores WHERE run = ? AND rank IS NOT NULL ORDER BY rank",
+        "SELECT layer, expert, neuron, score FROM neuron_scores WHERE run = ? AND rank IS NOT NULL ORDER BY rank",
         [run],
     )
-    layers, neurons = (frame[name].cast(pl.Int64).to_numpy() for name in ("layer", "neuron"))
-    return layers * shape.n_neurons + neurons, frame["score"].to_numpy(), shape
+    place = pl.col("expert").fill_null(0).cast(pl.Int64) * shape.per_expert + pl.col("neuron")
+    ids = frame.select(pl.col("layer").cast(pl.Int64) * shape.n_neurons + place).to_series().to_numpy()
+    return ids, frame["score"].to_numpy(), shape
 
 
 def read_scores(db: Database, run: str) -> pl.DataFrame:
     """All statistics of a finished locate run, ordered by layer and neuron."""
-    _shape(db, run)
-    return db.frame("SELECT * EXCLUDE (run_id) FROM neuron_scores WHERE run = ? ORDER BY layer, neuron", [run])
+    read_shape(db, run)
+    return db.frame("SELECT * EXCLUDE (run_id) FROM neuron_scores WHERE run = ? ORDER BY layer, expert, neuron", [run])
 
 
-def _shape(db: Database, run: str) -> Shape:
-    ((n_layers, n_neurons),) = db.rows("SELECT max(layer) + 1, max(neuron) + 1 FROM neuron_scores WHERE run = ?", [run])
+def read_shape(db: Database, run: str) -> Shape:
+    """The shape of a finished locate run's model; raises InputError if there is no such run."""
+    ((n_layers, n_experts, n_neurons),) = db.rows(
+        "SELECT max(layer) + 1, coalesce(max(expert) + 1, 1), max(neuron) + 1 FROM neuron_scores WHERE run = ?", [run]
+    )
     if n_layers is None:
         raise InputError(f"no finished locate run {run!r} in {db.path}: {_known(db)}")
-    return Shape(n_layers, n_neurons)
+    return Shape(n_layers, n_neurons * n_experts, n_experts)
 
 
 def _known(db: Database) -> str:
@@ -57,34 +61,38 @@ def _known(db: Database) -> str:
 
 
 def statistics_frame(
+    shape: Shape,
     scores: npt.NDArray[np.float64],
     columns: dict[str, npt.NDArray[np.float64]],
-    n_tokens: int,
+    n_tokens: npt.NDArray[np.int64],
     n_ranked_layers: int,
 ) -> pl.DataFrame:
-    """One row per neuron with its rank: highest score first, equal scores in order of layer and neuron.
+    """One row per neuron with its rank: highest score first, equal scores in order of layer, expert and neuron.
 
-    scores and each of ``columns``: shape (layers, neurons). Layers from ``n_ranked_layers`` on get no rank.
+    scores, n_tokens and each of ``columns``: shape (layers, neurons). Neurons without tokens get no statistics and, as
+    those of layers from ``n_ranked_layers`` on, no rank.
     """
     n_layers, n_neurons = scores.shape
+    experts = np.repeat(np.arange(shape.n_experts, dtype=np.int16), shape.per_expert)
     frame = pl.DataFrame(
         {
             "layer": np.repeat(np.arange(n_layers, dtype=np.int16), n_neurons),
-            "neuron": np.tile(np.arange(n_neurons, dtype=np.int32), n_layers),
+            "expert": np.tile(experts, n_layers),
+            "neuron": np.tile(np.arange(shape.per_expert, dtype=np.int32), n_layers * shape.n_experts),
             "score": scores.ravel(),
             **{name: values.ravel() for name, values in columns.items()},
+            "n_tokens": n_tokens.ravel(),
         }
     )
-    ranked = frame.filter(pl.col("layer") < n_ranked_layers).sort(
-        "score", "layer", "neuron", descending=[True, False, False]
-    )
-    ranks = ranked.select("layer", "neuron").with_row_index("rank", offset=1)
-    return (
-        frame.join(ranks, on=["layer", "neuron"], how="left")
-        .with_columns(pl.col("rank").cast(pl.Int32), pl.lit(n_tokens, dtype=pl.Int64).alias("n_tokens"))
-        .fill_nan(None)
-        .sort("layer", "neuron")
-    )
+    reached = pl.col("n_tokens") > 0
+    statistics = pl.col("score", *columns)
+    frame = frame.with_columns(pl.when(reached).then(statistics)).fill_nan(None)
+    place = ["layer", "expert", "neuron"]
+    ranked = frame.filter((pl.col("layer") < n_ranked_layers) & reached)
+    ranks = ranked.sort("score", *place, descending=[True, False, False, False]).select(place)
+    ranks = ranks.with_row_index("rank", offset=1).with_columns(pl.col("rank").cast(pl.Int32))
+    frame = frame.join(ranks, on=place, how="left").sort(place)
+    return frame if shape.n_experts > 1 else frame.with_columns(pl.lit(None, dtype=pl.Int16).alias("expert"))
 
 
 def write_statistics(connection: duckdb.DuckDBPyConnection, run_id: int, statistics: pl.DataFrame) -> None:
@@ -93,7 +101,7 @@ def write_statistics(connection: duckdb.DuckDBPyConnection, run_id: int, statist
     connection.execute(
         """
         INSERT INTO neuron_statistics BY NAME
-        SELECT ? AS run_id, NULL::SMALLINT AS expert, * FROM new_statistics ORDER BY layer, neuron
+        SELECT ? AS run_id, * FROM new_statistics ORDER BY layer, expert, neuron
         """,
         [run_id],
     )

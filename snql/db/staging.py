@@ -32,7 +32,7 @@ class Staging:
         self._write("tokens", rows)
 
     def add_activations(self, rows: pl.DataFrame) -> None:
-        """Add rows of ``activation_rows`` without their run_id and expert."""
+        """Add rows of ``activation_rows`` without their run_id."""
         self._write("activations", rows)
 
     def import_activations(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -47,8 +47,8 @@ class Staging:
         connection.execute(
             """
             INSERT INTO activation_rows BY NAME
-            SELECT ? AS run_id, NULL::SMALLINT AS expert, * FROM read_parquet(?)
-            ORDER BY layer, neuron, prompt_id, position
+            SELECT ? AS run_id, * FROM read_parquet(?)
+            ORDER BY layer, expert, neuron, prompt_id, position
             """,
             [self._run_id, str(self._folder / "activations" / "*.parquet")],
         )

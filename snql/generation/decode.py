@@ -8,7 +8,7 @@ import torch
 from snql.errors import RunError
 from snql.generation.stream import Stream
 from snql.generation.types import Completion
-from snql.models.load import LoadedModel
+from snql.models.loaded import LoadedModel
 
 _COMPACT_BELOW = 0.75
 """Finished rows leave the batch once less than this share of it is still writing: copying a cache has a cost."""

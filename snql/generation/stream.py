@@ -6,7 +6,7 @@ import torch
 from transformers import DynamicCache
 
 from snql.generation.batch import left_padded
-from snql.models.load import LoadedModel
+from snql.models.loaded import LoadedModel
 
 
 class Stream:
@@ -25,17 +25,12 @@ class Stream:
 
     def logits(self) -> torch.Tensor:
         """Read the unread tokens; return the logits of the next one: Float[Tensor, "rows vocabulary"]."""
-        with self.model.switched_on() as network:
-            output = network(
-                input_ids=self._unread,
-                attention_mask=self._mask,
-                position_ids=self._positions,
-                past_key_values=self._cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-        logits: torch.Tensor = output.logits[:, -1, :]
-        return logits
+        return self.model.logits(self._unread, self._mask, self._positions, self._cache)[:, -1, :]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows that are being read."""
+        return len(self._mask)
 
     def push(self, tokens: torch.Tensor) -> None:
         """Add one token to each row: Int[Tensor, "rows"]."""

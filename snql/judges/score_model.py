@@ -9,7 +9,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from snql.errors import ModelError, RunError
 from snql.judges.base import JudgeInfo
 from snql.models import files
-from snql.models.load import quiet_loading, resolve_device
+from snql.models.options import quiet_loading, resolve_device
 
 _BATCH = 64
 

@@ -28,6 +28,11 @@ def base_folder(part: PartSpec) -> Path:
     return folder
 
 
+def tokenizer_folder(part: PartSpec) -> Path:
+    """The local folder of a base model with at least its small files; raises ModelError if there is none."""
+    return _folder(part, [pattern for pattern in _BASE_FILES if pattern != "*.safetensors"], "model")
+
+
 def adapter_folder(part: PartSpec) -> Path:
     """The local folder of an adapter, fetched from the hub if need be; raises ModelError like base_folder."""
     folder = _folder(part, _ADAPTER_FILES, "adapter")

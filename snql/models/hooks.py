@@ -1,12 +1,12 @@
 """Reading and overwriting neurons while a model runs. Hooks are context managers and always come off."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
-from torch import nn
 
 from snql.errors import RunError
+from snql.models.sites import Hook, Site
 
 Reader = Callable[[int, torch.Tensor], None]
 Rewriter = Callable[[int, torch.Tensor], torch.Tensor]
@@ -14,41 +14,48 @@ Rewriter = Callable[[int, torch.Tensor], torch.Tensor]
 
 
 @contextmanager
-def reading(sites: Sequence[nn.Linear], layers: Iterable[int], reader: Reader) -> Iterator[None]:
-    """Call ``reader`` with the activations of each of ``layers`` whenever the model runs."""
+def reading(sites: Sequence[Site], layers: Iterable[int], reader: Reader, n_rows: int) -> Iterator[None]:
+    """Call ``reader`` with the activations of each of ``layers`` whenever the model runs a batch of ``n_rows``."""
 
-    def read(layer: int) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
-        return lambda _module, inputs: reader(layer, inputs[0])
+    def hook_of(layer: int) -> Hook:
+        def hook(activations: torch.Tensor) -> None:
+            reader(layer, _by_row(activations, n_rows))
 
-    handles = [sites[layer].register_forward_pre_hook(read(layer)) for layer in layers]
-    try:
+        return hook
+
+    with _hooked(sites, layers, hook_of):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
-def rewriting(sites: Sequence[nn.Linear], layers: Iterable[int], rewriter: Rewriter) -> Iterator[None]:
+def rewriting(sites: Sequence[Site], layers: Iterable[int], rewriter: Rewriter, n_rows: int) -> Iterator[None]:
     """Replace the activations of each of ``layers`` by what ``rewriter`` returns for them.
 
     Raises RunError if it returns another shape.
     """
 
-    def rewrite(layer: int) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], tuple[torch.Tensor]]:
-        def hook(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
-            new = rewriter(layer, inputs[0])
-            if new.shape != inputs[0].shape:
-                raise RunError(
-                    f"layer {layer}: activations of shape {tuple(inputs[0].shape)} became {tuple(new.shape)}"
-                )
-            return (new,)
+    def hook_of(layer: int) -> Hook:
+        def hook(activations: torch.Tensor) -> torch.Tensor:
+            own = _by_row(activations, n_rows)
+            new = rewriter(layer, own)
+            if new.shape != own.shape:
+                raise RunError(f"layer {layer}: activations of shape {tuple(own.shape)} became {tuple(new.shape)}")
+            return new.reshape(activations.shape)
 
         return hook
 
-    handles = [sites[layer].register_forward_pre_hook(rewrite(layer)) for layer in layers]
-    try:
+    with _hooked(sites, layers, hook_of):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
+
+
+@contextmanager
+def _hooked(sites: Sequence[Site], layers: Iterable[int], hook_of: Callable[[int], Hook]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.callback(sites[layer].add_hook(hook_of(layer)))
+        yield
+
+
+def _by_row(activations: torch.Tensor, n_rows: int) -> torch.Tensor:
+    """Some models (OPT, mixtures of experts) run all tokens of a batch as one row: give them their rows back."""
+    return activations.reshape(n_rows, -1, activations.shape[-1])

@@ -1,232 +1,166 @@
-"""Loaded models: a base that several models share, and the adapters that each of them switches on."""
+"""Loading the models of a run: bases shared, adapters proven, every model checked before it is used."""
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from safetensors import SafetensorError
-from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from snql.errors import InputError, ModelError
+from snql.errors import ModelError
 from snql.models import adapters, files
-from snql.models.sites import architecture_of, check_sites, neuron_sites
+from snql.models.architectures import architecture_of
+from snql.models.checks import Subject, check_model, require_sound
+from snql.models.experts import use_hookable_experts
+from snql.models.loaded import Base, LoadedModel
+from snql.models.options import LoadOptions, quiet_loading, resolve_device
 from snql.models.spec import ModelSpec, parse_model_spec
+from snql.models.tokenizer import tokenizer_in
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass(frozen=True)
-class LoadOptions:
-    """How to load: ``dtype`` (auto, float32, bfloat16, float16), ``device`` (auto, cpu, cuda, …), remote code."""
-
-    dtype: str = "auto"
-    device: str = "auto"
-    trust_remote_code: bool = False
-
-
-@dataclass
-class Base:
-    """One copy of a base model's weights, wrapped by PEFT once it has an adapter."""
-
-    folder: Path
-    hashes: dict[str, str]
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    architecture: str
-    n_layers: int
-    n_neurons: int
-    vocabulary_size: int
-    end_ids: frozenset[int]
-    pad_id: int
-    device: torch.device
-    dtype: torch.dtype
-    peft: PeftModel | None = None
-    adapters: dict[str, Path] = field(default_factory=dict)
-    active: tuple[str, ...] = ()
-
-    @property
-    def dtype_name(self) -> str:
-        """Such as ``float32``."""
-        return str(self.dtype).removeprefix("torch.")
-
-    @property
-    def context_length(self) -> int | None:
-        """How many tokens the model can read, if its config says so."""
-        length = getattr(self.model.config, "max_position_embeddings", None)
-        return int(length) if isinstance(length, int) else None
-
-    @property
-    def sites(self) -> list[nn.Linear]:
-        """The base down-projection of each layer: where neurons are read and overwritten."""
-        return neuron_sites(self.model, self.architecture)
-
-    @property
-    def _tuner(self) -> Any:
-        """PEFT's inner model: unlike PeftModel it can switch on several adapters at once."""
-        return self.peft.base_model if self.peft is not None else None
-
-    def add_adapter(self, folder: Path, name: str) -> None:
-        """Load the adapter unless it is already there; raises ModelError if it does not fit."""
-        if name in self.adapters:
-            return
-        adapters.check_widths(self.model, folder)
-        self.peft = adapters.load_adapter(self.peft or self.model, folder, name)
-        self.peft.eval()
-        self.adapters[name] = folder
-        self.active = (name,)
-        self.activate(())
-
-    def activate(self, names: tuple[str, ...]) -> None:
-        """Switch on exactly this stack of adapters, in order; () is the plain base."""
-        if self.peft is None or names == self.active:
-            return
-        if not names:
-            self._tuner.disable_adapter_layers()
-        else:
-            self._tuner.enable_adapter_layers()
-            self._tuner.set_adapter(list(names), inference_mode=True)
-        self.active = names
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """One model of a run: a shared base and the names of the adapters it switches on, in order."""
-
-    spec: ModelSpec
-    base: Base
-    adapter_names: tuple[str, ...]
-    adapter_hashes: tuple[dict[str, str], ...]
-
-    @property
-    def model_id(self) -> str:
-        """Identity by file contents: the hash of the base's and the adapters' files."""
-        parts = [self.base.hashes, *self.adapter_hashes]
-        return files.combined_hash({str(i): files.combined_hash(part) for i, part in enumerate(parts)})
-
-    def text(self, token_ids: Sequence[int], *, special: bool = False) -> str:
-        """Token ids as text; special tokens are left out unless ``special``."""
-        return str(self.base.tokenizer.decode(list(token_ids), skip_special_tokens=not special))
-
-    @contextmanager
-    def switched_on(self) -> Iterator[nn.Module]:
-        """The model with exactly its own adapters active, in inference mode; the plain base again afterwards."""
-        self.base.activate(self.adapter_names)
-        try:
-            with torch.inference_mode():
-                yield self.base.model
-        finally:
-            self.base.activate(())
-
-
-@contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Keep the model libraries' progress bars and deprecation notes off the terminal while they load."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+_WIDTH_NAMES = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
 
 
 def load_models(specs: Mapping[str, str], options: LoadOptions) -> dict[str, LoadedModel]:
     """Load the models of a run by role; models with the same base files share one copy of its weights.
 
-    Raises ModelError when a part is missing, does not fit or did not load, or when token ids do not mean the same
-    to all of the models.
+    Raises ModelError when a part is missing, does not fit or did not load, when a check of the model fails, or when
+    token ids do not mean the same to all of the models.
     """
-    bases: dict[str, Base] = {}
+    parsed = {role: parse_model_spec(spec) for role, spec in specs.items()}
+    _check_same_revision(parsed)
+    bases: list[Base] = []
     with quiet_loading():
-        models = {role: _load_model(parse_model_spec(spec), options, bases) for role, spec in specs.items()}
+        models = {role: _load_model(spec, options, bases) for role, spec in parsed.items()}
     for role, model in models.items():
         _check_same_tokens(next(iter(models.items())), (role, model))
     return models
 
 
-def _load_model(spec: ModelSpec, options: LoadOptions, bases: dict[str, Base]) -> LoadedModel:
+def inspect_model(spec: str, options: LoadOptions) -> LoadedModel:
+    """Load one model and run its checks without refusing it for one that fails: see ``base.checks``."""
+    with quiet_loading():
+        return _load_model(parse_model_spec(spec), options, [], strict=False)
+
+
+def _load_model(spec: ModelSpec, options: LoadOptions, bases: list[Base], *, strict: bool = True) -> LoadedModel:
     folder = files.base_folder(spec.base)
     adapter_folders = [files.adapter_folder(part) for part in spec.adapters]
-    for adapter in adapter_folders:
-        adapters.read_config(adapter)
+    kind = adapters.common_kind(adapter_folders, spec.text)
     hashes = files.file_hashes(folder)
-    key = files.combined_hash(hashes)
-    if key not in bases:
-        bases[key] = _load_base(spec, folder, hashes, options)
+    base = _shared(bases, hashes, kind)
+    if base is None:
+        base = _load_base(spec, folder, hashes, options)
+        if strict:
+            require_sound(base.checks, spec.text)
+        bases.append(base)
     adapter_hashes = tuple(files.file_hashes(adapter) for adapter in adapter_folders)
     # PEFT forbids dots in adapter names; the hash makes equal adapters one and different ones distinct.
     names = tuple(f"adapter_{files.combined_hash(hashes)[:16]}" for hashes in adapter_hashes)
     if len(set(names)) != len(names):
         raise ModelError(f"model spec {spec.text!r} applies the same adapter twice: name each one once")
     for name, adapter in zip(names, adapter_folders, strict=True):
-        bases[key].add_adapter(adapter, name)
-    return LoadedModel(spec, bases[key], names, adapter_hashes)
+        base.add_adapter(adapter, name, str(kind))
+    return LoadedModel(spec, base, names, adapter_hashes)
+
+
+def _shared(bases: list[Base], hashes: dict[str, str], kind: str | None) -> Base | None:
+    """A loaded base with the same files; PEFT keeps one type of adapter on a base, so another type needs a copy."""
+    for base in bases:
+        if base.hashes == hashes and (kind is None or base.kind in (None, kind)):
+            return base
+    return None
 
 
 def _load_base(spec: ModelSpec, folder: Path, hashes: dict[str, str], options: LoadOptions) -> Base:
-    device = resolve_device(options.device)
-    model = _load_weights(spec, folder, options, device)
-    config = model.config
-    tokenizer = _load_tokenizer(spec, folder, options)
+    model = _load_weights(spec, folder, options)
+    tokenizer = tokenizer_in(folder, str(spec.base), trust_remote_code=options.trust_remote_code)
     end_ids = _end_ids(model, tokenizer)
+    architecture = architecture_of(model)
+    if architecture.experts is not None:
+        use_hookable_experts(model)
     base = Base(
         folder=folder,
         hashes=hashes,
         model=model,
         tokenizer=tokenizer,
-        architecture=config.model_type,
-        n_layers=config.num_hidden_layers,
-        n_neurons=config.intermediate_size,
-        vocabulary_size=config.vocab_size,
+        architecture=architecture,
+        accepts=frozenset(inspect.signature(type(model).forward).parameters),
         end_ids=end_ids,
         pad_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(end_ids, default=0),
-        device=device,
-        dtype=model.dtype,
+        device=next(model.get_input_embeddings().parameters()).device,
     )
-    check_sites(base.sites, base.n_layers, base.n_neurons, spec.text)
+    base.checks = check_model(_subject(base))
     return base
 
 
-def _load_weights(spec: ModelSpec, folder: Path, options: LoadOptions, device: torch.device) -> PreTrainedModel:
+def _subject(base: Base) -> Subject:
+    config = base.model.config
+
+    def run(ids: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            logits: torch.Tensor = base.model(
+                input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False
+            ).logits
+        return logits
+
+    widths = [getattr(config, name, None) for name in _WIDTH_NAMES]
+    if base.architecture.experts is not None:
+        width = getattr(config, "moe_intermediate_size", None) or config.intermediate_size
+        widths = [width * base.n_experts]
+    return Subject(
+        sites=base.sites,
+        n_layers=config.num_hidden_layers,
+        n_neurons=next((width for width in widths if isinstance(width, int)), None),
+        hidden_size=config.hidden_size,
+        vocabulary_size=config.vocab_size,
+        device=base.device,
+        run=run,
+    )
+
+
+def _load_weights(spec: ModelSpec, folder: Path, options: LoadOptions) -> PreTrainedModel:
+    device = resolve_device(options.device)
+    placed = options.device_map is not None or options.quantize is not None
+    settings: dict[str, Any] = {
+        "dtype": options.resolved_dtype(device),
+        "quantization_config": options.quantization(),
+        "device_map": options.device_map or ("auto" if options.quantize else None),
+        "attn_implementation": options.attn_implementation,
+    }
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=options.trust_remote_code)
-        architecture_of(config.model_type)
+        _check_causal(config, spec)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
-            dtype=_dtype(options.dtype, device),
             use_safetensors=True,
             trust_remote_code=options.trust_remote_code,
             output_loading_info=True,
+            **{name: value for name, value in settings.items() if value is not None},
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"model {spec.base} cannot be loaded: {reason}") from error
     model, info = loaded
     # A weight that is missing from the files would be random: a number published from it would be wrong.
     if info["missing_keys"]:
         raise ModelError(f"model {spec.base} lacks weights: {sorted(info['missing_keys'])[0]} is in none of its files")
-    moved: PreTrainedModel = model.to(device).eval()
-    return moved
+    ready: PreTrainedModel = (model if placed else model.to(device)).eval()
+    return ready
 
 
-def _load_tokenizer(spec: ModelSpec, folder: Path, options: LoadOptions) -> PreTrainedTokenizerBase:
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=options.trust_remote_code
+def _check_causal(config: Any, spec: ModelSpec) -> None:
+    """Refuse encoders and encoder-decoders, which transformers might wrap as if they wrote text."""
+    named = config.architectures or []
+    if getattr(config, "is_encoder_decoder", False) or (named and not any("LM" in name for name in named)):
+        raise ModelError(
+            f"model {spec.base} is a {', '.join(named) or config.model_type}, not a causal language model: "
+            "snql contrasts models that write text from left to right"
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"model {spec.base} has no tokenizer that loads: {' '.join(str(error).split())}") from error
-    return tokenizer
+    if any("MaskedLM" in name for name in named):
+        raise ModelError(f"model {spec.base} is an encoder ({', '.join(named)}), not a causal language model")
 
 
 def _end_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
@@ -237,39 +171,32 @@ def _end_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     return frozenset(ids)
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device of that name, or the best there is for ``auto``; raises InputError if there is none such."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"--device {name!r} is not a device: use auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"--device {name!r}: this machine has no CUDA device; use --device cpu")
-    return device
-
-
-def _dtype(name: str, device: torch.device) -> torch.dtype | str:
-    """``auto`` is the checkpoint's own type on an accelerator and float32 on a CPU."""
-    if name == "auto":
-        return torch.float32 if device.type == "cpu" else "auto"
-    if name not in DTYPES:
-        raise InputError(f"--dtype {name!r} is not known: use auto, {', '.join(DTYPES)}")
-    return DTYPES[name]
+def _check_same_revision(specs: Mapping[str, ModelSpec]) -> None:
+    """Raise ModelError if one base is named at two revisions: what differs would not be the alignment alone."""
+    seen: dict[str, tuple[str, ModelSpec]] = {}
+    for role, spec in specs.items():
+        other, known = seen.setdefault(spec.base.location, (role, spec))
+        if known.base.revision != spec.base.revision:
+            raise ModelError(
+                f"{other} ({known.text}) and {role} ({spec.text}) name two revisions of the base {spec.base.location}: "
+                "use one revision for both"
+            )
 
 
 def _check_same_tokens(first: tuple[str, LoadedModel], second: tuple[str, LoadedModel]) -> None:
+    """Raise ModelError unless both models read token ids alike and have neurons of one shape."""
     (role_a, a), (role_b, b) = first, second
     if a.base is b.base:
         return
     names = f"{role_a} ({a.spec.text}) and {role_b} ({b.spec.text})"
     if a.base.tokenizer.get_vocab() != b.base.tokenizer.get_vocab():
         raise ModelError(f"the tokenizers of {names} differ: token ids must mean the same to both models")
+    if a.base.tokenizer.chat_template != b.base.tokenizer.chat_template:
+        raise ModelError(f"the chat templates of {names} differ: both models must be given the same text")
     if a.base.vocabulary_size != b.base.vocabulary_size or a.base.end_ids != b.base.end_ids:
         raise ModelError(f"the vocabularies or end-of-sequence tokens of {names} differ: they must be the same")
-    if (a.base.n_layers, a.base.n_neurons) != (b.base.n_layers, b.base.n_neurons):
+    if a.shape != b.shape:
         raise ModelError(
-            f"{names} have different shapes ({a.base.n_layers}x{a.base.n_neurons} and "
-            f"{b.base.n_layers}x{b.base.n_neurons} neurons): neurons can only be compared between models of one shape"
+            f"{names} have different shapes ({a.shape} and {b.shape} neurons): neurons can only be compared between "
+            "models of one shape"
         )

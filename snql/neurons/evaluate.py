@@ -77,5 +77,9 @@ class Evaluator:
             raise InputError(f"the SQL fails: {' '.join(str(error).split())[:200]}") from error
         if not {"layer", "neuron"} <= set(frame.columns):
             raise InputError(f"the SQL gives columns {', '.join(frame.columns)}: it must give layer and neuron")
-        pairs = frame.select("layer", "neuron").drop_nulls()
-        return NeuronSet.of(self._shape, ((int(la), int(ne)) for la, ne in pairs.iter_rows()))
+        if "expert" not in frame.columns:
+            frame = frame.with_columns(expert=None)
+        members = frame.drop_nulls(["layer", "neuron"]).select("layer", "expert", "neuron").iter_rows()
+        return NeuronSet.of(
+            self._shape, ((int(la), None if ex is None else int(ex), int(ne)) for la, ex, ne in members)
+        )

@@ -12,28 +12,50 @@ from snql.errors import InputError
 
 Ids = npt.NDArray[np.int64]
 
-NEURON = re.compile(r"(?:L(\d+)[./:]N(\d+))|(?:(\d+)[.:](\d+))")
-"""``L12.N345``, and what is read as the same: ``L12/N345``, ``12.345``, ``12:345``."""
+NEURON = re.compile(
+    r"(?:L(?P<l>\d+)(?:[./:]E(?P<e>\d+))?[./:]N(?P<n>\d+))"
+    r"|(?:(?P<layer>\d+)[.:](?:(?P<expert>\d+)[.:])?(?P<neuron>\d+))"
+)
+"""``L12.N345``, and what is read as the same: ``L12/N345``, ``12.345``, ``12:345``; with an expert ``L12.E3.N345``."""
+
+Member = tuple[int, int] | tuple[int, int | None, int]
+"""(layer, neuron), or (layer, expert, neuron)."""
 
 
-def neuron_name(layer: int, neuron: int) -> str:
-    """``L12.N345``; layers and neurons are 0-based."""
-    return f"L{layer}.N{neuron}"
+def neuron_name(layer: int, neuron: int, expert: int | None = None) -> str:
+    """``L12.N345``, or ``L12.E3.N345``; layers, experts and neurons are 0-based."""
+    return f"L{layer}.N{neuron}" if expert is None else f"L{layer}.E{expert}.N{neuron}"
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How many layers a model has, and how many neurons each."""
+    """How many layers a model has, and how many neurons each; ``n_neurons`` counts those of all a layer's experts."""
 
     n_layers: int
     n_neurons: int
+    n_experts: int = 1
+
+    @property
+    def per_expert(self) -> int:
+        """Neurons of one expert; of a whole layer in a dense model."""
+        return self.n_neurons // self.n_experts
 
     @property
     def size(self) -> int:
         return self.n_layers * self.n_neurons
 
     def __str__(self) -> str:
-        return f"{self.n_layers}x{self.n_neurons}"
+        experts = f"{self.n_experts}x" if self.n_experts > 1 else ""
+        return f"{self.n_layers}x{experts}{self.per_expert}"
+
+    def flat(self, member: Member) -> int:
+        """The member's id; raises InputError for one that the model does not have."""
+        layer, expert, neuron = member if len(member) == 3 else (member[0], None, member[1])
+        known = (expert is None) == (self.n_experts == 1) and 0 <= (expert or 0) < self.n_experts
+        if not (known and 0 <= layer < self.n_layers and 0 <= neuron < self.per_expert):
+            parts = "layers x experts x neurons" if self.n_experts > 1 else "layers x neurons"
+            raise InputError(f"the model has {self} neurons ({parts}): no {neuron_name(layer, neuron, expert)}")
+        return layer * self.n_neurons + (expert or 0) * self.per_expert + neuron
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +66,9 @@ class NeuronSet:
     ids: Ids
 
     @classmethod
-    def of(cls, shape: Shape, members: Iterable[tuple[int, int]]) -> "NeuronSet":
-        """From (layer, neuron) pairs; raises InputError for one that the model does not have."""
-        pairs = list(members)
-        for layer, neuron in pairs:
-            if not (0 <= layer < shape.n_layers and 0 <= neuron < shape.n_neurons):
-                raise InputError(f"the model has {shape} neurons (layers x neurons): no {neuron_name(layer, neuron)}")
-        return cls.from_ids(shape, np.array([la * shape.n_neurons + ne for la, ne in pairs], dtype=np.int64))
+    def of(cls, shape: Shape, members: Iterable[Member]) -> "NeuronSet":
+        """From members; raises InputError for one that the model does not have."""
+        return cls.from_ids(shape, np.array([shape.flat(member) for member in members], dtype=np.int64))
 
     @classmethod
     def from_ids(cls, shape: Shape, ids: Ids) -> "NeuronSet":
@@ -81,14 +99,24 @@ class NeuronSet:
         return self.ids // self.shape.n_neurons
 
     @property
-    def neurons(self) -> Ids:
-        """Index of each member within its layer."""
+    def columns(self) -> Ids:
+        """Index of each member among all neurons of its layer."""
         return self.ids % self.shape.n_neurons
 
+    @property
+    def neurons(self) -> Ids:
+        """Index of each member within its expert, or within its layer in a dense model."""
+        return self.columns % self.shape.per_expert
+
+    @property
+    def experts(self) -> Ids | None:
+        """Expert of each member; None for a dense model."""
+        return self.columns // self.shape.per_expert if self.shape.n_experts > 1 else None
+
     def by_layer(self) -> dict[int, Ids]:
-        """Members of each layer that has any: neuron indices, ascending."""
-        layers, neurons = self.layers, self.neurons
-        return {int(layer): neurons[layers == layer] for layer in np.unique(layers)}
+        """Members of each layer that has any: columns of the layer's activations, ascending."""
+        layers, columns = self.layers, self.columns
+        return {int(layer): columns[layers == layer] for layer in np.unique(layers)}
 
     @property
     def sha256(self) -> str:

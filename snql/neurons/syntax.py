@@ -8,7 +8,7 @@ AMOUNT     := 5% | 20000 | 5%..10% | 1000..2000      (a window leaves its lower 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from snql.errors import ExpressionError
@@ -16,6 +16,7 @@ from snql.neurons.sets import NEURON
 
 RUN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*")
 RESERVED = frozenset({"all", "random", "sql"})
+_LITERAL = re.compile(r"'((?:[^']|'')*)'")
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 
 
@@ -50,9 +51,9 @@ class Everything:
 
 @dataclass(frozen=True)
 class Listed:
-    """``L12.N345,L3.N7``: (layer, neuron) pairs."""
+    """``L12.N345,L3.E2.N7``: (layer, expert, neuron), expert None where none was written."""
 
-    members: tuple[tuple[int, int], ...]
+    members: tuple[tuple[int, int | None, int], ...]
     column: int
 
 
@@ -91,6 +92,24 @@ def parse(text: str) -> Node:
     node = parser.expression()
     parser.end()
     return node
+
+
+def runs_named(expressions: Iterable[str]) -> frozenset[str]:
+    """The runs that expressions name; of SQL, every string literal, since any may be a run's name."""
+    return frozenset().union(*(_runs(parse(text)) for text in expressions))
+
+
+def _runs(node: Node) -> frozenset[str]:
+    match node:
+        case Ranked(run):
+            return frozenset({run})
+        case Random(of):
+            return _runs(of)
+        case Combined(_, left, right):
+            return _runs(left) | _runs(right)
+        case Sql(query):
+            return frozenset(literal.replace("''", "'") for literal in _LITERAL.findall(query))
+    return frozenset()
 
 
 class _Parser:
@@ -200,8 +219,9 @@ class _Parser:
     def _listed(self, match: re.Match[str] | None) -> Listed:
         start, members = self.at, []
         while match is not None:
-            layer, neuron = match.group(1) or match.group(3), match.group(2) or match.group(4)
-            members.append((int(layer), int(neuron)))
+            layer, neuron = match["l"] or match["layer"], match["n"] or match["neuron"]
+            expert = match["e"] or match["expert"]
+            members.append((int(layer), None if expert is None else int(expert), int(neuron)))
             self.at = match.end()
             rest = re.compile(r"\s*,\s*").match(self.text, self.at)
             match = NEURON.match(self.text, rest.end()) if rest else None

@@ -13,7 +13,7 @@ from snql.generation.decode import decode
 from snql.generation.stream import Stream
 from snql.generation.types import Completion
 from snql.models import hooks
-from snql.models.load import LoadedModel
+from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet
 
 
@@ -36,18 +36,23 @@ class PatchedWriter:
         self._recipient = Stream(recipient, texts)
         self._donor = Stream(donor, texts)
         self._masks = neuron_masks([row.neurons for row in rows], recipient.base.device)
+        self._routed = recipient.base.n_experts > 1
 
     def logits(self) -> torch.Tensor:
         """Logits of the patched recipient: Float[Tensor, "rows vocabulary"]."""
         given: dict[int, torch.Tensor] = {}
-        with hooks.reading(self._donor.model.base.sites, self._masks, given.__setitem__):
+        n_rows = self._recipient.n_rows
+        with hooks.reading(self._donor.model.sites, self._masks, given.__setitem__, n_rows):
             self._donor.logits()
 
         def patch(layer: int, own: torch.Tensor) -> torch.Tensor:
             donated = given.pop(layer).to(own.device, own.dtype)
-            return torch.where(self._masks[layer][:, None, :], donated, own)
+            chosen = self._masks[layer][:, None, :].to(own.device)
+            if self._routed:  # a donor that sent the token elsewhere has no activation to give
+                chosen = chosen & ~donated.isnan()
+            return torch.where(chosen, donated, own)
 
-        with hooks.rewriting(self._recipient.model.base.sites, self._masks, patch):
+        with hooks.rewriting(self._recipient.model.sites, self._masks, patch, n_rows):
             return self._recipient.logits()
 
     def push(self, tokens: torch.Tensor) -> None:

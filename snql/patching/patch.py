@@ -7,24 +7,33 @@ import polars as pl
 
 from snql.db import records, runs
 from snql.db.connection import Database
+from snql.db.prompts import locate_runs, read_sets
 from snql.errors import InputError
 from snql.generation.decode import generate
 from snql.generation.types import Completion
-from snql.jobs import PromptOptions, begin_run, load_prompts
+from snql.jobs import PromptOptions, begin_run, tokenize
 from snql.judges.base import Judge, judge_loader
 from snql.judges.judging import judge_run
-from snql.models.load import LoadedModel, LoadOptions, load_models
+from snql.models.load import load_models
+from snql.models.loaded import LoadedModel
+from snql.models.options import LoadOptions
 from snql.neurons.evaluate import Evaluator
-from snql.neurons.sets import NeuronSet, Shape
+from snql.neurons.sets import NeuronSet
+from snql.neurons.syntax import runs_named
 from snql.patching.engine import PatchRow, patch_and_generate
 from snql.patching.variants import DONOR, RECIPIENT, expressions, plan_variants
 from snql.progress import Progress, ProgressCallback, silent
+from snql.prompts.inputs import read_inputs
+from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
 
 
 @dataclass(frozen=True)
 class PatchOptions:
-    """Settings of a patch run; names and meanings are those of the command line's options."""
+    """Settings of a patch run; names and meanings are those of the command line's options.
+
+    Prompts of the locate runs that the neuron expressions name are left out, unless ``allow_overlap``.
+    """
 
     recipient: str
     donor: str
@@ -36,6 +45,7 @@ class PatchOptions:
     max_new_tokens: int = 128
     batch_size: int = 64
     seed: int = 0
+    allow_overlap: bool = False
     load: LoadOptions = field(default_factory=LoadOptions)
 
     def __post_init__(self) -> None:
@@ -52,11 +62,16 @@ class PatchOptions:
 
 @dataclass(frozen=True)
 class PatchResult:
-    """What a patch run found. ``effects`` has the rows of ``causal_effects`` that belong to it."""
+    """What a patch run found.
+
+    ``effects`` has the rows of ``causal_effects`` that belong to it; ``prompt_sets`` what became of the prompt sets'
+    rows.
+    """
 
     run: str
     run_id: int
     effects: pl.DataFrame
+    prompt_sets: list[SetCounts]
 
 
 def patch(
@@ -78,15 +93,17 @@ def patch(
     if resumed is not None and resumed.status == "done":
         return _summary(db, name, resumed.run_id)
     wanted = expressions(options.neurons, options.sweep)
+    ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted))
+    read = read_inputs(db, options.source, options.seed, ranked_by)
     loaders = [judge_loader(judge) for judge in dict.fromkeys(options.judges)]
     models = load_models({"recipient": options.recipient, "donor": options.donor}, options.load)
     base = models["recipient"].base
-    evaluator = Evaluator(db, Shape(base.n_layers, base.n_neurons))
+    evaluator = Evaluator(db, models["recipient"].shape)
     variants = plan_variants(evaluator, wanted, options.random)
-    prompts = load_prompts(options.source, models["recipient"], options.max_new_tokens)
+    prompts = tokenize(read, models["recipient"], options.max_new_tokens)
     judges = [load(options.load.device) for load in loaders]
     new = replace(new, device=str(base.device), dtype=base.dtype_name)
-    run_id, prompts = begin_run(db, new, resumed, models, prompts, variants)
+    run_id, prompts = begin_run(db, new, resumed, models, prompts, variants, read)
     with runs.recorded(db, run_id):
         _Job(db, run_id, options, models, prompts, variants, progress).run(judges)
     return _summary(db, name, run_id)
@@ -173,4 +190,4 @@ def _summary(db: Database, name: str, run_id: int) -> PatchResult:
         "SELECT * EXCLUDE (run_id) FROM causal_effects WHERE run_id = ? ORDER BY judge, dataset, variant_id",
         [run_id],
     )
-    return PatchResult(name, run_id, effects)
+    return PatchResult(name, run_id, effects, read_sets(db, run_id))

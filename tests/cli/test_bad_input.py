@@ -33,6 +33,30 @@ def instead(arguments: list[str], option: str, value: str) -> list[str]:
         (instead(LOCATE, "--prompts", "empty.jsonl"), "prompt file empty.jsonl holds no prompts"),
         (instead(LOCATE, "--prompts", "other.csv"), "has no known prompt column: its columns are text"),
         ([*LOCATE, "--prompt-column", "goal"], "has no column 'goal'"),
+        (
+            instead(LOCATE, "--prompts", "latin.txt"),
+            "prompt file latin.txt is not UTF-8 text (byte 3): convert it first",
+        ),
+        (instead(LOCATE, "--prompts", "same.txt"), "all 3 prompts of same.txt are duplicates of one another"),
+        ([*instead(LOCATE, "--prompts", "few.txt"), "--prompts", "again.txt"], "all 2 prompts of again.txt are duplic"),
+        (instead(LOCATE, "--prompts", "long.txt"), "with 2 new ones it is longer than the model's context of"),
+        (instead(LOCATE, "--prompts", "hub:"), "prompt set 'hub:' is malformed: write hub:OWNER/NAME:SPLIT"),
+        ([*LOCATE, "--where", "category ="], "--where 'category =' fails on prompt file demo:harmful: Parser Error"),
+        ([*LOCATE, "--where", "category = 'x'"], "--where leaves no prompt of demo:harmful: it chose 0 of"),
+        ([*LOCATE, "--sample", "0"], "--sample 0: at least one prompt is needed"),
+        ([*LOCATE, "--disjoint-from", "lost"], "--disjoint-from lost: no such run in snql.duckdb"),
+        ([*LOCATE, "--template", "none.jinja"], "--template none.jinja cannot be read"),
+        ([*LOCATE, "--template", "bad.jinja"], "--template: the chat template fails on prompt"),
+        (
+            [*LOCATE, "--template", "deaf.jinja", "--system", "Be kind."],
+            "--system: the chat template leaves the system",
+        ),
+        (["prompts"], "Missing argument 'FILE…'"),
+        (["prompts", "empty.jsonl"], "prompt file empty.jsonl holds no prompts"),
+        (["prompts", "few.txt", "--system", "x"], "--template, --system and --response-prefix need --model"),
+        (["prompts", "few.txt", "--model", "demo:none"], "no bundled model 'demo:none'"),
+        (["prompts", "few.txt", "--model", "."], "model . has no tokenizer that loads"),
+        (["show", "lost", "--prompts"], "no run 'lost'"),
         ([*LOCATE, "--positions", "all"], "--positions 'all' is not known: use generating"),
         ([*LOCATE, "--keep", "5%%"], "neuron expression '5%%', column 1"),
         ([*LOCATE, "--template", "alpaca"], "--template 'alpaca' is not known"),
@@ -99,6 +123,13 @@ def prepare(folder: Path) -> None:
         add_locate_run(db, "taken", np.arange(6.0).reshape(2, 3))
     (folder / "empty.jsonl").write_text("")
     (folder / "other.csv").write_text("text\nhello\n")
+    (folder / "latin.txt").write_bytes(b"caf\xe9\n")
+    (folder / "same.txt").write_text("one\none\none\n")
+    (folder / "few.txt").write_text("one\ntwo\n")
+    (folder / "again.txt").write_text("two\none\n")
+    (folder / "long.txt").write_text("bread " * 5000 + "\n")
+    (folder / "bad.jinja").write_text("{{ raise_exception('no') }}")
+    (folder / "deaf.jinja").write_text("{{ messages[-1].content }}")
     (folder / "bad.toml").write_text("= 3")
     (folder / "text.duckdb").write_text("hello " * 1000)
     with duckdb.connect(str(folder / "theirs.duckdb")) as theirs:

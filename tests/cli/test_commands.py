@@ -30,7 +30,17 @@ def locate(llama: Path, adapter: Path, name: str = "found") -> list[str]:
 
 
 def patch(llama: Path, adapter: Path, name: str = "moved") -> list[str]:
-    settings = ["--prompts", PROMPTS, "--template", "tulu", "--max-new-tokens", "6", "--judge", "refusal"]
+    settings = [
+        "--prompts",
+        PROMPTS,
+        "--template",
+        "tulu",
+        "--max-new-tokens",
+        "6",
+        "--judge",
+        "refusal",
+        "--allow-overlap",
+    ]
     return ["patch", name, *models(llama, adapter, "--recipient", "--donor"), *settings]
 
 

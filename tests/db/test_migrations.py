@@ -65,27 +65,28 @@ def test_a_renamed_migration_is_refused(db: Database) -> None:
 
 def test_an_older_database_asks_for_migration(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     db.initialise()
-    later = scripts.Script("0002_more", "CREATE TABLE more (x INTEGER)")
+    later = scripts.Script(f"{len(scripts.migrations()) + 1:04d}_more", "CREATE TABLE more (x INTEGER)")
     both = (*scripts.migrations(), later)
     monkeypatch.setattr(scripts, "migrations", lambda: both)
     with pytest.raises(DatabaseError, match="older schema: run `snql --db .* db migrate`"):
         db.rows("SELECT 1")
     with pytest.raises(DatabaseError, match="older schema"), db.write():
         pass
-    assert db.initialise() == ["0002_more"]
+    assert db.initialise() == [later.name]
     assert db.rows("SELECT count(*) FROM more") == [(0,)]
 
 
 def test_a_migration_that_fails_leaves_no_trace(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     db.initialise()
-    broken = scripts.Script("0002_broken", "CREATE TABLE half (x INTEGER); SELECT nothing")
+    n_sound = len(scripts.migrations())
+    broken = scripts.Script(f"{n_sound + 1:04d}_broken", "CREATE TABLE half (x INTEGER); SELECT nothing")
     both = (*scripts.migrations(), broken)
     monkeypatch.setattr(scripts, "migrations", lambda: both)
     with pytest.raises(duckdb.Error):
         db.initialise()
     monkeypatch.undo()
     assert "half" not in {name for (name,) in db.rows("SELECT table_name FROM duckdb_tables()")}
-    assert db.rows("SELECT max(number) FROM snql_migrations") == [(1,)]
+    assert db.rows("SELECT max(number) FROM snql_migrations") == [(n_sound,)]
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,20 @@
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertForMaskedLM
 
 from snql.errors import InputError, ModelError
 from snql.models import adapters, files
-from snql.models.load import LoadedModel, LoadOptions, load_models
+from snql.models.load import load_models
+from snql.models.loaded import LoadedModel
+from snql.models.options import LoadOptions
 from snql.models.spec import PartSpec, parse_model_spec
 
 from ..conftest import ORACLE, save_ia3, save_tiny_llama
@@ -113,7 +117,18 @@ def test_bad_models(tmp_path: Path, tiny_llama: Path) -> None:
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, lacking / "model.safetensors", {"format": "pt"})
     bert = copy("bert")
-    (bert / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 8,
+        "vocab_size": 260,
+    }
+    BertForMaskedLM(BertConfig(**sizes)).save_pretrained(bert)
+    spoilt = copy("spoilt")
+    tensors = load_file(spoilt / "model.safetensors")
+    tensors["model.layers.2.mlp.up_proj.weight"][3, 4] = float("nan")
+    save_file(tensors, spoilt / "model.safetensors", {"format": "pt"})
     no_tokenizer = copy("mute")
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         (no_tokenizer / name).unlink()
@@ -124,7 +139,8 @@ def test_bad_models(tmp_path: Path, tiny_llama: Path) -> None:
         (str(pickled), "has no .*safetensors file: snql reads no pickles"),
         (str(cut), "cannot be loaded"),
         (str(lacking), "lacks weights: model.layers.1.mlp.up_proj.weight is in none of its files"),
-        (str(bert), "models of type 'bert' are not supported: supported types are llama"),
+        (str(bert), r"is an encoder \(BertForMaskedLM\), not a causal language model"),
+        (str(spoilt), "weights are finite: logits are not finite: a weight is NaN or inf"),
         (str(no_tokenizer), "has no tokenizer that loads"),
     ):
         with pytest.raises(ModelError, match=message) as caught:
@@ -149,7 +165,7 @@ def test_bad_adapters(tmp_path: Path, tiny_llama: Path) -> None:
         (str(tmp_path / "nowhere"), "no adapter folder"),
         (str(tmp_path / "bare"), "has no adapter_config.json"),
         (str(ORACLE / "sft"), "has width 176 at .*down_proj where the base has 40: it was made for another model"),
-        (adapter("lora", {key.format(0): torch.ones(1, 40)}, peft_type="LORA"), "is of type LORA: supported types are"),
+        (adapter("ptune", {key.format(0): torch.ones(1, 40)}, peft_type="P_TUNING"), "is of type P_TUNING: supported"),
         (adapter("other", {"base_model.model.model.h.0.mlp.ia3_l": torch.ones(1, 40)}), "for a module model.h.0.mlp"),
         (adapter("hollow", {}), "holds no tensors"),
         (str(broken), "damaged adapter_model.safetensors"),
@@ -170,6 +186,14 @@ def test_models_whose_tokens_mean_different_things(tmp_path: Path, tiny_llama: P
     (other / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(ModelError, match="the tokenizers of before .* and after .* differ"):
         load_models({"before": str(tiny_llama), "after": str(other)}, CPU)
+    templated = save_tiny_llama(tmp_path / "templated", seed=1)
+    settings = json.loads((templated / "tokenizer_config.json").read_text())
+    settings["chat_template"] = "{{ messages[0]['content'] }}"
+    (templated / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="the chat templates of before .* and after .* differ"):
+        load_models({"before": str(tiny_llama), "after": str(templated)}, CPU)
+    with pytest.raises(ModelError, match="name two revisions of the base org/model: use one revision for both"):
+        load_models({"before": "org/model@v1+org/sft", "after": "org/model@v2+org/sft"}, CPU)
     wider = save_tiny_llama(tmp_path / "wider", n_neurons=48)
     with pytest.raises(ModelError, match="different shapes"):
         load_models({"before": str(tiny_llama), "after": str(wider)}, CPU)
@@ -184,6 +208,32 @@ def test_devices_and_types(tiny_llama: Path) -> None:
     ):
         with pytest.raises(InputError, match=message):
             load_models({"m": str(tiny_llama)}, options)
+
+
+def test_ways_of_loading_give_the_same_model(tiny_llama: Path) -> None:
+    plain = logits(load_models({"m": str(tiny_llama)}, CPU)["m"])
+    for options in (
+        LoadOptions(device="cpu", attn_implementation="eager"),
+        LoadOptions(device="cpu", device_map="cpu"),
+        LoadOptions(device="cpu", dtype="float32"),
+    ):
+        torch.testing.assert_close(
+            logits(load_models({"m": str(tiny_llama)}, options)["m"]), plain, atol=1e-5, rtol=1e-5
+        )
+    eager = load_models({"m": str(tiny_llama)}, LoadOptions(device="cpu", attn_implementation="eager"))["m"]
+    assert eager.base.model.config._attn_implementation == "eager"
+    for options, message in (
+        (LoadOptions(device="cpu", attn_implementation="magic"), "cannot be loaded: .*magic"),
+        (LoadOptions(device="cpu", quantize="2bit"), "--quantize '2bit' is not known: use 8bit or 4bit"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_models({"m": str(tiny_llama)}, options)
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
+def test_quantizing_names_the_package_it_needs(tiny_llama: Path) -> None:
+    with pytest.raises(InputError, match=r"--quantize 4bit needs bitsandbytes: pip install 'snql\[quantize\]'"):
+        load_models({"m": str(tiny_llama)}, LoadOptions(device="cpu", quantize="4bit"))
 
 
 def test_hub_blobs_are_not_hashed_again(tmp_path: Path) -> None:

@@ -63,3 +63,22 @@ def test_no_disjoint_set_of_more_than_half_a_layer() -> None:
 
 def test_names() -> None:
     assert neuron_name(12, 345) == "L12.N345"
+
+
+def test_experts_are_a_third_coordinate() -> None:
+    shape = Shape(2, 12, 3)
+    chosen = NeuronSet.of(shape, [(0, 2, 1), (1, 0, 3), (1, 2, 0)])
+    assert chosen.ids.tolist() == [9, 15, 20]
+    assert chosen.experts is not None
+    assert (chosen.layers.tolist(), chosen.experts.tolist(), chosen.neurons.tolist()) == (
+        [0, 1, 1],
+        [2, 0, 2],
+        [1, 3, 0],
+    )
+    assert {layer: list(columns) for layer, columns in chosen.by_layer().items()} == {0: [9], 1: [3, 8]}
+    assert neuron_name(1, 3, expert=0) == "L1.E0.N3"
+    for bad in ((0, 1), (0, 3, 0), (0, 0, 4)):
+        with pytest.raises(InputError, match="the model has 2x3x4 neurons .layers x experts x neurons."):
+            NeuronSet.of(shape, [bad])
+    with pytest.raises(InputError, match="no L0.E1.N0"):
+        NeuronSet.of(SHAPE, [(0, 1, 0)])

@@ -3,7 +3,7 @@
 import pytest
 
 from snql.errors import ExpressionError
-from snql.neurons.syntax import Bound, Combined, Everything, Listed, Node, Random, Ranked, Sql, parse
+from snql.neurons.syntax import Bound, Combined, Everything, Listed, Node, Random, Ranked, Sql, parse, runs_named
 
 TOP5 = Bound(5, True)
 ZERO = Bound(0, False)
@@ -19,8 +19,9 @@ ZERO = Bound(0, False)
         ("a:100..200", Ranked("a", Bound(100, False), Bound(200, False), 1)),
         ("safety-seed2.v1:5%", Ranked("safety-seed2.v1", ZERO, TOP5, 1)),
         ("all", Everything()),
-        ("L12.N345", Listed(((12, 345),), 1)),
-        ("12.345, 12:346,L3/N7", Listed(((12, 345), (12, 346), (3, 7)), 1)),
+        ("L12.N345", Listed(((12, None, 345),), 1)),
+        ("12.345, 12:346,L3/N7", Listed(((12, None, 345), (12, None, 346), (3, None, 7)), 1)),
+        ("L12.E3.N345,12.4.5", Listed(((12, 3, 345), (12, 4, 5)), 1)),
         ("random(a:5%, seed=3)", Random(Ranked("a", ZERO, TOP5, 8), 3, 1)),
         ("sql(SELECT ')' AS x, layer FROM (SELECT 1))", Sql("SELECT ')' AS x, layer FROM (SELECT 1)", 1)),
         ("a:5% - b:5%", Combined("-", Ranked("a", ZERO, TOP5, 1), Ranked("b", ZERO, TOP5, 8))),
@@ -73,3 +74,11 @@ def test_mistakes_have_a_column(text: str, column: int, message: str) -> None:
 )
 def test_percentages_are_of_the_ranked_neurons(bound: Bound, n_ranked: int, rank: int) -> None:
     assert bound.rank(n_ranked) == rank
+
+
+def test_runs_that_expressions_name() -> None:
+    assert runs_named(["a:5% & (b:10 - random(c:1%, seed=2))", "d:5%..10% | L1.N2", "all"]) == {"a", "b", "c", "d"}
+    assert runs_named(["sql(SELECT layer, neuron FROM top_neurons('it''s', 3) WHERE x = 'y')"]) == {"it's", "y"}
+    assert runs_named([]) == runs_named(["L1.N2,L3.N4", "all"]) == frozenset()
+    with pytest.raises(ExpressionError):
+        runs_named(["a:5%", "b"])

@@ -1,5 +1,7 @@
 """Patch runs in the database: variants, effects, resuming; and the engine against a recomputation without caches."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.errors import ExpressionError, InputError
 from snql.jobs import PromptOptions
-from snql.models.load import LoadedModel
+from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet, Shape
 from snql.patching.engine import PatchRow, patch_and_generate
 from snql.patching.patch import PatchOptions, PatchResult, patch
@@ -33,6 +35,7 @@ def options(llama: Path, adapter: Path, **settings: Any) -> PatchOptions:
         "sweep": ("5%", "20%"),
         "random": 2,
         "max_new_tokens": 8,
+        "allow_overlap": True,
     } | settings
     return PatchOptions(str(llama), f"{llama}+{adapter}", source=SOURCE, **chosen)
 
@@ -127,9 +130,10 @@ def test_a_run_that_was_killed_resumes(
 
 def hooked_logits(model: LoadedModel, ids: list[int], hook: Any) -> torch.Tensor:
     """Last logits of one text, no cache, with ``hook(layer, activations)`` on every down-projection's input."""
+    sites: Any = model.base.sites
     handles = [
-        site.register_forward_pre_hook(lambda _m, inputs, la=layer: (hook(la, inputs[0]),))
-        for layer, site in enumerate(model.base.sites)
+        site.down.register_forward_pre_hook(lambda _m, inputs, la=layer: (hook(la, inputs[0]),))
+        for layer, site in enumerate(sites)
     ]
     try:
         with model.switched_on() as network:
@@ -185,10 +189,63 @@ def test_hooks_and_adapters_come_off_after_an_error(oracle_models: dict[str, Loa
     bad = PatchRow((1, 10_000), NeuronSet.all(SHAPE))
     with pytest.raises(IndexError):
         patch_and_generate(sft, dpo, [bad], 3)
-    assert all(not site._forward_pre_hooks for site in sft.base.sites)
+    sites: Any = sft.base.sites
+    assert all(not site.entry._forward_pre_hooks for site in sites)
     assert sft.base.active == ()
     with sft.switched_on() as network:
         assert torch.equal(network(torch.tensor([[1, 50, 60]])).logits, before)
+
+
+def test_prompts_of_the_rankings_are_left_out(
+    db: Database, tiny_llama: Path, tiny_adapter: Path, tmp_path: Path
+) -> None:
+    """By their text, whatever the file is called; every run that the expressions name counts, also in SQL."""
+    texts = [json.loads(line)["prompt"] for line in (ORACLE / "prompts.jsonl").read_text("utf-8").splitlines()]
+    files = {"a": texts[:3], "b": texts[3:5], "c": texts[5:7], "all": texts}
+    for name, chosen in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps([{"question": text} for text in chosen]))
+    sources = {name: PromptOptions((str(tmp_path / f"{name}.json"),), template="tulu") for name in files}
+    before, after = str(tiny_llama), f"{tiny_llama}+{tiny_adapter}"
+    for name in ("a", "b", "c"):
+        locate(db, name, LocateOptions(before, after, sources[name], max_new_tokens=2, keep="none"))
+
+    def given(name: str, neurons: tuple[str, ...], source: PromptOptions = sources["all"], **more: Any) -> list[str]:
+        options = PatchOptions(before, after, neurons, source, max_new_tokens=2, **more)
+        (counts,) = patch(db, name, options).prompt_sets
+        found = [text for (text,) in db.rows("SELECT text FROM run_prompts JOIN prompts USING (prompt_id) JOIN runs "
+                 "USING (run_id) WHERE runs.name = ? AND kind = 'patch' ORDER BY ordinal", [name])]  # fmt: skip
+        assert (counts.rows, counts.kept, counts.overlapping) == (len(texts), len(found), len(texts) - len(found))
+        return found
+
+    assert given("one", ("a:5%",)) == texts[3:]
+    assert given("both", ("a:5% & b:10",)) == texts[5:]
+    assert given("separate", ("random(a:5%, seed=1)", "b:5%")) == texts[5:]
+    by_sql = "sql(SELECT layer, neuron FROM neuron_scores WHERE run = 'c' AND rank <= 3)"
+    assert given("by-sql", (by_sql,)) == texts[:5] + texts[7:]
+    assert given("a", ("a",), sweep=("5%",)) == texts[3:]
+    assert given("none", ("L1.N3",)) == texts
+    assert given("allowed", ("a:5%",), allow_overlap=True) == texts
+    asked = replace(sources["all"], disjoint_from=("c",))
+    assert given("asked", ("a:5%",), asked) == texts[3:5] + texts[7:]
+    assert given("asked-only", ("a:5%",), asked, allow_overlap=True) == texts[:5] + texts[7:]
+    stored = db.rows(
+        "SELECT n_overlapping, disjoint_from FROM run_prompt_sets JOIN runs USING (run_id) WHERE name = 'asked'"
+    )
+    assert stored == [(5, ["c", "a"])]
+
+    for source, neurons, message in (
+        (
+            sources["a"],
+            "a:5%",
+            r"no prompt of a.json is left: of 3 rows, .* 3 were used by the runs to be disjoint from",
+        ),
+        (replace(sources["all"], disjoint_from=("lost",)), "a:5%", "--disjoint-from lost: no such run in"),
+    ):
+        with pytest.raises(InputError, match=message):
+            patch(db, "bad", PatchOptions(before, after, (neurons,), source, max_new_tokens=2))
+    assert not db.rows("FROM runs WHERE name = 'bad'")
+    locate(db, "rest", LocateOptions(before, after, asked, max_new_tokens=2, keep="none"))
+    assert db.rows("SELECT n_prompts FROM locate_runs WHERE run = 'rest'") == [(len(texts) - 2,)]
 
 
 def test_sweeps_name_runs() -> None:

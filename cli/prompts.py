@@ -1,0 +1,63 @@
+"""``snql prompts``: what would be read from prompt files."""
+
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from . import options as opt
+from .render import note_prompts, print_json_parts, print_table
+from .state import state
+
+_LONGEST_TEXT = 300
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(prompts)
+
+
+def prompts(
+    context: typer.Context,
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help=opt.PROMPTS_HELP)],
+    model: Annotated[
+        str | None, typer.Option(help="Also show the exact text and tokens that this model would be given.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=0, help="How many prompts the table shows; --json gives all.")] = 10,
+    prompt_column: opt.PromptColumn = None,
+    where: opt.Where = None,
+    disjoint_from: opt.DisjointFrom = None,
+    sample: opt.Sample = None,
+    limit: opt.Limit = None,
+    template: opt.Template = "auto",
+    system: opt.System = None,
+    response_prefix: opt.ResponsePrefix = None,
+    seed: opt.Seed = 0,
+) -> None:
+    """Preview what would be read: rows kept and left out, and the first prompts. Loads no weights."""
+    from snql.prompts.options import PromptOptions
+    from snql.prompts.preview import preview
+
+    options = PromptOptions(
+        tuple(files), prompt_column, template, limit, sample, where, tuple(disjoint_from or ()), system, response_prefix
+    )
+    here = state(context)
+    found = preview(here.open(), options, seed, model)
+    note_prompts(found.counts, quiet=here.quiet)
+    if here.json:
+        print_json_parts({"sets": found.sets, "prompts": found.prompts})
+        return
+    print_table(found.sets, title="Rows of the prompt sets: read, left out by each step, kept")
+    shown = [name for name in ("dataset", "category", "label", "turns", "n_tokens") if name in found.prompts.columns]
+    text = "formatted" if model is not None else "text"
+    print_table(
+        found.prompts.head(rows).with_columns(_shortened(text)),
+        [*shown, text],
+        f"The first {min(rows, len(found.prompts))} of {len(found.prompts)} prompts",
+    )
+
+
+def _shortened(column: str) -> pl.Expr:
+    text = pl.col(column)
+    cut = pl.concat_str(text.str.head(_LONGEST_TEXT), pl.lit(" …"))
+    return pl.when(text.str.len_chars() > _LONGEST_TEXT).then(cut).otherwise(text).alias(column)

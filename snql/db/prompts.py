@@ -1,0 +1,84 @@
+"""Prompts in the database: what became of the sets that runs read, and which texts runs were given."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+import duckdb
+import polars as pl
+
+from snql.db.connection import Database
+from snql.errors import InputError
+from snql.prompts.select import SetCounts
+from snql.prompts.types import Prompt
+
+
+def write_sets(
+    connection: duckdb.DuckDBPyConnection, run_id: int, counts: Iterable[SetCounts], disjoint_from: Sequence[str]
+) -> None:
+    """Record what became of a run's prompt sets, in place of what was recorded before."""
+    connection.execute("DELETE FROM run_prompt_sets WHERE run_id = ?", [run_id])
+    for ordinal, each in enumerate(counts):
+        dataset, *numbers = asdict(each).values()
+        connection.execute(
+            "INSERT INTO run_prompt_sets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [run_id, ordinal, dataset, *numbers, list(disjoint_from)],
+        )
+
+
+def read_sets(db: Database, run_id: int) -> list[SetCounts]:
+    """What became of a run's prompt sets, in their order."""
+    rows = db.rows(
+        """
+        SELECT dataset, n_rows, n_filtered, n_blank, n_duplicates, n_overlapping, n_unsampled, n_cut, n_kept
+        FROM run_prompt_sets WHERE run_id = ? ORDER BY ordinal
+        """,
+        [run_id],
+    )
+    return [SetCounts(*row) for row in rows]
+
+
+def locate_runs(db: Database, names: Iterable[str]) -> list[str]:
+    """Those of the names that are finished locate runs; the database is not read for no names."""
+    if not (wanted := set(names)):
+        return []
+    known = {name for (name,) in db.rows("SELECT name FROM runs WHERE kind = 'locate' AND status = 'done'")}
+    return sorted(known & wanted)
+
+
+def texts_of_runs(db: Database, names: Iterable[str]) -> set[str]:
+    """SHA-256 of all prompt texts that the runs were given; of two runs with one name, the locate run is meant.
+
+    Raises InputError if there is no run of a name.
+    """
+    texts: set[str] = set()
+    for name in names:
+        runs = db.rows("SELECT run_id FROM runs WHERE name = ? ORDER BY kind = 'locate' DESC, kind LIMIT 1", [name])
+        if not runs:
+            raise InputError(f"--disjoint-from {name}: no such run in {db.path}; `snql runs` lists those it has")
+        texts |= {sha256 for (sha256,) in db.rows(
+            "SELECT sha256 FROM run_prompts JOIN prompts USING (prompt_id) WHERE run_id = ?", list(runs[0])
+        )}  # fmt: skip
+    return texts
+
+
+def same_prompts(db: Database, run_id: int, prompts: Sequence[Prompt]) -> bool:
+    """Whether a run began with exactly these prompts and token ids; true if it ended before it had any."""
+    begun = db.rows(
+        """
+        SELECT dataset, sha256, input_ids FROM run_prompts JOIN prompts USING (prompt_id)
+        WHERE run_id = ? ORDER BY ordinal
+        """,
+        [run_id],
+    )
+    return not begun or begun == [(prompt.dataset, prompt.sha256, list(prompt.input_ids)) for prompt in prompts]
+
+
+def given_prompts(db: Database, run_id: int) -> pl.DataFrame:
+    """A run's prompts in order, with the exact text and token ids that the models were given."""
+    return db.frame(
+        """
+        SELECT prompt_id, dataset, category, label, text, formatted, len(input_ids) AS n_tokens, input_ids
+        FROM run_prompts JOIN prompts USING (prompt_id) WHERE run_id = ? ORDER BY ordinal
+        """,
+        [run_id],
+    )

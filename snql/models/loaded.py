@@ -1,0 +1,173 @@
+"""Loaded models: a base that several models share, and the adapters that each of them switches on."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+from snql.models import adapters, files
+from snql.models.architectures import Architecture
+from snql.models.checks import Check
+from snql.models.sites import Site, find_sites
+from snql.models.spec import ModelSpec
+from snql.neurons.sets import Shape
+
+_CONTEXT_NAMES = ("max_position_embeddings", "max_seq_len")
+
+
+@dataclass
+class Base:
+    """One copy of a base model's weights, wrapped by PEFT once it has an adapter.
+
+    accepts: names of the forward pass's parameters. kind: the type of its adapters, None before the first.
+    """
+
+    folder: Path
+    hashes: dict[str, str]
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    architecture: Architecture
+    accepts: frozenset[str]
+    end_ids: frozenset[int]
+    pad_id: int
+    device: torch.device
+    checks: list[Check] = field(default_factory=list)
+    peft: PeftModel | None = None
+    kind: str | None = None
+    adapters: dict[str, Path] = field(default_factory=dict)
+    active: tuple[str, ...] = ()
+    _sites: list[Site] | None = None
+
+    @property
+    def model_type(self) -> str:
+        """The Hugging Face config's model type."""
+        return str(self.model.config.model_type)
+
+    @property
+    def sites(self) -> list[Site]:
+        """Where the neurons of each layer are read and overwritten."""
+        if self._sites is None:
+            self._sites = find_sites(self.model, self.architecture)
+        return self._sites
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.sites)
+
+    @property
+    def n_neurons(self) -> int:
+        """Neurons of each layer."""
+        return self.sites[0].n_neurons
+
+    @property
+    def n_experts(self) -> int:
+        """Experts of each layer; 1 for a dense model."""
+        return self.sites[0].n_experts
+
+    @property
+    def vocabulary_size(self) -> int:
+        return int(self.model.config.vocab_size)
+
+    @property
+    def dtype_name(self) -> str:
+        """Such as ``float32``."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+    @property
+    def context_length(self) -> int | None:
+        """How many tokens the model can read, if its config says so."""
+        lengths = [getattr(self.model.config, name, None) for name in _CONTEXT_NAMES]
+        return next((length for length in lengths if isinstance(length, int)), None)
+
+    @property
+    def _tuner(self) -> Any:
+        """PEFT's inner model: unlike PeftModel it can switch on several adapters at once."""
+        return self.peft.base_model if self.peft is not None else None
+
+    def add_adapter(self, folder: Path, name: str, kind: str) -> None:
+        """Load the adapter unless it is already there; raises ModelError if it does not fit."""
+        if name in self.adapters:
+            return
+        adapters.check_widths(self.model, folder)
+        self.peft = adapters.load_adapter(self.peft or self.model, folder, name)
+        self.peft.eval()
+        self.adapters[name] = folder
+        self.kind = kind
+        self._sites = None
+        self.active = (name,)
+        self.activate(())
+
+    def activate(self, names: tuple[str, ...]) -> None:
+        """Switch on exactly this stack of adapters, in order; () is the plain base."""
+        if self.peft is None or names == self.active:
+            return
+        if not names:
+            self._tuner.disable_adapter_layers()
+        else:
+            self._tuner.enable_adapter_layers()
+            self._tuner.set_adapter(list(names), inference_mode=True)
+        self.active = names
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """One model of a run: a shared base and the names of the adapters it switches on, in order."""
+
+    spec: ModelSpec
+    base: Base
+    adapter_names: tuple[str, ...]
+    adapter_hashes: tuple[dict[str, str], ...]
+
+    @property
+    def model_id(self) -> str:
+        """Identity by file contents: the hash of the base's and the adapters' files."""
+        parts = [self.base.hashes, *self.adapter_hashes]
+        return files.combined_hash({str(i): files.combined_hash(part) for i, part in enumerate(parts)})
+
+    @property
+    def sites(self) -> list[Site]:
+        """Where the neurons of each layer are read and overwritten."""
+        return self.base.sites
+
+    @property
+    def shape(self) -> Shape:
+        """How many layers, experts and neurons the model has."""
+        return Shape(self.base.n_layers, self.base.n_neurons, self.base.n_experts)
+
+    def text(self, token_ids: Sequence[int], *, special: bool = False) -> str:
+        """Token ids as text; special tokens are left out unless ``special``."""
+        return str(self.base.tokenizer.decode(list(token_ids), skip_special_tokens=not special))
+
+    @contextmanager
+    def switched_on(self) -> Iterator[Any]:
+        """The model with exactly its own adapters active, in inference mode; the plain base again afterwards."""
+        self.base.activate(self.adapter_names)
+        try:
+            with torch.inference_mode():
+                yield self.base.model
+        finally:
+            self.base.activate(())
+
+    def logits(
+        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache | None = None
+    ) -> torch.Tensor:
+        """Read a left-padded batch; return the logits after its last token: Float[Tensor, "rows 1 vocabulary"].
+
+        ids and positions: Int[Tensor, "rows unread"]; mask: Int[Tensor, "rows all"], with what the cache holds. Models
+        without position ids (ALiBi) get the positions from the mask.
+        """
+        arguments = {"input_ids": ids, "attention_mask": mask, "use_cache": cache is not None}
+        if cache is not None:
+            arguments["past_key_values"] = cache
+        if "position_ids" in self.base.accepts:
+            arguments["position_ids"] = positions
+        if "logits_to_keep" in self.base.accepts:
+            arguments["logits_to_keep"] = 1
+        with self.switched_on() as network:
+            logits: torch.Tensor = network(**arguments).logits[:, -1:, :]
+        return logits

@@ -1,0 +1,96 @@
+"""Dialogues: message lists and marked-up text as turns, and turns as readable text."""
+
+import json
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from snql.prompts.types import Turn
+
+ROLES = {
+    "system": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+}
+"""Names of roles in data sets, and what they are to a chat template."""
+
+_NAMES = {"system": "System", "user": "Human", "assistant": "Assistant"}
+_ANSWER = "\n\nAssistant:"
+_MARKER = re.compile(r"\n\n(Human|Assistant): ?")
+
+
+def from_messages(value: Any) -> tuple[Turn, ...]:
+    """The turns of a message list (OpenAI's role and content, ShareGPT's from and value; also as JSON text).
+
+    Raises ValueError if it is no such list or a role is unknown.
+    """
+    messages = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        raise ValueError("it is not a list of messages")
+    return _merged([_turn(message) for message in messages])
+
+
+def marked_prompt(text: str) -> tuple[str, tuple[Turn, ...]]:
+    """What stands before the last answer of an HH-RLHF dialogue, as it stands there, and its turns.
+
+    A turn begins with a blank line and ``Human:`` or ``Assistant:``; without any user's text there is no prompt. Raises
+    ValueError if there is no turn.
+    """
+    whole = "\n\n" + text.strip()
+    before, answer, _ = whole.rpartition(_ANSWER)
+    given = (before if answer else whole).strip()
+    first, *rest = _MARKER.split("\n\n" + given)
+    if not rest and not answer:
+        raise ValueError("it has no turn that begins with Human: or Assistant:")
+    pairs = zip(rest[::2], rest[1::2], strict=True)
+    turns = [Turn("user" if role == "Human" else "assistant", content) for role, content in pairs]
+    merged = _merged([Turn("user", first.strip()), *turns] if first.strip() else turns)
+    if not any(turn.role == "user" and turn.content.strip() for turn in merged):
+        return "", ()
+    return (given if len(merged) > 1 else as_text(merged)), merged
+
+
+def without_answer(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """Everything up to and including the last user turn; () if there is none, or it is blank."""
+    last = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=-1)
+    return tuple(turns[: last + 1]) if last >= 0 and turns[last].content.strip() else ()
+
+
+def as_text(turns: Sequence[Turn]) -> str:
+    """Turns as people read them; a single user turn is just its text."""
+    if len(turns) == 1 and turns[0].role == "user":
+        return turns[0].content.strip()
+    return "\n\n".join(f"{_NAMES[turn.role]}: {turn.content}" for turn in turns).strip()
+
+
+def _turn(message: dict[str, Any]) -> Turn:
+    role = str(message.get("role", message.get("from"))).lower()
+    if role not in ROLES:
+        raise ValueError(f"a message has the role {role!r}: known roles are {', '.join(ROLES)}")
+    content = message.get("content", message.get("value"))
+    return Turn(ROLES[role], _content(content))
+
+
+def _content(content: Any) -> str:
+    """A message's text; a list of parts is joined, a message without text is empty."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if isinstance(content, list):
+        parts = [part.get("text") if isinstance(part, dict) else part for part in content]
+        texts = [part for part in parts if isinstance(part, str)]
+        if len(texts) == len(parts):
+            return "".join(texts)
+    raise ValueError("a message holds something other than text")
+
+
+def _merged(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """Turns of one speaker in a row as one turn: chat templates expect speakers to take turns."""
+    runs = [(role, list(run)) for role, run in groupby(turns, key=lambda turn: turn.role)]
+    return tuple(Turn(role, "\n\n".join(turn.content for turn in run)) for role, run in runs)
