@@ -84,7 +84,8 @@ def locate(
         f"{found.shape.size} neurons ranked, token activations of {found.n_kept} kept",
         quiet=here.quiet,
     )
-    columns = ("rank", "layer", "neuron", "score", "mean_before", "mean_after", "n_tokens")
+    place = ("layer", "expert", "neuron") if found.shape.n_experts > 1 else ("layer", "neuron")
+    columns = ("rank", *place, "score", "mean_before", "mean_after", "n_tokens")
     print_rows(found.top, as_json=here.json, columns=columns, title=f"Top neurons of {found.run}")
 
 

@@ -68,15 +68,21 @@ class ContrastSums:
         neuron if it reached the expert in both models. Raises RunError if an activation is not finite.
         """
         b, a = before.double(), after.double()
-        both = ~(b.isnan() | a.isnan()) if routed else torch.ones_like(b, dtype=torch.bool)
-        b, a = torch.where(both, b, 0), torch.where(both, a, 0)
+        unreached = b.isnan() | a.isnan() if routed else None
+        if unreached is not None:
+            b, a = b.masked_fill(unreached, 0), a.masked_fill(unreached, 0)
         squared = (b - a).square().sum(dim=0)
         if not bool(torch.isfinite(squared).all()):
             raise RunError(f"activations of layer {layer} are not finite: the weights or this dtype are unsound")
-        count = both.sum(dim=0)
+        count = torch.full_like(squared, len(b), dtype=torch.long)
+        if unreached is not None:
+            count -= unreached.sum(dim=0)
         for moments, values in ((self.before, b), (self.after, a)):
             mean = values.sum(dim=0) / count.clamp(min=1)
-            m2 = torch.where(both, values - mean, 0).square().sum(dim=0)
+            deviations = values - mean
+            if unreached is not None:
+                deviations = deviations.masked_fill(unreached, 0)
+            m2 = deviations.square().sum(dim=0)
             moments.merge(layer, count.cpu().numpy(), mean.cpu().numpy(), m2.cpu().numpy())
         self.squared_differences[layer] += squared.cpu().numpy()
 

@@ -16,6 +16,7 @@ Run = Callable[[torch.Tensor], torch.Tensor]
 """Logits of a batch of token ids: Int[Tensor, "rows tokens"] to Float[Tensor, "rows tokens vocabulary"]."""
 
 _N_ROWS, _N_TOKENS = 2, 6
+_QUANTIZED = 5e-2
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10, torch.bfloat16: 2e-2, torch.float16: 4e-3}
 
 
@@ -39,6 +40,7 @@ class Subject:
     vocabulary_size: int
     device: torch.device
     run: Run
+    quantized: bool = False
 
 
 def check_model(subject: Subject) -> list[Check]:
@@ -97,7 +99,8 @@ def _causal(subject: Subject, ids: torch.Tensor, plain: torch.Tensor) -> Check:
     before, after = plain[:, :-1], subject.run(other)[:, :-1]
     scale = float(before.abs().max()) or 1.0
     difference = float((before - after).abs().max()) / scale
-    ok = difference <= _TOLERANCE.get(plain.dtype, 2e-2)
+    # 8-bit kernels scale activations over the whole batch, so that a later token does shift earlier ones a little.
+    ok = difference <= (_QUANTIZED if subject.quantized else _TOLERANCE.get(plain.dtype, 2e-2))
     words = f"a later token changes earlier logits by {difference:.1e} relative"
     return Check("reads from left to right", ok, words if ok else f"{words}: not a causal language model")
 

@@ -117,6 +117,7 @@ def _subject(base: Base) -> Subject:
         vocabulary_size=config.vocab_size,
         device=base.device,
         run=run,
+        quantized=getattr(base.model, "is_quantized", False),
     )
 
 

@@ -230,6 +230,14 @@ def test_ways_of_loading_give_the_same_model(tiny_llama: Path) -> None:
             load_models({"m": str(tiny_llama)}, options)
 
 
+@pytest.mark.parametrize("quantize", ["8bit", "4bit"])
+def test_quantized_models_are_sound(quantize: str) -> None:
+    pytest.importorskip("bitsandbytes")
+    model = load_models({"m": "demo:sft"}, LoadOptions(quantize=quantize))["m"]
+    assert all(check.ok for check in model.base.checks)
+    assert not torch.is_floating_point(next(iter(model.sites[0].reader.parameters())))
+
+
 @pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
 def test_quantizing_names_the_package_it_needs(tiny_llama: Path) -> None:
     with pytest.raises(InputError, match=r"--quantize 4bit needs bitsandbytes: pip install 'snql\[quantize\]'"):

@@ -81,6 +81,12 @@ def test_a_lone_user_turn_is_a_plain_prompt_and_a_system_turn_is_kept(tmp_path: 
     ]
 
 
+def test_messages_of_one_speaker_in_a_row_are_one_turn(tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": text} for text in ("One", "Two")]
+    (found,) = read(tmp_path / "x.jsonl", [{"messages": messages}])
+    assert (found.text, found.turns) == ("One\n\nTwo", ())
+
+
 @pytest.mark.parametrize("role", ["human", "prompter", "USER"])
 def test_names_of_the_user(tmp_path: Path, role: str) -> None:
     (found,) = read(tmp_path / "x.jsonl", [{"conversations": [{"from": role, "value": "Hello"}]}])

@@ -115,7 +115,9 @@ def test_duplicates_keep_the_first_row(file: str) -> None:
     found = read(file)
     assert texts(found) == [f"prompt {i}" for i in range(30)]
     assert (found.counts[0].duplicates, found.counts[0].kept) == (10, 30)
-    assert [prompt.category for prompt in found.prompts] == [row["category"] for row in rows(30)]
+    Path(file).write_text('{"prompt": "a", "label": 1}\n{"prompt": "b", "label": 2}\n{"prompt": "a", "label": 3}\n')
+    assert [prompt.label for prompt in read(file).prompts] == ["1", "2"]
+    assert texts(read(file, where="label <> 2")) == ["a"]
 
 
 def test_samples_are_seeded_ordered_and_nested(file: str, tmp_path: Path) -> None:

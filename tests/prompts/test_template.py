@@ -45,6 +45,15 @@ def test_a_chat_template_writes_its_own_special_tokens() -> None:
     assert found.input_ids.count(tokenizer.bos_token_id) == 1
 
 
+def test_special_tokens_are_not_added_to_a_chat_templates_own(oracle_models: dict[str, LoadedModel]) -> None:
+    tokenizer = oracle_models["base"].base.tokenizer
+    assert tokenizer("Hi").input_ids[0] == tokenizer.bos_token_id, "this tokenizer adds one by itself"
+    template = "{{ bos_token }}{{ messages[0].content }}"
+    found = Formatter(tokenizer, "chat", template).format(RawPrompt("x", "Hi"))
+    assert found.input_ids.count(tokenizer.bos_token_id) == 1
+    assert Formatter(tokenizer, "plain").format(RawPrompt("x", "Hi")).input_ids == found.input_ids
+
+
 DIALOGUE = RawPrompt(
     "x",
     "Human: Hello\n\nAssistant: Hi\n\nHuman: More?",
