@@ -10,7 +10,7 @@ import snql
 from snql.errors import SnqlError
 
 from . import data, demo, doctor, locate, patch, prompts, report, runs
-from .config import read_config
+from .config import read_config, split_environment_by_line
 from .render import plain
 from .state import State
 
@@ -34,7 +34,7 @@ def _version(asked: bool) -> None:
 
 def _config(context: typer.Context, path: Path | None) -> Path | None:
     if path is not None:
-        context.default_map = read_config(path)
+        context.default_map = read_config(path, context.command)
     return path
 
 
@@ -69,7 +69,9 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code. Foreseen errors become one line on standard error."""
     try:
-        return app(arguments, prog_name="snql", standalone_mode=False) or 0
+        command = typer.main.get_command(app)
+        split_environment_by_line(command)
+        return command.main(arguments, prog_name="snql", standalone_mode=False) or 0
     except SnqlError as error:
         sys.stderr.write(f"snql: {plain(str(error))}\n")
         return error.exit_code

@@ -7,20 +7,54 @@ from typing import Any
 from snql.errors import InputError
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Option values by parameter name, one table a command, dashes as underscores.
+def read_config(path: Path, command: Any) -> dict[str, Any]:
+    """Option values by parameter name for a command tree: one table a command, dashes as underscores.
 
-    Raises InputError if the file is missing or is not TOML.
+    Raises InputError if the file is missing or is not TOML, or names a command or option that there is not.
     """
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--config {path} cannot be read: check the path") from error
     try:
-        return _named(tomllib.loads(text))
+        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"--config {path} is not TOML: {error}") from error
+    return _checked(table, command, path, "")
 
 
-def _named(table: dict[str, Any]) -> dict[str, Any]:
-    return {key.replace("-", "_"): _named(value) if isinstance(value, dict) else value for key, value in table.items()}
+def _checked(table: dict[str, Any], command: Any, path: Path, place: str) -> dict[str, Any]:
+    """The table with the command's own names; a single value for a repeatable option becomes a list."""
+    commands = getattr(command, "commands", {})
+    parameters = {parameter.name: parameter for parameter in command.params}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if isinstance(value, dict) and key in commands:
+            values[key] = _checked(value, commands[key], path, f"[{key}] ")
+        elif isinstance(value, dict) or name not in parameters:
+            what = "command" if isinstance(value, dict) else "option"
+            known = commands if isinstance(value, dict) else parameters
+            raise InputError(
+                f"--config {path}: {place}{key} is no {what}; those here are {', '.join(sorted(map(str, known)))}"
+            )
+        else:
+            values[name] = [value] if parameters[name].multiple and not isinstance(value, list) else value
+    return values
+
+
+def split_environment_by_line(command: Any) -> None:
+    """Let repeatable options take one value a line from the environment: values may have spaces in them."""
+    for parameter in command.params:
+        if getattr(parameter, "multiple", False):
+            parameter.value_from_envvar = _by_line(parameter)
+    for child in getattr(command, "commands", {}).values():
+        split_environment_by_line(child)
+
+
+def _by_line(parameter: Any) -> Any:
+    def value(context: Any) -> list[str] | None:
+        text = parameter.resolve_envvar_value(context)
+        return None if text is None else [line for line in text.splitlines() if line.strip()]
+
+    return value

@@ -43,7 +43,7 @@ def query(
     if chosen == "table":
         if output is not None:
             raise InputError("--output needs a --format other than table, such as csv or parquet")
-        print_table(frame)
+        print_table(frame, quiet=here.quiet)
         return
     _write(render(frame, chosen), chosen, output)
 

@@ -27,7 +27,9 @@ def plain(value: object) -> Text:
     return Text(text.translate(_CONTROL))
 
 
-def print_table(frame: pl.DataFrame, columns: Mapping[str, str] | Sequence[str] = (), title: str = "") -> None:
+def print_table(
+    frame: pl.DataFrame, columns: Mapping[str, str] | Sequence[str] = (), title: str = "", *, quiet: bool = False
+) -> None:
     """Print rows as a table: numbers to the right, at most MAX_ROWS of them, and a line that says what was cut.
 
     columns: which columns to show, or a mapping from them to headings.
@@ -41,7 +43,7 @@ def print_table(frame: pl.DataFrame, columns: Mapping[str, str] | Sequence[str] 
         table.add_row(*(plain(value) for value in row))
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table)
-    if len(frame) > MAX_ROWS:
+    if len(frame) > MAX_ROWS and not quiet:
         sys.stderr.write(f"showing {MAX_ROWS} of {len(frame)} rows; --format csv, json or parquet gives all\n")
 
 

@@ -29,6 +29,12 @@ def tokenize(read: PromptInputs, model: LoadedModel, room: int) -> list[Prompt]:
     return prompts
 
 
+def check_seed(seed: int) -> None:
+    """Raise InputError unless the seed can be used and stored."""
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed {seed} is out of range: use a whole number from 0 to {2**63 - 1}")
+
+
 def begin_run(
     db: Database,
     new: runs.NewRun,
@@ -37,6 +43,8 @@ def begin_run(
     prompts: Sequence[Prompt],
     variants: Sequence[records.Variant],
     read: PromptInputs,
+    *,
+    force: bool,
 ) -> tuple[int, list[Prompt]]:
     """Open the run's row and record its models, prompts and variants; return its id and the prompts with theirs.
 
@@ -48,14 +56,36 @@ def begin_run(
             f"{new.kind} run {new.name!r} cannot be resumed: its prompts, or their token ids, differ from when it "
             "began; restore the files, or --force to replace it"
         )
+    if resumed is not None:
+        _check_resumable(db, new, resumed.run_id, models, variants)
     described = {role: describe_model(model) for role, model in models.items()}
-    run_id = runs.start_run(db, new, resumed)
+    run_id = runs.start_run(db, new, resumed, force=force)
     with runs.recorded(db, run_id), db.write() as connection:
         records.write_models(connection, run_id, described)
         ids = records.write_prompts(connection, run_id, prompts)
         prompt_records.write_sets(connection, run_id, read.sets.counts, read.disjoint_from)
         records.write_variants(connection, run_id, variants)
     return run_id, [replace(prompt, prompt_id=ids[prompt.dataset, prompt.sha256]) for prompt in prompts]
+
+
+def _check_resumable(
+    db: Database,
+    new: runs.NewRun,
+    run_id: int,
+    models: Mapping[str, LoadedModel],
+    variants: Sequence[records.Variant],
+) -> None:
+    """Raise InputError if models or neuron sets are not those that the run began with: its results would be of both."""
+    stored_models, stored_sets = records.read_models(db, run_id), records.read_set_hashes(db, run_id)
+    now = {role: model.model_id for role, model in models.items()}
+    sets = {v.name: None if v.members is None else v.members.sha256 for v in variants}
+    changed = [f"the files of its {role} model" for role in now if stored_models.get(role, now[role]) != now[role]]
+    changed += [f"the neurons of {name}" for name in sets if stored_sets.get(name, sets[name]) != sets[name]]
+    if changed:
+        raise InputError(
+            f"{new.kind} run {new.name!r} cannot be resumed: {changed[0]} differ from when it began; restore them, or "
+            "--force to replace it"
+        )
 
 
 def describe_model(model: LoadedModel) -> records.ModelRecord:

@@ -30,6 +30,8 @@ def query(db: Database, sql: str, parameters: Mapping[str, Parameter] | None = N
         return db.last_frame(sql, parameters or {})
     except duckdb.Error as error:
         raise InputError(f"the query fails: {_first_line(error)}") from error
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"the rows have a type that cannot be shown ({error}): cast it, such as x::VARCHAR") from error
 
 
 def _first_line(error: duckdb.Error) -> str:
@@ -79,6 +81,8 @@ def _plain(value: Any) -> Any:
         return value if value == value and abs(value) != float("inf") else None
     if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, bytes):
+        return value.hex()
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -88,6 +92,7 @@ def _plain(value: Any) -> Any:
 
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:
     """Columns that a text cell can hold: lists and structures as JSON text."""
+    frame = frame.with_columns(pl.col(pl.Binary).bin.encode("hex"))
     nested = [name for name, kind in frame.schema.items() if kind.is_nested()]
     texts = [
         pl.Series(

@@ -11,7 +11,7 @@ from snql.neurons.sets import Shape
 def add_locate_run(db: Database, name: str, scores: np.ndarray, n_ranked_layers: int | None = None) -> int:
     """A finished locate run whose change scores are ``scores``, shape (layers, neurons); returns its id."""
     new = runs.NewRun("locate", name, {"before": "x", "after": "y", "positions": "generating"}, 0)
-    run_id = runs.start_run(db, new, None)
+    run_id = runs.start_run(db, new, None, force=False)
     columns = {
         key: np.zeros_like(scores)
         for key in ("mean_before", "mean_after", "std_before", "std_after", "mean_difference")

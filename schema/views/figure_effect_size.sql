@@ -1,6 +1,6 @@
 -- Purpose: causal effect against number of neurons, with the random controls: the chart `effect-size`.
 -- Grain:   one row per run, data set, patched set (kind 'set') and random control of such a set (kind 'control').
--- Units:   effect as in causal_effects; n_neurons is the number of neurons patched, fraction its share of all ranked.
+-- Units:   effect as in causal_effects; n_neurons is the number of neurons patched, fraction its share of all neurons.
 -- Caveats: only runs that patched sets of at least two sizes, and only the first judge of each run. Undefined effects
 --          are here as NULL. control_mean, control_min and control_max belong to the set and stand in its row only.
 CREATE OR REPLACE VIEW figure_effect_size AS

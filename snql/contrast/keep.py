@@ -38,6 +38,10 @@ class KeepRule:
             raise InputError(f"--keep {text!r} is not known: use 5%, a number, all, none or a neuron expression")
         return cls(text, node.high)
 
+    def names(self, run: str) -> bool:
+        """Whether the expression names that run."""
+        return self.top is None and run in syntax.runs_named([self.text])
+
     def check(self, evaluator: Evaluator) -> None:
         """Raise ExpressionError early if the expression cannot be evaluated."""
         if self.top is None:

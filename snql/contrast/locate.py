@@ -18,7 +18,7 @@ from snql.errors import InputError, RunError
 from snql.generation.batch import by_length
 from snql.generation.decode import generate
 from snql.generation.types import Completion
-from snql.jobs import PromptOptions, begin_run, tokenize
+from snql.jobs import PromptOptions, begin_run, check_seed, tokenize
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
@@ -54,6 +54,7 @@ class LocateOptions:
             raise InputError(f"--completions-by {self.completions_by!r} is not known: use before or after")
         if self.batch_size < 1 or self.max_new_tokens < 1 or self.skip_last_layers < 0:
             raise InputError("--batch-size and --max-new-tokens must be at least 1, --skip-last-layers at least 0")
+        check_seed(self.seed)
 
     def config(self) -> dict[str, object]:
         """The canonical configuration: everything that the numbers depend on."""
@@ -98,6 +99,8 @@ def locate(
     if resumed is not None and resumed.status == "done":
         return _summary(db, name)
     keep = KeepRule.parse(options.keep)
+    if keep.names(name):
+        raise InputError(f"--keep {options.keep!r} names the run {name!r} itself: write a share such as --keep 5%")
     read = read_inputs(db, options.source, options.seed)
     models = load_models({"before": options.before, "after": options.after}, options.load)
     base = models["before"].base
@@ -109,7 +112,7 @@ def locate(
     prompts = tokenize(read, models["before"], room)
     writer = records.Variant(0, options.completions_by, options.completions_by)
     new = replace(new, device=str(base.device), dtype=base.dtype_name)
-    run_id, prompts = begin_run(db, new, resumed, models, prompts, [writer], read)
+    run_id, prompts = begin_run(db, new, resumed, models, prompts, [writer], read, force=force)
     job = _Job(db, run_id, options, models, prompts, progress)
     with runs.recorded(db, run_id):
         job.run(keep, shape)

@@ -63,8 +63,9 @@ class Database:
 
     def frame(self, query: str, parameters: Sequence[object] = ()) -> pl.DataFrame:
         """Run one query read-only and return its rows as a Polars frame."""
-        rows: pl.DataFrame = self._reading().sql(query, params=list(parameters)).pl()
-        return rows
+        relation = self._reading().sql(query, params=list(parameters))
+        frame: pl.DataFrame = pl.DataFrame() if relation is None else relation.pl()
+        return frame
 
     def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one query read-only and return its rows as tuples."""
@@ -126,6 +127,10 @@ class Database:
             try:
                 if migrate.check(connection, self.path):
                     raise DatabaseError(f"{self.path} has an older schema: run `snql --db {self.path} db migrate`")
+                if not migrate.objects_current(connection):
+                    raise DatabaseError(
+                        f"{self.path} has the views of another snql: run `snql --db {self.path} db migrate`"
+                    )
             except BaseException:
                 connection.close()
                 raise

@@ -42,14 +42,25 @@ def unjudged(db: Database, run_id: int, judge: str) -> pl.DataFrame:
     )
 
 
+def check_judges(db: Database, judges: Iterable[JudgeInfo]) -> None:
+    """Raise InputError if scores by another version of one of the judges are in the database."""
+    known = dict(db.rows("SELECT judge, version FROM judges")) if db.path.exists() else {}
+    for judge in judges:
+        _check_version(judge, known.get(judge.name))
+
+
+def _check_version(judge: JudgeInfo, known: str | None) -> None:
+    if known is not None and known != judge.version:
+        raise InputError(
+            f"judge {judge.name!r} has scored in this database with other files (version {known}, now "
+            f"{judge.version}): its scores would not compare; use another database or name for it"
+        )
+
+
 def write_judge(connection: duckdb.DuckDBPyConnection, judge: JudgeInfo) -> None:
     """Record a judge. Raises InputError if scores by another version of it are in the database."""
     known = connection.execute("SELECT version FROM judges WHERE judge = ?", [judge.name]).fetchall()
-    if known and known[0][0] != judge.version:
-        raise InputError(
-            f"judge {judge.name!r} has scored in this database with other files (version {known[0][0]}, now "
-            f"{judge.version}): its scores would not compare; use another database or name for it"
-        )
+    _check_version(judge, known[0][0] if known else None)
     if not known:
         connection.execute(
             "INSERT INTO judges VALUES (?, ?, ?, ?)",

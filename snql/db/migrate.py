@@ -79,10 +79,14 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
     return applied
 
 
+def objects_current(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the database has this snql's views and macros."""
+    return connection.execute("SELECT sha256 FROM snql_objects").fetchall() == [(scripts.objects_sha256(),)]
+
+
 def refresh_objects(connection: duckdb.DuckDBPyConnection) -> bool:
     """Replace views and macros if this snql ships other ones than the database has; say whether it did."""
-    current = connection.execute("SELECT sha256 FROM snql_objects").fetchall()
-    if current == [(scripts.objects_sha256(),)]:
+    if objects_current(connection):
         return False
     connection.begin()
     try:

@@ -168,6 +168,17 @@ def write_variants(connection: duckdb.DuckDBPyConnection, run_id: int, variants:
         )
 
 
+def read_models(db: Database, run_id: int) -> dict[str, str]:
+    """The model_id of each role of a run."""
+    return dict(db.rows("SELECT role, model_id FROM run_models WHERE run_id = ?", [run_id]))
+
+
+def read_set_hashes(db: Database, run_id: int) -> dict[str, str | None]:
+    """The hash of each variant's neuron set by the variant's name."""
+    query = "SELECT name, sha256 FROM variants LEFT JOIN neuron_sets USING (set_id) WHERE run_id = ?"
+    return dict(db.rows(query, [run_id]))
+
+
 @dataclass(frozen=True)
 class CompletionRow:
     """A completion of one variant for one prompt, with its text."""

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from snql.db.connection import Database
+from snql.db.owner import owner, works_elsewhere
 from snql.errors import InputError, SnqlError
 from snql.neurons.syntax import RESERVED, RUN_NAME
 from snql.provenance import provenance
@@ -58,6 +59,7 @@ class RunState:
     run_id: int
     status: str
     config: dict[str, Any]
+    owner: str | None
 
 
 def check_name(name: str) -> None:
@@ -73,8 +75,8 @@ def find_run(db: Database, kind: str, name: str) -> RunState | None:
     """The run of that kind and name, or None; a database that does not exist has no runs."""
     if not db.path.exists():
         return None
-    rows = db.rows("SELECT run_id, status, config FROM runs WHERE kind = ? AND name = ?", [kind, name])
-    return RunState(rows[0][0], rows[0][1], json.loads(rows[0][2])) if rows else None
+    rows = db.rows("SELECT run_id, status, config, owner FROM runs WHERE kind = ? AND name = ?", [kind, name])
+    return RunState(rows[0][0], rows[0][1], json.loads(rows[0][2]), rows[0][3]) if rows else None
 
 
 def check_free(db: Database, new: NewRun, *, resume: bool, force: bool) -> RunState | None:
@@ -84,15 +86,13 @@ def check_free(db: Database, new: NewRun, *, resume: bool, force: bool) -> RunSt
     """
     check_name(new.name)
     found = find_run(db, new.kind, new.name)
-    if found is None or force:
+    if found is None:
+        return None
+    _check_idle(new, found.status, found.owner)
+    if force:
         return None
     if not resume:
-        remedy = (
-            "replace it with --force"
-            if found.status == "done"
-            else "continue it with --resume or replace it with --force"
-        )
-        raise InputError(f"a {new.kind} run {new.name!r} exists ({found.status}): choose another name, or {remedy}")
+        raise _taken(new, found.status)
     wanted = json.loads(new.config_json)
     if found.config != wanted:
         keys = sorted(key for key in found.config.keys() | wanted.keys() if found.config.get(key) != wanted.get(key))
@@ -103,23 +103,43 @@ def check_free(db: Database, new: NewRun, *, resume: bool, force: bool) -> RunSt
     return found
 
 
-def start_run(db: Database, new: NewRun, resumed: RunState | None) -> int:
+def _taken(new: NewRun, status: str) -> InputError:
+    remedy = "replace it with --force" if status == "done" else "continue it with --resume or replace it with --force"
+    return InputError(f"a {new.kind} run {new.name!r} exists ({status}): choose another name, or {remedy}")
+
+
+def _check_idle(new: NewRun, status: str, owner: str | None) -> None:
+    if status == "running" and works_elsewhere(owner):
+        raise InputError(
+            f"{new.kind} run {new.name!r} is being worked on by process {str(owner).rsplit(':', 2)[1]}: wait for it, "
+            "or stop it first"
+        )
+
+
+def start_run(db: Database, new: NewRun, resumed: RunState | None, *, force: bool) -> int:
     """Insert the run's row, or set a resumed run's to running; return its id.
 
-    A run of the same kind and name that is not resumed is deleted with all its rows in the same transaction.
+    With ``force``, a run of the same kind and name is deleted with all its rows in the same transaction. Raises
+    InputError if another process has taken the name, or the run, since it was checked.
     """
     with db.write() as connection:
-        if resumed is not None:
-            connection.execute(
-                "UPDATE runs SET status = 'running', error = NULL, finished_at = NULL WHERE run_id = ?",
-                [resumed.run_id],
-            )
-            return resumed.run_id
-        for (old,) in connection.execute(
-            "SELECT run_id FROM runs WHERE kind = ? AND name = ?", [new.kind, new.name]
-        ).fetchall():
-            delete_run(connection, old)
+        query = "SELECT run_id, status, owner FROM runs WHERE kind = ? AND name = ?"
+        for run_id, status, current in connection.execute(query, [new.kind, new.name]).fetchall():
+            _check_idle(new, status, current)
+            if resumed is not None:
+                return _reopen(connection, run_id)
+            if not force:
+                raise _taken(new, status)
+            delete_run(connection, run_id)
         return _insert(connection, new)
+
+
+def _reopen(connection: duckdb.DuckDBPyConnection, run_id: int) -> int:
+    connection.execute(
+        "UPDATE runs SET status = 'running', error = NULL, finished_at = NULL, owner = ? WHERE run_id = ?",
+        [owner(), run_id],
+    )
+    return run_id
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, new: NewRun) -> int:
@@ -129,7 +149,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, new: NewRun) -> int:
         INSERT INTO runs BY NAME
         SELECT nextval('run_ids')::INTEGER AS run_id, ? AS name, ? AS kind, 'running' AS status, ? AS started_at,
             ? AS config, ? AS config_sha256, ? AS snql_version, ? AS git_commit, ? AS libraries, ? AS platform,
-            ? AS device, ? AS dtype, ? AS seed
+            ? AS device, ? AS dtype, ? AS seed, ? AS owner
         RETURNING run_id
         """,
         [
@@ -145,6 +165,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, new: NewRun) -> int:
             new.device,
             new.dtype,
             new.seed,
+            owner(),
         ],
     ).fetchall()
     return int(rows[0][0])

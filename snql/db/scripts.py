@@ -65,14 +65,16 @@ def objects() -> tuple[Script, ...]:
     """All views and macros, each after those it uses."""
     scripts = {script.name: script for folder in ("views", "macros") for script in _read_folder(folder)}
     words = {name: set(re.findall(r"\w+", _code(script.sql))) for name, script in scripts.items()}
-    graph = {name: {other for other in scripts if other != name and other in words[name]} for name in scripts}
+    # Lists in the order of names, not sets: the order must be the same in every process.
+    graph = {name: [other for other in sorted(scripts) if other != name and other in words[name]] for name in scripts}
     return tuple(scripts[name] for name in TopologicalSorter(graph).static_order())
 
 
 @cache
 def objects_sha256() -> str:
     """One hash over all views and macros, to see whether a database has the current ones."""
-    return hashlib.sha256("".join(script.sha256 for script in objects()).encode()).hexdigest()
+    by_name = sorted(objects(), key=lambda script: script.name)
+    return hashlib.sha256("".join(script.sha256 for script in by_name).encode()).hexdigest()
 
 
 def _code(sql: str) -> str:

@@ -23,9 +23,9 @@ class ScoreModelJudge:
         with quiet_loading():
             try:
                 self._model, loading = AutoModelForSequenceClassification.from_pretrained(
-                    folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+                    folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, trust_remote_code=False
                 )
-                self._tokenizer = AutoTokenizer.from_pretrained(folder)
+                self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             except (OSError, ValueError, RuntimeError) as error:
                 raise ModelError(f"judge {name} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
         self._check(loading["missing_keys"])

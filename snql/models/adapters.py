@@ -29,6 +29,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     kind = config.get("peft_type")
     if kind not in SUPPORTED:
         raise ModelError(f"adapter {folder} is of type {kind}: supported types are {', '.join(SUPPORTED)}")
+    if config.get("bias", "none") != "none":
+        raise ModelError(
+            f"adapter {folder} trains biases (bias={config['bias']!r}): PEFT would change those of the base, which "
+            "other models share; merge it into a checkpoint first"
+        )
     return config
 
 
@@ -57,8 +62,8 @@ def check_widths(base: nn.Module, folder: Path) -> None:
 def _check_tensor(
     base: nn.Module, folder: Path, key: str, shape: tuple[int, ...], feedforward: tuple[str, ...]
 ) -> None:
-    name, _, part = key.rpartition(".ia3_l") if key.endswith(".ia3_l") else key.partition(".lora_")
-    if not name or "embedding" in part:
+    name, mark, part = key.rpartition(".ia3_l") if key.endswith(".ia3_l") else key.partition(".lora_")
+    if not mark or "embedding" in part:
         return  # a tensor of another kind, such as one of modules_to_save: PEFT checks its shape
     try:
         module = base.get_submodule(name)

@@ -1,6 +1,7 @@
 """From a parsed neuron expression and a database to a set of neurons."""
 
 import duckdb
+import polars as pl
 
 from snql.db.connection import Database
 from snql.db.scores import Ranking, read_ranking
@@ -76,7 +77,12 @@ class Evaluator:
         except duckdb.Error as error:
             raise InputError(f"the SQL fails: {' '.join(str(error).split())[:200]}") from error
         if not {"layer", "neuron"} <= set(frame.columns):
-            raise InputError(f"the SQL gives columns {', '.join(frame.columns)}: it must give layer and neuron")
+            raise InputError(
+                f"the SQL gives columns {', '.join(frame.columns) or '(none)'}: it must give layer and neuron"
+            )
+        for name in {"layer", "expert", "neuron"} & set(frame.columns):
+            if not frame[name].dtype.is_integer() and frame[name].dtype != pl.Null:
+                raise InputError(f"the SQL gives {name} as {frame[name].dtype}: it must be a whole number")
         if "expert" not in frame.columns:
             frame = frame.with_columns(expert=None)
         members = frame.drop_nulls(["layer", "neuron"]).select("layer", "expert", "neuron").iter_rows()

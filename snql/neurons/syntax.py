@@ -15,6 +15,7 @@ from snql.errors import ExpressionError
 from snql.neurons.sets import NEURON
 
 RUN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*")
+_MAX_DEPTH = 50
 RESERVED = frozenset({"all", "random", "sql"})
 _LITERAL = re.compile(r"'((?:[^']|'')*)'")
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)(%?)")
@@ -116,6 +117,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self.depth = 0
 
     def expression(self) -> Node:
         return self._chain("|-", self._term)
@@ -140,8 +142,12 @@ class _Parser:
             raise self._error("something is missing here: a set such as RUN:5%")
         if next_character == "(":
             self.at += 1
+            self.depth += 1
+            if self.depth > _MAX_DEPTH:
+                raise self._error(f"more than {_MAX_DEPTH} brackets inside each other")
             node = self.expression()
             self._expect(")")
+            self.depth -= 1
             return node
         if match := NEURON.match(self.text, self.at):
             return self._listed(match)

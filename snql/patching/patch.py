@@ -7,11 +7,12 @@ import polars as pl
 
 from snql.db import records, runs
 from snql.db.connection import Database
+from snql.db.judgements import check_judges
 from snql.db.prompts import locate_runs, read_sets
 from snql.errors import InputError
 from snql.generation.decode import generate
 from snql.generation.types import Completion
-from snql.jobs import PromptOptions, begin_run, tokenize
+from snql.jobs import PromptOptions, begin_run, check_seed, tokenize
 from snql.judges.base import Judge, judge_loader
 from snql.judges.judging import judge_run
 from snql.models.load import load_models
@@ -53,6 +54,7 @@ class PatchOptions:
             raise InputError("--batch-size and --max-new-tokens must be at least 1, --random at least 0")
         if not self.judges:
             raise InputError("which judge? give --judge, such as --judge refusal")
+        check_seed(self.seed)
 
     def config(self) -> dict[str, object]:
         """The canonical configuration: everything that the numbers depend on."""
@@ -102,8 +104,9 @@ def patch(
     variants = plan_variants(evaluator, wanted, options.random)
     prompts = tokenize(read, models["recipient"], options.max_new_tokens)
     judges = [load(options.load.device) for load in loaders]
+    check_judges(db, [judge.info for judge in judges])
     new = replace(new, device=str(base.device), dtype=base.dtype_name)
-    run_id, prompts = begin_run(db, new, resumed, models, prompts, variants, read)
+    run_id, prompts = begin_run(db, new, resumed, models, prompts, variants, read, force=force)
     with runs.recorded(db, run_id):
         _Job(db, run_id, options, models, prompts, variants, progress).run(judges)
     return _summary(db, name, run_id)

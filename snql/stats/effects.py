@@ -25,7 +25,7 @@ class Effect:
     """The effect of one patched neuron set on one judge's scores of one data set.
 
     gap: mean(donor) - mean(recipient). change: mean(patched) - mean(recipient). effect: change / gap, the causal
-    effect of DESIGN section 1; None (undefined) when the gap's interval covers 0.
+    effect of DESIGN section 1; None (undefined) when the gap's interval covers 0, or with one prompt, which has none.
     """
 
     n_prompts: int
@@ -77,7 +77,7 @@ def causal_effect(recipient: Array, donor: Array, patched: Array, bootstrap: Boo
     gap = bootstrap.interval(float(np.mean(donor - recipient)), gap_samples)
     change = bootstrap.interval(float(np.mean(patched - recipient)), change_samples)
     effect = None
-    if not gap.covers(0):
+    if len(recipient) > 1 and not gap.covers(0):
         # A resample can still have no gap; its ratio is infinite or undefined and must not be averaged away.
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = np.nan_to_num(change_samples / gap_samples, nan=0.0)

@@ -62,6 +62,11 @@ def instead(arguments: list[str], option: str, value: str) -> list[str]:
         ([*LOCATE, "--template", "alpaca"], "--template 'alpaca' is not known"),
         ([*LOCATE, "--dtype", "int4"], "--dtype 'int4' is not known"),
         ([*LOCATE, "--batch-size", "0"], "--batch-size and --max-new-tokens must be at least 1"),
+        ([*LOCATE, "--seed", "-1"], "--seed -1 is out of range"),
+        ([*PATCH, "--neurons", "all", "--seed", "99999999999999999999"], "--seed 99999999999999999999 is out of range"),
+        (["query", "SELECT INTERVAL 1 DAY"], "cast it, such as x::VARCHAR"),
+        (["--config", "typo.toml", "runs"], "[locate] max-new-tokenz is no option; those here are after, attn"),
+        (["--config", "flat.toml", "runs"], "locate is no option; those here are"),
         ([*LOCATE, "--limit", "x"], "Invalid value for '--limit'"),
         (["locate", "5%", *LOCATE[2:]], "run name '5%' cannot be used"),
         (["locate", "all", *LOCATE[2:]], "run name 'all' cannot be used"),
@@ -131,6 +136,8 @@ def prepare(folder: Path) -> None:
     (folder / "bad.jinja").write_text("{{ raise_exception('no') }}")
     (folder / "deaf.jinja").write_text("{{ messages[-1].content }}")
     (folder / "bad.toml").write_text("= 3")
+    (folder / "typo.toml").write_text("[locate]\nmax-new-tokenz = 2\n")
+    (folder / "flat.toml").write_text("locate = 3\n")
     (folder / "text.duckdb").write_text("hello " * 1000)
     with duckdb.connect(str(folder / "theirs.duckdb")) as theirs:
         theirs.execute("CREATE TABLE theirs (x INTEGER)")

@@ -119,7 +119,7 @@ def test_options_from_a_file_and_the_environment(
         [locate]
         before = "{tiny_llama}"
         after = "{tiny_llama}+{tiny_adapter}"
-        prompts = ["{PROMPTS}"]
+        prompts = "{PROMPTS}"
         max-new-tokens = 3
         template = "tulu"
         """
@@ -187,3 +187,14 @@ def test_interrupted_run_exits_130_and_resumes(tmp_path: Path, snql: Snql) -> No
     assert snql(*arguments[:8], "--batch-size", "50", *arguments[10:], "--resume").code == 0
     assert database.rows("SELECT status, error FROM runs") == [("done", None)]
     assert database.rows("SELECT count(*) FROM completions") == [(200,)]
+
+
+def test_repeatable_options_take_a_line_each_from_the_environment(
+    snql: Snql, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert snql(*locate(tiny_llama, tiny_adapter)).code == 0
+    monkeypatch.setenv("SNQL_PATCH_NEURONS", "found:10% - found:5%\nfound:5%")
+    done = snql("--json", *patch(tiny_llama, tiny_adapter), "--allow-overlap")
+    assert done.code == 0, done.err
+    assert {row["variant"] for row in json.loads(done.out)} == {"found:10% - found:5%", "found:5%"}
+    assert "\\x" not in snql("query", "--format", "csv", "SELECT 'x'::BLOB AS b").out

@@ -1,5 +1,8 @@
 """A locate run in the database, against a plain Hugging Face forward pass and against Polars."""
 
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 import torch
 
 from snql.contrast.locate import LocateOptions, LocateResult, locate
+from snql.db import owner
 from snql.db.connection import Database
 from snql.db.scores import read_scores
 from snql.errors import InputError, RunError, SnqlError
@@ -214,3 +218,42 @@ def test_bad_input_writes_nothing(
     with pytest.raises(SnqlError, match=message):
         run(db, tiny_llama, tiny_adapter, **settings)
     assert not db.path.exists()
+
+
+def test_a_run_that_another_process_works_on_is_left_alone(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    run(db, tiny_llama, tiny_adapter)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        with db.write() as connection:
+            name = f"{socket.gethostname()}:{other.pid}:{owner._start(other.pid)}"
+            connection.execute("UPDATE runs SET status = 'running', owner = ?", [name])
+        for resume in (True, False):
+            with pytest.raises(InputError, match=f"is being worked on by process {other.pid}: wait for it"):
+                locate(db, "run", options(tiny_llama, tiny_adapter), resume=resume, force=not resume)
+        other.communicate(b"\n")
+    assert locate(db, "run", options(tiny_llama, tiny_adapter), force=True).run == "run"
+
+
+def test_a_name_taken_while_models_load_is_not_deleted(
+    db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from snql.contrast import locate as module
+
+    real: Any = vars(module)["load_models"]
+
+    def load_slowly(*arguments: Any) -> Any:
+        monkeypatch.setattr(module, "load_models", real)
+        run(db, tiny_llama, tiny_adapter)
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "load_models", load_slowly)
+    with pytest.raises(InputError, match=r"'run' exists \(done\)"):
+        run(db, tiny_llama, tiny_adapter)
+    assert db.rows("SELECT count(*), min(status) FROM runs") == [(1, "done")]
+    assert db.rows("SELECT count(*) FROM neuron_scores WHERE run = 'run'") == [(120,)]
+
+
+def test_force_does_not_delete_what_keep_needs(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    run(db, tiny_llama, tiny_adapter)
+    with pytest.raises(InputError, match="names the run 'run' itself"):
+        locate(db, "run", options(tiny_llama, tiny_adapter, keep="run:5% & all"), force=True)
+    assert db.rows("SELECT status FROM runs") == [("done",)]

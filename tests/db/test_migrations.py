@@ -1,5 +1,6 @@
 """The ledger: what is applied is recorded, and databases that do not fit are refused."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,26 @@ def test_a_file_that_is_no_database(db: Database) -> None:
 def test_a_folder_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="no folder .*missing to hold the database"):
         Database(tmp_path / "missing" / "x.duckdb").initialise()
+
+
+def test_views_are_the_same_in_every_process() -> None:
+    ask = "from snql.db import scripts; print(scripts.objects_sha256(), [script.name for script in scripts.objects()])"
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", ask], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(answers) == 1
+
+
+def test_views_of_another_snql_are_refused(db: Database) -> None:
+    db.initialise()
+    edit(db, "UPDATE snql_objects SET sha256 = 'old'")
+    with pytest.raises(DatabaseError, match="has the views of another snql: run `snql --db .* db migrate`"):
+        db.rows("SELECT 1")
+    assert db.initialise() == []
+    assert db.rows("SELECT 1") == [(1,)]
 
 
 def test_changed_views_are_replaced_by_the_next_write(db: Database) -> None:

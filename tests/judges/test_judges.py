@@ -1,6 +1,8 @@
 """Judges: by name, by hand, and what they refuse."""
 
+import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -104,3 +106,15 @@ def test_judging_stored_completions_again(db: Database, tiny_llama: Path, tiny_a
     with pytest.raises(InputError, match="has scored in this database with other files"):
         judge_run(db, found.run_id, [OtherRefusal()])
     assert not any(math.isnan(score) for (score,) in db.rows("SELECT score FROM judgements"))
+
+
+def test_a_judge_never_runs_code_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(shutil.copytree(catalog.judge_path("cost"), tmp_path / "evil"))
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "evil", "auto_map": {name: f"evil.{name}" for name in ("AutoConfig", "AutoModel")}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_judge(f"score-model:{folder}")
+    assert not (tmp_path / "ran").exists()

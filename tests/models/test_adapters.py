@@ -203,3 +203,24 @@ def test_lora_of_another_model(tiny_llama: Path, tmp_path: Path) -> None:
     lora = save_lora(wider, tmp_path / "lora")
     with pytest.raises(ModelError, match=r"has width 48 at model.layers.0.mlp.\w+ where the base has 40"):
         load_models({"m": f"{tiny_llama}+{lora}"}, CPU)
+
+
+def test_modules_to_save_are_each_models_own(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = save_lora(tiny_llama, tmp_path / "head", modules_to_save=["lm_head"])
+    tensors = load_file(folder / "adapter_model.safetensors")
+    (key,) = [key for key in tensors if "lm_head" in key]
+    tensors[key] = tensors[key] * 1.5
+    save_file(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
+    models = load_models({"base": str(tiny_llama), "head": f"{tiny_llama}+{folder}"}, CPU)
+    with torch.no_grad():
+        expected = PeftModel.from_pretrained(plain(tiny_llama), str(folder)).eval()(IDS).logits
+        unchanged = plain(tiny_llama)(IDS).logits
+    for _ in range(2):
+        torch.testing.assert_close(logits(models["head"]), expected, atol=1e-3, rtol=1e-4)
+        torch.testing.assert_close(logits(models["base"]), unchanged, atol=1e-5, rtol=1e-5)
+
+
+def test_an_adapter_that_trains_biases_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = save_lora(tiny_llama, tmp_path / "biased", bias="lora_only")
+    with pytest.raises(ModelError, match="trains biases .bias='lora_only'.: PEFT would change those of the base"):
+        load_models({"m": f"{tiny_llama}+{folder}"}, CPU)

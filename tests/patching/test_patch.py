@@ -1,6 +1,7 @@
 """Patch runs in the database: variants, effects, resuming; and the engine against a recomputation without caches."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
@@ -272,3 +274,46 @@ def test_bad_input_writes_nothing(db: Database, tiny_llama: Path, tiny_adapter: 
         with pytest.raises(error, match=message):
             run(db, tiny_llama, tiny_adapter, **settings)
     assert db.rows("SELECT count(*) FROM runs WHERE kind = 'patch'") == [(0,)]
+
+
+def test_a_resumed_run_must_have_the_same_neurons_and_models(
+    db: Database, tiny_llama: Path, tiny_adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = Path(shutil.copytree(tiny_adapter, tmp_path / "adapter"))
+    locate_run(db, tiny_llama, adapter)
+    from snql.patching import patch as module
+
+    real: Any = vars(module)["patch_and_generate"]
+    calls: list[int] = []
+
+    def fail_at_second(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "patch_and_generate", fail_at_second)
+    with pytest.raises(KeyboardInterrupt):
+        patch(db, "cut", options(tiny_llama, adapter, batch_size=10))
+    monkeypatch.setattr(module, "patch_and_generate", real)
+    with db.write() as connection:
+        connection.execute("UPDATE neuron_statistics SET rank = 121 - rank WHERE rank IS NOT NULL")
+        connection.execute("UPDATE neuron_statistics SET rank = rank - 40 WHERE rank > 40")
+    with pytest.raises(InputError, match="cannot be resumed: the neurons of found:5% differ"):
+        patch(db, "cut", options(tiny_llama, adapter, batch_size=10), resume=True)
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    save_file({key: 2 * tensor for key, tensor in tensors.items()}, adapter / "adapter_model.safetensors")
+    with pytest.raises(InputError, match="cannot be resumed: the files of its donor model differ"):
+        patch(db, "cut", options(tiny_llama, adapter, batch_size=10), resume=True)
+    assert db.rows("SELECT status FROM runs WHERE name = 'cut'") == [("interrupted",)]
+
+
+def test_a_judge_that_changed_is_known_before_anything_is_written(
+    db: Database, tiny_llama: Path, tiny_adapter: Path
+) -> None:
+    run(db, tiny_llama, tiny_adapter)
+    with db.write() as connection:
+        connection.execute("UPDATE judges SET version = 'older'")
+    with pytest.raises(InputError, match="has scored in this database with other files"):
+        run(db, tiny_llama, tiny_adapter, "second")
+    assert db.rows("SELECT count(*) FROM runs WHERE name = 'second'") == [(0,)]

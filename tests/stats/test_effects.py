@@ -69,3 +69,8 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
 def test_the_seed_decides() -> None:
     assert (Bootstrap.draw(9, seed=1).counts == Bootstrap.draw(9, seed=1).counts).all()
     assert (Bootstrap.draw(9, seed=1).counts != Bootstrap.draw(9, seed=2).counts).any()
+
+
+def test_one_prompt_has_no_interval_and_so_no_effect() -> None:
+    one = np.array([5.0]), np.array([-5.0]), np.array([0.0])
+    assert causal_effect(*one, Bootstrap.draw(1)).effect is None
