@@ -29,7 +29,7 @@ class Builder:
         self._n_runs += 1
         self.connection.execute(
             "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, NULL, ?, 'sha', '0.1.0', NULL, '{}', 'test', 'cpu',"
-            " 'float32', 0)",
+            " 'float32', 0, NULL)",
             [self._n_runs, name, kind, status, STARTED, STARTED, json.dumps(config)],
         )
         return self._n_runs
