@@ -19,10 +19,6 @@ class PartSpec:
     location: str
     revision: str | None = None
 
-    @property
-    def is_folder(self) -> bool:
-        return Path(self.location).is_dir()
-
     def __str__(self) -> str:
         return self.location if self.revision is None else f"{self.location}@{self.revision}"
 

@@ -1,6 +1,5 @@
 """Every supported architecture: a tiny random model of its class, against Hugging Face's own forward pass."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from snql.contrast.positions import Text
@@ -244,6 +244,12 @@ def test_a_wrong_entry_in_the_table_is_noticed(tmp_path: Path, monkeypatch: pyte
 
 def test_inspecting_a_model_shows_what_fails(tmp_path: Path) -> None:
     folder = save_random(tmp_path / "model", CONFIGS["llama"]())
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config))
     assert all(check.ok for check in inspect_model(str(folder), CPU).base.checks)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.layers.1.mlp.down_proj.weight"].zero_()
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    failed = [check for check in inspect_model(str(folder), CPU).base.checks if not check.ok]
+    assert [check.name for check in failed] == ["overwriting a neuron changes the logits"]
+    assert failed[0].found.startswith("layer 1: overwriting neuron")
+    with pytest.raises(ModelError, match="overwriting a neuron changes the logits: layer 1"):
+        load_models({"m": str(folder)}, CPU)
