@@ -1,15 +1,17 @@
 """``snql query`` and ``snql db``: SQL, and the database file itself."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
 
 from snql.errors import InputError
 
 from . import options as opt
-from .render import note, print_table
+from .render import note, print_rows, print_table
 from .state import state
 
 database_app = typer.Typer(help="Create, migrate and check the database file.", no_args_is_help=True)
@@ -89,10 +91,17 @@ def migrate(context: typer.Context) -> None:
 
 @database_app.command()
 def check(context: typer.Context) -> None:
-    """Check that the database is snql's and has this snql's schema."""
+    """Check the schema, and that scores, token activations and shards are what their runs stored; 1 if not."""
+    from snql.db.check import check as check_database
+
     here = state(context)
-    here.open().rows("SELECT 1")
-    note(f"{here.database} is sound: its schema is this snql's", quiet=here.quiet)
+    found = check_database(here.open())
+    if not found:
+        note(f"{here.database} is sound: its schema is this snql's, its results are those stored", quiet=here.quiet)
+        return
+    rows = pl.DataFrame([asdict(problem) for problem in found])
+    print_rows(rows, as_json=here.json, title=f"What is not sound in {here.database}")
+    raise typer.Exit(1)
 
 
 def _migrate(context: typer.Context) -> None:

@@ -27,6 +27,12 @@ def locate(
     max_new_tokens: Annotated[int, typer.Option(help="Longest completion, in tokens.")] = 256,
     skip_last_layers: Annotated[int, typer.Option(help="Score but do not rank this many last layers.")] = 1,
     keep: Annotated[str, typer.Option(help="Token activations to store: 5%, 1000, all, none or an expression.")] = "5%",
+    store: Annotated[
+        str, typer.Option(help="Where they go: rows, parquet (half-precision shards beside the database), or auto.")
+    ] = "auto",
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Let both models read, also where one's activations come from writing.")
+    ] = False,
     prompt_column: opt.PromptColumn = None,
     template: opt.Template = "auto",
     system: opt.System = None,
@@ -35,7 +41,7 @@ def locate(
     sample: opt.Sample = None,
     limit: opt.Limit = None,
     disjoint_from: opt.DisjointFrom = None,
-    batch_size: opt.BatchSize = 16,
+    batch_size: opt.AutoBatchSize = "auto",
     seed: opt.Seed = 0,
     dtype: opt.Dtype = "auto",
     device: opt.Device = "auto",
@@ -43,12 +49,16 @@ def locate(
     attn_implementation: opt.Attention = None,
     quantize: opt.Quantize = None,
     trust_remote_code: opt.TrustRemoteCode = False,
+    engine: opt.EngineName = "local",
+    workers: opt.Workers = 1,
+    ray_address: opt.RayAddress = None,
     resume: opt.Resume = False,
     force: opt.Force = False,
 ) -> None:
     """Contrast two models while one writes: score and rank every neuron, store the run."""
     from snql.contrast.locate import LocateOptions
     from snql.contrast.locate import locate as run_locate
+    from snql.engines.base import EngineOptions
     from snql.jobs import PromptOptions
     from snql.models.options import LoadOptions
 
@@ -71,9 +81,12 @@ def locate(
         max_new_tokens=max_new_tokens,
         skip_last_layers=skip_last_layers,
         keep=keep,
-        batch_size=batch_size,
+        store=store,
+        recompute=recompute,
+        batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
         seed=seed,
         load=LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize),
+        engine=EngineOptions(engine, workers, ray_address),
     )
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:

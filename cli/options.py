@@ -32,6 +32,10 @@ AllowOverlap = Annotated[
     bool,
     typer.Option("--allow-overlap", help="Keep prompts that the rankings in --neurons were made on."),
 ]
+AutoBatchSize = Annotated[
+    str,
+    typer.Option("--batch-size", help="Rows a batch, or auto: what memory holds. Changes speed, not results."),
+]
 BatchSize = Annotated[int, typer.Option("--batch-size", help="Rows a batch; changes speed, not results.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of --sample and of the bootstrap; stored with the run.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
@@ -45,6 +49,12 @@ Attention = Annotated[
 Quantize = Annotated[str | None, typer.Option("--quantize", help="8bit or 4bit weights, with bitsandbytes.")]
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run Python code that a model repository ships.")
+]
+EngineName = Annotated[str, typer.Option("--engine", help="local (this process) or ray (extra: snql[ray]).")]
+Workers = Annotated[int, typer.Option("--workers", help="Ray workers; each one holds the models.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option("--ray-address", help="Join this Ray cluster (auto or HOST:PORT); else one is started."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue a run of this name that did not finish.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a run of this name.")]

@@ -41,6 +41,7 @@ def _bars() -> Bars:
         TextColumn("{task.fields[unit]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[rates]}", markup=False),
     )
     return Bars(*columns, console=Console(stderr=True))
 
@@ -50,26 +51,67 @@ class _Bars:
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
-        self._stage = ""
+        self._pace = Pace()
         self._task: TaskID | None = None
 
     def __call__(self, report: Progress) -> None:
-        if self._task is None or report.stage != self._stage:
-            self._stage = report.stage
-            self._task = self._bars.add_task(report.stage, total=report.total, unit=report.unit)
-        self._bars.update(self._task, completed=report.done, total=report.total)
+        if report.message is not None:
+            self._bars.console.print(report.message, markup=False, highlight=False)
+            return
+        if self._pace.begins(report) or self._task is None:
+            self._task = self._bars.add_task(report.stage, total=report.total, unit=report.unit, rates="")
+        rates = " ".join(self._pace.rates(report))
+        self._bars.update(self._task, completed=report.done, total=report.total, rates=rates)
 
 
 class _Lines:
     """One line at the beginning and the end of a stage and every few seconds between."""
 
     def __init__(self) -> None:
-        self._stage = ""
+        self._pace = Pace()
         self._last = 0.0
 
     def __call__(self, report: Progress) -> None:
+        if report.message is not None:
+            sys.stderr.write(f"{report.message}\n")
+            return
         now = time.monotonic()
-        begins, ends = report.stage != self._stage, report.done >= report.total
+        begins, ends = self._pace.begins(report), report.done >= report.total
         if begins or ends or now - self._last > _SECONDS_BETWEEN_LINES:
-            sys.stderr.write(f"{report.stage}: {report.done}/{report.total} {report.unit}\n")
-            self._stage, self._last = report.stage, now
+            parts = [f"{report.done}/{report.total} {report.unit}", *self._pace.rates(report), *self._pace.left(report)]
+            sys.stderr.write(f"{report.stage}: {', '.join(parts)}\n")
+            self._last = now
+
+
+class Pace:
+    """How fast the stage at hand goes, from the reports since it began here (a resumed run begins part way)."""
+
+    def __init__(self) -> None:
+        self._stage: str | None = None
+        self._start = 0.0
+        self._done = 0
+
+    def begins(self, report: Progress) -> bool:
+        """Whether the report is the first of its stage; remembers when that was."""
+        if report.stage == self._stage:
+            return False
+        self._stage, self._start, self._done = report.stage, time.monotonic(), report.done
+        return True
+
+    def rates(self, report: Progress) -> list[str]:
+        """Tokens a second and memory, where the report tells them."""
+        parts = []
+        seconds = time.monotonic() - self._start
+        if report.tokens and seconds > 0:
+            parts.append(f"{report.tokens / seconds:,.0f} tokens/s")
+        if report.memory:
+            parts.append(f"{report.memory / 1e9:.1f} GB")
+        return parts
+
+    def left(self, report: Progress) -> list[str]:
+        """The time left, once it can be told."""
+        done, left = report.done - self._done, report.total - report.done
+        if done <= 0 or left <= 0:
+            return []
+        seconds = round((time.monotonic() - self._start) / done * left)
+        return [f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d} left"]

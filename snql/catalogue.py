@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from snql.db import prompts, runs
+from snql.db import prompts, runs, storage
 from snql.db.connection import Database
 from snql.errors import InputError
 
@@ -50,7 +50,8 @@ def describe_run(db: Database, name: str, kind: str | None = None) -> pl.DataFra
                 UNION ALL SELECT 'variants', count(*) FROM variants WHERE run_id = $1
                 UNION ALL SELECT 'completions', count(*) FROM completions WHERE run_id = $1
                 UNION ALL SELECT 'neuron_statistics', count(*) FROM neuron_statistics WHERE run_id = $1
-                UNION ALL SELECT 'activation_rows', count(*) FROM activation_rows WHERE run_id = $1
+                UNION ALL SELECT 'token_activations', coalesce(sum(n_rows), 0)
+                    FROM activation_chunks WHERE run_id = $1
                 UNION ALL SELECT 'judgements', count(*) FROM judgements WHERE run_id = $1
                 UNION ALL SELECT 'effects', count(*) FROM effects WHERE run_id = $1
             )
@@ -74,6 +75,7 @@ def remove_run(db: Database, name: str, kind: str | None = None) -> str:
     run_id, kind = _find(db, name, kind)
     with db.write() as connection:
         runs.delete_run(connection, run_id)
+    storage.remove_files(db.path, run_id)
     return kind
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from transformers import PreTrainedTokenizerBase
+
 from snql.db import prompts as prompt_records
-from snql.db import records, runs
+from snql.db import records, runs, storage
 from snql.db.connection import Database
 from snql.errors import InputError
 from snql.models import adapters, files
@@ -16,10 +18,9 @@ from snql.prompts.template import Formatter, format_prompts
 from snql.prompts.types import Prompt
 
 
-def tokenize(read: PromptInputs, model: LoadedModel, room: int) -> list[Prompt]:
-    """Format the prompts; raises InputError if one leaves no ``room`` new tokens in the model's context."""
-    prompts = format_prompts(read.sets.prompts, Formatter.of(read.options, model.base.tokenizer))
-    context = model.base.context_length
+def tokenize(read: PromptInputs, tokenizer: PreTrainedTokenizerBase, context: int | None, room: int) -> list[Prompt]:
+    """Format the prompts; raises InputError if one leaves no ``room`` new tokens in a context of that many tokens."""
+    prompts = format_prompts(read.sets.prompts, Formatter.of(read.options, tokenizer))
     longest = max(prompts, key=lambda prompt: len(prompt.input_ids))
     if context is not None and len(longest.input_ids) + room > context:
         raise InputError(
@@ -39,17 +40,19 @@ def begin_run(
     db: Database,
     new: runs.NewRun,
     resumed: runs.RunState | None,
-    models: Mapping[str, LoadedModel],
+    models: Mapping[str, records.ModelRecord],
     prompts: Sequence[Prompt],
     variants: Sequence[records.Variant],
     read: PromptInputs,
     *,
     force: bool,
+    batches: Sequence[int] | None = None,
 ) -> tuple[int, list[Prompt]]:
     """Open the run's row and record its models, prompts and variants; return its id and the prompts with theirs.
 
-    ``read`` is where the prompts come from, for the counts of what was left out. Raises InputError if a resumed run
-    began with other prompts: its completions would be of both.
+    ``read`` is where the prompts come from, for the counts of what was left out; ``batches`` the batch of each prompt,
+    in a run that has a plan: a resumed run keeps the plan that it began with. Raises InputError if a resumed run began
+    with other prompts: its completions would be of both.
     """
     if resumed is not None and not prompt_records.same_prompts(db, resumed.run_id, prompts):
         raise InputError(
@@ -58,13 +61,14 @@ def begin_run(
         )
     if resumed is not None:
         _check_resumable(db, new, resumed.run_id, models, variants)
-    described = {role: describe_model(model) for role, model in models.items()}
-    run_id = runs.start_run(db, new, resumed, force=force)
-    with runs.recorded(db, run_id), db.write() as connection:
-        records.write_models(connection, run_id, described)
-        ids = records.write_prompts(connection, run_id, prompts)
+        batches = prompt_records.planned_batches(db, resumed.run_id, prompts) or batches
+    with db.write() as connection:
+        run_id = runs.start_run(connection, new, resumed, force=force)
+        records.write_models(connection, run_id, models)
+        ids = records.write_prompts(connection, run_id, prompts, batches)
         prompt_records.write_sets(connection, run_id, read.sets.counts, read.disjoint_from)
         records.write_variants(connection, run_id, variants)
+    storage.remove_orphans(db)
     return run_id, [replace(prompt, prompt_id=ids[prompt.dataset, prompt.sha256]) for prompt in prompts]
 
 
@@ -72,7 +76,7 @@ def _check_resumable(
     db: Database,
     new: runs.NewRun,
     run_id: int,
-    models: Mapping[str, LoadedModel],
+    models: Mapping[str, records.ModelRecord],
     variants: Sequence[records.Variant],
 ) -> None:
     """Raise InputError if models or neuron sets are not those that the run began with: its results would be of both."""

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 class Progress:
     """One progress report.
 
-    stage: what is being done, such as ``generate`` or ``contrast``; done and total: units of that stage (``unit``).
+    stage: what is being done, such as ``contrast`` or ``patch``; done and total: units of that stage (``unit``).
+    tokens: written or read by this process in the stage, where they are counted. memory: bytes in use by it. message:
+    something to say that is not about a stage.
     """
 
     stage: str
     done: int
     total: int
     unit: str
+    tokens: int | None = None
+    memory: int | None = None
+    message: str | None = None
 
 
 ProgressCallback = Callable[[Progress], None]

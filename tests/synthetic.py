@@ -11,7 +11,6 @@ from snql.neurons.sets import Shape
 def add_locate_run(db: Database, name: str, scores: np.ndarray, n_ranked_layers: int | None = None) -> int:
     """A finished locate run whose change scores are ``scores``, shape (layers, neurons); returns its id."""
     new = runs.NewRun("locate", name, {"before": "x", "after": "y", "positions": "generating"}, 0)
-    run_id = runs.start_run(db, new, None, force=False)
     columns = {
         key: np.zeros_like(scores)
         for key in ("mean_before", "mean_after", "std_before", "std_after", "mean_difference")
@@ -19,6 +18,7 @@ def add_locate_run(db: Database, name: str, scores: np.ndarray, n_ranked_layers:
     ranked = len(scores) if n_ranked_layers is None else n_ranked_layers
     tokens = np.full(scores.shape, 10, dtype=np.int64)
     with db.write() as connection:
+        run_id = runs.start_run(connection, new, None, force=False)
         write_statistics(connection, run_id, statistics_frame(Shape(*scores.shape), scores, columns, tokens, ranked))
         runs.finish_run(connection, run_id)
     return run_id

@@ -77,14 +77,17 @@ def test_change_scores(
 ) -> None:
     golden = np.load(ORACLE / f"change_scores_{name}.npz")
     scored = texts(completion_rows(completions), positions, encoded_again)
-    sums = contrast_sums(oracle_models[before], oracle_models[after], batches(scored))
+    found = contrast_sums(oracle_models[before], oracle_models[after], batches(scored)).statistics()
     n_layers = len(golden["change_scores"])
-    assert (sums.n_tokens == golden["n_tokens"]).all()
-    assert_close(sums.change_scores()[:n_layers], golden["change_scores"])
-    for moments, model in ((sums.before, "second"), (sums.after, "first")):
-        assert_close(moments.mean[:n_layers], golden[f"{model}_mean"])
-        assert_close(moments.std()[:n_layers], golden[f"{model}_std"])
-    frame = statistics_frame(SHAPE, sums.change_scores(), {}, sums.n_tokens, n_layers)
+    assert (found.count == golden["n_tokens"]).all()
+    assert_close(found.change_scores[:n_layers], golden["change_scores"])
+    for mean, std, model in (
+        (found.mean_before, found.std_before, "second"),
+        (found.mean_after, found.std_after, "first"),
+    ):
+        assert_close(mean[:n_layers], golden[f"{model}_mean"])
+        assert_close(std[:n_layers], golden[f"{model}_std"])
+    frame = statistics_frame(SHAPE, found.change_scores, {}, found.count, n_layers)
     ranked = frame.drop_nulls("rank").sort("rank")
     assert_same_ranks(ranked.select("layer", "neuron").to_numpy(), golden["neuron_ranks"], golden["change_scores"])
 

@@ -50,13 +50,21 @@ def test_planted_neurons_rank_first_and_carry_everything(
     before, after = str(tiny_llama), f"{tiny_llama}+{adapter}"
     source = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu")
     skip = N_LAYERS - 1 - layer
-    locate(db, "planted", LocateOptions(before, after, source, max_new_tokens=12, skip_last_layers=skip, keep="none"))
-
-    ranking = read_ranking(db, "planted")
     k = len(planted)
-    assert {(int(i) // N_NEURONS, int(i) % N_NEURONS) for i in ranking.ids[:k]} == {(layer, n) for n in planted}
-    scores = db.frame("SELECT score FROM neuron_scores WHERE run = 'planted' AND rank > ?", [k])
-    assert scores["score"].max() == 0.0
+    for name, recompute, noise in (("planted", False, 1e-4), ("recomputed", True, 0.0)):
+        locate(
+            db,
+            name,
+            LocateOptions(
+                before, after, source, max_new_tokens=12, skip_last_layers=skip, keep="none", recompute=recompute
+            ),
+        )
+        ranking = read_ranking(db, name)
+        assert {(int(i) // N_NEURONS, int(i) % N_NEURONS) for i in ranking.ids[:k]} == {(layer, n) for n in planted}
+        query = "SELECT score FROM neuron_scores WHERE run = ? AND rank IS NOT NULL ORDER BY rank"
+        scores = db.frame(query, [name])["score"]
+        # Written step by step and read at once, equal activations are equal but for rounding; read twice, exactly.
+        assert scores[k:].max() <= noise * scores[k - 1]
 
     options = PatchOptions(
         before, after, (f"planted:{k}",), source, random=3, max_new_tokens=12, batch_size=16, allow_overlap=True

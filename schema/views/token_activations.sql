@@ -1,12 +1,18 @@
 -- Purpose: the activations of a locate run's kept neurons, token by token, under both models.
 -- Grain:   one row per run, prompt, position, layer, expert and neuron.
--- Units:   before and after are activations at the input of the MLP down-projection, stored as 32-bit floats.
+-- Units:   before and after are activations at the input of the MLP down-projection: 32-bit floats in rows, rounded to
+--          half precision in runs with `--store parquet`.
 -- Caveats: position counts from the first prompt token (0); only scored positions are stored.
 CREATE OR REPLACE VIEW token_activations AS
+WITH stored AS (
+    SELECT run_id, layer, expert, neuron, token_index, before, after FROM activation_rows
+    UNION ALL
+    SELECT run_id, layer, expert, neuron, token_index, before, after FROM activation_shards()
+)
 SELECT
     runs.name AS run,
-    a.prompt_id,
-    a.position,
+    t.prompt_id,
+    t.position,
     t.token,
     a.layer,
     a.neuron,
@@ -15,7 +21,7 @@ SELECT
     t.token_id,
     a.expert,
     a.run_id
-FROM activation_rows AS a
+FROM stored AS a
 JOIN runs USING (run_id)
-JOIN scored_tokens AS t USING (run_id, prompt_id, position)
+JOIN scored_tokens AS t USING (run_id, token_index)
 WHERE runs.status = 'done';

@@ -1,20 +1,19 @@
-"""Token-level activations of the neurons worth keeping, collected by reading the stored texts once more."""
+"""Whose token-level activations a run keeps, and in which batches the stored texts are read once more for them."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
-import torch
 
-from snql.contrast.positions import Text
-from snql.contrast.read import contrast_batch
-from snql.db.staging import Staging
+from snql.contrast.positions import Positions, scored_range
 from snql.errors import ExpressionError, InputError
-from snql.models.loaded import LoadedModel
+from snql.generation.batch import by_tokens
 from snql.neurons import syntax
 from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet, Shape
+
+_MOST_TOKENS = 8_192
+_MOST_BYTES = 256 << 20
+"""Of one batch's file, which is in memory once. Both are fixed, so that a resumed run makes the same batches."""
 
 
 @dataclass(frozen=True)
@@ -56,69 +55,43 @@ class KeepRule:
         return NeuronSet.of(shape, chosen.select("layer", "expert", "neuron").iter_rows())
 
 
-def stage_activations(
-    before: LoadedModel,
-    after: LoadedModel,
-    batches: Iterable[Sequence[Text]],
-    kept: NeuronSet,
-    staging: Staging,
-) -> None:
-    """Write the kept neurons' activations of every scored token to the staging area, a batch at a time."""
-    members = kept.by_layer()
-    for batch in batches:
-        staging.add_tokens(_tokens(batch, before))
+@dataclass(frozen=True)
+class TextBatch:
+    """Texts that are read together; their scored tokens are numbered on from ``first_token``."""
 
-        def stage(layer: int, b: torch.Tensor, a: torch.Tensor, batch: Sequence[Text] = batch) -> None:
-            columns = torch.from_numpy(members[layer]).to(b.device)
-            staging.add_activations(_rows(batch, layer, members[layer], b[:, columns], a[:, columns], kept.shape))
+    index: int
+    prompt_ids: tuple[int, ...]
+    n_tokens: int
+    first_token: int
 
-        contrast_batch(before, after, batch, list(members), stage)
+    def __len__(self) -> int:
+        return len(self.prompt_ids)
 
 
-def _tokens(batch: Sequence[Text], model: LoadedModel) -> pl.DataFrame:
-    ids = [text.token_ids[position] for text in batch for position in text.scored]
-    return _places(batch).with_columns(
-        pl.Series("token_id", ids, dtype=pl.Int32),
-        pl.Series("token", [model.text((token_id,), special=True) for token_id in ids], dtype=pl.String),
-    )
+def keep_plan(lengths: pl.DataFrame, positions: Positions, end_ids: frozenset[int], n_kept: int) -> list[TextBatch]:
+    """Batches of texts of similar length; ``lengths`` as :func:`snql.db.batches.text_lengths` gives them.
 
-
-def _places(batch: Sequence[Text]) -> pl.DataFrame:
-    """One row per scored token of the batch, in the order of the activations."""
-    return pl.DataFrame(
-        {
-            "prompt_id": pl.Series([t.prompt_id for t in batch for _ in t.scored], dtype=pl.Int32),
-            "position": pl.Series([position for t in batch for position in t.scored], dtype=pl.Int32),
-        }
-    )
-
-
-def _rows(
-    batch: Sequence[Text],
-    layer: int,
-    columns: np.ndarray,
-    before: torch.Tensor,
-    after: torch.Tensor,
-    shape: Shape,
-) -> pl.DataFrame:
-    """Long rows from activations of shape (tokens, kept neurons of the layer), neuron by neuron.
-
-    Of a mixture of experts, only tokens that reached the expert in both models have rows.
+    Depends on nothing but what the run has written, so a resumed run gets the same batches.
     """
-    places = _places(batch)
-    n_tokens, n_kept = before.shape
-    expert = np.repeat((columns // shape.per_expert).astype(np.int16), n_tokens)
-    frame = pl.DataFrame(
-        {
-            "prompt_id": np.tile(places["prompt_id"].to_numpy(), n_kept),
-            "position": np.tile(places["position"].to_numpy(), n_kept),
-            "layer": np.full(n_tokens * n_kept, layer, dtype=np.int16),
-            "expert": expert,
-            "neuron": np.repeat((columns % shape.per_expert).astype(np.int32), n_tokens),
-            "before": before.T.cpu().numpy().ravel(),
-            "after": after.T.cpu().numpy().ravel(),
-        }
-    )
-    if shape.n_experts > 1:
-        return frame.filter(pl.col("before").is_not_nan() & pl.col("after").is_not_nan())
-    return frame.with_columns(pl.lit(None, dtype=pl.Int16).alias("expert"))
+    texts = [_Text.of(row, positions, end_ids) for row in lengths.iter_rows(named=True)]
+    texts = [text for text in texts if text.n_scored]
+    budget = min(_MOST_TOKENS, _MOST_BYTES // (8 * max(1, n_kept)))
+    found: list[TextBatch] = []
+    first = 0
+    for index, members in enumerate(by_tokens([text.n_read for text in texts], budget)):
+        n_tokens = sum(texts[member].n_scored for member in members)
+        found.append(TextBatch(index, tuple(texts[member].prompt_id for member in members), n_tokens, first))
+        first += n_tokens
+    return found
+
+
+@dataclass(frozen=True)
+class _Text:
+    prompt_id: int
+    n_read: int
+    n_scored: int
+
+    @classmethod
+    def of(cls, row: dict[str, int], positions: Positions, end_ids: frozenset[int]) -> "_Text":
+        scored = scored_range(positions, row["n_prompt"], row["n_completion"], ended=row["last_id"] in end_ids)
+        return cls(row["prompt_id"], scored.stop, len(scored))

@@ -1,40 +1,46 @@
 """``snql locate``: let one model write, let both read, score every neuron, store the ranking."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import polars as pl
 
-from snql.contrast.keep import KeepRule, stage_activations
-from snql.contrast.positions import Text, needs_completions, parse_positions, text_to_score
-from snql.contrast.read import contrast_sums
-from snql.contrast.sums import ContrastSums
-from snql.db import records, runs
+from snql.contrast.job import LocateJob
+from snql.contrast.keep import KeepRule
+from snql.contrast.positions import needs_completions, parse_positions
+from snql.contrast.worker import ContrastSettings
+from snql.db import activations, records, runs
 from snql.db.connection import Database
 from snql.db.prompts import read_sets
-from snql.db.scores import read_shape, statistics_frame, write_statistics
-from snql.db.staging import Staging
-from snql.errors import InputError, RunError
-from snql.generation.batch import by_length
-from snql.generation.decode import generate
-from snql.generation.types import Completion
+from snql.db.scores import read_shape
+from snql.engines.base import EngineInfo, EngineOptions, WorkOrder, start_engine
+from snql.errors import InputError
+from snql.generation.batch import by_length, by_tokens
 from snql.jobs import PromptOptions, begin_run, check_seed, tokenize
-from snql.models.load import load_models
-from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.neurons.evaluate import Evaluator
-from snql.neurons.sets import NeuronSet, Shape
-from snql.progress import Progress, ProgressCallback, silent
+from snql.neurons.sets import Shape
+from snql.progress import ProgressCallback, silent
 from snql.prompts.inputs import read_inputs
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
 
 ROLES = ("before", "after")
+AUTO = "auto"
+JOB_LOCK_SECONDS = 600.0
+"""How long a job waits to commit: longer than a person who only asks, for hours of work may hang on it."""
+
+_NOT_IN_CONFIG = ("source", "load", "engine", "batch_size", "device")
 
 
 @dataclass(frozen=True)
 class LocateOptions:
-    """Settings of a locate run; names and meanings are those of the command line's options."""
+    """Settings of a locate run; names and meanings are those of the command line's options.
+
+    batch_size: rows a batch, or ``auto`` for as many as a budget of tokens holds. store: where token-level activations
+    go: ``rows``, ``parquet`` (half precision) or ``auto``. recompute: both models read, also where the writing model's
+    activations could be taken while it writes.
+    """
 
     before: str
     after: str
@@ -44,22 +50,42 @@ class LocateOptions:
     max_new_tokens: int = 256
     skip_last_layers: int = 1
     keep: str = "5%"
-    batch_size: int = 16
+    store: str = "auto"
+    recompute: bool = False
+    batch_size: int | str = AUTO
     seed: int = 0
     load: LoadOptions = field(default_factory=LoadOptions)
+    engine: EngineOptions = field(default_factory=EngineOptions)
 
     def __post_init__(self) -> None:
         parse_positions(self.positions)
         if self.completions_by not in ROLES:
             raise InputError(f"--completions-by {self.completions_by!r} is not known: use before or after")
-        if self.batch_size < 1 or self.max_new_tokens < 1 or self.skip_last_layers < 0:
+        if self.store not in activations.STORES:
+            raise InputError(f"--store {self.store!r} is not known: use {', '.join(activations.STORES)}")
+        if isinstance(self.batch_size, str) and self.batch_size != AUTO:
+            raise InputError(f"--batch-size {self.batch_size!r} is not known: use auto or a number of rows")
+        smallest = 1 if isinstance(self.batch_size, str) else self.batch_size
+        if smallest < 1 or self.max_new_tokens < 1 or self.skip_last_layers < 0:
             raise InputError("--batch-size and --max-new-tokens must be at least 1, --skip-last-layers at least 0")
         check_seed(self.seed)
 
     def config(self) -> dict[str, object]:
         """The canonical configuration: everything that the numbers depend on."""
         flat = asdict(self) | asdict(self.source) | asdict(self.load)
-        return {key: value for key, value in flat.items() if key not in ("source", "load", "batch_size", "device")}
+        return {key: value for key, value in flat.items() if key not in _NOT_IN_CONFIG}
+
+    @property
+    def settings(self) -> ContrastSettings:
+        """What a worker must know of them."""
+        return ContrastSettings(
+            parse_positions(self.positions), self.completions_by, self.max_new_tokens, self.recompute
+        )
+
+    @property
+    def room(self) -> int:
+        """Tokens that a prompt must leave in the context."""
+        return self.max_new_tokens if needs_completions(parse_positions(self.positions)) else 0
 
 
 @dataclass(frozen=True)
@@ -91,8 +117,8 @@ def locate(
 ) -> LocateResult:
     """Run a contrast and store it as run ``name``.
 
-    Raises InputError before anything is written for bad input. A failure later leaves the run's row with its reason
-    and the completions so far, which ``resume`` continues from.
+    Raises InputError before anything is written for bad input. A failure later, or Ctrl-C, leaves the run's row with
+    its reason and every batch that was committed, which ``resume`` continues from, to the same numbers.
     """
     new = runs.NewRun("locate", name, options.config(), options.seed)
     resumed = runs.check_free(db, new, resume=resume, force=force)
@@ -102,127 +128,58 @@ def locate(
     if keep.names(name):
         raise InputError(f"--keep {options.keep!r} names the run {name!r} itself: write a share such as --keep 5%")
     read = read_inputs(db, options.source, options.seed)
-    models = load_models({"before": options.before, "after": options.after}, options.load)
-    base = models["before"].base
-    if options.skip_last_layers >= base.n_layers:
-        raise InputError(f"--skip-last-layers {options.skip_last_layers} leaves none of {base.n_layers} layers")
-    shape = models["before"].shape
-    keep.check(Evaluator(db, shape))
-    room = options.max_new_tokens if needs_completions(parse_positions(options.positions)) else 0
-    prompts = tokenize(read, models["before"], room)
-    writer = records.Variant(0, options.completions_by, options.completions_by)
-    new = replace(new, device=str(base.device), dtype=base.dtype_name)
-    run_id, prompts = begin_run(db, new, resumed, models, prompts, [writer], read, force=force)
-    job = _Job(db, run_id, options, models, prompts, progress)
-    with runs.recorded(db, run_id):
-        job.run(keep, shape)
+    order = WorkOrder({"before": options.before, "after": options.after}, options.load, options.settings)
+    with start_engine(options.engine, order) as engine:
+        info = engine.info
+        if options.skip_last_layers >= info.shape.n_layers:
+            raise InputError(
+                f"--skip-last-layers {options.skip_last_layers} leaves none of {info.shape.n_layers} layers"
+            )
+        keep.check(Evaluator(db, info.shape))
+        prompts = tokenize(read, engine.tokenizer, info.context_length, options.room)
+        writer = records.Variant(0, options.completions_by, options.completions_by)
+        new = replace(new, device=info.device, dtype=info.dtype)
+        batches = plan(prompts, options, info)
+        # From here on prompts are read from the database, batch by batch.
+        run_id = begin_run(db, new, resumed, info.models, prompts, [writer], read, force=force, batches=batches)[0]
+        del prompts, read, batches
+        patient = Database(db.path, JOB_LOCK_SECONDS)
+        db.close()
+        with runs.recorded(patient, run_id):
+            LocateJob(patient, run_id, engine, options.settings, options.skip_last_layers, progress).run(
+                keep, options.store
+            )
     return _summary(db, name)
 
 
-@dataclass(frozen=True)
-class _Job:
-    db: Database
-    run_id: int
-    options: LocateOptions
-    models: dict[str, LoadedModel]
-    prompts: Sequence[Prompt]
-    progress: ProgressCallback
-
-    def run(self, keep: KeepRule, shape: Shape) -> None:
-        batches = self._batches(self._texts(self._completions()))
-        sums = contrast_sums(self.models["before"], self.models["after"], self._watched("contrast", batches))
-        if not sums.n_tokens.any():
-            raise RunError(f"no tokens at {self.options.positions} positions: every completion is empty")
-        statistics = self._statistics(sums, shape)
-        kept = keep.members(Evaluator(self.db, shape), statistics, shape)
-        with Staging(self.db.path, self.run_id) as staging:
-            if len(kept):
-                stage_activations(
-                    self.models["before"], self.models["after"], self._watched("keep", batches), kept, staging
-                )
-            self._store(statistics, kept, staging)
-
-    def _completions(self) -> dict[int, Completion]:
-        """Completions by prompt id: those stored already, and the rest written now, a batch a commit."""
-        if not needs_completions(parse_positions(self.options.positions)):
-            return {}
-        stored = records.read_completions(self.db, self.run_id)
-        done = {prompt_id: completion for (_, prompt_id), completion in stored.items()}
-        writer = self.models[self.options.completions_by]
-        waiting = [prompt for prompt in self.prompts if prompt.prompt_id not in done]
-        for indices in by_length([len(p.input_ids) for p in waiting], self.options.batch_size):
-            batch = [waiting[index] for index in indices]
-            self.progress(Progress("generate", len(done), len(self.prompts), "prompts"))
-            written = generate(writer, [p.input_ids for p in batch], self.options.max_new_tokens)
-            self._commit(writer, batch, written)
-            done |= {p.prompt_id: completion for p, completion in zip(batch, written, strict=True)}
-        self.progress(Progress("generate", len(done), len(self.prompts), "prompts"))
-        return done
-
-    def _commit(self, writer: LoadedModel, batch: Sequence[Prompt], written: Sequence[Completion]) -> None:
-        rows = [
-            records.CompletionRow(0, prompt.prompt_id, writer.text(completion.token_ids), completion)
-            for prompt, completion in zip(batch, written, strict=True)
-        ]
-        with self.db.write() as connection:
-            records.write_completions(connection, self.run_id, rows)
-
-    def _texts(self, completions: dict[int, Completion]) -> list[Text]:
-        positions = parse_positions(self.options.positions)
-        end_ids = self.models["before"].base.end_ids
-        empty: tuple[int, ...] = ()
-        return [
-            text_to_score(
-                prompt.prompt_id,
-                prompt.input_ids,
-                completions[prompt.prompt_id].token_ids if completions else empty,
-                positions,
-                end_ids,
-            )
-            for prompt in self.prompts
-        ]
-
-    def _batches(self, texts: Sequence[Text]) -> list[list[Text]]:
-        scored = [text for text in texts if text.scored]
-        order = by_length([len(text.token_ids) for text in scored], self.options.batch_size)
-        return [[scored[index] for index in indices] for indices in order]
-
-    def _watched(self, stage: str, batches: Sequence[Sequence[Text]]) -> Iterator[Sequence[Text]]:
-        total = sum(len(batch) for batch in batches)
-        done = 0
-        for batch in batches:
-            self.progress(Progress(stage, done, total, "texts"))
-            yield batch
-            done += len(batch)
-        self.progress(Progress(stage, total, total, "texts"))
-
-    def _statistics(self, sums: ContrastSums, shape: Shape) -> pl.DataFrame:
-        columns = {
-            "mean_before": sums.before.mean,
-            "mean_after": sums.after.mean,
-            "std_before": sums.before.std(),
-            "std_after": sums.after.std(),
-            "mean_difference": sums.after.mean - sums.before.mean,
-        }
-        n_ranked_layers = shape.n_layers - self.options.skip_last_layers
-        return statistics_frame(shape, sums.change_scores(), columns, sums.n_tokens, n_ranked_layers)
-
-    def _store(self, statistics: pl.DataFrame, kept: NeuronSet, staging: Staging) -> None:
-        with self.db.write() as connection:
-            write_statistics(connection, self.run_id, statistics)
-            if len(kept):
-                staging.import_activations(connection)
-            runs.finish_run(connection, self.run_id)
+def plan(prompts: Sequence[Prompt], options: LocateOptions, info: EngineInfo) -> list[int]:
+    """The batch of each prompt: longest prompts first, so that memory that does not suffice shows at once."""
+    lengths = [len(prompt.input_ids) + options.room for prompt in prompts]
+    batches = (
+        by_tokens(lengths, info.writing_tokens)
+        if isinstance(options.batch_size, str)
+        else by_length(lengths, options.batch_size)
+    )
+    found = [0] * len(prompts)
+    for batch, members in enumerate(batches):
+        for index in members:
+            found[index] = batch
+    return found
 
 
 def _summary(db: Database, name: str) -> LocateResult:
-    ((run_id, n_prompts, n_tokens, n_ranked),) = db.rows(
-        "SELECT run_id, n_prompts, n_tokens, n_ranked FROM locate_runs WHERE run = ?", [name]
-    )
-    ((n_kept,),) = db.rows(
-        "SELECT count(DISTINCT (layer, expert, neuron)) FROM activation_rows WHERE run_id = ?", [run_id]
-    )
-    top = db.frame("FROM top_neurons(?, 10)", [name])
-    shape = read_shape(db, name)
-    sets = read_sets(db, run_id)
-    return LocateResult(name, run_id, shape, n_prompts, n_tokens, n_ranked, n_kept, top, sets)
+    with db.reading():
+        ((run_id, n_prompts, n_tokens, n_ranked),) = db.rows(
+            "SELECT run_id, n_prompts, n_tokens, n_ranked FROM locate_runs WHERE run = ?", [name]
+        )
+        ((n_kept,),) = db.rows(
+            """
+            SELECT coalesce(any_value(s.n_neurons), 0) FROM runs JOIN neuron_sets AS s ON s.set_id = runs.kept_set_id
+            WHERE run_id = ?
+            """,
+            [run_id],
+        )
+        top = db.frame("FROM top_neurons(?, 10)", [name])
+        return LocateResult(
+            name, run_id, read_shape(db, name), n_prompts, n_tokens, n_ranked, n_kept, top, read_sets(db, run_id)
+        )

@@ -35,6 +35,21 @@ def parse_positions(name: str) -> Positions:
     raise InputError(f"--positions {name!r} is not known: use {', '.join(POSITIONS)}")
 
 
+def scored_range(positions: Positions, n_prompt: int, n_completion: int, *, ended: bool) -> range:
+    """The scored positions of a text; ``ended`` says whether the completion's last token is an end of sequence.
+
+    With prompt tokens 0..t and completion tokens t+1..t+m (docs/method.md): ``generating`` is t..t+m-1, the
+    positions whose output is the next completion token (arXiv 2406.14144, equation 3); ``generated`` is t+1..t+m
+    without an end-of-sequence token; ``prompt`` is 0..t; ``last-prompt`` is t.
+    """
+    last = n_prompt - 1
+    if positions == "generating":
+        return range(last, last + n_completion)
+    if positions == "generated":
+        return range(last + 1, last + 1 + n_completion - ended)
+    return range(last + 1) if positions == "prompt" else range(last, last + 1)
+
+
 def text_to_score(
     prompt_id: int,
     prompt: Sequence[int],
@@ -42,23 +57,9 @@ def text_to_score(
     positions: Positions,
     end_ids: frozenset[int],
 ) -> Text:
-    """The text that both models read, and its scored positions.
-
-    With prompt tokens 0..t and completion tokens t+1..t+m (DESIGN section 1): ``generating`` is t..t+m-1, the
-    positions whose output is the next completion token (arXiv 2406.14144, equation 3); ``generated`` is t+1..t+m
-    without an end-of-sequence token; ``prompt`` is 0..t; ``last-prompt`` is t.
-    """
-    last = len(prompt) - 1
-    written = len(completion)
-    if positions == "generating":
-        scored = range(last, last + written)
-    elif positions == "generated":
-        ended = written > 0 and completion[-1] in end_ids
-        scored = range(last + 1, last + 1 + written - ended)
-    elif positions == "prompt":
-        scored = range(last + 1)
-    else:
-        scored = range(last, last + 1)
+    """The text that both models read, and its scored positions."""
+    ended = len(completion) > 0 and completion[-1] in end_ids
+    scored = scored_range(positions, len(prompt), len(completion), ended=ended)
     # Causal models: what follows the last scored position cannot change it, so nobody needs to read it.
     read = (*prompt, *completion)[: scored.stop] if len(scored) else tuple(prompt)
     return Text(prompt_id, read, tuple(scored))

@@ -73,6 +73,13 @@ def same_prompts(db: Database, run_id: int, prompts: Sequence[Prompt]) -> bool:
     return not begun or begun == [(prompt.dataset, prompt.sha256, list(prompt.input_ids)) for prompt in prompts]
 
 
+def planned_batches(db: Database, run_id: int, prompts: Sequence[Prompt]) -> list[int] | None:
+    """The batch of each of a run's prompts in the plan that it began with; None if it began without one."""
+    rows = db.rows("SELECT batch FROM run_prompts WHERE run_id = ? ORDER BY ordinal", [run_id])
+    batches = [batch for (batch,) in rows]
+    return batches if len(batches) == len(prompts) and None not in batches else None
+
+
 def given_prompts(db: Database, run_id: int) -> pl.DataFrame:
     """A run's prompts in order, with the exact text and token ids that the models were given."""
     return db.frame(

@@ -10,7 +10,7 @@ import polars as pl
 
 from snql.db.connection import Database
 from snql.generation.types import Completion
-from snql.neurons.sets import NeuronSet
+from snql.neurons.sets import NeuronSet, Shape
 from snql.prompts.types import Prompt
 
 
@@ -86,9 +86,12 @@ def write_models(connection: duckdb.DuckDBPyConnection, run_id: int, models: Map
 
 
 def write_prompts(
-    connection: duckdb.DuckDBPyConnection, run_id: int, prompts: Sequence[Prompt]
+    connection: duckdb.DuckDBPyConnection, run_id: int, prompts: Sequence[Prompt], batches: Sequence[int] | None = None
 ) -> dict[tuple[str, str], int]:
-    """Record the run's prompts in order; return their ids by (dataset, sha256). A text gets one id per data set."""
+    """Record the run's prompts in order; return their ids by (dataset, sha256). A text gets one id per data set.
+
+    batches: the batch that each prompt is in, for a run that has a plan.
+    """
     frame = pl.DataFrame(
         {
             "ordinal": range(len(prompts)),
@@ -99,6 +102,7 @@ def write_prompts(
             "label": pl.Series([prompt.label for prompt in prompts], dtype=pl.String),
             "formatted": [prompt.formatted for prompt in prompts],
             "input_ids": pl.Series([list(prompt.input_ids) for prompt in prompts], dtype=pl.List(pl.Int32)),
+            "batch": pl.Series(batches or [None] * len(prompts), dtype=pl.Int32),
         }
     )
     connection.register("new_prompts", frame)
@@ -114,7 +118,7 @@ def write_prompts(
     connection.execute(
         """
         INSERT INTO run_prompts
-        SELECT ?, p.prompt_id, n.ordinal, n.formatted, n.input_ids
+        SELECT ?, p.prompt_id, n.ordinal, n.formatted, n.input_ids, n.batch
         FROM new_prompts AS n JOIN prompts AS p USING (dataset, sha256)
         ORDER BY n.ordinal
         """,
@@ -144,6 +148,12 @@ def save_set(connection: duckdb.DuckDBPyConnection, members: NeuronSet) -> int:
     connection.execute("INSERT INTO neuron_set_members SELECT ?, layer, expert, neuron FROM new_members", [set_id])
     connection.unregister("new_members")
     return int(set_id)
+
+
+def read_set(db: Database, set_id: int, shape: Shape) -> NeuronSet:
+    """The members of a saved neuron set of a model of that shape."""
+    members = db.rows("SELECT layer, expert, neuron FROM neuron_set_members WHERE set_id = ?", [set_id])
+    return NeuronSet.of(shape, members)
 
 
 def write_variants(connection: duckdb.DuckDBPyConnection, run_id: int, variants: Iterable[Variant]) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ import duckdb
 
 from snql.db.connection import Database
 from snql.db.owner import owner, works_elsewhere
-from snql.errors import InputError, SnqlError
+from snql.errors import DatabaseError, InputError, SnqlError
 from snql.neurons.syntax import RESERVED, RUN_NAME
 from snql.provenance import provenance
 
@@ -24,8 +24,10 @@ RUN_TABLES = (
     "variants",
     "completions",
     "neuron_statistics",
+    "run_batches",
     "scored_tokens",
     "activation_rows",
+    "activation_chunks",
     "judgements",
     "effects",
 )
@@ -116,22 +118,21 @@ def _check_idle(new: NewRun, status: str, owner: str | None) -> None:
         )
 
 
-def start_run(db: Database, new: NewRun, resumed: RunState | None, *, force: bool) -> int:
+def start_run(connection: duckdb.DuckDBPyConnection, new: NewRun, resumed: RunState | None, *, force: bool) -> int:
     """Insert the run's row, or set a resumed run's to running; return its id.
 
-    With ``force``, a run of the same kind and name is deleted with all its rows in the same transaction. Raises
+    With ``force``, a run of the same kind and name is deleted with all its rows. Raises
     InputError if another process has taken the name, or the run, since it was checked.
     """
-    with db.write() as connection:
-        query = "SELECT run_id, status, owner FROM runs WHERE kind = ? AND name = ?"
-        for run_id, status, current in connection.execute(query, [new.kind, new.name]).fetchall():
-            _check_idle(new, status, current)
-            if resumed is not None:
-                return _reopen(connection, run_id)
-            if not force:
-                raise _taken(new, status)
-            delete_run(connection, run_id)
-        return _insert(connection, new)
+    query = "SELECT run_id, status, owner FROM runs WHERE kind = ? AND name = ?"
+    for run_id, status, current in connection.execute(query, [new.kind, new.name]).fetchall():
+        _check_idle(new, status, current)
+        if resumed is not None:
+            return _reopen(connection, run_id)
+        if not force:
+            raise _taken(new, status)
+        delete_run(connection, run_id)
+    return _insert(connection, new)
 
 
 def _reopen(connection: duckdb.DuckDBPyConnection, run_id: int) -> int:
@@ -171,6 +172,22 @@ def _insert(connection: duckdb.DuckDBPyConnection, new: NewRun) -> int:
     return int(rows[0][0])
 
 
+def set_kept(connection: duckdb.DuckDBPyConnection, run_id: int, set_id: int, store: str) -> None:
+    """Record whose token-level activations a locate run keeps, and where: its scores are then complete."""
+    connection.execute("UPDATE runs SET kept_set_id = ?, store = ? WHERE run_id = ?", [set_id, store, run_id])
+
+
+def read_kept(db: Database, run_id: int) -> tuple[int | None, str | None]:
+    """What :func:`set_kept` recorded; None before that."""
+    ((set_id, store),) = db.rows("SELECT kept_set_id, store FROM runs WHERE run_id = ?", [run_id])
+    return set_id, store
+
+
+def run_ids(db: Database) -> set[int]:
+    """All runs of the database."""
+    return {run_id for (run_id,) in db.rows("SELECT run_id FROM runs")}
+
+
 def finish_run(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
     """Mark a run as done, in the transaction of its last results."""
     connection.execute("UPDATE runs SET status = 'done', finished_at = ? WHERE run_id = ?", [_now(), run_id])
@@ -185,7 +202,11 @@ def delete_run(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
 
 @contextmanager
 def recorded(db: Database, run_id: int) -> Iterator[None]:
-    """If the block fails or is interrupted, write why into the run's row, and let the error go on."""
+    """If the block fails or is interrupted, write why into the run's row, and let the error go on.
+
+    Where that cannot be written either (a full disk, a lock that is not given back), the row stays as that of a process
+    that is gone, and the run can be resumed all the same.
+    """
     try:
         yield
     except KeyboardInterrupt:
@@ -197,7 +218,7 @@ def recorded(db: Database, run_id: int) -> Iterator[None]:
 
 
 def _close(db: Database, run_id: int, status: str, reason: str) -> None:
-    with db.write() as connection:
+    with suppress(DatabaseError, duckdb.Error, OSError), db.write() as connection:
         connection.execute(
             "UPDATE runs SET status = ?, error = ?, finished_at = ? WHERE run_id = ?",
             [status, reason, _now(), run_id],

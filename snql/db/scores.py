@@ -8,8 +8,14 @@ import numpy.typing as npt
 import polars as pl
 
 from snql.db.connection import Database
+from snql.db.digest import frame_digest
 from snql.errors import InputError
 from snql.neurons.sets import Ids, Shape
+
+DIGESTED = (
+    "layer", "expert", "neuron", "rank", "score", "mean_before", "mean_after", "std_before", "std_after",
+    "mean_difference", "n_tokens",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ def statistics_frame(
 
 
 def write_statistics(connection: duckdb.DuckDBPyConnection, run_id: int, statistics: pl.DataFrame) -> None:
-    """Insert a run's statistics; ``statistics`` as made by :func:`statistics_frame`."""
+    """Insert a run's statistics, with their digest; ``statistics`` as made by :func:`statistics_frame`."""
     connection.register("new_statistics", statistics)
     connection.execute(
         """
@@ -106,3 +112,11 @@ def write_statistics(connection: duckdb.DuckDBPyConnection, run_id: int, statist
         [run_id],
     )
     connection.unregister("new_statistics")
+    connection.execute(
+        "UPDATE runs SET statistics_digest = ?::UBIGINT WHERE run_id = ?", [statistics_digest(statistics), run_id]
+    )
+
+
+def statistics_digest(statistics: pl.DataFrame) -> int:
+    """The digest of a run's statistics, whatever the order of rows and columns."""
+    return frame_digest(statistics.select(DIGESTED))

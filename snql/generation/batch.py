@@ -34,3 +34,21 @@ def by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     """Indices in batches of at most ``batch_size``, longest first, so that little is padding."""
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def by_tokens(lengths: Sequence[int], budget: int, max_rows: int | None = None) -> list[list[int]]:
+    """Indices in batches whose padded size (rows times longest) stays within ``budget``, longest first.
+
+    A row that is longer than the budget is a batch of its own.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    batches: list[list[int]] = []
+    room = 0
+    for index in order:
+        if room == 0:
+            batches.append([])
+            room = max(1, budget // max(1, lengths[index]))
+            room = room if max_rows is None else min(room, max_rows)
+        batches[-1].append(index)
+        room -= 1
+    return batches

@@ -1,6 +1,6 @@
 """The decode loop: greedy decoding of a batch by anything that gives next-token logits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -27,7 +27,17 @@ class Writer(Protocol):
         """Keep only these rows."""
 
 
-def decode(writer: Writer, n_rows: int, max_new_tokens: int, end_ids: frozenset[int]) -> list[Completion]:
+Tick = Callable[[int], None]
+"""Called after each step with the number of tokens that it wrote."""
+
+
+def no_tick(_: int) -> None:
+    """Report nothing."""
+
+
+def decode(
+    writer: Writer, n_rows: int, max_new_tokens: int, end_ids: frozenset[int], tick: Tick = no_tick
+) -> list[Completion]:
     """Write greedily until every row ends or has ``max_new_tokens``; completions are in row order.
 
     Raises RunError if logits are not finite.
@@ -39,6 +49,7 @@ def decode(writer: Writer, n_rows: int, max_new_tokens: int, end_ids: frozenset[
         logits = writer.logits()
         tokens = logits.argmax(dim=-1)
         _check_finite(logits)
+        tick(len(live))
         for row, token in zip(rows, tokens.tolist(), strict=True):
             if row in live:
                 written[row].append(token)
@@ -51,9 +62,11 @@ def decode(writer: Writer, n_rows: int, max_new_tokens: int, end_ids: frozenset[
     return [_completion(ids, end_ids) for ids in written]
 
 
-def generate(model: LoadedModel, texts: Sequence[Sequence[int]], max_new_tokens: int) -> list[Completion]:
+def generate(
+    model: LoadedModel, texts: Sequence[Sequence[int]], max_new_tokens: int, tick: Tick = no_tick
+) -> list[Completion]:
     """Let one model write a completion for each row of token ids, greedily, as one batch."""
-    return decode(Stream(model, texts), len(texts), max_new_tokens, model.base.end_ids)
+    return decode(Stream(model, texts), len(texts), max_new_tokens, model.base.end_ids, tick)
 
 
 def _compact(writer: Writer, rows: list[int], live: set[int], device: torch.device) -> list[int]:

@@ -12,9 +12,12 @@ Reader = Callable[[int, torch.Tensor], None]
 Rewriter = Callable[[int, torch.Tensor], torch.Tensor]
 """Called with a layer's index and its activations: Float[Tensor, "rows tokens neurons"]."""
 
+Rows = int | Callable[[], int]
+"""How many rows a batch has, where that changes while the hooks are on."""
+
 
 @contextmanager
-def reading(sites: Sequence[Site], layers: Iterable[int], reader: Reader, n_rows: int) -> Iterator[None]:
+def reading(sites: Sequence[Site], layers: Iterable[int], reader: Reader, n_rows: Rows) -> Iterator[None]:
     """Call ``reader`` with the activations of each of ``layers`` whenever the model runs a batch of ``n_rows``."""
 
     def hook_of(layer: int) -> Hook:
@@ -28,7 +31,7 @@ def reading(sites: Sequence[Site], layers: Iterable[int], reader: Reader, n_rows
 
 
 @contextmanager
-def rewriting(sites: Sequence[Site], layers: Iterable[int], rewriter: Rewriter, n_rows: int) -> Iterator[None]:
+def rewriting(sites: Sequence[Site], layers: Iterable[int], rewriter: Rewriter, n_rows: Rows) -> Iterator[None]:
     """Replace the activations of each of ``layers`` by what ``rewriter`` returns for them.
 
     Raises RunError if it returns another shape.
@@ -56,6 +59,6 @@ def _hooked(sites: Sequence[Site], layers: Iterable[int], hook_of: Callable[[int
         yield
 
 
-def _by_row(activations: torch.Tensor, n_rows: int) -> torch.Tensor:
+def _by_row(activations: torch.Tensor, n_rows: Rows) -> torch.Tensor:
     """Some models (OPT, mixtures of experts) run all tokens of a batch as one row: give them their rows back."""
-    return activations.reshape(n_rows, -1, activations.shape[-1])
+    return activations.reshape(n_rows if isinstance(n_rows, int) else n_rows(), -1, activations.shape[-1])

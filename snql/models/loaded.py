@@ -145,13 +145,14 @@ class LoadedModel:
 
     @contextmanager
     def switched_on(self) -> Iterator[Any]:
-        """The model with exactly its own adapters active, in inference mode; the plain base again afterwards."""
+        """The model with exactly its own adapters active, in inference mode.
+
+        They stay active afterwards: switching walks over every layer, which a model that writes does not need to do
+        for each token. Whoever runs the base switches on what it needs.
+        """
         self.base.activate(self.adapter_names)
-        try:
-            with torch.inference_mode():
-                yield self.base.model
-        finally:
-            self.base.activate(())
+        with torch.inference_mode():
+            yield self.base.model
 
     def logits(
         self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache | None = None

@@ -12,7 +12,7 @@ from snql.db.prompts import locate_runs, read_sets
 from snql.errors import InputError
 from snql.generation.decode import generate
 from snql.generation.types import Completion
-from snql.jobs import PromptOptions, begin_run, check_seed, tokenize
+from snql.jobs import PromptOptions, begin_run, check_seed, describe_model, tokenize
 from snql.judges.base import Judge, judge_loader
 from snql.judges.judging import judge_run
 from snql.models.load import load_models
@@ -102,11 +102,12 @@ def patch(
     base = models["recipient"].base
     evaluator = Evaluator(db, models["recipient"].shape)
     variants = plan_variants(evaluator, wanted, options.random)
-    prompts = tokenize(read, models["recipient"], options.max_new_tokens)
+    prompts = tokenize(read, base.tokenizer, base.context_length, options.max_new_tokens)
     judges = [load(options.load.device) for load in loaders]
     check_judges(db, [judge.info for judge in judges])
     new = replace(new, device=str(base.device), dtype=base.dtype_name)
-    run_id, prompts = begin_run(db, new, resumed, models, prompts, variants, read, force=force)
+    described = {role: describe_model(model) for role, model in models.items()}
+    run_id, prompts = begin_run(db, new, resumed, described, prompts, variants, read, force=force)
     with runs.recorded(db, run_id):
         _Job(db, run_id, options, models, prompts, variants, progress).run(judges)
     return _summary(db, name, run_id)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from snql.contrast.locate import LocateOptions, LocateResult, locate
+from snql.contrast.worker import Worker
 from snql.db import owner
 from snql.db.connection import Database
 from snql.db.scores import read_scores
@@ -150,9 +151,7 @@ def test_a_run_that_was_killed_resumes_to_the_same_numbers(
     db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(db, tiny_llama, tiny_adapter, "whole", batch_size=4)
-    from snql.contrast import locate as module
-
-    real: Any = vars(module)["generate"]
+    real = Worker.contrast
     calls: list[int] = []
 
     def fail_at_third(*arguments: Any) -> Any:
@@ -161,7 +160,7 @@ def test_a_run_that_was_killed_resumes_to_the_same_numbers(
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(module, "generate", fail_at_third)
+    monkeypatch.setattr(Worker, "contrast", fail_at_third)
     with pytest.raises(KeyboardInterrupt):
         run(db, tiny_llama, tiny_adapter, "cut", batch_size=4)
     assert db.rows("SELECT status, error FROM runs WHERE name = 'cut'") == [("interrupted", "interrupted by the user")]
@@ -171,7 +170,7 @@ def test_a_run_that_was_killed_resumes_to_the_same_numbers(
     with pytest.raises(InputError, match="cannot be resumed: max_new_tokens differ"):
         locate(db, "cut", options(tiny_llama, tiny_adapter, max_new_tokens=3), resume=True)
 
-    monkeypatch.setattr(module, "generate", real)
+    monkeypatch.setattr(Worker, "contrast", real)
     locate(db, "cut", options(tiny_llama, tiny_adapter, batch_size=4), resume=True)
     a, b = (read_scores(db, name).drop("run") for name in ("whole", "cut"))
     assert a.equals(b)
@@ -180,12 +179,10 @@ def test_a_run_that_was_killed_resumes_to_the_same_numbers(
 def test_a_failed_run_says_why_and_leaves_no_scores(
     db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from snql.contrast import locate as module
-
     def fail(*_: Any) -> Any:
         raise RunError("the model fell over")
 
-    monkeypatch.setattr(module, "contrast_sums", fail)
+    monkeypatch.setattr(Worker, "contrast", fail)
     with pytest.raises(RunError):
         run(db, tiny_llama, tiny_adapter)
     assert db.rows("SELECT status, error FROM runs") == [("failed", "the model fell over")]
@@ -236,7 +233,7 @@ def test_a_run_that_another_process_works_on_is_left_alone(db: Database, tiny_ll
 def test_a_name_taken_while_models_load_is_not_deleted(
     db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from snql.contrast import locate as module
+    from snql.engines import local as module
 
     real: Any = vars(module)["load_models"]
 

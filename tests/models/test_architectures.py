@@ -189,10 +189,12 @@ def test_a_batch_gives_what_single_prompts_give(pair: dict[str, LoadedModel]) ->
         Text(i, (*ids, *completion.token_ids), tuple(range(len(ids) + len(completion.token_ids))))
         for i, (ids, completion) in enumerate(zip(PROMPTS, together, strict=True))
     ]
-    one, four = contrast_sums(before, after, [texts]), contrast_sums(before, after, [[text] for text in texts])
-    scale = np.abs(four.change_scores()).max()
-    np.testing.assert_allclose(one.change_scores() / scale, four.change_scores() / scale, atol=1e-5)
-    np.testing.assert_allclose(one.before.mean / scale, four.before.mean / scale, atol=1e-5)
+    one, four = (
+        contrast_sums(before, after, batches).statistics() for batches in ([texts], [[text] for text in texts])
+    )
+    scale = np.abs(four.change_scores).max()
+    np.testing.assert_allclose(one.change_scores / scale, four.change_scores / scale, atol=1e-5)
+    np.testing.assert_allclose(one.mean_before / scale, four.mean_before / scale, atol=1e-5)
 
 
 def test_generation_is_that_of_hugging_face(pair: dict[str, LoadedModel]) -> None:

@@ -193,7 +193,6 @@ def test_hooks_and_adapters_come_off_after_an_error(oracle_models: dict[str, Loa
         patch_and_generate(sft, dpo, [bad], 3)
     sites: Any = sft.base.sites
     assert all(not site.entry._forward_pre_hooks for site in sites)
-    assert sft.base.active == ()
     with sft.switched_on() as network:
         assert torch.equal(network(torch.tensor([[1, 50, 60]])).logits, before)
 

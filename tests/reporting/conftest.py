@@ -28,8 +28,9 @@ class Builder:
         """Insert one row of ``runs`` and return its id."""
         self._n_runs += 1
         self.connection.execute(
-            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, NULL, ?, 'sha', '0.1.0', NULL, '{}', 'test', 'cpu',"
-            " 'float32', 0, NULL)",
+            "INSERT INTO runs BY NAME SELECT ? AS run_id, ? AS name, ? AS kind, ? AS status, ? AS started_at,"
+            " ? AS finished_at, ? AS config, 'sha' AS config_sha256, '0.1.0' AS snql_version, '{}' AS libraries,"
+            " 'test' AS platform, 'cpu' AS device, 'float32' AS dtype, 0 AS seed",
             [self._n_runs, name, kind, status, STARTED, STARTED, json.dumps(config)],
         )
         return self._n_runs
@@ -48,7 +49,9 @@ class Builder:
             ids.append(self._prompts[known])
         start = self.connection.execute("SELECT count(*) FROM run_prompts WHERE run_id = ?", [run_id]).fetchall()
         for ordinal, prompt_id in enumerate(ids, start=start[0][0]):
-            self.connection.execute("INSERT INTO run_prompts VALUES (?, ?, ?, 'f', [1])", [run_id, prompt_id, ordinal])
+            self.connection.execute(
+                "INSERT INTO run_prompts VALUES (?, ?, ?, 'f', [1], NULL)", [run_id, prompt_id, ordinal]
+            )
         return ids
 
     def locate(

@@ -1,0 +1,69 @@
+-- Purpose: how far each run is, for watching one that is at work.
+-- Grain:   one row per run.
+-- Units:   done and total count the prompts of the stage (completions in a patch run); tokens are scored tokens.
+-- Caveats: stages of a locate run are contrast, keep (token-level activations are collected) and store (they are brought
+--          into the database); tokens_per_second is over the stage's batches after the first, NULL before that;
+--          last_commit is in UTC.
+CREATE OR REPLACE VIEW run_progress AS
+WITH sizes AS (
+    SELECT run_id, count(*) AS n_prompts FROM run_prompts GROUP BY run_id
+),
+by_stage AS (
+    SELECT
+        run_id,
+        stage,
+        sum(n_prompts)::BIGINT AS done,
+        sum(n_tokens)::BIGINT AS tokens,
+        max(finished_at) AS last_commit,
+        (sum(n_tokens) - arg_min(n_tokens, finished_at))::DOUBLE
+        / nullif(epoch(max(finished_at) - min(finished_at)), 0) AS tokens_per_second
+    FROM run_batches
+    GROUP BY run_id, stage
+),
+located AS (
+    SELECT
+        runs.run_id,
+        CASE
+            WHEN EXISTS (FROM activation_chunks AS c WHERE c.run_id = runs.run_id) THEN 'store'
+            WHEN runs.kept_set_id IS NOT NULL THEN 'keep'
+            ELSE 'contrast'
+        END AS stage
+    FROM runs
+    WHERE runs.kind = 'locate'
+),
+written AS (
+    SELECT run_id, count(*) AS done FROM completions GROUP BY run_id
+),
+variant_counts AS (
+    SELECT run_id, count(*) AS n_variants FROM variants GROUP BY run_id
+)
+SELECT
+    runs.name AS run,
+    runs.kind,
+    runs.status,
+    CASE
+        WHEN runs.status = 'done' THEN 'done'
+        WHEN runs.kind = 'patch' THEN 'patch'
+        ELSE located.stage
+    END AS stage,
+    CASE
+        WHEN runs.kind = 'patch' THEN coalesce(written.done, 0)
+        WHEN runs.status = 'done' OR located.stage = 'store' THEN sizes.n_prompts
+        ELSE coalesce(by_stage.done, 0)
+    END AS done,
+    CASE
+        WHEN runs.kind = 'patch' THEN sizes.n_prompts * variant_counts.n_variants
+        ELSE sizes.n_prompts
+    END AS total,
+    by_stage.tokens,
+    by_stage.tokens_per_second,
+    by_stage.last_commit,
+    runs.run_id
+FROM runs
+LEFT JOIN located USING (run_id)
+LEFT JOIN sizes USING (run_id)
+LEFT JOIN by_stage
+    ON by_stage.run_id = runs.run_id
+    AND by_stage.stage = CASE WHEN located.stage = 'contrast' THEN 'contrast' ELSE 'keep' END
+LEFT JOIN written ON written.run_id = runs.run_id
+LEFT JOIN variant_counts ON variant_counts.run_id = runs.run_id;

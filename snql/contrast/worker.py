@@ -1,0 +1,216 @@
+"""The shard function: what is done with one batch of prompts, by whoever holds the models.
+
+A worker has no database. It gets a batch and gives back completions and sums, or token-level activations; jobs put
+these where they belong. Results do not depend on which worker did a batch, or on what it did before.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import torch
+
+from snql.contrast.budget import holding_tokens, reading_tokens
+from snql.contrast.capture import CapturedStream, Written
+from snql.contrast.positions import Positions, Text, needs_completions, text_to_score
+from snql.contrast.read import contrast_batch, read_batch
+from snql.contrast.sums import ContrastSums
+from snql.contrast.tokens import Layout, Taken, encode_batch
+from snql.errors import RunError
+from snql.generation.batch import by_tokens
+from snql.generation.decode import Tick, decode, generate, no_tick
+from snql.generation.types import Completion
+from snql.models.loaded import LoadedModel
+
+Rows = Sequence[tuple[int, ...]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ContrastSettings:
+    """What a worker must know of a run. writer: ``before`` or ``after``."""
+
+    positions: Positions
+    writer: str
+    max_new_tokens: int
+    recompute: bool = False
+
+    @property
+    def captures(self) -> bool:
+        """Whether the writing model's activations are taken while it writes."""
+        return self.positions == "generating" and not self.recompute
+
+
+@dataclass(frozen=True)
+class ContrastTask:
+    """One batch of prompts, by token ids."""
+
+    batch: int
+    input_ids: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class ContrastResult:
+    """What came of a batch: a completion for each prompt (none where no model writes), and sums in host memory."""
+
+    batch: int
+    completions: tuple[Completion, ...]
+    sums: ContrastSums
+    n_tokens: int
+
+
+@dataclass(frozen=True)
+class CollectTask:
+    """One batch of finished texts whose token-level activations are wanted."""
+
+    batch: int
+    texts: tuple[Text, ...]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Token-level activations of a batch as a Parquet file (:mod:`snql.contrast.tokens`)."""
+
+    batch: int
+    parquet: bytes
+
+
+@dataclass(frozen=True)
+class _Part:
+    completions: Sequence[Completion]
+    sums: ContrastSums
+    n_tokens: int
+
+
+class Worker:
+    """Two loaded models and what to do with them."""
+
+    def __init__(self, models: Mapping[str, LoadedModel], settings: ContrastSettings) -> None:
+        self._models = models
+        self._settings = settings
+        self._most_rows: int | None = None
+
+    def contrast(self, task: ContrastTask, tick: Tick = no_tick) -> ContrastResult:
+        """Write and contrast one batch. Out of memory, its rows are halved, and so are those of later batches.
+
+        Raises RunError if a single row does not fit, or if activations or logits are not finite.
+        """
+        parts: list[_Part] = []
+        self._in_parts(task.input_ids, lambda rows: parts.append(self._contrast(rows, tick)))
+        sums = self._empty()
+        for part in parts:
+            sums.merge(part.sums)
+        completions = tuple(completion for part in parts for completion in part.completions)
+        return ContrastResult(task.batch, completions, sums.cpu(), sum(part.n_tokens for part in parts))
+
+    def collect(self, task: CollectTask, layout: Layout) -> Collected:
+        """Both models read finished texts once more; the kept neurons' activations come back."""
+        parts: list[Taken] = []
+        self._in_parts(task.texts, lambda texts: parts.append(self._collect(texts, layout)))
+        return Collected(task.batch, encode_batch(layout, parts))
+
+    def _collect(self, texts: Sequence[Text], layout: Layout) -> Taken:
+        taken: dict[str, dict[int, torch.Tensor]] = {"before": {}, "after": {}}
+        for role, model in self._models.items():
+
+            def take(layer: int, activations: torch.Tensor, into: dict[int, torch.Tensor] = taken[role]) -> None:
+                columns = torch.from_numpy(layout.columns[layer]).to(activations.device)
+                into[layer] = activations[:, columns].float().cpu()
+
+            read_batch(model, texts, list(layout.columns), take)
+        return {layer: (before, taken["after"][layer]) for layer, before in taken["before"].items()}
+
+    def _contrast(self, rows: Rows, tick: Tick) -> "_Part":
+        settings = self._settings
+        if settings.captures:
+            return self._write_and_contrast(rows, tick)
+        written: Sequence[Completion] = ()
+        if needs_completions(settings.positions):
+            written = generate(self._models[settings.writer], rows, settings.max_new_tokens, tick)
+        sums = self._empty()
+        add = partial(sums.add, routed=self._routed)
+        texts = self._texts(rows, written)
+        before, after = self._models["before"], self._models["after"]
+        for batch in self._reading_batches(texts, holding_tokens(before)):
+            contrast_batch(before, after, [texts[i] for i in batch], range(before.base.n_layers), add)
+        return _Part(written, sums, _n_scored(texts))
+
+    def _write_and_contrast(self, rows: Rows, tick: Tick) -> "_Part":
+        """One model writes, keeping its activations; the other reads each finished text once."""
+        settings = self._settings
+        writer = self._models[settings.writer]
+        (reader,) = (model for role, model in self._models.items() if role != settings.writer)
+        stream = CapturedStream(writer, rows)
+        with stream.capturing():
+            completions = decode(stream, len(rows), settings.max_new_tokens, writer.base.end_ids, tick)
+        lengths = [len(completion.token_ids) for completion in completions]
+        texts = self._texts(rows, completions)
+        sums = self._empty()
+        for batch in self._reading_batches(texts, reading_tokens(reader)):
+            written = stream.written(batch, lengths)
+
+            def add(layer: int, read: torch.Tensor, written: Written = written) -> None:
+                own = written[layer].to(read.device)
+                pair = (own, read) if settings.writer == "before" else (read, own)
+                sums.add(layer, *pair, routed=self._routed)
+
+            read_batch(reader, [texts[index] for index in batch], range(reader.base.n_layers), add)
+        return _Part(completions, sums, _n_scored(texts))
+
+    def _texts(self, rows: Rows, completions: Sequence[Completion]) -> list[Text]:
+        end_ids = self._models["before"].base.end_ids
+        new = [completion.token_ids for completion in completions] or [()] * len(rows)
+        return [
+            text_to_score(0, prompt, ids, self._settings.positions, end_ids)
+            for prompt, ids in zip(rows, new, strict=True)
+        ]
+
+    def _reading_batches(self, texts: Sequence[Text], budget: int) -> list[list[int]]:
+        """Indices of the texts that have scored positions, in batches of similar length."""
+        scored = [index for index, text in enumerate(texts) if text.scored]
+        batches = by_tokens([len(texts[index].token_ids) for index in scored], budget, self._most_rows)
+        return [[scored[place] for place in batch] for batch in batches]
+
+    def _in_parts(self, rows: Sequence[T], work: Callable[[Sequence[T]], None]) -> None:
+        """Do the rows in order, all at once or in as many parts as memory allows."""
+        waiting = deque([rows])
+        while waiting:
+            now = waiting.popleft()
+            if self._most_rows is not None and len(now) > self._most_rows:
+                waiting.extendleft((now[self._most_rows :], now[: self._most_rows]))
+                continue
+            if self._fits(now, work):
+                continue
+            if len(now) == 1:
+                raise RunError("out of memory with one text: lower --max-new-tokens, or use --dtype or --quantize")
+            self._most_rows = (len(now) + 1) // 2
+            waiting.appendleft(now)
+
+    def _fits(self, rows: Sequence[T], work: Callable[[Sequence[T]], None]) -> bool:
+        try:
+            work(rows)
+        except (torch.OutOfMemoryError, MemoryError):
+            pass
+        except RuntimeError as error:
+            if "can't allocate memory" not in str(error):
+                raise
+        else:
+            return True
+        # Only here, where the failed attempt's tensors are no longer referred to by a traceback, can they be freed.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return False
+
+    def _empty(self) -> ContrastSums:
+        shape = self._models["before"].shape
+        return ContrastSums(shape.n_layers, shape.n_neurons)
+
+    @property
+    def _routed(self) -> bool:
+        return self._models["before"].base.n_experts > 1
+
+
+def _n_scored(texts: Sequence[Text]) -> int:
+    return sum(len(text.scored) for text in texts)

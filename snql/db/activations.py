@@ -1,0 +1,108 @@
+"""Token-level activations in the database: rows or shards, committed chunk by chunk with a digest of what they hold."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from snql.db import shards
+from snql.db.connection import Database
+from snql.db.digest import row_digest
+
+STORES = ("auto", "rows", "parquet")
+MOST_ROWS = 100_000_000
+"""Beyond this ``auto`` keeps activations in half-precision shards: about 0.8 GB of rows."""
+
+_HALF_MAX = 65504.0
+
+SIDES = ("before", "after")
+
+
+@dataclass(frozen=True)
+class ChunkRow:
+    """One committed chunk. file: the name of its shard, None for rows."""
+
+    chunk: int
+    layer: int
+    n_rows: int
+    digest: int | None
+    file: str | None
+
+
+def store_of(asked: str, n_rows: int) -> str:
+    """rows or parquet: what was asked for, or what the number of rows says."""
+    if asked != "auto":
+        return asked
+    return "rows" if n_rows <= MOST_ROWS else "parquet"
+
+
+def _fits_half(rows: pa.Table) -> bool:
+    """Whether no activation is too large for half precision."""
+    return all(float(np.abs(rows[side].to_numpy()).max(initial=0)) <= _HALF_MAX for side in SIDES)
+
+
+def _halved(rows: pa.Table) -> pa.Table:
+    """The rows with activations rounded to half precision, as float32."""
+    for side in SIDES:
+        rounded = rows[side].to_numpy().astype(np.float16).astype(np.float32)
+        rows = rows.set_column(rows.schema.get_field_index(side), side, pa.array(rounded))
+    return rows
+
+
+def commit_chunk(
+    connection: duckdb.DuckDBPyConnection, run_id: int, chunk: int, layer: int, rows: pa.Table, file: str | None
+) -> None:
+    """Record one chunk, and insert its rows in their order unless the shard ``file`` holds them.
+
+    rows: layer, expert, neuron, token_index, before, after, as they will be read.
+    """
+    if file is None:
+        connection.register("new_rows", rows)
+        connection.execute("INSERT INTO activation_rows BY NAME SELECT ?::INTEGER AS run_id, * FROM new_rows", [run_id])
+        connection.unregister("new_rows")
+    connection.execute(
+        "INSERT INTO activation_chunks VALUES (?, ?, ?, ?, ?::UBIGINT, ?)",
+        [run_id, chunk, layer, len(rows), digest(rows), file],
+    )
+
+
+def write_shard(database: Path, run_id: int, chunk: int, rows: pa.Table) -> tuple[str, pa.Table]:
+    """Write one chunk as a shard; return its name and the rows as they will be read.
+
+    Activations are rounded to half precision, unless one of them is too large for it.
+    """
+    half = _fits_half(rows)
+    rows = _halved(rows) if half else rows
+    runs = pa.array(np.full(len(rows), run_id, dtype=np.int32))
+    name = shards.write(database, run_id, chunk, rows.add_column(0, "run_id", runs), half=half)
+    return name, rows
+
+
+def write_tokens(connection: duckdb.DuckDBPyConnection, run_id: int, tokens: pl.DataFrame) -> None:
+    """Insert scored tokens: token_index, prompt_id, position, token_id, token."""
+    connection.register("new_tokens", tokens)
+    connection.execute("INSERT INTO scored_tokens BY NAME SELECT ?::INTEGER AS run_id, * FROM new_tokens", [run_id])
+    connection.unregister("new_tokens")
+
+
+def stored_chunks(db: Database, run_id: int) -> list[ChunkRow]:
+    """The committed chunks of a run, in order."""
+    query = "SELECT chunk, layer, n_rows, digest, file FROM activation_chunks WHERE run_id = ? ORDER BY chunk"
+    return [ChunkRow(*row) for row in db.rows(query, [run_id])]
+
+
+def digest(rows: pa.Table) -> int:
+    """A digest of where each row is and of the bits of its two activations (:mod:`snql.db.digest`).
+
+    rows: layer, expert, neuron, token_index, before, after (float32).
+    """
+    if not len(rows):
+        return 0
+    expert = rows["expert"].fill_null(-1).to_numpy().astype(np.int64)
+    place = (rows["layer"].to_numpy().astype(np.int64) << 48) ^ (expert << 32) ^ rows["neuron"].to_numpy()
+    before, after = (rows[side].to_numpy().astype(np.float32, copy=False).view(np.uint32) for side in SIDES)
+    values = (before.astype(np.uint64) << np.uint64(32)) | after
+    return row_digest((place.view(np.uint64), rows["token_index"].to_numpy().astype(np.uint64), values))

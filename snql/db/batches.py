@@ -1,0 +1,109 @@
+"""How far a locate run is: its plan of batches, what each of them left, and what a resumed run reads of that."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import duckdb
+import polars as pl
+
+from snql.db.connection import Database
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """One finished batch. stage: contrast or keep; file and sha256: what it left in the staging folder."""
+
+    stage: str
+    batch: int
+    n_prompts: int
+    n_tokens: int
+    file: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """A prompt as the models get it, with what was written for it, if anything was."""
+
+    prompt_id: int
+    input_ids: tuple[int, ...]
+    completion: tuple[int, ...] = ()
+
+
+def write_batch(connection: duckdb.DuckDBPyConnection, run_id: int, row: BatchRow) -> None:
+    """Record a finished batch, in the transaction of what it brings."""
+    connection.execute(
+        "INSERT INTO run_batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [run_id, row.stage, row.batch, row.n_prompts, row.n_tokens, _now(), row.file, row.sha256],
+    )
+
+
+def read_batches(db: Database, run_id: int, stage: str) -> list[BatchRow]:
+    """The finished batches of a stage, in order."""
+    rows = db.rows(
+        """
+        SELECT stage, batch, n_prompts, n_tokens, file, sha256 FROM run_batches
+        WHERE run_id = ? AND stage = ? ORDER BY batch
+        """,
+        [run_id, stage],
+    )
+    return [BatchRow(*row) for row in rows]
+
+
+def forget_kept(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
+    """Take back what the ``keep`` batches of a run committed: a file that one of them left is gone."""
+    connection.execute("DELETE FROM run_batches WHERE run_id = ? AND stage = 'keep'", [run_id])
+    connection.execute("DELETE FROM scored_tokens WHERE run_id = ?", [run_id])
+
+
+def planned(db: Database, run_id: int) -> list[int]:
+    """How many prompts each batch of the run's plan has, in order; empty if the run has no plan."""
+    rows = db.rows(
+        "SELECT count(*) FROM run_prompts WHERE run_id = ? AND batch IS NOT NULL GROUP BY batch ORDER BY batch",
+        [run_id],
+    )
+    return [count for (count,) in rows]
+
+
+def batch_prompts(db: Database, run_id: int, batch: int) -> list[Given]:
+    """The prompts of one batch of the plan: longest first, in an order that never changes."""
+    rows = db.rows(
+        """
+        SELECT prompt_id, input_ids FROM run_prompts WHERE run_id = ? AND batch = ?
+        ORDER BY len(input_ids) DESC, prompt_id
+        """,
+        [run_id, batch],
+    )
+    return [Given(prompt_id, tuple(ids)) for prompt_id, ids in rows]
+
+
+def text_lengths(db: Database, run_id: int) -> pl.DataFrame:
+    """One row per prompt of the run: prompt_id, n_prompt and n_completion in tokens, and the completion's last_id."""
+    return db.frame(
+        """
+        SELECT p.prompt_id, len(p.input_ids)::INTEGER AS n_prompt,
+            coalesce(len(c.token_ids), 0)::INTEGER AS n_completion, c.token_ids[-1] AS last_id
+        FROM run_prompts AS p LEFT JOIN completions AS c USING (run_id, prompt_id)
+        WHERE p.run_id = ? ORDER BY p.prompt_id
+        """,
+        [run_id],
+    )
+
+
+def texts_of(db: Database, run_id: int, prompt_ids: Sequence[int]) -> list[Given]:
+    """These prompts with their completions, in the order of ``prompt_ids``."""
+    rows = db.rows(
+        """
+        SELECT p.prompt_id, p.input_ids, c.token_ids
+        FROM run_prompts AS p LEFT JOIN completions AS c USING (run_id, prompt_id)
+        WHERE p.run_id = ? AND p.prompt_id IN (SELECT unnest(?::INTEGER[]))
+        """,
+        [run_id, list(prompt_ids)],
+    )
+    by_id = {prompt_id: Given(prompt_id, tuple(ids), tuple(new or ())) for prompt_id, ids, new in rows}
+    return [by_id[prompt_id] for prompt_id in prompt_ids]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

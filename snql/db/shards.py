@@ -1,0 +1,86 @@
+"""Token-level activations kept in Parquet files beside the database, under the same view as rows.
+
+The folder is named after the database (``x.duckdb.shards/RUN_ID/CHUNK.parquet``), so both can be moved together.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from snql.db.durable import replaced
+
+
+def _schema(values: pa.DataType) -> pa.Schema:
+    places = {"run_id": pa.int32(), "layer": pa.int16(), "expert": pa.int16(), "neuron": pa.int32()}
+    return pa.schema({**places, "token_index": pa.int32(), "before": values, "after": values})
+
+
+_ROWS_A_GROUP = 262_144
+
+
+def folder_of(database: Path, run_id: int) -> Path:
+    """Where a run's shards are."""
+    return _root(database) / str(run_id)
+
+
+def write(database: Path, run_id: int, chunk: int, rows: pa.Table, *, half: bool) -> str:
+    """Write one chunk as a shard, its activations in half precision or not; return its name below the shards' folder.
+
+    rows: run_id, layer, expert, neuron, token_index, before, after.
+    """
+    name = f"{run_id}/{chunk:06d}.parquet"
+    path = _root(database) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replaced(path) as file:
+        pq.write_table(
+            rows.cast(_schema(pa.float16() if half else pa.float32())),
+            file,
+            row_group_size=_ROWS_A_GROUP,
+            compression="zstd",
+            use_dictionary=False,
+            # Layers and neurons repeat and tokens count up: both take next to nothing as differences.
+            column_encoding=dict.fromkeys(
+                ("run_id", "layer", "expert", "neuron", "token_index"), "DELTA_BINARY_PACKED"
+            ),
+            write_page_checksum=True,
+        )
+    return name
+
+
+def selection(connection: duckdb.DuckDBPyConnection, database: Path) -> tuple[str, list[str]]:
+    """The query that reads all shards of finished runs, and their absolute paths; no paths if there are none."""
+    found = connection.execute(
+        """
+        SELECT file FROM activation_chunks JOIN runs USING (run_id)
+        WHERE file IS NOT NULL AND runs.status = 'done' ORDER BY run_id, chunk
+        """
+    ).fetchall()
+    files = [os.path.realpath(_root(database) / name) for (name,) in found]
+    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    return f"SELECT * FROM read_parquet([{listed}])", files  # noqa: S608
+
+
+def path_of(database: Path, name: str) -> Path:
+    """The path of a shard by its name."""
+    return _root(database) / name
+
+
+def remove(database: Path, run_id: int) -> None:
+    """Remove a run's shards, and the folder of all shards when it is the last run with any."""
+    shutil.rmtree(folder_of(database, run_id), ignore_errors=True)
+    if _root(database).is_dir() and not any(_root(database).iterdir()):
+        _root(database).rmdir()
+
+
+def run_ids(database: Path) -> set[int]:
+    """The runs that have a folder of shards."""
+    root = _root(database)
+    return {int(path.name) for path in root.iterdir() if path.name.isdigit()} if root.is_dir() else set()
+
+
+def _root(database: Path) -> Path:
+    return database.with_name(database.name + ".shards")

@@ -1,0 +1,87 @@
+"""What a job asks of whoever holds the models."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from transformers import PreTrainedTokenizerBase
+
+from snql.contrast.tokens import Layout
+from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastSettings, ContrastTask
+from snql.db.records import ModelRecord
+from snql.errors import InputError
+from snql.generation.decode import Tick
+from snql.models.options import LoadOptions
+from snql.neurons.sets import Shape
+
+ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Where a run's models are: ``local`` (this process) or ``ray``, with so many workers that each hold them."""
+
+    engine: str = "local"
+    workers: int = 1
+    ray_address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise InputError(f"--engine {self.engine!r} is not known: use {' or '.join(ENGINES)}")
+        if self.workers < 1:
+            raise InputError(f"--workers {self.workers} is too few: use at least 1")
+        if self.engine == "local" and (self.workers > 1 or self.ray_address is not None):
+            raise InputError("--workers and --ray-address need --engine ray: the local engine is one process")
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What the models turned out to be, free of their weights. writing_tokens: see :mod:`snql.contrast.budget`."""
+
+    models: Mapping[str, ModelRecord]
+    shape: Shape
+    context_length: int | None
+    end_ids: frozenset[int]
+    device: str
+    dtype: str
+    writing_tokens: int
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """What a worker is made from: model specs by role, how to load them, and the run's settings."""
+
+    specs: Mapping[str, str]
+    load: LoadOptions
+    settings: ContrastSettings
+
+
+class Engine(Protocol):
+    """Runs batches. Results come in the order of the tasks, whoever was done first."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase: ...
+
+    def contrast(self, tasks: Iterable[ContrastTask], tick: Tick) -> Iterator[ContrastResult]:
+        """Contrast batch by batch; ``tick`` may be called with tokens as they are written."""
+
+    def collect(self, tasks: Iterable[CollectTask], layout: Layout) -> Iterator[Collected]:
+        """Collect token-level activations batch by batch."""
+
+
+def start_engine(options: EngineOptions, order: WorkOrder) -> AbstractContextManager[Engine]:
+    """Load the models where the options say; they are given up at the end of the block.
+
+    Raises ModelError for models that cannot be used, InputError if Ray is not installed or not reached.
+    """
+    if options.engine == "local":
+        from snql.engines.local import local_engine
+
+        return local_engine(order)
+    from snql.engines.on_ray import ray_engine
+
+    return ray_engine(options, order)

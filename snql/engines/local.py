@@ -1,0 +1,51 @@
+"""The models in this process."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from transformers import PreTrainedTokenizerBase
+
+from snql.contrast.budget import writing_tokens
+from snql.contrast.tokens import Layout
+from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastTask, Worker
+from snql.engines.base import EngineInfo, WorkOrder
+from snql.generation.decode import Tick
+from snql.jobs import describe_model
+from snql.models.load import load_models
+from snql.models.loaded import LoadedModel
+
+
+class LocalEngine:
+    """One worker, asked in turn."""
+
+    def __init__(self, order: WorkOrder) -> None:
+        models = load_models(order.specs, order.load)
+        self._worker = Worker(models, order.settings)
+        self.info = describe(models)
+        self.tokenizer: PreTrainedTokenizerBase = models["before"].base.tokenizer
+
+    def contrast(self, tasks: Iterable[ContrastTask], tick: Tick) -> Iterator[ContrastResult]:
+        return (self._worker.contrast(task, tick) for task in tasks)
+
+    def collect(self, tasks: Iterable[CollectTask], layout: Layout) -> Iterator[Collected]:
+        return (self._worker.collect(task, layout) for task in tasks)
+
+
+@contextmanager
+def local_engine(order: WorkOrder) -> Iterator[LocalEngine]:
+    """Load the models here."""
+    yield LocalEngine(order)
+
+
+def describe(models: Mapping[str, LoadedModel]) -> EngineInfo:
+    """What a job must know of loaded models."""
+    base = models["before"].base
+    return EngineInfo(
+        models={role: describe_model(model) for role, model in models.items()},
+        shape=models["before"].shape,
+        context_length=base.context_length,
+        end_ids=base.end_ids,
+        device=str(base.device),
+        dtype=base.dtype_name,
+        writing_tokens=min(writing_tokens(model) for model in models.values()),
+    )

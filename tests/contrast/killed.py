@@ -1,0 +1,86 @@
+"""Kill a locate run at random moments, resume it each time; run as a program by test_kills.py.
+
+Children are forked from a process that has imported everything and computed nothing, so that a try takes a second.
+Prints JSON: for each run how many kills it took, and in which stage each kill hit.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from snql.contrast import keep, tokens
+from snql.contrast.locate import LocateOptions, locate
+from snql.db.connection import Database
+from snql.jobs import PromptOptions
+from snql.progress import Progress
+
+KILLS = 10
+
+
+def options(before: str, after: str, prompts: str, store: str) -> LocateOptions:
+    source = PromptOptions((prompts,), template="tulu")
+    return LocateOptions(before, after, source, max_new_tokens=16, batch_size=1, keep="all", store=store)
+
+
+class Tell:
+    """Writes the stage of each progress report to a pipe, a letter each."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+
+    def __call__(self, report: Progress) -> None:
+        os.write(self._pipe, report.stage[:1].encode())
+
+
+def child(db: Path, name: str, chosen: LocateOptions) -> tuple[int, int]:
+    """Fork a process that locates, or goes on to; returns its id and the end of a pipe that tells of its progress."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        try:
+            locate(Database(db), name, chosen, resume=True, progress=Tell(writing))
+        finally:
+            os._exit(0 if sys.exc_info()[0] is None else 1)
+    os.close(writing)
+    return pid, reading
+
+
+def main() -> None:
+    """Run one undisturbed, then runs that are killed until there were KILLS kills."""
+    db, before, after, prompts, store, seed = Path(sys.argv[1]), *sys.argv[2:]
+    keep._MOST_TOKENS = 100  # several batches and chunks, so that there is something between which to be killed
+    tokens.ROWS_A_CHUNK = 1_000
+    chosen = options(before, after, prompts, store)
+    generator = random.Random(int(seed))
+    pid, pipe = child(db, "whole", chosen)
+    os.read(pipe, 1)
+    began = time.monotonic()
+    assert os.waitpid(pid, 0)[1] == 0
+    seconds = time.monotonic() - began
+    hits: list[str] = []
+    runs, finished = 0, False
+    while len(hits) < KILLS or not finished:
+        finished = False
+        pid, pipe = child(db, f"cut{runs}", chosen)
+        seen = os.read(pipe, 1)
+        if len(hits) < KILLS:
+            time.sleep(generator.uniform(0, seconds / 3))
+            os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+        seen += os.read(pipe, 1 << 16)
+        os.close(pipe)
+        if os.WIFSIGNALED(status):
+            hits.append(seen.decode()[-1])
+        else:
+            assert status == 0, status
+            runs, finished = runs + 1, True
+    print(json.dumps({"runs": runs, "hits": hits, "seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,314 @@
+"""Runs that are killed, that share a database with others, or that find no room on the disk."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from snql.catalogue import remove_run
+from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.worker import Worker
+from snql.db.check import check
+from snql.db.connection import Database
+from snql.db.scores import read_scores
+from snql.errors import RunError
+from snql.jobs import PromptOptions
+from snql.progress import Progress
+
+from ..conftest import ORACLE
+
+PROMPTS = str(ORACLE / "prompts.jsonl")
+PIPES: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+ACTIVATIONS = """
+    SELECT prompt_id, position, token_id, layer, neuron, before, after FROM token_activations WHERE run = ?
+    ORDER BY layer, neuron, prompt_id, position
+"""
+
+
+def options(llama: Path, adapter: Path, **settings: Any) -> LocateOptions:
+    source = PromptOptions((PROMPTS,), template="tulu")
+    return LocateOptions(str(llama), f"{llama}+{adapter}", source, **{"max_new_tokens": 8, **settings})
+
+
+def beside(db: Database) -> set[str]:
+    return {path.name.removeprefix(db.path.name) for path in db.path.parent.iterdir()}
+
+
+@pytest.mark.parametrize(("store", "seed"), [("rows", 0), ("parquet", 1)])
+def test_ten_kills_change_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path, store: str, seed: int) -> None:
+    program = [sys.executable, str(Path(__file__).with_name("killed.py")), str(db.path)]
+    arguments = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}", PROMPTS, store, str(seed)]
+    done = subprocess.run([*program, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert len(told["hits"]) == 10
+    whole = read_scores(db, "whole").drop("run"), db.frame(ACTIVATIONS, ["whole"])
+    assert len(whole[1]) > 10_000
+    for index in range(told["runs"]):
+        assert read_scores(db, f"cut{index}").drop("run").equals(whole[0]), told
+        assert db.frame(ACTIVATIONS, [f"cut{index}"]).equals(whole[1]), told
+    assert check(db) == []
+    assert beside(db) == {"", ".shards"} if store == "parquet" else {""}
+
+
+def test_queries_never_fail_while_a_run_works(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    db.initialise()
+    ask = f"""
+from snql.db.connection import Database
+import sys
+db = Database({str(db.path)!r})
+print("ready", flush=True)
+answers = set()
+while True:
+    ((done, status),) = db.rows("SELECT coalesce(max(done), -1), max(status) FROM run_progress")
+    db.rows("SELECT count(*) FROM token_activations")
+    answers.add(int(done))
+    if status == "done":
+        break
+print(len(answers))
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", ask], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        locate(db, "busy", options(tiny_llama, tiny_adapter, batch_size=1, keep="all"))
+        out, err = other.communicate(timeout=60)
+    assert (other.returncode, err) == (0, "")
+    assert int(out) > 3  # it saw the run go on, not just its end
+
+
+def test_two_runs_at_once_both_finish(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    script = Path(__file__).with_name("killed.py")
+    work = f"""
+import sys; sys.path.insert(0, {str(script.parent)!r})
+from killed import options
+from snql.contrast.locate import locate
+from snql.db.connection import Database
+name, *models = sys.argv[1:]
+print("ready", flush=True)
+input()
+locate(Database({str(db.path)!r}), name, options(*models, {PROMPTS!r}, "rows"))
+"""
+    models = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}"]
+    others = [
+        subprocess.Popen([sys.executable, "-c", work, name, *models], **PIPES, stdin=subprocess.PIPE)
+        for name in ("one", "two")
+    ]
+    for other in others:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+    results = []
+    for other in others:
+        assert other.stdin is not None
+        other.stdin.write("\n")
+        other.stdin.flush()
+    for other in others:
+        results.append((other.communicate(timeout=120)[1], other.returncode))
+    assert results == [("", 0), ("", 0)]
+    assert read_scores(db, "one").drop("run").equals(read_scores(db, "two").drop("run"))
+    overlapping = "SELECT max(started_at) < min(finished_at) FROM runs"
+    assert db.rows(overlapping) == [(True,)]
+    assert check(db) == []
+
+
+def test_ctrl_c_finishes_the_batch_and_keeps_it(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    reports: list[Progress] = []
+
+    def press(report: Progress) -> None:
+        reports.append(report)
+        if report.done == 4 and len([each for each in reports if each.done == 4]) == 3:  # amid the second batch
+            os.kill(os.getpid(), signal.SIGINT)
+
+    chosen = options(tiny_llama, tiny_adapter, batch_size=4)
+    with pytest.raises(KeyboardInterrupt):
+        locate(db, "cut", chosen, progress=press)
+    assert [report.message for report in reports if report.message] == [
+        "stopping after this batch, which will be kept; Ctrl-C again stops at once and loses it"
+    ]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert db.rows("SELECT status, stage, done, total FROM run_progress") == [("interrupted", "contrast", 8, 12)]
+    locate(db, "cut", chosen, resume=True)
+    locate(db, "whole", chosen)
+    assert read_scores(db, "cut").drop("run").equals(read_scores(db, "whole").drop("run"))
+
+
+def test_a_second_ctrl_c_stops_at_once(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    def press(report: Progress) -> None:
+        if report.stage == "contrast" and report.done == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        locate(db, "cut", options(tiny_llama, tiny_adapter, batch_size=4), progress=press)
+    assert db.rows("SELECT done FROM run_progress") == [(4,)]
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    """A file system of that size; skips the test where none can be mounted."""
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mount.returncode != 0:
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("free", [0.02, 0.3, 1.0, 2.5])
+def test_a_full_disk_ends_in_a_clear_message_and_a_run_that_goes_on(
+    tmp_path: Path, tiny_llama: Path, tiny_adapter: Path, free: float
+) -> None:
+    """``free`` megabytes once the first batch is committed: less than the run needs, at one stage or another."""
+    (tmp_path / "disk").mkdir()
+    chosen = options(tiny_llama, tiny_adapter, max_new_tokens=64, batch_size=4, keep="all")
+    with small_disk(tmp_path / "disk", 32) as disk:
+        db = Database(disk / "x.duckdb")
+
+        def fill(report: Progress) -> None:
+            if report.stage == "contrast" and report.done == 4 and not (disk / "other").exists():
+                stat = os.statvfs(disk)
+                (disk / "other").write_bytes(b"x" * int(stat.f_bavail * stat.f_frsize - free * 1e6))
+
+        with pytest.raises(RunError, match=r"no room on the disk that holds .*x\.duckdb.*free some.*--resume"):
+            locate(db, "cut", chosen, progress=fill)
+        (disk / "other").unlink()
+        assert db.rows("SELECT status FROM runs") == [("failed",)]
+        assert db.rows("SELECT count(*) FROM completions") >= [(4,)]
+        locate(db, "cut", chosen, resume=True)
+        locate(db, "whole", chosen)
+        assert read_scores(db, "cut").drop("run").equals(read_scores(db, "whole").drop("run"))
+        assert db.frame(ACTIVATIONS, ["cut"]).equals(db.frame(ACTIVATIONS, ["whole"]))
+        assert check(db) == []
+        assert beside(db) == {""}
+        db.close()
+
+
+def test_staged_files_that_were_damaged_are_made_again(
+    db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from snql.contrast import job
+
+    chosen = options(tiny_llama, tiny_adapter, keep="all")
+    locate(db, "whole", chosen)
+
+    def fail(*_: Any) -> Any:
+        raise RunError("stopped before storing")
+
+    with monkeypatch.context() as patched, pytest.raises(RunError):
+        patched.setattr(job, "read_chunk", fail)
+        locate(db, "cut", chosen)
+    (file,) = db.path.parent.glob("*.staging/*/tokens-*.parquet")
+    file.write_bytes(file.read_bytes()[:-100])
+    locate(db, "cut", chosen, resume=True)
+    assert db.frame(ACTIVATIONS, ["cut"]).equals(db.frame(ACTIVATIONS, ["whole"]))
+    assert check(db) == []
+
+
+def test_sums_that_were_damaged_end_in_one_line(
+    db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Worker.contrast
+
+    def fail_at_second(self: Worker, task: Any, *rest: Any) -> Any:
+        if task.batch == 1:
+            raise RunError("stopped")
+        return real(self, task, *rest)
+
+    chosen = options(tiny_llama, tiny_adapter, batch_size=4)
+    with monkeypatch.context() as patched, pytest.raises(RunError):
+        patched.setattr(Worker, "contrast", fail_at_second)
+        locate(db, "cut", chosen)
+    (file,) = db.path.parent.glob("*.staging/*/sums-*.safetensors")
+    file.write_bytes(b"")
+    with pytest.raises(Exception, match=r"sums-000000\.safetensors.*missing or damaged.*--force"):
+        locate(db, "cut", chosen, resume=True)
+    locate(db, "cut", chosen, force=True)
+    assert beside(db) == {""}
+
+
+@pytest.mark.parametrize("store", ["rows", "parquet"])
+def test_check_finds_what_was_changed(db: Database, tiny_llama: Path, tiny_adapter: Path, store: str) -> None:
+    locate(db, "run", options(tiny_llama, tiny_adapter, keep="all", store=store))
+    assert check(db) == []
+    changes = {
+        "UPDATE neuron_statistics SET score = score + 1e-9 WHERE rank = 1": "not those that the run wrote",
+        "UPDATE neuron_statistics SET rank = 3 WHERE rank = 2": "ranks are not 1, 2, 3",
+        "DELETE FROM neuron_statistics WHERE rank = 5": "neurons have statistics, the model has 120",
+        "DELETE FROM completions WHERE prompt_id = 1": "11 completions of 12 prompts",
+        "DELETE FROM scored_tokens WHERE token_index = 0": "scored tokens are stored",
+    }
+    if store == "rows":
+        changes |= {
+            "UPDATE activation_rows SET after = -after WHERE layer = 1 AND neuron = 2 AND token_index = 3": (
+                "the token activations of layer 1 are not those"
+            ),
+            "DELETE FROM activation_rows WHERE layer = 2 AND neuron = 0": "layer 2 has",
+        }
+    sound = db.path.read_bytes()
+    for sql, message in changes.items():
+        with db.write() as connection:
+            connection.execute(sql)
+        found = [problem.what for problem in check(db)]
+        assert any(message in what for what in found), (sql, found)
+        db.path.write_bytes(sound)
+    assert check(db) == []
+
+
+def test_check_finds_shards_that_are_gone_or_damaged(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    locate(db, "run", options(tiny_llama, tiny_adapter, keep="all", store="parquet"))
+    first, second, third = sorted(db.path.parent.glob("*.shards/*/*.parquet"))
+    data = bytearray(second.read_bytes())
+    data[len(data) // 3] ^= 1
+    second.write_bytes(bytes(data))
+    swapped = first.read_bytes()
+    third.write_bytes(swapped)
+    first.unlink()
+    found = [problem.what for problem in check(db)]
+    assert "is missing: put it back" in found[0]
+    assert "cannot be read" in found[1] or "does not hold what was stored" in found[1]
+    assert "does not hold what was stored" in found[2]
+    assert len(found) == 3
+
+
+def test_shards_go_with_their_database(db: Database, tmp_path: Path, tiny_llama: Path, tiny_adapter: Path) -> None:
+    """They can be moved together, and are removed with their run."""
+    locate(db, "a", options(tiny_llama, tiny_adapter, keep="all"))
+    locate(db, "b", options(tiny_llama, tiny_adapter, keep="all", store="parquet"))
+    rows, half = (db.frame(ACTIVATIONS, [name]) for name in "ab")
+    assert rows.select("prompt_id", "position", "layer", "neuron").equals(
+        half.select("prompt_id", "position", "layer", "neuron")
+    )
+    for side in ("before", "after"):
+        expected = rows[side].cast(pl.Float64).to_numpy().astype("float16")
+        assert (half[side].to_numpy().astype("float16") == expected).all()
+    moved = tmp_path / "it's elsewhere"
+    moved.mkdir()
+    for name in ("", ".shards"):
+        (tmp_path / f"{db.path.name}{name}").rename(moved / f"other.duckdb{name}")
+    other = Database(moved / "other.duckdb")
+    assert other.frame(ACTIVATIONS, ["b"]).equals(half)
+    assert check(other) == []
+    remove_run(other, "b")
+    assert beside(other) == {""}
+    assert other.frame(ACTIVATIONS, ["a"]).equals(rows)
+
+
+def test_what_a_deleted_run_left_is_removed(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    locate(db, "a", options(tiny_llama, tiny_adapter))
+    (db.path.with_name(db.path.name + ".staging") / "77").mkdir(parents=True)
+    assert [problem.what for problem in check(db)] == ["files beside the database are of no run: 77"]
+    locate(db, "b", options(tiny_llama, tiny_adapter))
+    assert beside(db) == {""}
