@@ -20,7 +20,7 @@ def runs(context: typer.Context) -> None:
     from snql.catalogue import list_runs
 
     here = state(context)
-    columns = ("kind", "name", "status", "started_at", "seconds", "device", "dtype", "error")
+    columns = ("kind", "name", "status", "started_at", "seconds", "progress", "device", "dtype", "error")
     print_rows(list_runs(here.open()), as_json=here.json, columns=columns)
 
 

@@ -8,12 +8,13 @@ from snql.errors import InputError
 
 
 def list_runs(db: Database) -> pl.DataFrame:
-    """One row per run, in order of their start."""
+    """One row per run, in order of their start; ``progress`` of one that is not done, such as ``keep 8/200``."""
     return db.frame(
         """
-        SELECT kind, name, status, started_at, round(epoch(finished_at - started_at), 1) AS seconds,
-            device, dtype, seed, error, snql_version
-        FROM runs ORDER BY started_at, run_id
+        SELECT r.kind, r.name, r.status, r.started_at, round(epoch(r.finished_at - r.started_at), 1) AS seconds,
+            CASE WHEN r.status <> 'done' THEN p.stage || ' ' || p.done || '/' || p.total END AS progress,
+            r.device, r.dtype, r.seed, r.error, r.snql_version
+        FROM runs AS r JOIN run_progress AS p USING (run_id) ORDER BY r.started_at, r.run_id
         """
     )
 
@@ -71,9 +72,13 @@ def prompts_of_run(db: Database, name: str, kind: str | None = None) -> pl.DataF
 
 
 def remove_run(db: Database, name: str, kind: str | None = None) -> str:
-    """Delete a run with all its rows; return its kind. Raises InputError if there is no such run."""
+    """Delete a run with all its rows and files; return its kind.
+
+    Raises InputError if there is no such run, or if another process is working on it.
+    """
     run_id, kind = _find(db, name, kind)
     with db.write() as connection:
+        runs.check_idle(connection, run_id)
         runs.delete_run(connection, run_id)
     storage.remove_files(db.path, run_id)
     return kind

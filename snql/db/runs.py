@@ -90,7 +90,7 @@ def check_free(db: Database, new: NewRun, *, resume: bool, force: bool) -> RunSt
     found = find_run(db, new.kind, new.name)
     if found is None:
         return None
-    _check_idle(new, found.status, found.owner)
+    _check_idle(new.kind, new.name, found.status, found.owner)
     if force:
         return None
     if not resume:
@@ -110,10 +110,17 @@ def _taken(new: NewRun, status: str) -> InputError:
     return InputError(f"a {new.kind} run {new.name!r} exists ({status}): choose another name, or {remedy}")
 
 
-def _check_idle(new: NewRun, status: str, owner: str | None) -> None:
+def check_idle(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
+    """Raise InputError if another process is working on the run."""
+    query = "SELECT kind, name, status, owner FROM runs WHERE run_id = ?"
+    for kind, name, status, current in connection.execute(query, [run_id]).fetchall():
+        _check_idle(kind, name, status, current)
+
+
+def _check_idle(kind: str, name: str, status: str, owner: str | None) -> None:
     if status == "running" and works_elsewhere(owner):
         raise InputError(
-            f"{new.kind} run {new.name!r} is being worked on by process {str(owner).rsplit(':', 2)[1]}: wait for it, "
+            f"{kind} run {name!r} is being worked on by process {str(owner).rsplit(':', 2)[1]}: wait for it, "
             "or stop it first"
         )
 
@@ -126,7 +133,7 @@ def start_run(connection: duckdb.DuckDBPyConnection, new: NewRun, resumed: RunSt
     """
     query = "SELECT run_id, status, owner FROM runs WHERE kind = ? AND name = ?"
     for run_id, status, current in connection.execute(query, [new.kind, new.name]).fetchall():
-        _check_idle(new, status, current)
+        _check_idle(new.kind, new.name, status, current)
         if resumed is not None:
             return _reopen(connection, run_id)
         if not force:

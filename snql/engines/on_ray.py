@@ -4,6 +4,7 @@ An actor that dies is started again by Ray, which also gives it its task again; 
 computed it, so the run's numbers stay the same.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,14 +12,15 @@ from importlib.util import find_spec
 from itertools import cycle
 from typing import Any, TypeVar
 
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from snql.contrast.tokens import Layout
-from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastTask, Worker
+from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastTask
+from snql.engines.actor import RayWorker
 from snql.engines.base import EngineInfo, EngineOptions, WorkOrder
 from snql.errors import InputError, RunError, SnqlError
 from snql.generation.decode import Tick
-from snql.models.load import load_models
 from snql.models.options import resolve_device
 from snql.models.tokenizer import load_tokenizer
 
@@ -29,29 +31,6 @@ _AHEAD = 2
 Task = TypeVar("Task", ContrastTask, CollectTask)
 
 
-class RayWorker:
-    """What an actor runs."""
-
-    def __init__(self, order: WorkOrder, threads: int | None) -> None:
-        if threads is not None:
-            import torch
-
-            torch.set_num_threads(threads)
-        self._models = load_models(order.specs, order.load)
-        self._worker = Worker(self._models, order.settings)
-
-    def info(self) -> EngineInfo:
-        from snql.engines.local import describe
-
-        return describe(self._models)
-
-    def contrast(self, task: ContrastTask) -> ContrastResult:
-        return self._worker.contrast(task)
-
-    def collect(self, task: CollectTask, layout: Layout) -> Collected:
-        return self._worker.collect(task, layout)
-
-
 class RayEngine:
     """Workers on a cluster; results in the order of the tasks."""
 
@@ -59,8 +38,7 @@ class RayEngine:
         self._ray = ray
         resources = _resources(ray, options.workers, order)
         actor = ray.remote(max_restarts=_RETRIES, max_task_retries=_RETRIES, **resources)(RayWorker)
-        threads = None if resources["num_gpus"] else int(resources["num_cpus"])
-        self.workers = [actor.remote(order, threads) for _ in range(options.workers)]
+        self.workers = [actor.remote(order, torch.get_num_threads()) for _ in range(options.workers)]
         infos = [self._get(worker.info.remote()) for worker in self.workers]
         self.info: EngineInfo = infos[0]
         for info in infos[1:]:
@@ -127,7 +105,12 @@ def ray_engine(options: EngineOptions, order: WorkOrder) -> Iterator[RayEngine]:
     began = not ray.is_initialized()
     if began:
         try:
-            ray.init(address=options.ray_address or "local", include_dashboard=False, log_to_driver=False)
+            ray.init(
+                address=options.ray_address or "local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"--ray-address {options.ray_address}: no cluster there ({reason})") from error

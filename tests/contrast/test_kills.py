@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -294,6 +295,25 @@ def test_shards_go_with_their_database(db: Database, tmp_path: Path, tiny_llama:
     for side in ("before", "after"):
         expected = rows[side].cast(pl.Float64).to_numpy().astype("float16")
         assert (half[side].to_numpy().astype("float16") == expected).all()
+    (shard,) = db.path.parent.glob("*.shards/*/000000.parquet")
+    for sql in (
+        f"COPY (SELECT 1 AS x) TO '{shard}' (USE_TMP_FILE false)",
+        f"SELECT 1; EXPORT DATABASE '{shard.parent}'",
+        f"SELECT * FROM read_parquet('{shard.parent}/*.parquet')",
+        f"ATTACH '{shard}x' AS other",
+        "SET allowed_paths = ['/etc/hosts']",
+        "SELECT * FROM read_text('/etc/hosts')",
+    ):
+        with pytest.raises(duckdb.Error, match="disabled|locked|before the database is started"):
+            db.last_frame(sql, {})
+        with pytest.raises(duckdb.Error):
+            db.frame(sql)
+    assert check(db) == []
+    program = [str(Path(sys.executable).with_name("duckdb")), str(db.path), "-readonly", "-csv", "-noheader", "-c"]
+    count = "SELECT count(*) FROM token_activations WHERE run = 'b'; "
+    told = f"SET VARIABLE snql_shards = 'SELECT * FROM read_parquet(''{db.path}.shards/*/*.parquet'')'; "
+    seen = subprocess.run([*program, count + told + count], capture_output=True, text=True, check=True).stdout
+    assert seen.split() == ["0", str(len(half))]
     moved = tmp_path / "it's elsewhere"
     moved.mkdir()
     for name in ("", ".shards"):

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import torch
 
+from snql.catalogue import list_runs, remove_run
 from snql.contrast.locate import LocateOptions, LocateResult, locate
 from snql.contrast.worker import Worker
 from snql.db import owner
@@ -226,6 +227,9 @@ def test_a_run_that_another_process_works_on_is_left_alone(db: Database, tiny_ll
         for resume in (True, False):
             with pytest.raises(InputError, match=f"is being worked on by process {other.pid}: wait for it"):
                 locate(db, "run", options(tiny_llama, tiny_adapter), resume=resume, force=not resume)
+        with pytest.raises(InputError, match=f"is being worked on by process {other.pid}: wait for it"):
+            remove_run(db, "run")
+        assert list_runs(db)["progress"].to_list() == ["store 12/12"]
         other.communicate(b"\n")
     assert locate(db, "run", options(tiny_llama, tiny_adapter), force=True).run == "run"
 

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from snql.db import migrate, scripts
+from snql.db.check import check
 from snql.db.connection import Database
 from snql.errors import DatabaseError
 
@@ -194,3 +195,62 @@ def test_duckdb_1_5_reads_the_file(db: Database) -> None:
     )
     assert done.stdout.splitlines()[1].startswith("v1.5.")
     assert done.stdout.splitlines()[3] == "0"
+
+
+def test_token_activations_of_an_older_database_are_kept(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to schema 4 they named their prompt and position; since then they name a token of their run."""
+    first = scripts.migrations()[:4]
+    with duckdb.connect(str(db.path)) as connection, monkeypatch.context() as older:
+        older.setattr(scripts, "migrations", lambda: first)
+        older.setattr(migrate, "refresh_objects", lambda _: False)
+        migrate.migrate(connection, db.path)
+        for run_id, name, prompts in ((1, "a", (7, 9)), (2, "b", (9, 11))):
+            connection.execute(
+                "INSERT INTO runs VALUES (?, ?, 'locate', 'done', now()::TIMESTAMP, now()::TIMESTAMP, NULL, '{}', 'x',"
+                " '0.1', NULL, '{}', 'x', 'cpu', 'float32', 0, NULL)",
+                [run_id, name],
+            )
+            for prompt in reversed(prompts):
+                for position in (5, 4):
+                    token = [run_id, prompt, position]
+                    connection.execute("INSERT INTO scored_tokens VALUES (?, ?, ?, 3, 'tok')", token)
+                    for layer, neuron in ((1, 2), (0, 8)):
+                        values = [*token, layer, neuron, run_id + prompt + position + layer, -neuron]
+                        connection.execute("INSERT INTO activation_rows VALUES (?, ?, ?, ?, NULL, ?, ?, ?)", values)
+    assert db.initialise() == [script.name for script in scripts.migrations()[4:]]
+    columns = "run, prompt_id, position, layer, neuron, before, after, token_id, token"
+    found = db.rows(f"SELECT {columns} FROM token_activations ORDER BY ALL")
+    assert found == [
+        (run, prompt, position, layer, neuron, run_id + prompt + position + layer, -neuron, 3, "tok")
+        for run_id, run, prompts in ((1, "a", (7, 9)), (2, "b", (9, 11)))
+        for prompt in prompts
+        for position in (4, 5)
+        for layer, neuron in ((0, 8), (1, 2))
+    ]
+    indices = "SELECT run_id, list(token_index ORDER BY prompt_id, position) FROM scored_tokens GROUP BY 1 ORDER BY 1"
+    assert db.rows(indices) == [(1, [0, 1, 2, 3]), (2, [0, 1, 2, 3])]
+    assert check(db) == []
+
+
+def test_reading_waits_for_nobody_and_keeps_nobody(db: Database) -> None:
+    """A query leaves the file free; a relation, and the block of ``reading``, hold it until they end."""
+    db.initialise()
+    other = [sys.executable, "-c", "import duckdb, sys; duckdb.connect(sys.argv[1]).close()", str(db.path)]
+
+    def free() -> bool:
+        return subprocess.run(other, capture_output=True).returncode == 0
+
+    db.rows("SELECT 1")
+    db.frame("SELECT 1")
+    db.last_frame("SELECT 1", {})
+    assert free()
+    with db.reading():
+        db.rows("SELECT 1")
+        assert not free()
+    assert free()
+    relation = db.sql("SELECT 1")
+    db.rows("SELECT 1")
+    assert not free()
+    assert relation.fetchall() == [(1,)]
+    db.close()
+    assert free()

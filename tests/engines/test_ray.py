@@ -1,0 +1,130 @@
+"""Ray workers give what the local engine gives, also when one of them is killed."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import ray
+
+from snql.contrast.locate import LocateOptions, locate
+from snql.db.check import check
+from snql.db.connection import Database
+from snql.db.scores import read_scores
+from snql.engines import base, on_ray
+from snql.engines.base import EngineOptions
+from snql.errors import InputError, ModelError
+from snql.jobs import PromptOptions
+from snql.progress import Progress
+
+from ..conftest import ORACLE
+
+ACTIVATIONS = "SELECT * EXCLUDE (run, run_id) FROM token_activations WHERE run = ? ORDER BY ALL"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    """One cluster for all tests here; the engine joins one that is there."""
+    ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    yield
+    ray.shutdown()
+
+
+def options(llama: Path, adapter: Path, workers: int, **settings: Any) -> LocateOptions:
+    source = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu")
+    engine = EngineOptions("ray", workers) if workers else EngineOptions()
+    after = f"{llama}+{adapter}"
+    return LocateOptions(
+        str(llama), after, source, **{"max_new_tokens": 8, "batch_size": 2, "keep": "all", "engine": engine, **settings}
+    )
+
+
+def workers_alive() -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if "ray::RayWorker" in " ".join(process.cmdline()[:1])]
+
+
+def assert_same(db: Database, one: str, other: str) -> None:
+    a, b = read_scores(db, one), read_scores(db, other)
+    for column in ("score", "mean_before", "mean_after", "std_before", "std_after", "mean_difference"):
+        np.testing.assert_allclose(a[column], b[column], rtol=1e-12, atol=1e-15, err_msg=column)
+    assert a["rank"].equals(b["rank"])
+    assert db.frame(ACTIVATIONS, [one]).equals(db.frame(ACTIVATIONS, [other]))
+    written = "SELECT prompt_id, token_ids, text FROM run_completions WHERE run = ? ORDER BY ALL"
+    assert db.frame(written, [one]).equals(db.frame(written, [other]))
+
+
+def test_workers_give_what_one_process_gives(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    locate(db, "local", options(tiny_llama, tiny_adapter, 0))
+    for workers in (1, 2):
+        seen: list[int] = []
+        locate(
+            db,
+            f"ray{workers}",
+            options(tiny_llama, tiny_adapter, workers),
+            progress=lambda _, seen=seen: seen.append(len(workers_alive())),  # type: ignore[misc]
+        )
+        assert max(seen) == workers
+        assert_same(db, "local", f"ray{workers}")
+    assert check(db) == []
+
+
+def test_a_worker_that_is_killed_half_way_changes_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    locate(db, "local", options(tiny_llama, tiny_adapter, 0))
+    killed: list[int] = []
+
+    def kill(report: Progress) -> None:
+        if report.stage == "contrast" and report.done >= 4 and not killed:
+            killed.append(workers_alive()[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    locate(db, "ray", options(tiny_llama, tiny_adapter, 2), progress=kill)
+    assert killed
+    assert not psutil.pid_exists(killed[0])
+    assert_same(db, "local", "ray")
+    assert db.rows("SELECT count(*) FROM completions GROUP BY run_id") == [(12,), (12,)]
+
+
+def test_what_a_worker_refuses_is_one_line(db: Database, tmp_path: Path, tiny_llama: Path) -> None:
+    source = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu")
+    missing = LocateOptions(str(tmp_path / "nowhere"), str(tiny_llama), source, engine=EngineOptions("ray", 1))
+    with pytest.raises(ModelError, match="no model folder .*nowhere: check the path"):
+        locate(db, "run", missing)
+    assert not db.path.exists()
+
+
+def test_ray_that_is_missing_or_not_there_is_one_line(
+    db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_ray, "find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"--engine ray needs Ray: pip install 'snql\[ray\]'"):
+        locate(db, "run", options(tiny_llama, tiny_adapter, 1))
+    monkeypatch.undo()
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+    def refuse(**_: Any) -> None:
+        raise ConnectionError("ray://nowhere:1 did not answer")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    engine = EngineOptions("ray", 1, "ray://nowhere:1")
+    with pytest.raises(InputError, match="--ray-address ray://nowhere:1: no cluster there"):
+        locate(db, "run", options(tiny_llama, tiny_adapter, 1, engine=engine))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("local", 2), "--workers and --ray-address need --engine ray"),
+        (("local", 1, "auto"), "--workers and --ray-address need --engine ray"),
+        (("ray", 0), "--workers 0 is too few"),
+        (("spark", 1), "--engine 'spark' is not known: use local or ray"),
+    ],
+)
+def test_options_that_make_no_sense(arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        base.EngineOptions(*arguments)
