@@ -7,31 +7,46 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-@contextmanager
-def held_back(asked: Callable[[], None]) -> Iterator[Callable[[], None]]:
-    """Within the block, Ctrl-C only calls ``asked``; the block calls what it is given where it can stop.
+class Stop:
+    """Whether Ctrl-C has been pressed; asked at the moments that suit the work."""
 
-    That raises KeyboardInterrupt if Ctrl-C has been pressed. A second Ctrl-C interrupts at once. Outside the main
-    thread, or where interrupts are ignored, nothing is changed.
+    def __init__(self) -> None:
+        self._pressed = threading.Event()
+
+    @property
+    def asked(self) -> bool:
+        return self._pressed.is_set()
+
+    def ask(self) -> None:
+        """Stop at the next moment that suits."""
+        self._pressed.set()
+
+    def here(self) -> None:
+        """A moment that suits: raises KeyboardInterrupt if Ctrl-C has been pressed."""
+        if self.asked:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def held_back(say: Callable[[], None]) -> Iterator[Stop]:
+    """Within the block, Ctrl-C only calls ``say`` and asks the block to stop; a second one interrupts at once.
+
+    Outside the main thread, or where interrupts are ignored, nothing is changed.
     """
-    pressed = threading.Event()
+    stop = Stop()
     previous = signal.getsignal(signal.SIGINT)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if pressed.is_set():
+        if stop.asked:
             raise KeyboardInterrupt
-        pressed.set()
-        asked()
-
-    def stop_if_pressed() -> None:
-        if pressed.is_set():
-            raise KeyboardInterrupt
+        stop.ask()
+        say()
 
     if threading.current_thread() is not threading.main_thread() or previous is not signal.default_int_handler:
-        yield stop_if_pressed
+        yield stop
         return
     signal.signal(signal.SIGINT, on_signal)
     try:
-        yield stop_if_pressed
+        yield stop
     finally:
         signal.signal(signal.SIGINT, previous)

@@ -1,27 +1,35 @@
 """The stages of a locate run: contrast, score, keep, store. Each commits as it goes and begins where it left off."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import polars as pl
+import pyarrow as pa
 
 from snql.contrast.keep import KeepRule, TextBatch, keep_plan
 from snql.contrast.positions import Text, text_to_score
 from snql.contrast.sums import ContrastSums
-from snql.contrast.tokens import Layout, chunk_rows, read_chunk
+from snql.contrast.tokens import Chunk, Layout, chunk_rows, read_chunk
 from snql.contrast.watch import Watch
-from snql.contrast.worker import CollectTask, ContrastResult, ContrastSettings, ContrastTask
+from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastSettings, ContrastTask
 from snql.db import activations, batches, records, runs
+from snql.db.batches import BatchRow, Given
 from snql.db.connection import Database
 from snql.db.durable import room_needed
 from snql.db.scores import statistics_frame, write_statistics
 from snql.db.staging import Staging
 from snql.engines.base import Engine
 from snql.errors import RunError
-from snql.interrupts import held_back
+from snql.interrupts import Stop, held_back
 from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet
 from snql.progress import Progress, ProgressCallback
+
+COMMIT_SECONDS = 1.0
+"""Batches that take less than this are committed several at a time: a commit costs some hundredths of a second."""
+
+_PROMPTS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -34,62 +42,80 @@ class LocateJob:
     settings: ContrastSettings
     skip_last_layers: int
     progress: ProgressCallback
-    _prompts: dict[int, list[batches.Given]] = field(default_factory=dict)
 
     def run(self, keep: KeepRule, store: str) -> None:
         """Do what is not done yet. Ctrl-C ends the run after the batch at work, once it is committed."""
-        with room_needed(self.db.path), held_back(self._say_stopping) as stop_if_asked:
-            if runs.read_kept(self.db, self.run_id)[0] is None:
-                self._score(self._contrast(stop_if_asked), keep, store)
-            set_id, chosen = runs.read_kept(self.db, self.run_id)
-            kept = records.read_set(self.db, int(set_id or 0), self.engine.info.shape)
+        with room_needed(self.db.path), held_back(self._say_stopping) as stop:
+            kept, chosen = self._kept() or self._score(self._contrast(stop), keep, store)
             if len(kept):
-                self._keep(kept, stop_if_asked)
-                self._store(kept, str(chosen), stop_if_asked)
+                layout = self._keep(kept, stop)
+                self._store(layout, chosen, stop)
             # Files first: a process that is killed in between leaves a run to resume, not a folder that nobody owns.
             self._staging.remove()
             with self.db.write() as connection:
                 runs.finish_run(connection, self.run_id)
 
-    def _contrast(self, stop_if_asked: Callable[[], None]) -> ContrastSums:
+    def _kept(self) -> tuple[NeuronSet, str] | None:
+        """The neurons whose activations are kept, and where, if the run has come so far."""
+        with self.db.reading():
+            set_id, store = runs.read_kept(self.db, self.run_id)
+            if set_id is None or store is None:
+                return None
+            return records.read_set(self.db, set_id, self.engine.info.shape), store
+
+    def _contrast(self, stop: Stop) -> ContrastSums:
         """Write and contrast the batches of the plan that are not done; returns the sums of all."""
-        sizes = batches.planned(self.db, self.run_id)
-        done = batches.read_batches(self.db, self.run_id, "contrast")
+        with self.db.reading():
+            sizes = batches.planned(self.db, self.run_id)
+            done = batches.read_batches(self.db, self.run_id, "contrast")
         shape = self.engine.info.shape
         sums = ContrastSums(shape.n_layers, shape.n_neurons)
         if done:
-            last = done[-1]
-            sums = ContrastSums.restored(self._staging.load_arrays(str(last.file), str(last.sha256)))
+            sums = ContrastSums.restored(self._staging.load_arrays(str(done[-1].file), str(done[-1].sha256)))
         watch = Watch(self.progress, "contrast", sum(row.n_prompts for row in done), sum(sizes), "prompts")
-        tasks = (self._contrast_task(batch) for batch in range(len(done), len(sizes)))
-        for result in self.engine.contrast(tasks, watch.tick):
+        given: dict[int, list[Given]] = {}
+        waiting: list[ContrastResult] = []
+        committed = time.monotonic()
+        for result in self.engine.contrast(self._contrast_tasks(sizes, len(done), given), watch.tick):
             sums.merge(result.sums)
-            n_prompts = self._commit_contrast(result, sums)
-            watch.advance(n_prompts, result.n_tokens)
-            stop_if_asked()
+            waiting.append(result)
+            watch.advance(len(given[result.batch]), result.n_tokens)
+            if stop.asked or time.monotonic() - committed >= COMMIT_SECONDS:
+                self._commit_contrast(waiting, given, sums)
+                waiting, committed = [], time.monotonic()
+                stop.here()
+        if waiting:
+            self._commit_contrast(waiting, given, sums)
         return sums
 
-    def _contrast_task(self, batch: int) -> ContrastTask:
-        self._prompts[batch] = batches.batch_prompts(self.db, self.run_id, batch)
-        return ContrastTask(batch, tuple(given.input_ids for given in self._prompts[batch]))
+    def _contrast_tasks(
+        self, sizes: Sequence[int], first: int, given: dict[int, list[Given]]
+    ) -> Iterator[ContrastTask]:
+        """The batches from ``first`` on; their prompts are put into ``given``, which is read some batches ahead."""
+        for batch in range(first, len(sizes)):
+            if batch not in given:
+                last = batch
+                while last + 1 < len(sizes) and sum(sizes[batch : last + 2]) <= _PROMPTS_AT_ONCE:
+                    last += 1
+                given |= batches.planned_prompts(self.db, self.run_id, batch, last)
+            yield ContrastTask(batch, tuple(prompt.input_ids for prompt in given[batch]))
 
-    def _commit_contrast(self, result: ContrastResult, sums: ContrastSums) -> int:
-        given = self._prompts.pop(result.batch)
-        name = f"sums-{result.batch:06d}.safetensors"
+    def _commit_contrast(
+        self, results: Sequence[ContrastResult], given: dict[int, list[Given]], sums: ContrastSums
+    ) -> None:
+        """Commit finished batches with the sums up to them."""
+        name = f"sums-{results[-1].batch:06d}.safetensors"
         sha256 = self._staging.save_arrays(name, sums.state())
-        rows = [
-            records.CompletionRow(0, prompt.prompt_id, self._text(completion.token_ids), completion)
-            for prompt, completion in zip(given, result.completions, strict=False)  # none where no model writes
-        ]
-        row = batches.BatchRow("contrast", result.batch, len(given), result.n_tokens, name, sha256)
         with self.db.write() as connection:
-            if rows:
-                records.write_completions(connection, self.run_id, rows)
-            batches.write_batch(connection, self.run_id, row)
+            for result in results:
+                prompts = given.pop(result.batch)
+                if result.completions:
+                    records.write_completions(connection, self.run_id, self._completions(prompts, result))
+                row = BatchRow("contrast", result.batch, len(prompts), result.n_tokens, name, sha256)
+                batches.write_batch(connection, self.run_id, row)
         self._staging.keep_only([name])
-        return len(given)
 
-    def _score(self, sums: ContrastSums, rule: KeepRule, store: str) -> None:
+    def _score(self, sums: ContrastSums, rule: KeepRule, store: str) -> tuple[NeuronSet, str]:
         """Rank every neuron, and decide whose activations are kept and where."""
         shape = self.engine.info.shape
         found = sums.statistics()
@@ -105,56 +131,82 @@ class LocateJob:
         n_ranked_layers = shape.n_layers - self.skip_last_layers
         statistics = statistics_frame(shape, found.change_scores, columns, found.count, n_ranked_layers)
         kept = rule.members(Evaluator(self.db, shape), statistics, shape)
-        n_tokens = sum(row.n_tokens for row in batches.read_batches(self.db, self.run_id, "contrast"))
+        chosen = activations.store_of(store, int(found.count.max()) * len(kept))
         with self.db.write() as connection:
             write_statistics(connection, self.run_id, statistics)
-            chosen = activations.store_of(store, n_tokens * len(kept))
             runs.set_kept(connection, self.run_id, records.save_set(connection, kept), chosen)
+        return kept, chosen
 
-    def _keep(self, kept: NeuronSet, stop_if_asked: Callable[[], None]) -> None:
+    def _keep(self, kept: NeuronSet, stop: Stop) -> Layout:
         """Collect the kept neurons' activations of the batches that are not collected."""
-        plan = self._keep_plan(len(kept))
+        lengths = batches.text_lengths(self.db, self.run_id)
+        plan = keep_plan(lengths, self.settings.positions, self.engine.info.end_ids, len(kept))
+        layout = Layout.of(kept, sum(batch.n_tokens for batch in plan))
         done = self._collected()
         watch = Watch(self.progress, "keep", sum(row.n_prompts for row in done), sum(len(b) for b in plan), "texts")
-        waiting = {batch.index: batch for batch in plan[len(done) :]}
-        tasks = (self._collect_task(batch) for batch in waiting.values())
-        for item in self.engine.collect(tasks, self._layout(kept, plan)):
-            batch = waiting[item.batch]
-            name = f"tokens-{item.batch:06d}.parquet"
-            sha256 = self._staging.save(name, item.parquet)
-            row = batches.BatchRow("keep", item.batch, len(batch), batch.n_tokens, name, sha256)
-            tokens = self._tokens(batch)
-            with self.db.write() as connection:
-                activations.write_tokens(connection, self.run_id, tokens)
-                batches.write_batch(connection, self.run_id, row)
-            watch.advance(len(batch), batch.n_tokens)
-            stop_if_asked()
+        texts: dict[int, tuple[Text, ...]] = {}
+        waiting: list[tuple[TextBatch, Collected]] = []
+        committed = time.monotonic()
+        for item in self.engine.collect(self._collect_tasks(plan[len(done) :], texts), layout):
+            waiting.append((plan[item.batch], item))
+            watch.advance(len(plan[item.batch]), plan[item.batch].n_tokens)
+            if stop.asked or time.monotonic() - committed >= COMMIT_SECONDS:
+                self._commit_collected(waiting, texts)
+                waiting, committed = [], time.monotonic()
+                stop.here()
+        if waiting:
+            self._commit_collected(waiting, texts)
+        return layout
 
-    def _store(self, kept: NeuronSet, store: str, stop_if_asked: Callable[[], None]) -> None:
-        """Bring what was collected into the database, or into shards, chunk by chunk."""
-        collected = batches.read_batches(self.db, self.run_id, "keep")
+    def _collect_tasks(self, plan: Sequence[TextBatch], texts: dict[int, tuple[Text, ...]]) -> Iterator[CollectTask]:
+        for batch in plan:
+            texts[batch.index] = tuple(self._texts(batch))
+            yield CollectTask(batch.index, texts[batch.index])
+
+    def _commit_collected(
+        self, items: Sequence[tuple[TextBatch, Collected]], texts: dict[int, tuple[Text, ...]]
+    ) -> None:
+        """Commit collected batches with their tokens; what was collected goes to the staging folder."""
+        rows = []
+        for batch, item in items:
+            name = f"tokens-{batch.index:06d}.parquet"
+            sha256 = self._staging.save(name, item.parquet)
+            rows.append(BatchRow("keep", batch.index, len(batch), batch.n_tokens, name, sha256))
+        tokens = pl.concat([self._tokens(batch, texts.pop(batch.index)) for batch, _ in items])
+        with self.db.write() as connection:
+            activations.write_tokens(connection, self.run_id, tokens)
+            for row in rows:
+                batches.write_batch(connection, self.run_id, row)
+
+    def _store(self, layout: Layout, store: str, stop: Stop) -> None:
+        """Bring what was collected into the database, or into shards, chunk by chunk; small ones several at a time."""
+        with self.db.reading():
+            collected = batches.read_batches(self.db, self.run_id, "keep")
+            done = len(activations.stored_chunks(self.db, self.run_id))
         files = [self._staging.path(str(row.file)) for row in collected]
-        layout = self._layout(kept, self._keep_plan(len(kept)))
-        done = len(activations.stored_chunks(self.db, self.run_id))
         watch = Watch(self.progress, "store", done, len(layout.chunks), "chunks")
+        waiting: list[tuple[Chunk, pa.Table, str | None]] = []
         for chunk in layout.chunks[done:]:
-            rows = chunk_rows(layout, chunk, *read_chunk(files, chunk))
-            file = None
+            rows, file = chunk_rows(layout, chunk, *read_chunk(files, chunk)), None
             if store == "parquet":
                 file, rows = activations.write_shard(self.db.path, self.run_id, chunk.index, rows)
-            with self.db.write() as connection:
+            waiting.append((chunk, rows, file))
+            if stop.asked or sum(len(rows) for _, rows, _ in waiting) > layout.chunk_rows // 2:
+                self._commit_chunks(waiting)
+                watch.advance(len(waiting), 0)
+                waiting = []
+                stop.here()
+        self._commit_chunks(waiting)
+        watch.advance(len(waiting), 0)
+
+    def _commit_chunks(self, chunks: Sequence[tuple[Chunk, pa.Table, str | None]]) -> None:
+        if not chunks:
+            return
+        with self.db.write() as connection:
+            for chunk, rows, file in chunks:
                 activations.commit_chunk(connection, self.run_id, chunk.index, chunk.layer, rows, file)
-            watch.advance(1, 0)
-            stop_if_asked()
 
-    def _keep_plan(self, n_kept: int) -> list[TextBatch]:
-        lengths = batches.text_lengths(self.db, self.run_id)
-        return keep_plan(lengths, self.settings.positions, self.engine.info.end_ids, n_kept)
-
-    def _layout(self, kept: NeuronSet, plan: list[TextBatch]) -> Layout:
-        return Layout.of(kept, sum(batch.n_tokens for batch in plan))
-
-    def _collected(self) -> list[batches.BatchRow]:
+    def _collected(self) -> list[BatchRow]:
         """The batches that have been collected; none if a file that they left is no longer what it was."""
         done = batches.read_batches(self.db, self.run_id, "keep")
         if all(self._staging.sound(str(row.file), str(row.sha256)) for row in done):
@@ -165,29 +217,23 @@ class LocateJob:
 
     def _texts(self, batch: TextBatch) -> Iterator[Text]:
         for given in batches.texts_of(self.db, self.run_id, batch.prompt_ids):
-            yield text_to_score(
-                given.prompt_id,
-                given.input_ids,
-                given.completion,
-                self.settings.positions,
-                self.engine.info.end_ids,
-            )
+            end_ids = self.engine.info.end_ids
+            yield text_to_score(given.prompt_id, given.input_ids, given.completion, self.settings.positions, end_ids)
 
-    def _collect_task(self, batch: TextBatch) -> CollectTask:
-        return CollectTask(batch.index, tuple(self._texts(batch)))
-
-    def _tokens(self, batch: TextBatch) -> pl.DataFrame:
+    def _tokens(self, batch: TextBatch, texts: Sequence[Text]) -> pl.DataFrame:
         """One row per scored token of a batch, in the order of its activations."""
-        places = [
-            (text.prompt_id, position, text.token_ids[position])
-            for text in self._texts(batch)
-            for position in text.scored
-        ]
+        places = [(text.prompt_id, position, text.token_ids[position]) for text in texts for position in text.scored]
         kinds = {"prompt_id": pl.Int32, "position": pl.Int32, "token_id": pl.Int32}
         frame = pl.DataFrame(places, schema=kinds, orient="row").with_row_index("token_index", offset=batch.first_token)
         names = {token_id: self._text((token_id,), special=True) for token_id in frame["token_id"].unique()}
         token = pl.col("token_id").replace_strict(names, return_dtype=pl.String).alias("token")
         return frame.with_columns(token).with_columns(pl.col("token_index").cast(pl.Int32))
+
+    def _completions(self, prompts: Sequence[Given], result: ContrastResult) -> list[records.CompletionRow]:
+        return [
+            records.CompletionRow(0, prompt.prompt_id, self._text(completion.token_ids), completion)
+            for prompt, completion in zip(prompts, result.completions, strict=True)
+        ]
 
     def _text(self, token_ids: tuple[int, ...], *, special: bool = False) -> str:
         return str(self.engine.tokenizer.decode(list(token_ids), skip_special_tokens=not special))

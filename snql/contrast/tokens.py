@@ -38,15 +38,16 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the kept neurons are divided into chunks. chunk_neurons: at most so many neurons in one."""
+    """How the kept neurons are divided into chunks: of about ``chunk_rows`` rows, so of ``chunk_neurons`` neurons."""
 
     kept: NeuronSet
+    chunk_rows: int
     chunk_neurons: int
 
     @classmethod
     def of(cls, kept: NeuronSet, n_tokens: int) -> "Layout":
-        """Chunks of about ROWS_A_CHUNK rows for a run with that many scored tokens."""
-        return cls(kept, max(1, ROWS_A_CHUNK // max(1, n_tokens)))
+        """For a run with that many scored tokens."""
+        return cls(kept, ROWS_A_CHUNK, max(1, ROWS_A_CHUNK // max(1, n_tokens)))
 
     @cached_property
     def columns(self) -> dict[int, Ids]:

@@ -1,9 +1,13 @@
 """Progress of one stage of a run, with tokens and memory."""
 
+import time
+
 import psutil
 import torch
 
 from snql.progress import Progress, ProgressCallback
+
+_SECONDS_BETWEEN_TICKS = 0.25
 
 
 class Watch:
@@ -14,20 +18,23 @@ class Watch:
         self._stage, self._unit = stage, unit
         self._done, self._total = done, total
         self._tokens = self._ahead = 0
+        self._reported = 0.0
         self._report()
 
     def tick(self, tokens: int) -> None:
         """Tokens of the batch at work."""
         self._ahead += tokens
-        self._report()
+        if time.monotonic() - self._reported > _SECONDS_BETWEEN_TICKS:
+            self._report()
 
     def advance(self, done: int, tokens: int) -> None:
-        """A batch is committed."""
+        """A batch is done."""
         self._done += done
         self._tokens, self._ahead = self._tokens + tokens, 0
         self._report()
 
     def _report(self) -> None:
+        self._reported = time.monotonic()
         tokens = self._tokens + self._ahead
         self._progress(Progress(self._stage, self._done, self._total, self._unit, tokens or None, memory_in_use()))
 

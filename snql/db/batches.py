@@ -66,16 +66,19 @@ def planned(db: Database, run_id: int) -> list[int]:
     return [count for (count,) in rows]
 
 
-def batch_prompts(db: Database, run_id: int, batch: int) -> list[Given]:
-    """The prompts of one batch of the plan: longest first, in an order that never changes."""
+def planned_prompts(db: Database, run_id: int, first: int, last: int) -> dict[int, list[Given]]:
+    """The prompts of batches ``first`` to ``last`` of the plan: longest first, in an order that never changes."""
     rows = db.rows(
         """
-        SELECT prompt_id, input_ids FROM run_prompts WHERE run_id = ? AND batch = ?
-        ORDER BY len(input_ids) DESC, prompt_id
+        SELECT batch, prompt_id, input_ids FROM run_prompts WHERE run_id = ? AND batch BETWEEN ? AND ?
+        ORDER BY batch, len(input_ids) DESC, prompt_id
         """,
-        [run_id, batch],
+        [run_id, first, last],
     )
-    return [Given(prompt_id, tuple(ids)) for prompt_id, ids in rows]
+    found: dict[int, list[Given]] = {}
+    for batch, prompt_id, ids in rows:
+        found.setdefault(batch, []).append(Given(prompt_id, tuple(ids)))
+    return found
 
 
 def text_lengths(db: Database, run_id: int) -> pl.DataFrame:

@@ -32,12 +32,13 @@ def check(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     Raises DatabaseError when the file is not snql's, is newer than this snql, or its ledger differs from the
     migrations that this snql ships (edited, missing or duplicated).
     """
-    found = tables(connection)
-    if "snql_migrations" not in found:
-        if found:
-            raise DatabaseError(f"{path} is a DuckDB database but not one of snql's: name another file with --db")
+    try:
+        ledger = connection.execute("SELECT number, name, sha256 FROM snql_migrations ORDER BY number").fetchall()
+    except duckdb.CatalogException as error:
+        if tables(connection):
+            message = f"{path} is a DuckDB database but not one of snql's: name another file with --db"
+            raise DatabaseError(message) from error
         return len(scripts.migrations())
-    ledger = connection.execute("SELECT number, name, sha256 FROM snql_migrations ORDER BY number").fetchall()
     shipped = scripts.migrations()
     if len(ledger) > len(shipped):
         raise DatabaseError(

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from snql.contrast import keep, tokens
+from snql.contrast import job, keep, tokens
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.jobs import PromptOptions
@@ -55,6 +55,7 @@ def main() -> None:
     db, before, after, prompts, store, seed = Path(sys.argv[1]), *sys.argv[2:]
     keep._MOST_TOKENS = 100  # several batches and chunks, so that there is something between which to be killed
     tokens.ROWS_A_CHUNK = 1_000
+    job.COMMIT_SECONDS = 0.0
     chosen = options(before, after, prompts, store)
     generator = random.Random(int(seed))
     pid, pipe = child(db, "whole", chosen)

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 from snql.catalogue import remove_run
+from snql.contrast import job, watch
 from snql.contrast.locate import LocateOptions, locate
 from snql.contrast.worker import Worker
 from snql.db.check import check
@@ -38,6 +39,13 @@ ACTIVATIONS = """
 def options(llama: Path, adapter: Path, **settings: Any) -> LocateOptions:
     source = PromptOptions((PROMPTS,), template="tulu")
     return LocateOptions(str(llama), f"{llama}+{adapter}", source, **{"max_new_tokens": 8, **settings})
+
+
+@pytest.fixture(autouse=True)
+def every_batch_is_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As batches are that take a second and more."""
+    monkeypatch.setattr(job, "COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "_SECONDS_BETWEEN_TICKS", 0.0)
 
 
 def beside(db: Database) -> set[str]:
@@ -200,8 +208,6 @@ def test_a_full_disk_ends_in_a_clear_message_and_a_run_that_goes_on(
 def test_staged_files_that_were_damaged_are_made_again(
     db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from snql.contrast import job
-
     chosen = options(tiny_llama, tiny_adapter, keep="all")
     locate(db, "whole", chosen)
 

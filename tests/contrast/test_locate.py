@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from snql.catalogue import list_runs, remove_run
+from snql.contrast import job
 from snql.contrast.locate import LocateOptions, LocateResult, locate
 from snql.contrast.worker import Worker
 from snql.db import owner
@@ -152,6 +153,7 @@ def test_a_run_that_was_killed_resumes_to_the_same_numbers(
     db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(db, tiny_llama, tiny_adapter, "whole", batch_size=4)
+    monkeypatch.setattr(job, "COMMIT_SECONDS", 0.0)
     real = Worker.contrast
     calls: list[int] = []
 
