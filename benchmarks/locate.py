@@ -299,7 +299,7 @@ def main() -> None:
             n, new, rows = (64, 64, 16) if device == "cpu" else (200, 256, 50)
             large = Setting(before, after, prompts, n, new, rows, device)
             results += list(speed(label, large, 3))
-            short = Setting(before, after, prompts, 50, 8, 16, device)
+            short = Setting(before, after, prompts, 50, 16, 16, device)
             results += memory(label, {n: Setting(**{**vars(short), "limit": n}) for n in (50, 1000)})
     show(results, given.json)
 

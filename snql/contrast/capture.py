@@ -15,14 +15,17 @@ class CapturedStream(Stream):
 
     Step ``s`` reads up to position ``t + s`` of a row and gives its token ``t + s + 1``: with ``m`` tokens written,
     steps 0..m-1 are the row's ``generating`` positions (arXiv 2406.14144, equation 3). Activations are kept as the
-    model computed them, in its own number type.
+    model computed them, in its own number type; each layer's in one tensor that is made at the first step, so that
+    memory is neither cut into pieces nor copied once more.
     """
 
-    def __init__(self, model: LoadedModel, texts: Sequence[Sequence[int]]) -> None:
+    def __init__(self, model: LoadedModel, texts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
         super().__init__(model, texts)
+        self._n_steps = max_new_tokens
+        self._n_rows = len(texts)
         self._rows = torch.arange(len(texts))
-        self._steps: list[torch.Tensor] = []
-        self._held: dict[int, list[torch.Tensor]] = {layer: [] for layer in range(model.base.n_layers)}
+        self._step = -1
+        self._held: dict[int, torch.Tensor] = {}
 
     @contextmanager
     def capturing(self) -> Iterator[None]:
@@ -30,45 +33,25 @@ class CapturedStream(Stream):
 
         def take(layer: int, activations: torch.Tensor) -> None:
             last = activations[:, -1]
-            # Of a prompt only the last position is kept: a view would hold on to all of them.
-            self._held[layer].append(last.clone() if activations.shape[1] > 1 else last)
+            if layer not in self._held:
+                self._held[layer] = last.new_empty(self._n_steps, self._n_rows, last.shape[-1])
+            self._held[layer][self._step, self._rows.to(last.device)] = last
 
-        with hooks.reading(self.model.sites, self._held, take, lambda: self.n_rows):
+        with hooks.reading(self.model.sites, range(self.model.base.n_layers), take, lambda: self.n_rows):
             yield
 
     def logits(self) -> torch.Tensor:
-        self._steps.append(self._rows)
+        self._step += 1
         return super().logits()
 
     def select(self, rows: torch.Tensor) -> None:
         super().select(rows)
         self._rows = self._rows[rows.cpu()]
 
-    def written(self, rows: Sequence[int], lengths: Sequence[int]) -> "Written":
-        """The activations of the first ``lengths[row]`` steps of each of ``rows``, row by row."""
-        return Written(self._held, self._places(rows, lengths))
+    def written(self, layer: int, rows: Sequence[int], lengths: Sequence[int]) -> torch.Tensor:
+        """One layer's activations at the first ``lengths[row]`` steps of each of ``rows``, row by row.
 
-    def _places(self, rows: Sequence[int], lengths: Sequence[int]) -> torch.Tensor:
-        """Where the steps of these rows are when all steps of a layer are laid end to end."""
-        places = torch.full((len(self._steps), max(rows, default=-1) + 1), -1)
-        start = 0
-        for step, present in enumerate(self._steps):
-            inside = present < places.shape[1]
-            places[step, present[inside]] = torch.arange(start, start + len(present))[inside]
-            start += len(present)
-        return torch.cat([places[: lengths[row], row] for row in rows])
-
-
-class Written:
-    """Activations of some rows that were captured while they were written."""
-
-    def __init__(self, held: dict[int, list[torch.Tensor]], places: torch.Tensor) -> None:
-        self._held = held
-        self._places = places
-
-    def __getitem__(self, layer: int) -> torch.Tensor:
-        """Float[Tensor, "tokens neurons"] of one layer."""
-        steps = self._held[layer]
-        if len(steps) > 1:  # laid end to end once, for all batches that read from them
-            steps[:] = [torch.cat(steps)]
-        return steps[0][self._places.to(steps[0].device)]
+        Float[Tensor, "tokens neurons"].
+        """
+        held = self._held[layer]
+        return torch.cat([held[: lengths[row], row] for row in rows])

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
-import pyarrow as pa
 
 from snql.contrast.keep import KeepRule, TextBatch, keep_plan
 from snql.contrast.positions import Text, text_to_score
+from snql.contrast.store import store_chunks
 from snql.contrast.sums import ContrastSums
-from snql.contrast.tokens import Chunk, Layout, chunk_rows, read_chunk
+from snql.contrast.tokens import Layout
 from snql.contrast.watch import Watch
 from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastSettings, ContrastTask
 from snql.db import activations, batches, records, runs
@@ -179,32 +179,15 @@ class LocateJob:
                 batches.write_batch(connection, self.run_id, row)
 
     def _store(self, layout: Layout, store: str, stop: Stop) -> None:
-        """Bring what was collected into the database, or into shards, chunk by chunk; small ones several at a time."""
+        """Bring what was collected into the database, or into shards."""
         with self.db.reading():
             collected = batches.read_batches(self.db, self.run_id, "keep")
             done = len(activations.stored_chunks(self.db, self.run_id))
         files = [self._staging.path(str(row.file)) for row in collected]
         watch = Watch(self.progress, "store", done, len(layout.chunks), "chunks")
-        waiting: list[tuple[Chunk, pa.Table, str | None]] = []
-        for chunk in layout.chunks[done:]:
-            rows, file = chunk_rows(layout, chunk, *read_chunk(files, chunk)), None
-            if store == "parquet":
-                file, rows = activations.write_shard(self.db.path, self.run_id, chunk.index, rows)
-            waiting.append((chunk, rows, file))
-            if stop.asked or sum(len(rows) for _, rows, _ in waiting) > layout.chunk_rows // 2:
-                self._commit_chunks(waiting)
-                watch.advance(len(waiting), 0)
-                waiting = []
-                stop.here()
-        self._commit_chunks(waiting)
-        watch.advance(len(waiting), 0)
-
-    def _commit_chunks(self, chunks: Sequence[tuple[Chunk, pa.Table, str | None]]) -> None:
-        if not chunks:
-            return
-        with self.db.write() as connection:
-            for chunk, rows, file in chunks:
-                activations.commit_chunk(connection, self.run_id, chunk.index, chunk.layer, rows, file)
+        for committed in store_chunks(self.db, self.run_id, layout, files, store, done):
+            watch.advance(committed, 0)
+            stop.here()
 
     def _collected(self) -> list[BatchRow]:
         """The batches that have been collected; none if a file that they left is no longer what it was."""

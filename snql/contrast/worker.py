@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 
 from snql.contrast.budget import holding_tokens, reading_tokens
-from snql.contrast.capture import CapturedStream, Written
+from snql.contrast.capture import CapturedStream
 from snql.contrast.positions import Positions, Text, needs_completions, text_to_score
 from snql.contrast.read import contrast_batch, read_batch
 from snql.contrast.sums import ContrastSums
@@ -142,17 +142,16 @@ class Worker:
         settings = self._settings
         writer = self._models[settings.writer]
         (reader,) = (model for role, model in self._models.items() if role != settings.writer)
-        stream = CapturedStream(writer, rows)
+        stream = CapturedStream(writer, rows, settings.max_new_tokens)
         with stream.capturing():
             completions = decode(stream, len(rows), settings.max_new_tokens, writer.base.end_ids, tick)
         lengths = [len(completion.token_ids) for completion in completions]
         texts = self._texts(rows, completions)
         sums = self._empty()
         for batch in self._reading_batches(texts, reading_tokens(reader)):
-            written = stream.written(batch, lengths)
 
-            def add(layer: int, read: torch.Tensor, written: Written = written) -> None:
-                own = written[layer].to(read.device)
+            def add(layer: int, read: torch.Tensor, batch: Sequence[int] = batch) -> None:
+                own = stream.written(layer, batch, lengths).to(read.device)
                 pair = (own, read) if settings.writer == "before" else (read, own)
                 sums.add(layer, *pair, routed=self._routed)
 

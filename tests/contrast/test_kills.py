@@ -215,7 +215,7 @@ def test_staged_files_that_were_damaged_are_made_again(
         raise RunError("stopped before storing")
 
     with monkeypatch.context() as patched, pytest.raises(RunError):
-        patched.setattr(job, "read_chunk", fail)
+        patched.setattr(job, "store_chunks", fail)
         locate(db, "cut", chosen)
     (file,) = db.path.parent.glob("*.staging/*/tokens-*.parquet")
     file.write_bytes(file.read_bytes()[:-100])

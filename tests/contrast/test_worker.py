@@ -46,7 +46,7 @@ def test_captured_activations_are_those_of_reading_the_finished_text(pair: Model
     model = pair["after"]
     full = [alone(model, prompt, frozenset()).token_ids for prompt in PROMPTS]
     ends = frozenset({full[0][1], full[2][6]})  # so that rows leave the batch at different steps
-    stream = CapturedStream(model, PROMPTS)
+    stream = CapturedStream(model, PROMPTS, NEW)
     with stream.capturing():
         completions = decode(stream, len(PROMPTS), NEW, ends)
     lengths = [len(completion.token_ids) for completion in completions]
@@ -54,14 +54,13 @@ def test_captured_activations_are_those_of_reading_the_finished_text(pair: Model
     assert len(set(lengths)) > 1
     assert stream.n_rows < len(PROMPTS)
     for rows in ([0, 1, 2, 3], [2, 0], [3]):
-        written = stream.written(rows, lengths)
         texts = [
             text_to_score(row, PROMPTS[row], completions[row].token_ids, "generating", frozenset()) for row in rows
         ]
         read: dict[int, torch.Tensor] = {}
         read_batch(model, texts, range(3), read.__setitem__)
         for layer in range(3):
-            torch.testing.assert_close(written[layer], read[layer], atol=2e-4, rtol=1e-4)
+            torch.testing.assert_close(stream.written(layer, rows, lengths), read[layer], atol=2e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("writer", ["before", "after"])
