@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     open = open_database
     from snql.demonstration import demo as demo
     from snql.doctor import diagnose as diagnose
+    from snql.engines.base import EngineOptions as EngineOptions
     from snql.errors import SnqlError as SnqlError
     from snql.jobs import PromptOptions as PromptOptions
     from snql.models.options import LoadOptions as LoadOptions
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Database": ("snql.db.connection", "Database"),
+    "EngineOptions": ("snql.engines.base", "EngineOptions"),
     "LoadOptions": ("snql.models.options", "LoadOptions"),
     "LocateOptions": ("snql.contrast.locate", "LocateOptions"),
     "LocateResult": ("snql.contrast.locate", "LocateResult"),

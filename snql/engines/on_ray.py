@@ -21,7 +21,6 @@ from snql.engines.actor import RayWorker
 from snql.engines.base import EngineInfo, EngineOptions, WorkOrder
 from snql.errors import InputError, RunError, SnqlError
 from snql.generation.decode import Tick
-from snql.models.options import resolve_device
 from snql.models.tokenizer import load_tokenizer
 
 _RETRIES = 3
@@ -131,6 +130,6 @@ def _resources(ray: Any, workers: int, order: WorkOrder) -> dict[str, float]:
     found = ray.cluster_resources()
     cpus = max(1, int(found.get("CPU", 1)) // workers)
     gpus = found.get("GPU", 0.0)
-    wanted = order.load.device == "auto" or resolve_device(order.load.device).type == "cuda"
+    wanted = order.load.device == "auto" or order.load.device.startswith("cuda")
     share = gpus / workers if wanted else 0.0
     return {"num_cpus": cpus, "num_gpus": float(int(share)) if share >= 1 else share}
