@@ -112,7 +112,10 @@ def ray_engine(options: EngineOptions, order: WorkOrder) -> Iterator[RayEngine]:
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise InputError(f"--ray-address {options.ray_address}: no cluster there ({reason})") from error
+            raise InputError(
+                f"--ray-address {options.ray_address}: no cluster there that lets snql in ({reason}): check the "
+                "address, and Ray's token (RAY_AUTH_MODE)"
+            ) from error
     try:
         engine = RayEngine(ray, options, order)
         try:

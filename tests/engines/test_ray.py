@@ -45,7 +45,8 @@ def options(llama: Path, adapter: Path, workers: int, **settings: Any) -> Locate
 
 
 def workers_alive() -> list[psutil.Process]:
-    return [process for process in psutil.process_iter() if "ray::RayWorker" in " ".join(process.cmdline()[:1])]
+    processes = psutil.process_iter(["cmdline"])  # asks those that end meanwhile without an error
+    return [process for process in processes if (process.info["cmdline"] or [""])[0].startswith("ray::RayWorker")]
 
 
 def assert_same(db: Database, one: str, other: str) -> None:
