@@ -287,7 +287,9 @@ def main() -> None:
         folder = Path(name)
         prompts = write_prompts(folder / "prompts.txt", 1000)
         bundled = Setting("demo:sft", "demo:safety", prompts, 200 if quick else 1000, 48, 100, device)
-        results = list(speed("bundled pair", bundled, 1 if quick else 5))
+        short_run = Setting("demo:sft", "demo:safety", "demo:locate", 200, 48, 50, device)
+        results = list(speed("bundled pair, 200 prompts", short_run, 1 if quick else 7))
+        results += speed("bundled pair", bundled, 1 if quick else 5)
         many = Setting("demo:sft", "demo:safety", prompts, 50, 16, 16, device)
         results += memory(
             "bundled pair", {n: Setting(**{**vars(many), "limit": n}) for n in (50, 200 if quick else 1000)}
