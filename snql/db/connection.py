@@ -113,7 +113,7 @@ class Database:
         """Open the file for writing, in one transaction that commits at the end of the block.
 
         A missing file is created. On an exception everything in the block is rolled back. Raises DatabaseError if
-        the schema is not this snql's, the lock is not free within the time allowed, or the disk is full.
+        the schema is not this snql's or the lock is not free within the time allowed; DuckDB's own errors pass through.
         """
         with self._writer() as connection:
             missing = migrate.check(connection, self.path)

@@ -129,10 +129,19 @@ def ray_engine(options: EngineOptions, order: WorkOrder) -> Iterator[RayEngine]:
 
 
 def _resources(ray: Any, workers: int, order: WorkOrder) -> dict[str, float]:
-    """What each worker may take of the cluster: an equal share of its CPUs and, unless told otherwise, of its GPUs."""
-    found = ray.cluster_resources()
-    cpus = max(1, int(found.get("CPU", 1)) // workers)
-    gpus = found.get("GPU", 0.0)
+    """What each worker takes: a CPU to be placed by and, unless told otherwise, as many GPUs as leave enough for all.
+
+    An actor lives on one node, and Ray waits for ever for resources that no node has. Raises InputError for more
+    workers than the cluster has CPUs.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus = sum(int(node.get("CPU", 0)) for node in nodes)
+    if workers > cpus:
+        raise InputError(f"--workers {workers} are more than the cluster's {cpus} CPUs: use at most {cpus}")
     wanted = order.load.device == "auto" or order.load.device.startswith("cuda")
-    share = gpus / workers if wanted else 0.0
-    return {"num_cpus": cpus, "num_gpus": float(int(share)) if share >= 1 else share}
+    gpus = [int(node.get("GPU", 0)) for node in nodes] if wanted else []
+    for share in range(max(gpus, default=0), 0, -1):
+        if sum(count // share for count in gpus) >= workers:
+            return {"num_cpus": 1, "num_gpus": share}
+    sharing = -(-workers // sum(gpus)) if sum(gpus) else 0
+    return {"num_cpus": 1, "num_gpus": 1 / sharing if sharing else 0}

@@ -13,6 +13,7 @@ import pytest
 import ray
 
 from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.worker import ContrastSettings
 from snql.db.check import check
 from snql.db.connection import Database
 from snql.db.scores import read_scores
@@ -20,6 +21,7 @@ from snql.engines import base, on_ray
 from snql.engines.base import EngineOptions
 from snql.errors import InputError, ModelError
 from snql.jobs import PromptOptions
+from snql.models.options import LoadOptions
 from snql.progress import Progress
 
 from ..conftest import ORACLE
@@ -129,3 +131,39 @@ def test_ray_that_is_missing_or_not_there_is_one_line(
 def test_options_that_make_no_sense(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         base.EngineOptions(*arguments)
+
+
+class Cluster:
+    """What the engine asks of Ray about its nodes."""
+
+    def __init__(self, *gpus: int) -> None:
+        self._gpus = gpus
+
+    def nodes(self) -> list[dict[str, Any]]:
+        dead = {"Alive": False, "Resources": {"CPU": 99.0, "GPU": 99.0}}
+        return [*({"Alive": True, "Resources": {"CPU": 4.0, "GPU": float(n)}} for n in self._gpus), dead]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "workers", "device", "share"),
+    [
+        ((8,), 1, "auto", 8),
+        ((8,), 2, "cuda", 4),
+        ((8,), 3, "auto", 2),
+        ((8, 8), 1, "auto", 8),  # an actor cannot have the GPUs of two nodes
+        ((3, 3, 3), 4, "auto", 1),  # 2 each would leave room for three workers only
+        ((1,), 3, "auto", 1 / 3),
+        ((8,), 2, "cpu", 0),
+        ((0,), 2, "auto", 0),
+    ],
+)
+def test_workers_ask_for_what_a_node_has(gpus: tuple[int, ...], workers: int, device: str, share: float) -> None:
+    settings = ContrastSettings("generating", "before", 8)
+    order = base.WorkOrder({"before": "a", "after": "b"}, LoadOptions(device=device), settings)
+    assert on_ray._resources(Cluster(*gpus), workers, order) == {"num_cpus": 1, "num_gpus": share}
+
+
+def test_more_workers_than_cpus_is_one_line(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    with pytest.raises(InputError, match="--workers 4 are more than the cluster's 3 CPUs: use at most 3"):
+        locate(db, "run", options(tiny_llama, tiny_adapter, 4))
+    assert not db.path.exists()
