@@ -36,7 +36,6 @@ AutoBatchSize = Annotated[
     str,
     typer.Option("--batch-size", help="Rows a batch, or auto: what memory holds. Changes speed, not results."),
 ]
-BatchSize = Annotated[int, typer.Option("--batch-size", help="Rows a batch; changes speed, not results.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of --sample and of the bootstrap; stored with the run.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]

@@ -34,12 +34,49 @@ def patch(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the run.")],
     recipient: Annotated[str, typer.Option(help="Model that writes and is patched.")],
-    donor: Annotated[str, typer.Option(help="Model whose activations are patched in.")],
     neurons: Annotated[list[str], typer.Option(help="Neuron expression, such as safety:5%; repeatable.")],
     prompts: opt.Prompts,
     judge: Annotated[list[str], typer.Option(help="refusal, demo:cost, demo:reward or score-model:PATH; repeatable.")],
-    sweep: Annotated[str, typer.Option(help="Sizes, such as 0.5%,1%,5%; --neurons then names locate runs.")] = "",
-    random: Annotated[int, typer.Option(help="Random control sets for each neuron set.")] = 0,
+    donor: Annotated[
+        str | None, typer.Option(help="Model whose activations are patched in; needed by --mode donor and for effects.")
+    ] = None,
+    mode: Annotated[
+        str,
+        typer.Option(
+            help="What neurons become: donor (dynamic patching), zero, mean:RUN, noise:RUN[:K] (K standard deviations) "
+            "or scale:X. Means and deviations are those of a locate run (RUN:before or RUN:after)."
+        ),
+    ] = "donor",
+    freeze: Annotated[
+        bool, typer.Option("--freeze", help="The other direction: the donor writes, with neurons of the recipient.")
+    ] = False,
+    steps: Annotated[str, typer.Option(help="Positions that are patched: prompt, completion or all.")] = "all",
+    first: Annotated[
+        int | None, typer.Option(help="Patch only while the first N tokens of the completion are written.")
+    ] = None,
+    sweep: Annotated[
+        str,
+        typer.Option(help="Sizes, such as 0.5%,1%,5% or 0..20000:1000; --neurons then names locate runs."),
+    ] = "",
+    window: Annotated[
+        str | None,
+        typer.Option(help="Windows of ranks of this width (5%, or 5%:30% to stop there); --neurons names locate runs."),
+    ] = None,
+    random: Annotated[
+        int, typer.Option(help="Random controls for each set: as many neurons in each layer, none of the set's.")
+    ] = 0,
+    random_anywhere: Annotated[
+        int, typer.Option("--random-anywhere", help="Random controls for each set from all layers, not matched.")
+    ] = 0,
+    temperature: Annotated[float, typer.Option(help="0 writes greedily; otherwise tokens are drawn.")] = 0.0,
+    top_p: Annotated[
+        float, typer.Option("--top-p", help="Draw from the most likely tokens with this probability.")
+    ] = 1.0,
+    samples: Annotated[int, typer.Option(help="Completions of each prompt by each variant; needs --temperature.")] = 1,
+    trace: Annotated[
+        bool,
+        typer.Option("--trace/--no-trace", help="Store what would have been written without the patch, step by step."),
+    ] = True,
     max_new_tokens: Annotated[int, typer.Option(help="Longest completion, in tokens.")] = 128,
     prompt_column: opt.PromptColumn = None,
     template: opt.Template = "auto",
@@ -50,7 +87,7 @@ def patch(
     limit: opt.Limit = None,
     disjoint_from: opt.DisjointFrom = None,
     allow_overlap: opt.AllowOverlap = False,
-    batch_size: opt.BatchSize = 64,
+    batch_size: opt.AutoBatchSize = "auto",
     seed: opt.Seed = 0,
     dtype: opt.Dtype = "auto",
     device: opt.Device = "auto",
@@ -84,9 +121,19 @@ def patch(
         ),
         judges=tuple(judge),
         sweep=tuple(size.strip() for size in sweep.split(",") if size.strip()),
+        window=window,
         random=random,
+        random_anywhere=random_anywhere,
+        mode=mode,
+        freeze=freeze,
+        steps=steps,
+        first=first,
+        temperature=temperature,
+        top_p=top_p,
+        samples=samples,
+        trace=trace,
         max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
+        batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
         seed=seed,
         allow_overlap=allow_overlap,
         load=LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize),
@@ -101,10 +148,13 @@ def patch(
 
 def note_undefined(effects: pl.DataFrame, *, quiet: bool) -> None:
     """Say why some effects have no number."""
-    undefined = len(effects.filter(~pl.col("defined")))
-    if undefined:
+    undefined = effects.filter(~pl.col("defined"))
+    without_donor = len(undefined.filter(pl.col("gap").is_null()))
+    if without_donor:
+        note("no effects without a donor: read the change of the judge's score and its interval", quiet=quiet)
+    elif len(undefined):
         note(
-            f"{undefined} of {len(effects)} effects are undefined: the 95% interval of the donor-recipient gap "
+            f"{len(undefined)} of {len(effects)} effects are undefined: the 95% interval of the donor-recipient gap "
             "covers 0, so there is no difference to carry",
             quiet=quiet,
         )

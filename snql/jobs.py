@@ -17,6 +17,9 @@ from snql.prompts.options import PromptOptions as PromptOptions
 from snql.prompts.template import Formatter, format_prompts
 from snql.prompts.types import Prompt
 
+JOB_LOCK_SECONDS = 600.0
+"""How long a job waits to commit: longer than a person who only asks, for hours of work may hang on it."""
+
 
 def tokenize(read: PromptInputs, tokenizer: PreTrainedTokenizerBase, context: int | None, room: int) -> list[Prompt]:
     """Format the prompts; raises InputError if one leaves no ``room`` new tokens in a context of that many tokens."""

@@ -14,9 +14,9 @@ from snql.db.scores import statistics_frame
 from snql.generation.decode import generate
 from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet, Shape
-from snql.patching.engine import PatchedWriter, PatchRow, patch_and_generate
 
 from .conftest import ORACLE
+from .patched import PatchRow, first_logits, patch_and_generate
 
 SHAPE = Shape(4, 176)
 END_IDS = frozenset({2})
@@ -160,6 +160,11 @@ def test_all_38_patching_runs_are_checked() -> None:
     assert len(patching_runs()) == 38
 
 
+def ways(pair: str) -> tuple[bool, ...]:
+    """Fused and in lockstep, where both are possible."""
+    return (True, False) if pair == "adapters" else (False,)
+
+
 @pytest.mark.parametrize(("pair", "name"), patching_runs())
 def test_patching_token_for_token(
     oracle_models: Models, oracle_prompts: list[dict[str, Any]], pair: str, name: str
@@ -171,11 +176,11 @@ def test_patching_token_for_token(
     neurons = patched_set(pair, name)
     rows = [PatchRow(tuple(prompt["input_ids"]), neurons) for prompt in oracle_prompts]
     size = int(name.rpartition("bs")[2])
-    written = []
-    for start in range(0, len(rows), size):
-        batch = rows[start : start + size]
-        written += patch_and_generate(oracle_models[recipient], oracle_models[donor], batch, 24)
-    assert [list(completion.token_ids) for completion in written] == stored["new_ids"]
+    for fuse in ways(pair):
+        written = patch_and_generate(
+            oracle_models[recipient], oracle_models[donor], rows, 24, most_rows=size, fuse=fuse
+        )
+        assert [list(completion.token_ids) for completion in written] == stored["new_ids"]
 
 
 @pytest.mark.parametrize(("pair", "name"), [run for run in patching_runs() if run[1].endswith("bs1")])
@@ -188,5 +193,6 @@ def test_patched_first_step_logits(
         recipient = donor
     neurons = patched_set(pair, name)
     rows = [PatchRow(tuple(prompt["input_ids"]), neurons) for prompt in oracle_prompts]
-    logits = PatchedWriter(oracle_models[recipient], oracle_models[donor], rows).logits()
-    np.testing.assert_allclose(logits.numpy(), golden, atol=2e-4, rtol=0)
+    for fuse in ways(pair):
+        logits = first_logits(oracle_models[recipient], oracle_models[donor], rows, fuse=fuse)
+        np.testing.assert_allclose(logits.numpy(), golden, atol=2e-4, rtol=0)

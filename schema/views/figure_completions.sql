@@ -1,5 +1,5 @@
 -- Purpose: what recipient, donor and the patched models of a run's main neuron sets wrote, side by side.
--- Grain:   one row per finished patch run, prompt and variant (recipient, donor, and each headline set).
+-- Grain:   one row per finished patch run, prompt and variant (recipient, donor, and each headline set); the first sample.
 -- Units:   score is the first judge's score of that completion, in the judge's units; NULL if it was not judged.
 -- Caveats: ordinal is the prompt's place in the run, from 0. Texts are the models' own: treat them as hostile.
 CREATE OR REPLACE VIEW figure_completions AS
@@ -25,5 +25,5 @@ LEFT JOIN headlines AS h USING (run_id, variant_id)
 LEFT JOIN figure_judges AS judges ON judges.run_id = c.run_id AND judges.position = 1
 LEFT JOIN judgements AS judged
     ON judged.run_id = c.run_id AND judged.variant_id = c.variant_id AND judged.prompt_id = c.prompt_id
-    AND judged.judge = judges.judge
-WHERE c.kind = 'patch' AND c.status = 'done' AND (c.role IN ('recipient', 'donor') OR h.variant_id IS NOT NULL);
+    AND judged.judge = judges.judge AND judged.sample = c.sample
+WHERE c.sample = 0 AND c.kind = 'patch' AND c.status = 'done' AND (c.role IN ('recipient', 'donor') OR h.variant_id IS NOT NULL);

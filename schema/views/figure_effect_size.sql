@@ -34,4 +34,4 @@ SELECT
 FROM sets AS s
 JOIN causal_effects AS c
     ON c.run_id = s.run_id AND c.control_of = s.variant AND c.judge = s.judge AND c.dataset = s.dataset
-WHERE c.control_seed IS NOT NULL;
+WHERE c.control_kind = 'matched';

@@ -47,7 +47,7 @@ controls AS (
     FROM sets AS s
     JOIN found AS c
         ON c.run_id = s.run_id AND c.control_of = s.variant AND c.judge = s.judge AND c.dataset = s.dataset
-    WHERE c.control_seed IS NOT NULL
+    WHERE c.control_kind = 'matched'
     GROUP BY s.run_id, s.variant_id, s.judge, s.dataset
 ),
 preferred AS (

@@ -52,7 +52,8 @@ SELECT
         ELSE coalesce(by_stage.done, 0)
     END AS done,
     CASE
-        WHEN runs.kind = 'patch' THEN sizes.n_prompts * variant_counts.n_variants
+        WHEN runs.kind = 'patch'
+            THEN sizes.n_prompts * variant_counts.n_variants * coalesce((runs.config ->> '$.samples')::BIGINT, 1)
         ELSE sizes.n_prompts
     END AS total,
     by_stage.tokens,

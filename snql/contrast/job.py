@@ -11,7 +11,6 @@ from snql.contrast.positions import Text, text_to_score
 from snql.contrast.store import store_chunks
 from snql.contrast.sums import ContrastSums
 from snql.contrast.tokens import Layout
-from snql.contrast.watch import Watch
 from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastSettings, ContrastTask
 from snql.db import activations, batches, records, runs
 from snql.db.batches import BatchRow, Given
@@ -25,6 +24,7 @@ from snql.interrupts import Stop, held_back
 from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet
 from snql.progress import Progress, ProgressCallback
+from snql.watch import Watch
 
 COMMIT_SECONDS = 1.0
 """Batches that take less than this are committed several at a time: a commit costs some hundredths of a second."""

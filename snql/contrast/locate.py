@@ -16,7 +16,7 @@ from snql.db.scores import read_shape
 from snql.engines.base import EngineInfo, EngineOptions, WorkOrder, start_engine
 from snql.errors import InputError
 from snql.generation.batch import by_length, by_tokens
-from snql.jobs import PromptOptions, begin_run, check_seed, tokenize
+from snql.jobs import JOB_LOCK_SECONDS, PromptOptions, begin_run, check_seed, tokenize
 from snql.models.options import LoadOptions
 from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import Shape
@@ -27,9 +27,6 @@ from snql.prompts.types import Prompt
 
 ROLES = ("before", "after")
 AUTO = "auto"
-JOB_LOCK_SECONDS = 600.0
-"""How long a job waits to commit: longer than a person who only asks, for hours of work may hang on it."""
-
 _NOT_IN_CONFIG = ("source", "load", "engine", "batch_size", "device")
 
 

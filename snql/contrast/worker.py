@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import torch
 
-from snql.contrast.budget import holding_tokens, reading_tokens
 from snql.contrast.capture import CapturedStream
 from snql.contrast.positions import Positions, Text, needs_completions, text_to_score
 from snql.contrast.read import contrast_batch, read_batch
@@ -20,7 +19,9 @@ from snql.contrast.sums import ContrastSums
 from snql.contrast.tokens import Layout, Taken, encode_batch
 from snql.errors import RunError
 from snql.generation.batch import by_tokens
+from snql.generation.budget import holding_tokens, reading_tokens
 from snql.generation.decode import Tick, decode, generate, no_tick
+from snql.generation.memory import fits
 from snql.generation.types import Completion
 from snql.models.loaded import LoadedModel
 
@@ -180,27 +181,12 @@ class Worker:
             if self._most_rows is not None and len(now) > self._most_rows:
                 waiting.extendleft((now[self._most_rows :], now[: self._most_rows]))
                 continue
-            if self._fits(now, work):
+            if fits(partial(work, now)):
                 continue
             if len(now) == 1:
                 raise RunError("out of memory with one text: lower --max-new-tokens, or use --dtype or --quantize")
             self._most_rows = (len(now) + 1) // 2
             waiting.appendleft(now)
-
-    def _fits(self, rows: Sequence[T], work: Callable[[Sequence[T]], None]) -> bool:
-        try:
-            work(rows)
-        except (torch.OutOfMemoryError, MemoryError):
-            pass
-        except RuntimeError as error:
-            if "can't allocate memory" not in str(error):
-                raise
-        else:
-            return True
-        # Only here, where the failed attempt's tensors are no longer referred to by a traceback, can they be freed.
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        return False
 
     def _empty(self) -> ContrastSums:
         shape = self._models["before"].shape

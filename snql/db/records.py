@@ -42,7 +42,10 @@ class AdapterRecord:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of generating in a run. ``control_of`` is the variant_id whose random control this is."""
+    """One way of generating in a run. ``control_of`` is the variant_id whose random control this is.
+
+    control_kind: ``matched`` or ``anywhere``.
+    """
 
     variant_id: int
     name: str
@@ -51,6 +54,7 @@ class Variant:
     members: NeuronSet | None = None
     control_of: int | None = None
     control_seed: int | None = None
+    control_kind: str | None = None
 
 
 def write_models(connection: duckdb.DuckDBPyConnection, run_id: int, models: Mapping[str, ModelRecord]) -> None:
@@ -162,7 +166,7 @@ def write_variants(connection: duckdb.DuckDBPyConnection, run_id: int, variants:
     for variant in variants:
         members = variant.members
         connection.execute(
-            "INSERT INTO variants VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO variants VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 run_id,
                 variant.variant_id,
@@ -174,6 +178,7 @@ def write_variants(connection: duckdb.DuckDBPyConnection, run_id: int, variants:
                 None if members is None else len(members) / members.shape.size,
                 variant.control_of,
                 variant.control_seed,
+                variant.control_kind,
             ],
         )
 
@@ -191,23 +196,33 @@ def read_set_hashes(db: Database, run_id: int) -> dict[str, str | None]:
 
 @dataclass(frozen=True)
 class CompletionRow:
-    """A completion of one variant for one prompt, with its text."""
+    """A completion of one variant for one prompt, with its text.
+
+    donor_ids, unpatched_ids: a token for each step, what unpatched models would have written; None where not known.
+    """
 
     variant_id: int
     prompt_id: int
     text: str
     completion: Completion
+    sample: int = 0
+    donor_ids: Sequence[int] | None = None
+    unpatched_ids: Sequence[int] | None = None
 
 
 def write_completions(connection: duckdb.DuckDBPyConnection, run_id: int, rows: Sequence[CompletionRow]) -> None:
     """Insert completions of a run."""
+    ids = pl.List(pl.Int32)
     frame = pl.DataFrame(
         {
             "run_id": pl.Series([run_id] * len(rows), dtype=pl.Int32),
             "variant_id": pl.Series([row.variant_id for row in rows], dtype=pl.Int32),
             "prompt_id": pl.Series([row.prompt_id for row in rows], dtype=pl.Int32),
             "text": pl.Series([row.text for row in rows], dtype=pl.String),
-            "token_ids": pl.Series([list(row.completion.token_ids) for row in rows], dtype=pl.List(pl.Int32)),
+            "sample": pl.Series([row.sample for row in rows], dtype=pl.Int32),
+            "token_ids": pl.Series([list(row.completion.token_ids) for row in rows], dtype=ids),
+            "donor_ids": pl.Series([_listed(row.donor_ids) for row in rows], dtype=ids),
+            "unpatched_ids": pl.Series([_listed(row.unpatched_ids) for row in rows], dtype=ids),
             "finish_reason": pl.Series([row.completion.finish_reason for row in rows], dtype=pl.String),
         }
     )
@@ -216,7 +231,17 @@ def write_completions(connection: duckdb.DuckDBPyConnection, run_id: int, rows: 
     connection.unregister("new_completions")
 
 
-def read_completions(db: Database, run_id: int) -> dict[tuple[int, int], Completion]:
-    """The stored completions of a run by (variant_id, prompt_id)."""
-    rows = db.rows("SELECT variant_id, prompt_id, token_ids, finish_reason FROM completions WHERE run_id = ?", [run_id])
-    return {(variant, prompt): Completion(tuple(ids), reason) for variant, prompt, ids, reason in rows}
+def _listed(ids: Sequence[int] | None) -> list[int] | None:
+    return None if ids is None else list(ids)
+
+
+def n_completions(db: Database, run_id: int) -> int:
+    """How many completions a run has."""
+    ((number,),) = db.rows("SELECT count(*) FROM completions WHERE run_id = ?", [run_id])
+    return int(number)
+
+
+def completed(db: Database, run_id: int, prompt_ids: Sequence[int]) -> set[tuple[int, int, int]]:
+    """Which completions of these prompts a run has: (variant_id, prompt_id, sample)."""
+    query = "SELECT variant_id, prompt_id, sample FROM completions WHERE run_id = ? AND prompt_id IN (SELECT unnest(?))"
+    return set(db.rows(query, [run_id, list(prompt_ids)]))

@@ -30,6 +30,7 @@ RUN_TABLES = (
     "activation_chunks",
     "judgements",
     "effects",
+    "control_effects",
 )
 """Tables whose rows belong to one run and go with it."""
 

@@ -61,6 +61,19 @@ def read_shape(db: Database, run: str) -> Shape:
     return Shape(n_layers, n_neurons * n_experts, n_experts)
 
 
+def read_columns(db: Database, run: str, column: str, shape: Shape) -> npt.NDArray[np.float64]:
+    """One statistic of every neuron of a run, such as ``mean_before``: Float64["layers neurons"], NaN where unknown."""
+    frame = db.frame("SELECT * EXCLUDE (run_id) FROM neuron_scores WHERE run = ? ORDER BY layer, expert, neuron", [run])
+    return (
+        frame[column]
+        .cast(pl.Float64)
+        .fill_null(float("nan"))
+        .to_numpy()
+        .reshape(shape.n_layers, shape.n_neurons)
+        .copy()
+    )
+
+
 def _known(db: Database) -> str:
     names = [name for (name,) in db.rows("SELECT run FROM locate_runs ORDER BY run")]
     return f"its runs are {', '.join(names)}" if names else "it has none; run `snql locate` first"

@@ -37,7 +37,7 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What the models turned out to be, free of their weights. writing_tokens: see :mod:`snql.contrast.budget`."""
+    """What the models turned out to be, free of their weights. writing_tokens: see :mod:`snql.generation.budget`."""
 
     models: Mapping[str, ModelRecord]
     shape: Shape

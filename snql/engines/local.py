@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 from transformers import PreTrainedTokenizerBase
 
-from snql.contrast.budget import writing_tokens
 from snql.contrast.tokens import Layout
 from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastTask, Worker
 from snql.engines.base import EngineInfo, WorkOrder
+from snql.generation.budget import writing_tokens
 from snql.generation.decode import Tick
 from snql.jobs import describe_model
 from snql.models.load import load_models

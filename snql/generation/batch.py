@@ -19,9 +19,9 @@ class Batch:
         return (self.mask.cumsum(-1) - 1).clamp(min=0)
 
 
-def left_padded(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> Batch:
-    """Pad rows of token ids on the left to the longest one."""
-    width = max(len(row) for row in rows)
+def left_padded(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device, width: int | None = None) -> Batch:
+    """Pad rows of token ids on the left to the longest one, or to ``width``."""
+    width = max(len(row) for row in rows) if width is None else width
     ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
     mask = torch.zeros_like(ids)
     for index, row in enumerate(rows):

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import torch
 
-from snql.errors import RunError
+from snql.generation.sampling import check_finite
 from snql.generation.stream import Stream
 from snql.generation.types import Completion
 from snql.models.loaded import LoadedModel
@@ -48,7 +48,7 @@ def decode(
     while live:
         logits = writer.logits()
         tokens = logits.argmax(dim=-1)
-        _check_finite(logits)
+        check_finite(logits)
         tick(len(live))
         for row, token in zip(rows, tokens.tolist(), strict=True):
             if row in live:
@@ -79,8 +79,3 @@ def _compact(writer: Writer, rows: list[int], live: set[int], device: torch.devi
 
 def _completion(ids: list[int], end_ids: frozenset[int]) -> Completion:
     return Completion(tuple(ids), "stop" if ids and ids[-1] in end_ids else "length")
-
-
-def _check_finite(logits: torch.Tensor) -> None:
-    if not bool(torch.isfinite(logits.sum())) and not bool(torch.isfinite(logits).all()):
-        raise RunError("the model's logits are not finite: its weights or this dtype are unsound; try --dtype float32")

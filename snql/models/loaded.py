@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
 from snql.models import adapters, files
 from snql.models.architectures import Architecture
@@ -155,9 +155,14 @@ class LoadedModel:
             yield self.base.model
 
     def logits(
-        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache | None = None
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        positions: torch.Tensor,
+        cache: Cache | None = None,
+        keep: int = 1,
     ) -> torch.Tensor:
-        """Read a left-padded batch; return the logits after its last token: Float[Tensor, "rows 1 vocabulary"].
+        """Read a left-padded batch; return the logits after its last tokens: Float[Tensor, "rows keep vocabulary"].
 
         ids and positions: Int[Tensor, "rows unread"]; mask: Int[Tensor, "rows all"], with what the cache holds. Models
         without position ids (ALiBi) get the positions from the mask.
@@ -168,7 +173,7 @@ class LoadedModel:
         if "position_ids" in self.base.accepts:
             arguments["position_ids"] = positions
         if "logits_to_keep" in self.base.accepts:
-            arguments["logits_to_keep"] = 1
+            arguments["logits_to_keep"] = keep
         with self.switched_on() as network:
-            logits: torch.Tensor = network(**arguments).logits[:, -1:, :]
+            logits: torch.Tensor = network(**arguments).logits[:, -keep:, :]
         return logits

@@ -4,6 +4,7 @@ import duckdb
 import polars as pl
 
 from snql.db.connection import Database
+from snql.db.named_sets import read_named
 from snql.db.scores import Ranking, read_ranking
 from snql.errors import ExpressionError, InputError
 from snql.neurons import syntax
@@ -21,8 +22,8 @@ class Evaluator:
     def evaluate(self, text: str) -> NeuronSet:
         """The set that an expression names.
 
-        Raises ExpressionError for a malformed expression, an unknown run, a run of a model of another shape, more
-        neurons than are ranked, or a random set that cannot be disjoint.
+        Raises ExpressionError for a malformed expression, an unknown run or saved set, one of a model of another shape,
+        more neurons than are ranked, or a random set that cannot be disjoint.
         """
         return self._visit(syntax.parse(text), text)
 
@@ -39,8 +40,11 @@ class Evaluator:
             match node:
                 case syntax.Listed(members):
                     return NeuronSet.of(self._shape, members)
-                case syntax.Random(of, seed):
-                    return self._visit(of, text).matched_random(seed)
+                case syntax.Random(of, seed, _, anywhere):
+                    controlled = self._visit(of, text)
+                    return controlled.random_anywhere(seed) if anywhere else controlled.matched_random(seed)
+                case syntax.Named(name):
+                    return read_named(self._db, name, self._shape)
                 case syntax.Sql(query):
                     return self._selected(query)
         except ExpressionError:

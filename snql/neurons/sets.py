@@ -133,6 +133,20 @@ class NeuronSet:
         ids = np.concatenate(drawn) if drawn else np.array([], dtype=np.int64)
         return NeuronSet.from_ids(self.shape, ids)
 
+    def random_anywhere(self, seed: int) -> "NeuronSet":
+        """A random set of the same size from all other neurons of the model, whatever their layer.
+
+        Raises InputError if there are too few.
+        """
+        others = np.setdiff1d(np.arange(self.shape.size, dtype=np.int64), self.ids)
+        if len(others) < len(self):
+            raise InputError(
+                f"no disjoint random set: {len(self)} of {self.shape.size} neurons are in the set, more than half; "
+                "use a smaller set"
+            )
+        generator = np.random.default_rng([seed, self.shape.n_layers])
+        return NeuronSet.from_ids(self.shape, generator.choice(others, size=len(self), replace=False))
+
     def _draw(self, layer: int, members: Ids, seed: int) -> Ids:
         others = np.setdiff1d(np.arange(self.shape.n_neurons, dtype=np.int64), members)
         if len(others) < len(members):

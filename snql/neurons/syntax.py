@@ -2,8 +2,8 @@
 
 expression := term (("|" | "-") term)*          left to right
 term       := factor ("&" factor)*              binds tighter
-factor     := "(" expression ")" | "all" | "random(" expression "," "seed=" INT ")"
-            | NEURON ("," NEURON)* | "sql(" SELECT … ")" | RUN ":" AMOUNT
+factor     := "(" expression ")" | "all" | "random(" expression "," "seed=" INT ("," "anywhere")? ")"
+            | NEURON ("," NEURON)* | "sql(" SELECT … ")" | RUN ":" AMOUNT | "@" NAME
 AMOUNT     := 5% | 20000 | 5%..10% | 1000..2000      (a window leaves its lower end out)
 """
 
@@ -60,10 +60,19 @@ class Listed:
 
 @dataclass(frozen=True)
 class Random:
-    """``random(EXPR, seed=N)``: per-layer matched, disjoint from EXPR."""
+    """``random(EXPR, seed=N)``: disjoint from EXPR, per-layer matched unless ``anywhere``."""
 
     of: "Node"
     seed: int
+    column: int
+    anywhere: bool = False
+
+
+@dataclass(frozen=True)
+class Named:
+    """``@name``: a saved set."""
+
+    name: str
     column: int
 
 
@@ -84,7 +93,7 @@ class Combined:
     right: "Node"
 
 
-Node = Ranked | Everything | Listed | Random | Sql | Combined
+Node = Ranked | Everything | Listed | Random | Named | Sql | Combined
 
 
 def parse(text: str) -> Node:
@@ -98,6 +107,18 @@ def parse(text: str) -> Node:
 def runs_named(expressions: Iterable[str]) -> frozenset[str]:
     """The runs that expressions name; of SQL, every string literal, since any may be a run's name."""
     return frozenset().union(*(_runs(parse(text)) for text in expressions))
+
+
+def names_used(node: Node) -> frozenset[str]:
+    """The saved sets that an expression names."""
+    match node:
+        case Named(name):
+            return frozenset({name})
+        case Random(of):
+            return names_used(of)
+        case Combined(_, left, right):
+            return names_used(left) | names_used(right)
+    return frozenset()
 
 
 def _runs(node: Node) -> frozenset[str]:
@@ -149,6 +170,8 @@ class _Parser:
             self._expect(")")
             self.depth -= 1
             return node
+        if next_character == "@":
+            return self._saved()
         if match := NEURON.match(self.text, self.at):
             return self._listed(match)
         return self._named()
@@ -157,7 +180,7 @@ class _Parser:
         start = self.at
         match = RUN_NAME.match(self.text, self.at)
         if match is None:
-            raise self._error(f"unexpected {self.text[self.at]!r}; write RUN:5%, all, random(…), or L12.N345")
+            raise self._error(f"unexpected {self.text[self.at]!r}; write RUN:5%, all, random(…), @name, or L12.N345")
         self.at = match.end()
         name = match.group()
         if name == "all":
@@ -203,8 +226,26 @@ class _Parser:
         if match is None:
             raise self._error("expected seed=NUMBER")
         self.at = match.end()
+        anywhere = self._peek() == ","
+        if anywhere:
+            self.at += 1
+            self._word("anywhere")
         self._expect(")")
-        return Random(of, int(match.group(1)), start + 1)
+        return Random(of, int(match.group(1)), start + 1, anywhere)
+
+    def _word(self, word: str) -> None:
+        self._peek()
+        if not self.text.startswith(word, self.at):
+            raise self._error(f"expected {word!r}")
+        self.at += len(word)
+
+    def _saved(self) -> Named:
+        start = self.at
+        match = RUN_NAME.match(self.text, self.at + 1)
+        if match is None:
+            raise self._error("expected the name of a saved set after @; `snql sets` lists them")
+        self.at = match.end()
+        return Named(match.group(), start + 1)
 
     def _sql(self, start: int) -> Sql:
         self._expect("(")

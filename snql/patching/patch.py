@@ -5,61 +5,113 @@ from dataclasses import asdict, dataclass, field, replace
 
 import polars as pl
 
-from snql.db import records, runs
+from snql.db import runs
 from snql.db.connection import Database
 from snql.db.judgements import check_judges
 from snql.db.prompts import locate_runs, read_sets
+from snql.db.scores import read_ranking
 from snql.errors import InputError
-from snql.generation.decode import generate
-from snql.generation.types import Completion
-from snql.jobs import PromptOptions, begin_run, check_seed, describe_model, tokenize
-from snql.judges.base import Judge, judge_loader
-from snql.judges.judging import judge_run
+from snql.generation import budget
+from snql.generation.sampling import Sampling
+from snql.jobs import JOB_LOCK_SECONDS, PromptOptions, begin_run, check_seed, describe_model, tokenize
+from snql.judges.base import judge_loader
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.neurons.evaluate import Evaluator
-from snql.neurons.sets import NeuronSet
 from snql.neurons.syntax import runs_named
-from snql.patching.engine import PatchRow, patch_and_generate
-from snql.patching.variants import DONOR, RECIPIENT, expressions, plan_variants
-from snql.progress import Progress, ProgressCallback, silent
+from snql.patching.engine import Writing
+from snql.patching.interventions import Where
+from snql.patching.job import PatchJob
+from snql.patching.modes import Mode, intervention
+from snql.patching.variants import expressions, plan_variants
+from snql.progress import ProgressCallback, silent
 from snql.prompts.inputs import read_inputs
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
+
+AUTO = "auto"
+STEPS = ("prompt", "completion", "all")
+COMMIT_SECONDS = 1.0
+"""How often a run commits: a commit costs some hundredths of a second."""
+
+_NOT_IN_CONFIG = ("source", "load", "batch_size", "device")
 
 
 @dataclass(frozen=True)
 class PatchOptions:
     """Settings of a patch run; names and meanings are those of the command line's options.
 
-    Prompts of the locate runs that the neuron expressions name are left out, unless ``allow_overlap``.
+    donor: None only where the mode needs none; effects are then changes without a ratio. mode: what chosen neurons
+    become (:mod:`snql.patching.modes`). freeze: the donor writes, and its chosen neurons are the recipient's. steps,
+    first: at which positions. sweep, window: sizes, or windows of ranks, of the locate runs in ``neurons``. random,
+    random_anywhere: controls for each set. temperature: 0 is greedy. samples: completions of each prompt by each
+    variant. trace: store what the patched model would have written without its patch. batch_size: completions that are
+    written at once, or ``auto``. Prompts of the locate runs that the neuron expressions name are left out, unless
+    ``allow_overlap``.
     """
 
     recipient: str
-    donor: str
+    donor: str | None
     neurons: tuple[str, ...]
     source: PromptOptions
     judges: tuple[str, ...] = ("refusal",)
+    mode: str = "donor"
+    freeze: bool = False
+    steps: str = "all"
+    first: int | None = None
     sweep: tuple[str, ...] = ()
+    window: str | None = None
     random: int = 0
+    random_anywhere: int = 0
     max_new_tokens: int = 128
-    batch_size: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    samples: int = 1
+    trace: bool = True
+    batch_size: int | str = AUTO
     seed: int = 0
     allow_overlap: bool = False
     load: LoadOptions = field(default_factory=LoadOptions)
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.max_new_tokens < 1 or self.random < 0:
-            raise InputError("--batch-size and --max-new-tokens must be at least 1, --random at least 0")
+        if isinstance(self.batch_size, str) and self.batch_size != AUTO:
+            raise InputError(f"--batch-size {self.batch_size!r} is not known: use auto or a number of completions")
+        smallest = 1 if isinstance(self.batch_size, str) else self.batch_size
+        if min(smallest, self.max_new_tokens, self.samples) < 1 or min(self.random, self.random_anywhere) < 0:
+            raise InputError(
+                "--batch-size, --max-new-tokens and --samples must be at least 1, --random and --random-anywhere at "
+                "least 0"
+            )
         if not self.judges:
             raise InputError("which judge? give --judge, such as --judge refusal")
+        mode = Mode.parse(self.mode)
+        if self.donor is None and mode.kind == "donor":
+            raise InputError("--mode donor needs a donor: give --donor, or another mode such as --mode zero")
+        if self.freeze and mode.kind != "donor":
+            raise InputError(f"--freeze is about the donor's activations: it does not go with --mode {self.mode}")
+        self._check_positions()
+        if self.samples > 1 and self.sampling.greedy:
+            raise InputError(f"--samples {self.samples} would all be the same: give --temperature, such as 1")
         check_seed(self.seed)
+
+    def _check_positions(self) -> None:
+        if self.steps not in STEPS:
+            raise InputError(f"--steps {self.steps!r} is not known: use {', '.join(STEPS)}")
+        if self.first is not None and (self.first < 1 or self.steps == "prompt"):
+            raise InputError(
+                f"--first {self.first} is for tokens of the completion: use at least 1, with --steps completion or all"
+            )
+
+    @property
+    def sampling(self) -> Sampling:
+        """How tokens are chosen."""
+        return Sampling(self.temperature, self.top_p)
 
     def config(self) -> dict[str, object]:
         """The canonical configuration: everything that the numbers depend on."""
         flat = asdict(self) | asdict(self.source) | asdict(self.load)
-        return {key: value for key, value in flat.items() if key not in ("source", "load", "batch_size", "device")}
+        return {key: value for key, value in flat.items() if key not in _NOT_IN_CONFIG}
 
 
 @dataclass(frozen=True)
@@ -85,108 +137,84 @@ def patch(
     force: bool = False,
     progress: ProgressCallback = silent,
 ) -> PatchResult:
-    """Run dynamic activation patching for every variant, judge the completions, and store effects as run ``name``.
+    """Write with every variant's neurons patched, judge the completions, and store effects as run ``name``.
 
-    Raises InputError before anything is written for bad input. A failure later leaves the run's row with its reason
-    and the completions so far, which ``resume`` continues from.
+    Raises InputError before anything is written for bad input. A failure later, or Ctrl-C, leaves the run's row with
+    its reason and the completions so far, which ``resume`` continues from, to the same results.
     """
     new = runs.NewRun("patch", name, options.config(), options.seed)
     resumed = runs.check_free(db, new, resume=resume, force=force)
     if resumed is not None and resumed.status == "done":
         return _summary(db, name, resumed.run_id)
-    wanted = expressions(options.neurons, options.sweep)
+    wanted = expressions(options.neurons, options.sweep, options.window, lambda run: len(read_ranking(db, run).ids))
     ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted))
     read = read_inputs(db, options.source, options.seed, ranked_by)
     loaders = [judge_loader(judge) for judge in dict.fromkeys(options.judges)]
-    models = load_models({"recipient": options.recipient, "donor": options.donor}, options.load)
+    models = load_models(_specs(options), options.load)
     base = models["recipient"].base
     evaluator = Evaluator(db, models["recipient"].shape)
-    variants = plan_variants(evaluator, wanted, options.random)
+    variants = plan_variants(
+        evaluator, wanted, options.random, options.random_anywhere, donor=options.donor is not None
+    )
+    target, source = models["recipient"], models.get("donor")
+    if options.freeze and source is not None:
+        target, source = source, target
+    sets = [variant.members for variant in variants if variant.members is not None]
+    chosen = intervention(db, Mode.parse(options.mode), target.model_id, target.shape, sets, options.seed)
     prompts = tokenize(read, base.tokenizer, base.context_length, options.max_new_tokens)
     judges = [load(options.load.device) for load in loaders]
     check_judges(db, [judge.info for judge in judges])
     new = replace(new, device=str(base.device), dtype=base.dtype_name)
     described = {role: describe_model(model) for role, model in models.items()}
     run_id, prompts = begin_run(db, new, resumed, described, prompts, variants, read, force=force)
-    with runs.recorded(db, run_id):
-        _Job(db, run_id, options, models, prompts, variants, progress).run(judges)
+    patient = Database(db.path, JOB_LOCK_SECONDS)
+    db.close()
+    with runs.recorded(patient, run_id):
+        job = PatchJob(
+            db=patient,
+            run_id=run_id,
+            target=target,
+            source=source,
+            intervention=chosen,
+            writing=_writing(options, target, source),
+            prompts=prompts,
+            variants=variants,
+            n_samples=options.samples,
+            freeze=options.freeze,
+            rows=_rows(options, target, prompts, reads_source=chosen.reads_source),
+            trace=options.trace,
+            commit_seconds=COMMIT_SECONDS,
+            seed=options.seed,
+            progress=progress,
+        )
+        job.run(judges)
     return _summary(db, name, run_id)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One completion still to be written."""
-
-    prompt: Prompt
-    variant: records.Variant
+def _specs(options: PatchOptions) -> dict[str, str]:
+    specs = {"recipient": options.recipient}
+    return specs if options.donor is None else specs | {"donor": options.donor}
 
 
-@dataclass(frozen=True)
-class _Job:
-    db: Database
-    run_id: int
-    options: PatchOptions
-    models: dict[str, LoadedModel]
-    prompts: Sequence[Prompt]
-    variants: Sequence[records.Variant]
-    progress: ProgressCallback
-
-    def run(self, judges: Sequence[Judge]) -> None:
-        self._generate()
-        judge_run(self.db, self.run_id, judges, seed=self.options.seed, progress=self.progress)
-        with self.db.write() as connection:
-            runs.finish_run(connection, self.run_id)
-
-    def _generate(self) -> None:
-        """Write what is not stored yet, a batch a commit."""
-        done = set(records.read_completions(self.db, self.run_id))
-        total = len(self.prompts) * len(self.variants)
-        n_done = len(done)
-        for batch in self._batches(done):
-            self.progress(Progress("patch", n_done, total, "completions"))
-            self._commit(batch, self._write(batch))
-            n_done += len(batch)
-        self.progress(Progress("patch", n_done, total, "completions"))
-
-    def _batches(self, done: set[tuple[int, int]]) -> list[list[_Task]]:
-        """Batches of one kind (recipient, donor or patched), longest prompts first; a prompt's variants together."""
-        ordered = sorted(self.prompts, key=lambda prompt: (-len(prompt.input_ids), prompt.prompt_id))
-        batches = []
-        for roles in (("recipient",), ("donor",), ("patched",)):
-            tasks = [
-                _Task(prompt, variant)
-                for prompt in ordered
-                for variant in self.variants
-                if variant.role in roles and (variant.variant_id, prompt.prompt_id) not in done
-            ]
-            size = self.options.batch_size
-            batches += [tasks[start : start + size] for start in range(0, len(tasks), size)]
-        return batches
-
-    def _write(self, batch: Sequence[_Task]) -> list[Completion]:
-        kind = batch[0].variant.variant_id
-        if kind in (RECIPIENT, DONOR):
-            model = self.models["recipient" if kind == RECIPIENT else "donor"]
-            return generate(model, [task.prompt.input_ids for task in batch], self.options.max_new_tokens)
-        rows = [PatchRow(task.prompt.input_ids, _members(task.variant)) for task in batch]
-        return patch_and_generate(self.models["recipient"], self.models["donor"], rows, self.options.max_new_tokens)
-
-    def _commit(self, batch: Sequence[_Task], written: Sequence[Completion]) -> None:
-        model = self.models["recipient"]
-        rows = [
-            records.CompletionRow(
-                task.variant.variant_id, task.prompt.prompt_id, model.text(completion.token_ids), completion
-            )
-            for task, completion in zip(batch, written, strict=True)
-        ]
-        with self.db.write() as connection:
-            records.write_completions(connection, self.run_id, rows)
+def _writing(options: PatchOptions, target: LoadedModel, source: LoadedModel | None) -> Writing:
+    prefill = budget.reading_tokens(target)
+    if source is not None and source.base is not target.base:  # its activations of all layers wait for the target
+        prefill = min(prefill, budget.holding_tokens(source))
+    return Writing(
+        max_new_tokens=options.max_new_tokens,
+        end_ids=target.base.end_ids,
+        sampling=options.sampling,
+        seed=options.seed,
+        where=Where(options.steps, options.first),
+        prefill_tokens=prefill,
+    )
 
 
-def _members(variant: records.Variant) -> NeuronSet:
-    if variant.members is None:
-        raise TypeError(f"variant {variant.name} has no neurons")
-    return variant.members
+def _rows(options: PatchOptions, target: LoadedModel, prompts: Sequence[Prompt], *, reads_source: bool) -> int:
+    if not isinstance(options.batch_size, str):
+        return options.batch_size
+    longest = max(len(prompt.input_ids) for prompt in prompts) + options.max_new_tokens
+    return budget.patching_rows(target, longest, reads_source=reads_source)
 
 
 def _summary(db: Database, name: str, run_id: int) -> PatchResult:

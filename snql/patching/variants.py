@@ -1,7 +1,9 @@
 """Which variants a patch run has: unpatched recipient, donor, each neuron set, and the random controls of each."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from itertools import pairwise
 
 from snql.db.records import Variant
 from snql.errors import InputError
@@ -9,39 +11,102 @@ from snql.neurons.evaluate import Evaluator
 from snql.neurons.syntax import RUN_NAME
 
 RECIPIENT, DONOR = 0, 1
-_SIZE = re.compile(r"\d+(\.\d+)?%?")
+_NUMBER = r"\d+(?:\.\d+)?%?"
+_SIZE = re.compile(_NUMBER)
+_STEPS = re.compile(rf"({_NUMBER})\.\.({_NUMBER}):({_NUMBER})")
+_WINDOW = re.compile(rf"({_NUMBER})(?::({_NUMBER}))?")
+MOST_SIZES = 10_000
 
 
-def expressions(neurons: Sequence[str], sweep: Sequence[str]) -> list[str]:
-    """The neuron expressions of a run: ``neurons`` themselves, or each of those runs at each size of the sweep.
+def expressions(
+    neurons: Sequence[str], sweep: Sequence[str], window: str | None, n_ranked: Callable[[str], int]
+) -> list[str]:
+    """The neuron expressions of a run: ``neurons`` themselves, or those runs at each size of a sweep, or in windows.
 
-    Raises InputError if there is none, a size is malformed, or a sweep is asked of more than a run's name.
+    n_ranked: how many neurons a locate run ranks. Raises InputError if there is no expression, a size is malformed, or
+    a sweep is asked of more than a run's name.
     """
     if not neurons:
         raise InputError("which neurons? give --neurons, such as --neurons safety:5%")
-    if not sweep:
+    if not sweep and window is None:
         return list(dict.fromkeys(neurons))
-    for size in sweep:
-        if not _SIZE.fullmatch(size):
-            raise InputError(f"--sweep size {size!r} is not known: use sizes such as 0.5%,1%,5% or 100,1000")
+    asked = "--sweep" if sweep else "--window"
     for name in neurons:
         if not RUN_NAME.fullmatch(name):
-            raise InputError(f"--sweep needs the plain name of a locate run in --neurons, not {name!r}")
-    return list(dict.fromkeys(f"{name}:{size}" for name in neurons for size in sweep))
+            raise InputError(f"{asked} needs the plain name of a locate run in --neurons, not {name!r}")
+    found = [f"{name}:{size}" for name in neurons for item in sweep for size in sizes(item)]
+    if window is not None:
+        found += [f"{name}:{part}" for name in neurons for part in windows(window, lambda name=name: n_ranked(name))]  # type: ignore[misc]
+    return list(dict.fromkeys(found))
 
 
-def plan_variants(evaluator: Evaluator, wanted: Sequence[str], n_random: int) -> list[Variant]:
+def sizes(item: str) -> list[str]:
+    """One item of a sweep: a size, or all from one to another in steps (``0..20000:1000``, ends included).
+
+    Raises InputError if it is malformed.
+    """
+    if _SIZE.fullmatch(item):
+        return [item]
+    match = _STEPS.fullmatch(item)
+    if match is None or len({part.endswith("%") for part in match.groups()}) > 1:
+        raise InputError(
+            f"--sweep size {item!r} is not known: use sizes such as 0.5%,1%,5% or 100,1000, or steps such as "
+            "0..20000:1000"
+        )
+    return list(_steps(match[1], match[2], match[3], f"--sweep {item}"))
+
+
+def windows(item: str, n_ranked: Callable[[], int]) -> list[str]:
+    """Windows of ranks of one width, one after the other: ``5%`` through all ranks, ``5%:30%`` up to 30%.
+
+    Raises InputError if it is malformed.
+    """
+    match = _WINDOW.fullmatch(item)
+    parts = [part for part in match.groups() if part is not None] if match else []
+    if not parts or len({part.endswith("%") for part in parts}) > 1:
+        raise InputError(
+            f"--window {item!r} is not known: use a width such as 5% or 1000, or 5%:30% to stop at rank 30%"
+        )
+    width = parts[0]
+    percent = width.endswith("%")
+    last = parts[1] if len(parts) > 1 else "100%" if percent else str(n_ranked())
+    lows = list(_steps("0%" if percent else "0", last, width, f"--window {item}"))
+    found = [f"{low}..{high}" for low, high in pairwise(lows)]
+    if not found:
+        raise InputError(f"--window {item} is wider than what it is to slide over: use a smaller width")
+    return found
+
+
+def _steps(first: str, last: str, step: str, what: str) -> Iterator[str]:
+    low, high, by = (Decimal(part.rstrip("%")) for part in (first, last, step))
+    if by == 0 or high < low or (high - low) / by > MOST_SIZES:
+        raise InputError(f"{what} does not go from a lower to a higher size in at most {MOST_SIZES} steps")
+    unit = "%" if step.endswith("%") else ""
+    while low <= high:
+        yield f"{low.normalize():f}{unit}"
+        low += by
+
+
+def plan_variants(
+    evaluator: Evaluator, wanted: Sequence[str], n_random: int, n_anywhere: int, *, donor: bool
+) -> list[Variant]:
     """All variants of a run with their members, controls beside what they control.
 
-    Controls have the same number of neurons in each layer and none of the set's own. Raises ExpressionError.
+    Matched controls have the same number of neurons in each layer, those from anywhere the same number in all; neither
+    has any of the set's own. Raises ExpressionError.
     """
-    variants = [Variant(RECIPIENT, "recipient", "recipient"), Variant(DONOR, "donor", "donor")]
+    variants = [Variant(RECIPIENT, "recipient", "recipient")]
+    if donor:
+        variants.append(Variant(DONOR, "donor", "donor"))
+    first = DONOR + 1 - len(variants)
     for expression in wanted:
         members = evaluator.evaluate(expression)
-        chosen = Variant(len(variants), expression, "patched", expression, members)
+        chosen = Variant(len(variants) + first, expression, "patched", expression, members)
         variants.append(chosen)
-        for seed in range(1, n_random + 1) if len(members) else ():
-            control = f"random({expression}, seed={seed})"
-            drawn = evaluator.evaluate(control)
-            variants.append(Variant(len(variants), control, "patched", control, drawn, chosen.variant_id, seed))
+        for kind, mark, n_controls in (("matched", "", n_random), ("anywhere", ", anywhere", n_anywhere)):
+            for seed in range(1, n_controls + 1) if len(members) else ():
+                control = f"random({expression}, seed={seed}{mark})"
+                drawn = evaluator.evaluate(control)
+                number = len(variants) + first
+                variants.append(Variant(number, control, "patched", control, drawn, chosen.variant_id, seed, kind))
     return variants

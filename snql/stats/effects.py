@@ -26,13 +26,14 @@ class Effect:
 
     gap: mean(donor) - mean(recipient). change: mean(patched) - mean(recipient). effect: change / gap, the causal
     effect of DESIGN section 1; None (undefined) when the gap's interval covers 0, or with one prompt, which has none.
+    Without a donor, mean_donor, gap and effect are None.
     """
 
     n_prompts: int
     mean_recipient: float
-    mean_donor: float
+    mean_donor: float | None
     mean_patched: float
-    gap: Interval
+    gap: Interval | None
     change: Interval
     effect: Interval | None
     confidence: float
@@ -63,6 +64,10 @@ class Bootstrap:
         means: Array = self.counts @ values / values.size
         return means
 
+    def mean_interval(self, values: Array) -> Interval:
+        """The mean of values of shape (prompts,), with its interval."""
+        return self.interval(float(np.mean(values)), self.means(values))
+
     def interval(self, value: float, resampled: Array) -> Interval:
         """Percentile interval of resampled estimates around the estimate ``value``."""
         tail = (1 - self.confidence) / 2
@@ -70,27 +75,33 @@ class Bootstrap:
         return Interval(float(value), float(low), float(high))
 
 
-def causal_effect(recipient: Array, donor: Array, patched: Array, bootstrap: Bootstrap) -> Effect:
+def causal_effect(recipient: Array, donor: Array | None, patched: Array, bootstrap: Bootstrap) -> Effect:
     """The effect of a patched set, from scores of the same prompts in the same order, each of shape (prompts,)."""
-    gap_samples = bootstrap.means(donor - recipient)
-    change_samples = bootstrap.means(patched - recipient)
-    gap = bootstrap.interval(float(np.mean(donor - recipient)), gap_samples)
-    change = bootstrap.interval(float(np.mean(patched - recipient)), change_samples)
-    effect = None
-    if len(recipient) > 1 and not gap.covers(0):
-        # A resample can still have no gap; its ratio is infinite or undefined and must not be averaged away.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.nan_to_num(change_samples / gap_samples, nan=0.0)
-        effect = bootstrap.interval(change.value / gap.value, ratios)
+    changes = patched - recipient
+    gaps = None if donor is None else donor - recipient
     return Effect(
         n_prompts=len(recipient),
         mean_recipient=float(np.mean(recipient)),
-        mean_donor=float(np.mean(donor)),
+        mean_donor=None if donor is None else float(np.mean(donor)),
         mean_patched=float(np.mean(patched)),
-        gap=gap,
-        change=change,
-        effect=effect,
+        gap=None if gaps is None else bootstrap.mean_interval(gaps),
+        change=bootstrap.mean_interval(changes),
+        effect=None if gaps is None else ratio_interval(changes, gaps, bootstrap),
         confidence=bootstrap.confidence,
         resamples=len(bootstrap.counts),
         seed=bootstrap.seed,
     )
+
+
+def ratio_interval(changes: Array, gaps: Array, bootstrap: Bootstrap) -> Interval | None:
+    """mean(changes) / mean(gaps) with its interval; None when the gap's interval covers 0, or with one prompt.
+
+    changes, gaps: differences of scores of the same prompts, shape (prompts,).
+    """
+    gap = bootstrap.mean_interval(gaps)
+    if len(gaps) < 2 or gap.covers(0):
+        return None
+    # A resample can still have no gap; its ratio is infinite or undefined and must not be averaged away.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.nan_to_num(bootstrap.means(changes) / bootstrap.means(gaps), nan=0.0)
+    return bootstrap.interval(float(np.mean(changes)) / gap.value, ratios)

@@ -15,8 +15,9 @@ import duckdb
 import polars as pl
 import pytest
 
+from snql import watch
 from snql.catalogue import remove_run
-from snql.contrast import job, watch
+from snql.contrast import job
 from snql.contrast.locate import LocateOptions, locate
 from snql.contrast.worker import Worker
 from snql.db.check import check

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from snql.contrast import budget
 from snql.contrast.keep import keep_plan
 from snql.contrast.locate import LocateOptions, plan
 from snql.db import batches as stored
 from snql.db.connection import Database
 from snql.engines.local import describe
 from snql.errors import InputError
+from snql.generation import budget
 from snql.jobs import PromptOptions
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel

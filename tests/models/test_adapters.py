@@ -21,9 +21,9 @@ from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.neurons.sets import NeuronSet, Shape
-from snql.patching.engine import PatchRow, patch_and_generate
 
 from ..conftest import TOKENIZER_FILES, save_tiny_llama
+from ..patched import PatchRow, patch_and_generate
 
 CPU = LoadOptions(device="cpu")
 IDS = torch.tensor([[1, 114, 138, 116, 103, 43, 76]])

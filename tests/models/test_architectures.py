@@ -21,9 +21,9 @@ from snql.models.load import inspect_model, load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.neurons.sets import NeuronSet
-from snql.patching.engine import PatchRow, patch_and_generate
 
 from ..conftest import ORACLE, TOKENIZER_FILES
+from ..patched import PatchRow, patch_and_generate
 
 CPU = LoadOptions(device="cpu")
 N_NEURONS = 24

@@ -21,9 +21,9 @@ from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet
-from snql.patching.engine import PatchRow, patch_and_generate
 
 from ..conftest import ORACLE
+from ..patched import PatchRow, patch_and_generate
 from .test_architectures import CONFIGS, EXPERTS, GROUPED, PROMPTS, save_random
 
 CPU = LoadOptions(device="cpu")

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,12 @@ from snql.errors import ExpressionError, InputError
 from snql.jobs import PromptOptions
 from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet, Shape
-from snql.patching.engine import PatchRow, patch_and_generate
+from snql.patching.engine import PatchEngine, Task, Written
 from snql.patching.patch import PatchOptions, PatchResult, patch
 from snql.patching.variants import expressions
 
 from ..conftest import ORACLE
+from ..patched import PatchRow, patch_and_generate
 
 SOURCE = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu")
 SHAPE = Shape(4, 176)
@@ -105,29 +108,39 @@ def test_batch_size_changes_nothing(db: Database, tiny_llama: Path, tiny_adapter
     assert rows[0] == rows[1] == rows[2]
 
 
+@contextmanager
+def cut_off(monkeypatch: pytest.MonkeyPatch, after: int) -> Iterator[None]:
+    """Within the block, the engine is interrupted after so many steps; what is finished is committed at once."""
+    real = PatchEngine._turn
+    turns: list[int] = []
+
+    def turn(engine: PatchEngine, new: Sequence[Task]) -> list[Written]:
+        turns.append(1)
+        if len(turns) > after:
+            raise KeyboardInterrupt
+        return real(engine, new)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PatchEngine, "_turn", turn)
+        patched.setattr("snql.patching.patch.COMMIT_SECONDS", 0.0)
+        yield
+
+
 def test_a_run_that_was_killed_resumes(
     db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run(db, tiny_llama, tiny_adapter, "whole", batch_size=10)
-    from snql.patching import patch as module
-
-    real: Any = vars(module)["patch_and_generate"]
-    calls: list[int] = []
-
-    def fail_at_third(*arguments: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(module, "patch_and_generate", fail_at_third)
-    with pytest.raises(KeyboardInterrupt):
+    with cut_off(monkeypatch, after=30), pytest.raises(KeyboardInterrupt):
         run(db, tiny_llama, tiny_adapter, "cut", batch_size=10)
+    ((kept,),) = db.rows("SELECT count(*) FROM run_completions WHERE run = 'cut'")
+    assert 0 < kept < 96
     assert db.rows("SELECT status FROM runs WHERE name = 'cut'") == [("interrupted",)]
-    monkeypatch.setattr(module, "patch_and_generate", real)
     cut = patch(db, "cut", options(tiny_llama, tiny_adapter, batch_size=10), resume=True)
     assert cut.effects.drop("run").equals(whole.effects.drop("run"))
-    assert db.rows("SELECT count(*) FROM run_completions WHERE run = 'cut'") == [(96,)]
+    columns = "variant_id, prompt_id, sample, text, token_ids, finish_reason, donor_ids, unpatched_ids"
+    query = f"SELECT {columns} FROM run_completions WHERE run = ? ORDER BY ALL"
+    assert db.rows(query, ["cut"]) == db.rows(query, ["whole"])
+    assert len(db.rows(query, ["cut"])) == 96
 
 
 def hooked_logits(model: LoadedModel, ids: list[int], hook: Any) -> torch.Tensor:
@@ -250,15 +263,33 @@ def test_prompts_of_the_rankings_are_left_out(
 
 
 def test_sweeps_name_runs() -> None:
-    assert expressions(["a", "b"], ["1%", "20"]) == ["a:1%", "a:20", "b:1%", "b:20"]
-    assert expressions(["a:5%", "a:5%", "all"], []) == ["a:5%", "all"]
+    def planned(neurons: list[str], sweep: list[str], window: str | None = None) -> list[str]:
+        return expressions(neurons, sweep, window, lambda _: 120)
+
+    assert planned(["a", "b"], ["1%", "20"]) == ["a:1%", "a:20", "b:1%", "b:20"]
+    assert planned(["a:5%", "a:5%", "all"], []) == ["a:5%", "all"]
+    assert planned(["a"], ["0..30:10", "5%"]) == ["a:0", "a:10", "a:20", "a:30", "a:5%"]
+    assert planned(["a"], ["0.5%..2%:0.5%"]) == ["a:0.5%", "a:1%", "a:1.5%", "a:2%"]
+    assert planned(["a"], [], "40%") == ["a:0%..40%", "a:40%..80%"]
+    assert planned(["a"], [], "40") == ["a:0..40", "a:40..80", "a:80..120"]
+    assert planned(["a"], ["10"], "5%:10%") == ["a:10", "a:0%..5%", "a:5%..10%"]
     for neurons, sweep, message in (
         ([], [], "which neurons"),
         (["a"], ["x"], "--sweep size 'x' is not known"),
         (["a:5%"], ["1%"], "--sweep needs the plain name of a locate run in --neurons, not 'a:5%'"),
     ):
         with pytest.raises(InputError, match=message):
-            expressions(neurons, sweep)
+            planned(neurons, sweep)
+    for sweep, window, message in (
+        (["0..30%:10"], None, "--sweep size '0..30%:10' is not known"),
+        (["30..10:5"], None, "--sweep 30..10:5 does not go from a lower to a higher"),
+        (["1..30:0"], None, "--sweep 1..30:0 does not go"),
+        ([], "x", "--window 'x' is not known"),
+        ([], "5%:100", "--window '5%:100' is not known"),
+        ([], "200", "--window 200 is wider than what it is to slide over"),
+    ):
+        with pytest.raises(InputError, match=message):
+            planned(["a"], sweep, window)
 
 
 def test_bad_input_writes_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
@@ -280,21 +311,8 @@ def test_a_resumed_run_must_have_the_same_neurons_and_models(
 ) -> None:
     adapter = Path(shutil.copytree(tiny_adapter, tmp_path / "adapter"))
     locate_run(db, tiny_llama, adapter)
-    from snql.patching import patch as module
-
-    real: Any = vars(module)["patch_and_generate"]
-    calls: list[int] = []
-
-    def fail_at_second(*arguments: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(module, "patch_and_generate", fail_at_second)
-    with pytest.raises(KeyboardInterrupt):
+    with cut_off(monkeypatch, after=5), pytest.raises(KeyboardInterrupt):
         patch(db, "cut", options(tiny_llama, adapter, batch_size=10))
-    monkeypatch.setattr(module, "patch_and_generate", real)
     with db.write() as connection:
         connection.execute("UPDATE neuron_statistics SET rank = 121 - rank WHERE rank IS NOT NULL")
         connection.execute("UPDATE neuron_statistics SET rank = rank - 40 WHERE rank > 40")

@@ -10,6 +10,7 @@ def test_effect_is_the_ratio_of_mean_changes() -> None:
     recipient, donor = np.array([4.0, 6.0, 5.0, 5.0]), np.array([-4.0, -6.0, -5.0, -5.0])
     patched = np.array([0.0, 2.0, 1.0, 1.0])
     found = causal_effect(recipient, donor, patched, Bootstrap.draw(4))
+    assert found.gap is not None
     assert found.gap.value == -10.0
     assert found.change.value == -4.0
     assert found.effect is not None
@@ -33,6 +34,7 @@ def test_a_gap_that_may_be_zero_has_no_effect() -> None:
     generator = np.random.default_rng(1)
     recipient, donor = generator.normal(0, 1, 40), generator.normal(0, 1, 40)
     found = causal_effect(recipient, donor, donor + 5, Bootstrap.draw(40))
+    assert found.gap is not None
     assert found.gap.low < 0 < found.gap.high
     assert found.effect is None
     assert found.change.low > 0

@@ -1,0 +1,103 @@
+"""Neuron sets that users save under a name, to write them as ``@name``."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from snql.db import records
+from snql.db.connection import Database
+from snql.errors import InputError
+from snql.neurons.sets import NeuronSet, Shape
+from snql.neurons.syntax import RESERVED, RUN_NAME
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """A saved set: what it was made from, and its members."""
+
+    name: str
+    expression: str
+    members: NeuronSet
+
+
+def check_set_name(name: str) -> None:
+    """Raise InputError unless the name can stand after @ in an expression."""
+    if not RUN_NAME.fullmatch(name) or name in RESERVED:
+        raise InputError(
+            f"set name {name!r} cannot be used: start with a letter, go on with letters, digits, '.', '_' or '-' "
+            f"(and not {', '.join(sorted(RESERVED))})"
+        )
+
+
+def read_named(db: Database, name: str, shape: Shape | None = None) -> NeuronSet:
+    """The members of a saved set; raises InputError for an unknown name, or a set of models of another shape."""
+    query = "SELECT set_id, n_layers, n_neurons, n_experts FROM named_sets WHERE name = ?"
+    found = db.rows(query, [name]) if db.path.exists() else []
+    if not found:
+        known = [other for (other,) in db.rows("SELECT name FROM named_sets ORDER BY name")] if db.path.exists() else []
+        others = f"saved are {', '.join(known)}" if known else "none is saved; see `snql sets save`"
+        raise InputError(f"no saved set {name!r} in {db.path}: {others}")
+    set_id, *sizes = found[0]
+    saved = Shape(*sizes)
+    if shape is not None and saved != shape:
+        raise InputError(f"set {name!r} is of a model with {saved} neurons, this one has {shape}")
+    return records.read_set(db, set_id, saved)
+
+
+def save_named(db: Database, name: str, expression: str, members: NeuronSet, *, force: bool = False) -> None:
+    """Save a set under a name; raises InputError if the name is taken, unless ``force``."""
+    check_set_name(name)
+    shape = members.shape
+    with db.write() as connection:
+        taken = connection.execute("SELECT expression FROM named_sets WHERE name = ?", [name]).fetchall()
+        if taken and not force:
+            raise InputError(f"a set {name!r} is saved already ({taken[0][0]}): choose another name, or --force")
+        connection.execute(
+            "INSERT OR REPLACE INTO named_sets VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                name,
+                records.save_set(connection, members),
+                expression,
+                shape.n_layers,
+                shape.n_neurons,
+                shape.n_experts,
+                datetime.now(UTC).replace(tzinfo=None),
+            ],
+        )
+
+
+def list_named(db: Database) -> pl.DataFrame:
+    """All saved sets: name, n_neurons, n_layers_used, model, expression, created_at."""
+    return db.frame(
+        """
+        SELECT
+            n.name,
+            s.n_neurons,
+            (SELECT count(DISTINCT layer) FROM neuron_set_members AS m WHERE m.set_id = n.set_id) AS n_layers_used,
+            n.n_layers || ' x ' || n.n_neurons AS model,
+            n.expression,
+            n.created_at
+        FROM named_sets AS n JOIN neuron_sets AS s USING (set_id)
+        ORDER BY n.name
+        """
+    )
+
+
+def members_of(db: Database, name: str) -> pl.DataFrame:
+    """The members of a saved set: layer, expert, neuron; raises InputError for an unknown name."""
+    read_named(db, name)
+    return db.frame(
+        """
+        SELECT layer, expert, neuron FROM neuron_set_members
+        WHERE set_id = (SELECT set_id FROM named_sets WHERE name = ?) ORDER BY layer, expert, neuron
+        """,
+        [name],
+    )
+
+
+def remove_named(db: Database, name: str) -> None:
+    """Forget a name; the set's members stay with the runs that used them. Raises InputError for an unknown name."""
+    read_named(db, name)
+    with db.write() as connection:
+        connection.execute("DELETE FROM named_sets WHERE name = ?", [name])

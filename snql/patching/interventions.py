@@ -1,0 +1,139 @@
+"""What is done to chosen neurons, and where in the text.
+
+An intervention says what a chosen neuron's activation becomes; :class:`Where` at which positions. Both are the same for
+all variants of a run, which differ in their neurons.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from snql.generation.sampling import row_generator
+from snql.neurons.sets import Ids
+
+
+@dataclass(frozen=True)
+class Where:
+    """At which positions neurons are changed.
+
+    steps: ``prompt`` positions, those of the ``completion``'s own tokens, or ``all``. first: only where one of the
+    first so many tokens of the completion is written, None for all; the first token is written at the prompt's last
+    position.
+    """
+
+    steps: str = "all"
+    first: int | None = None
+
+    def covers(self, step: int) -> bool:
+        """Whether step ``step`` is covered: 0 reads the prompt, each later one a token that was written."""
+        if step == 0:
+            return self.steps != "completion"
+        return self.steps != "prompt" and (self.first is None or step < self.first)
+
+
+@dataclass(frozen=True)
+class PatchedRow:
+    """A row of a batch whose neurons are changed.
+
+    neurons: index of its set; source: the row that reads the same text in the source's batch; length: tokens of its
+    text; key, sample: what names it, for noise.
+    """
+
+    neurons: int
+    source: int
+    length: int
+    key: str
+    sample: int
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a layer has computed for a batch.
+
+    own: the activations, Float[Tensor, "rows tokens neurons"]. source: of the same shape, those of the rows that
+    ``rows`` name as theirs, if the source reads. rows: which rows are patched, and how.
+    """
+
+    layer: int
+    own: torch.Tensor
+    source: torch.Tensor | None
+    rows: Sequence[PatchedRow | None]
+
+
+class Intervention(Protocol):
+    """What chosen neurons become."""
+
+    @property
+    def reads_source(self) -> bool:
+        """Whether the source must read each text, too."""
+
+    def values(self, at: Computed) -> torch.Tensor:
+        """What the neurons would become if all were chosen; broadcasts to ``at.own``. NaN leaves one as it is."""
+
+
+@dataclass(frozen=True)
+class FromSource:
+    """Dynamic activation patching: the other model's activations on the same text (arXiv 2406.14144)."""
+
+    reads_source: bool = True
+
+    def values(self, at: Computed) -> torch.Tensor:
+        if at.source is None:
+            raise ValueError(f"layer {at.layer}: {len(at.rows)} rows have no source")
+        return at.source
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Own activations times a factor; 0 is zero ablation."""
+
+    factor: float
+    reads_source: bool = False
+
+    def values(self, at: Computed) -> torch.Tensor:
+        if self.factor:
+            return at.own * self.factor
+        return torch.zeros_like(at.own).masked_fill(at.own.isnan(), float("nan"))
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Fixed values, such as means over a run: Float[Tensor, "layers neurons"]."""
+
+    means: torch.Tensor
+    reads_source: bool = False
+
+    def values(self, at: Computed) -> torch.Tensor:
+        return self.means[at.layer].to(at.own.device, at.own.dtype)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Own activations plus Gaussian noise of ``factor`` standard deviations: Float[Tensor, "layers neurons"].
+
+    The noise of a neuron depends on seed, prompt, sample, position and the set that it is in, and on nothing else.
+    """
+
+    deviations: torch.Tensor
+    factor: float
+    seed: int
+    columns: Sequence[Mapping[int, Ids]]
+    """The columns of each set's members in each layer."""
+    reads_source: bool = False
+
+    def values(self, at: Computed) -> torch.Tensor:
+        n_tokens = at.own.shape[1]
+        noise = torch.zeros(at.own.shape, dtype=torch.float64)
+        for index, row in enumerate(at.rows):
+            members = None if row is None else self.columns[row.neurons].get(at.layer)
+            if row is None or members is None:
+                continue
+            for token in range(max(0, n_tokens - row.length), n_tokens):
+                position = row.length - n_tokens + token
+                generator = row_generator(self.seed, row.key, row.sample, position, at.layer)
+                drawn = torch.from_numpy(generator.standard_normal(len(members)))
+                noise[index, token, torch.from_numpy(members)] = drawn
+        spread = self.factor * self.deviations[at.layer]
+        return at.own + (noise * spread).to(at.own.device, at.own.dtype)

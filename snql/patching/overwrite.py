@@ -1,0 +1,92 @@
+"""The hook that overwrites chosen neurons: each row of a batch with the neurons of its own set."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from snql.models import hooks
+from snql.models.loaded import LoadedModel
+from snql.neurons.sets import NeuronSet
+from snql.patching.interventions import Computed, Intervention, PatchedRow
+
+
+class Overwriter:
+    """Changes the neurons of rows while a model runs; ``assign`` says which rows of the next batch have which set.
+
+    With ``source`` the other model's rows are in a batch of their own, which must run first; without, they are rows of
+    the same batch.
+    """
+
+    def __init__(
+        self, target: LoadedModel, source: LoadedModel | None, sets: Sequence[NeuronSet], intervention: Intervention
+    ) -> None:
+        self._target, self._source = target, source
+        self._intervention = intervention
+        self._chosen = _tables(sets)
+        self._routed = target.base.n_experts > 1
+        self._rows: list[PatchedRow | None] = []
+        self._idle, self._n_source = True, 0
+        self._key: list[tuple[int, int] | None] = []
+        self._masks: dict[int, torch.Tensor] = {}
+        self._origins: dict[torch.device, torch.Tensor] = {}
+        self._given: dict[int, torch.Tensor] = {}
+
+    def assign(self, rows: Sequence[PatchedRow | None], n_source: int = 0) -> None:
+        """Patch row ``i`` of the target's next batch as ``rows[i]`` says; the source's has ``n_source`` rows."""
+        key = [None if row is None else (row.neurons, row.source) for row in rows]
+        if key != self._key:
+            self._key = key
+            self._masks.clear()
+            self._origins.clear()
+        self._rows, self._n_source = list(rows), n_source
+        self._idle = all(row is None for row in rows)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Around the source's batch, if it has one of its own: note the activations that it gives."""
+        if self._idle or self._source is None or not self._intervention.reads_source:
+            return nullcontext()
+        return hooks.reading(self._source.sites, self._chosen, self._given.__setitem__, lambda: self._n_source)
+
+    def rewriting(self) -> AbstractContextManager[None]:
+        """Around the target's batch: overwrite its neurons."""
+        if self._idle:
+            return nullcontext()
+        return hooks.rewriting(self._target.sites, self._chosen, self._rewrite, lambda: len(self._rows))
+
+    def _rewrite(self, layer: int, own: torch.Tensor) -> torch.Tensor:
+        source = None
+        if self._intervention.reads_source:
+            given = own if self._source is None else self._given.pop(layer)
+            source = given.index_select(0, self._origin(given.device)).to(own.device, own.dtype)
+        new = self._intervention.values(Computed(layer, own, source, self._rows))
+        chosen = self._mask(layer, own.device)
+        if self._routed:  # where the source sent the token elsewhere, it has no activation to give
+            chosen = chosen & ~new.isnan()
+        return torch.where(chosen, new, own)
+
+    def _mask(self, layer: int, device: torch.device) -> torch.Tensor:
+        """Which neurons of which rows are overwritten: Bool[Tensor, "rows 1 neurons"]."""
+        if layer not in self._masks:
+            table = self._chosen[layer] = self._chosen[layer].to(device)
+            rows = [len(table) - 1 if row is None else row.neurons for row in self._rows]
+            self._masks[layer] = table[torch.tensor(rows, device=device)][:, None]
+        return self._masks[layer]
+
+    def _origin(self, device: torch.device) -> torch.Tensor:
+        """For each row, the row that gives it activations: Int[Tensor, "rows"]."""
+        if device not in self._origins:
+            rows = [0 if row is None else row.source for row in self._rows]
+            self._origins[device] = torch.tensor(rows, device=device)
+        return self._origins[device]
+
+
+def _tables(sets: Sequence[NeuronSet]) -> dict[int, torch.Tensor]:
+    """For each layer that has any member of any set: Bool[Tensor, "sets+1 neurons"]; the last row has none."""
+    tables: dict[int, torch.Tensor] = {}
+    for index, neurons in enumerate(sets):
+        for layer, members in neurons.by_layer().items():
+            if layer not in tables:
+                tables[layer] = torch.zeros(len(sets) + 1, neurons.shape.n_neurons, dtype=torch.bool)
+            tables[layer][index, torch.from_numpy(members)] = True
+    return dict(sorted(tables.items()))
