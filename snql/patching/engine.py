@@ -26,6 +26,11 @@ _ADMIT_BELOW = 0.75
 """Waiting rows come in once less than this share of the room is taken: reading prompts one by one would be slow."""
 
 
+_WORTH_READING = 32
+_SIMILAR = 0.85
+"""So many prompts are read at once without much shorter ones beside them, which would be mostly padding."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One completion to write: by an unpatched model (``by``: SOURCE or TARGET), or with a neuron set (``patch``).
@@ -95,14 +100,9 @@ class _Row:
 
     @property
     def places(self) -> list[_Place]:
-        """What must go on for this completion to go on."""
-        needed = (SOURCE,) if self.task.by is None else (self.task.by,)
-        return [place for place in (self.own, *(self.readers[model] for model in needed)) if place is not None]
-
-    @property
-    def writer(self) -> _Place:
-        """The place whose logits give its next token."""
-        return self.places[0]
+        """What must go on for this completion to go on; first the place whose logits give its next token."""
+        reader = self.readers[self.task.by or SOURCE]
+        return [place for place in (self.own, reader) if place is not None]
 
 
 class PatchEngine:
@@ -148,8 +148,11 @@ class PatchEngine:
         taken: list[Task] = []
         longest = 0
         while waiting and len(taken) < room:
-            longest = max(longest, len(waiting[0].input_ids))
+            length = len(waiting[0].input_ids)
+            longest = max(longest, length)
             if taken and (len(taken) + 1) * longest > self._writing.prefill_tokens:
+                break
+            if len(taken) >= _WORTH_READING and length < _SIMILAR * longest:
                 break
             taken.append(waiting.popleft())
         return taken
@@ -258,20 +261,17 @@ class PatchEngine:
 
     def _choose(self, rows: Sequence[_Row], logits: Sequence[torch.Tensor | None]) -> list[list[int]]:
         """For each row its next token, then the choices of the unpatched models that it watches."""
-        asked: list[list[tuple[int, float]]] = [[] for _ in logits]
-        answers: list[list[tuple[int, int]]] = []
+        asked: list[list[int]] = [[] for _ in logits]
+        numbers: list[list[float]] = [[] for _ in logits]
         for row in rows:
-            number = row.numbers[len(row.written)]
-            wanted = [row.writer, *(row.readers[model] for model in _watched(row))]
-            answers.append([])
-            for p in filter(None, wanted):
-                answers[-1].append((p.stream, len(asked[p.stream])))
-                asked[p.stream].append((p.slot, number))
-        tokens = [
-            self._writing.sampling.choose(part, *zip(*questions, strict=True)) if part is not None and questions else []
-            for part, questions in zip(logits, asked, strict=True)
+            for place in _asked(row):
+                asked[place.stream].append(place.slot)
+                numbers[place.stream].append(row.numbers[len(row.written)])
+        answers = [
+            iter(() if part is None else self._writing.sampling.choose(part, slots, drawn))
+            for part, slots, drawn in zip(logits, asked, numbers, strict=True)
         ]
-        return [[tokens[stream][index] for stream, index in wanted] for wanted in answers]
+        return [[next(answers[place.stream]) for place in _asked(row)] for row in rows]
 
     def _settle(self) -> None:
         """Give the rows that go on slots without gaps: most stay where they are, copies and the last ones move."""
@@ -294,6 +294,13 @@ class PatchEngine:
 def _watched(row: _Row) -> list[int]:
     """The unpatched models whose choices are noted for a patched row."""
     return [] if row.own is None else [model for model in (SOURCE, TARGET) if row.readers[model] is not None]
+
+
+def _asked(row: _Row) -> list[_Place]:
+    """The places whose logits are wanted: the row's own, then those of the models that it watches."""
+    if row.own is None:
+        return row.places
+    return [row.own, *(place for place in row.readers if place is not None)]
 
 
 def _follow(rows: Sequence[_Row]) -> None:
