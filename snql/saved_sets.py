@@ -13,8 +13,8 @@ from snql.neurons.syntax import names_used, parse, runs_named
 def save_set(db: Database, name: str, expression: str, *, like: str | None = None, force: bool = False) -> NeuronSet:
     """Evaluate an expression now and save its members as ``@name``; later runs do not change them.
 
-    like: a locate run of the model that is meant, for an expression that names none. Raises InputError for a name that is
-    taken (unless ``force``) or cannot be used, or where the model is not known; ExpressionError as evaluating does.
+    like: a locate run of the model that is meant, for an expression that names none. Raises InputError for a name that
+    is taken (unless ``force``) or cannot be used, or where the model is not known; ExpressionError as evaluating does.
     """
     named_sets.check_set_name(name)
     members = Evaluator(db, _shape(db, expression, like)).evaluate(expression)

@@ -40,17 +40,17 @@ def against_controls(patched: Array, controls: Array, gap: Array | None, bootstr
 
     gap: donor's minus recipient's scores, shape (prompts,); None without a donor.
     """
-    mean_controls = controls.mean(axis=0)
-    differences = patched - mean_controls
+    # Differences first: where a set and its controls do the same, they are exactly 0.
+    differences = (patched - controls).mean(axis=0)
     difference = bootstrap.mean_interval(differences)
     t, p = (None, None)
     if len(differences) > 1 and float(differences.std()) > 0:
-        tested = stats.ttest_rel(patched, mean_controls)
+        tested = stats.ttest_1samp(differences, 0.0)
         t, p = float(tested.statistic), float(tested.pvalue)
     return ControlEffect(
         n_prompts=len(patched),
         n_controls=len(controls),
-        mean_controls=float(mean_controls.mean()),
+        mean_controls=float(controls.mean()),
         difference=difference,
         t=t,
         t_p_value=p,

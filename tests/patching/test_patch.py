@@ -8,23 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.errors import ExpressionError, InputError
 from snql.jobs import PromptOptions
-from snql.models.loaded import LoadedModel
-from snql.neurons.sets import NeuronSet, Shape
+from snql.neurons.sets import Shape
 from snql.patching.engine import PatchEngine, Task, Written
 from snql.patching.patch import PatchOptions, PatchResult, patch
 from snql.patching.variants import expressions
 
 from ..conftest import ORACLE
-from ..patched import PatchRow, patch_and_generate
 
 SOURCE = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu")
 SHAPE = Shape(4, 176)
@@ -141,73 +137,6 @@ def test_a_run_that_was_killed_resumes(
     query = f"SELECT {columns} FROM run_completions WHERE run = ? ORDER BY ALL"
     assert db.rows(query, ["cut"]) == db.rows(query, ["whole"])
     assert len(db.rows(query, ["cut"])) == 96
-
-
-def hooked_logits(model: LoadedModel, ids: list[int], hook: Any) -> torch.Tensor:
-    """Last logits of one text, no cache, with ``hook(layer, activations)`` on every down-projection's input."""
-    sites: Any = model.base.sites
-    handles = [
-        site.down.register_forward_pre_hook(lambda _m, inputs, la=layer: (hook(la, inputs[0]),))
-        for layer, site in enumerate(sites)
-    ]
-    try:
-        with model.switched_on() as network:
-            logits: torch.Tensor = network(torch.tensor([ids])).logits[0, -1]
-    finally:
-        for handle in handles:
-            handle.remove()
-    return logits
-
-
-def no_cache_patch(
-    recipient: LoadedModel, donor: LoadedModel, prompt: list[int], neurons: NeuronSet, n_new: int
-) -> list[int]:
-    """Patching recomputed from scratch at every step: one text, no cache, no padding, hooks of its own."""
-    new: list[int] = []
-    given: dict[int, torch.Tensor] = {}
-    chosen = {layer: members.tolist() for layer, members in neurons.by_layer().items()}
-
-    def remember(layer: int, activations: torch.Tensor) -> torch.Tensor:
-        given[layer] = activations.clone()
-        return activations
-
-    def overwrite(layer: int, activations: torch.Tensor) -> torch.Tensor:
-        patched = activations.clone()
-        for neuron in chosen.get(layer, []):
-            patched[0, :, neuron] = given[layer][0, :, neuron]
-        return patched
-
-    while len(new) < n_new and (not new or new[-1] != 2):
-        hooked_logits(donor, prompt + new, remember)
-        new.append(int(hooked_logits(recipient, prompt + new, overwrite).argmax()))
-    return new
-
-
-@pytest.mark.parametrize(("recipient", "donor"), [("sft", "dpo"), ("base", "other")])
-def test_engine_equals_a_recomputation_without_caches(
-    oracle_models: dict[str, LoadedModel], oracle_prompts: list[dict[str, Any]], recipient: str, donor: str
-) -> None:
-    generator = np.random.default_rng(0)
-    prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts[:6]]
-    sets = [NeuronSet.from_ids(SHAPE, generator.choice(704, size=n, replace=False)) for n in (0, 5, 40, 100, 300, 704)]
-    rows = [PatchRow(ids, neurons) for ids, neurons in zip(prompts, sets, strict=True)]
-    written = patch_and_generate(oracle_models[recipient], oracle_models[donor], rows, 10)
-    for row, completion in zip(rows, written, strict=True):
-        by_hand = no_cache_patch(oracle_models[recipient], oracle_models[donor], list(row.input_ids), row.neurons, 10)
-        assert list(completion.token_ids) == by_hand
-
-
-def test_hooks_and_adapters_come_off_after_an_error(oracle_models: dict[str, LoadedModel]) -> None:
-    sft, dpo = oracle_models["sft"], oracle_models["dpo"]
-    with sft.switched_on() as network:
-        before = network(torch.tensor([[1, 50, 60]])).logits
-    bad = PatchRow((1, 10_000), NeuronSet.all(SHAPE))
-    with pytest.raises(IndexError):
-        patch_and_generate(sft, dpo, [bad], 3)
-    sites: Any = sft.base.sites
-    assert all(not site.entry._forward_pre_hooks for site in sites)
-    with sft.switched_on() as network:
-        assert torch.equal(network(torch.tensor([[1, 50, 60]])).logits, before)
 
 
 def test_prompts_of_the_rankings_are_left_out(

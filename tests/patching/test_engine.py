@@ -1,0 +1,434 @@
+"""The engine: fused, in lockstep, and against a recomputation that has no cache, no batch and hooks of its own."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import IA3Config, LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+
+from snql.errors import RunError
+from snql.generation.sampling import Sampling, random_numbers, row_generator
+from snql.generation.slots import SlotStream
+from snql.models.load import load_models
+from snql.models.loaded import LoadedModel
+from snql.models.mixed import can_mix
+from snql.models.options import LoadOptions
+from snql.neurons.sets import NeuronSet, Shape
+from snql.patching.engine import PatchEngine, Writing
+from snql.patching.interventions import Constant, FromSource, Intervention, Noise, Scaled, Where
+from snql.patching.passes import SOURCE, TARGET, ModelPass
+
+from ..patched import PatchRow, patch_and_generate, write_rows
+
+SHAPE = Shape(4, 176)
+N_NEW = 10
+Models = dict[str, LoadedModel]
+Change = Callable[[int, list[int], list[int], torch.Tensor, torch.Tensor], torch.Tensor]
+"""From layer, positions, neurons, own and the source's activations to new ones: [Tensor, "positions neurons"]."""
+
+
+def read(model: LoadedModel, ids: Sequence[int], hook: Any) -> torch.Tensor:
+    """Last logits of one text, with ``hook(layer, activations)`` on every down-projection's input."""
+    sites: Any = model.base.sites
+    handles = [
+        site.entry.register_forward_pre_hook(lambda _m, inputs, la=layer: (hook(la, inputs[0]),))
+        for layer, site in enumerate(sites)
+    ]
+    try:
+        with model.switched_on() as network:
+            logits: torch.Tensor = network(torch.tensor([list(ids)])).logits[0, -1]
+    finally:
+        for handle in handles:
+            handle.remove()
+    return logits
+
+
+def by_hand(
+    target: LoadedModel,
+    source: LoadedModel | None,
+    prompt: Sequence[int],
+    neurons: NeuronSet,
+    change: Change,
+    covered: Callable[[int], bool] = lambda _: True,
+    choose: Callable[[torch.Tensor, int], int] = lambda logits, _: int(logits.argmax()),
+) -> tuple[list[int], list[int], list[int]]:
+    """Tokens written, and what source and unpatched target would have written at each step; neuron by neuron."""
+    new: list[int] = []
+    choices: tuple[list[int], list[int]] = ([], [])
+    given: dict[int, torch.Tensor] = {}
+    members = {layer: columns.tolist() for layer, columns in neurons.by_layer().items()}
+
+    def remember(layer: int, activations: torch.Tensor) -> torch.Tensor:
+        given[layer] = activations[0].clone()
+        return activations
+
+    def overwrite(layer: int, activations: torch.Tensor) -> torch.Tensor:
+        patched = activations.clone()
+        neurons = members.get(layer, [])
+        positions = [position for position in range(activations.shape[1]) if covered(position)]
+        own = activations[0, positions][:, neurons]
+        other = own if source is None else given[layer][positions][:, neurons]
+        new = change(layer, positions, neurons, own, other)
+        for index, position in enumerate(positions):
+            patched[0, position, neurons] = new[index]
+        return patched
+
+    while len(new) < N_NEW and (not new or new[-1] != 2):
+        text = [*prompt, *new]
+        if source is not None:
+            choices[0].append(choose(read(source, text, remember), len(new)))
+        choices[1].append(choose(read(target, text, lambda _layer, own: own), len(new)))
+        new.append(choose(read(target, text, overwrite), len(new)))
+    return new, *choices
+
+
+def random_sets(seed: int, sizes: Sequence[int], shape: Shape = SHAPE) -> list[NeuronSet]:
+    generator = np.random.default_rng(seed)
+    return [NeuronSet.from_ids(shape, generator.choice(shape.size, size=size, replace=False)) for size in sizes]
+
+
+def donated(
+    _layer: int, _positions: list[int], _neurons: list[int], _own: torch.Tensor, other: torch.Tensor
+) -> torch.Tensor:
+    return other
+
+
+@pytest.mark.parametrize(("recipient", "donor"), [("sft", "dpo"), ("dpo", "sft"), ("base", "dpo"), ("base", "other")])
+def test_every_way_equals_a_recomputation(
+    oracle_models: Models, oracle_prompts: list[dict[str, Any]], recipient: str, donor: str
+) -> None:
+    """Completions, and what unpatched models would have written; several sets a prompt, few rows, any order."""
+    target, source = oracle_models[recipient], oracle_models[donor]
+    prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts[:4]]
+    sets = random_sets(1, (0, 5, 100, 300, 704))
+    rows = [PatchRow(ids, neurons) for ids in prompts for neurons in sets]
+    rows += [PatchRow(ids, sets[0], by) for ids in prompts for by in (SOURCE, TARGET)]
+    patched = rows[: len(prompts) * len(sets)]
+    expected = [by_hand(target, source, row.input_ids, row.neurons, donated) for row in patched]
+    shared = can_mix([source, target])
+    assert shared == (donor != "other")
+    order = np.random.default_rng(2).permutation(len(rows)).tolist()
+    for fuse in (True, False) if shared else (False,):
+        for most_rows, arranged in ((1000, range(len(rows))), (3, range(len(rows))), (7, order)):
+            found = write_rows(target, source, [rows[i] for i in arranged], N_NEW, most_rows=most_rows, fuse=fuse)
+            by_row = dict(zip(arranged, found, strict=True))
+            for index, (written, source_ids, target_ids) in enumerate(expected):
+                item = by_row[index]
+                assert list(item.completion.token_ids) == written
+                assert list(item.source_ids) == source_ids
+                assert list(item.target_ids) == target_ids[: len(item.target_ids)]
+            for index in range(len(expected), len(rows)):
+                row = rows[index]
+                model = source if row.by == SOURCE else target
+                plain = by_hand(model, None, row.input_ids, sets[0], donated)[0]
+                assert list(by_row[index].completion.token_ids) == plain
+
+
+def test_the_first_change_is_known_where_the_target_writes_beside(
+    oracle_models: Models, oracle_prompts: list[dict[str, Any]]
+) -> None:
+    prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts]
+    sets = random_sets(4, (0, 60, 704))
+    chosen = [(sets[0], TARGET), *((neurons, None) for neurons in sets)]
+    rows = [PatchRow(ids, neurons, by) for ids in prompts for neurons, by in chosen]
+    found = write_rows(oracle_models["sft"], oracle_models["dpo"], rows, 24)
+    changed = 0
+    for item in (item for item in found if item.task.patch is not None):
+        tokens = item.completion.token_ids
+        known = item.target_ids
+        first = next((step for step, pair in enumerate(zip(tokens, known, strict=False)) if pair[0] != pair[1]), None)
+        assert len(known) == (len(tokens) if first is None else first + 1)
+        changed += first is not None
+    assert 5 < changed < 36
+
+
+def test_all_neurons_are_the_donor_and_none_the_recipient(
+    oracle_models: Models, oracle_prompts: list[dict[str, Any]]
+) -> None:
+    prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts]
+    nothing, everything = NeuronSet.of(SHAPE, []), NeuronSet.all(SHAPE)
+    for sampling in (Sampling(), Sampling(0.8, 0.95)):
+        rows = [PatchRow(ids, neurons, by) for ids in prompts for neurons, by in (
+            (nothing, None), (everything, None), (nothing, TARGET), (nothing, SOURCE))]  # fmt: skip
+        found = [
+            w.completion for w in write_rows(oracle_models["sft"], oracle_models["dpo"], rows, 24, sampling=sampling)
+        ]
+        assert found[0::4] == found[2::4]
+        assert found[1::4] == found[3::4]
+        assert found[2::4] != found[3::4]
+
+
+def watched_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each step has, from here on."""
+    sizes: list[int] = []
+    real = SlotStream.step
+
+    def step(stream: SlotStream, tokens: Sequence[int]) -> torch.Tensor:
+        sizes.append(len(tokens))
+        return real(stream, tokens)
+
+    monkeypatch.setattr(SlotStream, "step", step)
+    return sizes
+
+
+def test_texts_that_are_the_same_share_a_donor_row(oracle_models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = watched_rows(monkeypatch)
+    nothing = NeuronSet.of(SHAPE, [])
+    rows = [PatchRow((1, 50, 60), nothing)] * 5 + [PatchRow((1, 50, 60), nothing, by) for by in (TARGET, SOURCE)]
+    reads: list[int] = []
+    real = SlotStream.read
+
+    def watch(stream: SlotStream, texts: Sequence[Sequence[int]], width: int) -> Any:
+        reads.append(len(texts))
+        return real(stream, texts, width)
+
+    monkeypatch.setattr(SlotStream, "read", watch)
+    found = write_rows(oracle_models["sft"], oracle_models["dpo"], rows, 6)
+    assert reads == [7]  # five patched texts, and one each that source and target read
+    recipients, donors = (item.completion.token_ids for item in found[5:])
+    assert recipients[:2] != donors[:2]
+    # five patched rows, the recipient's, one of the donor on their text, and one on its own once that differs
+    assert max(sizes) == 8
+
+
+def test_finished_rows_leave_and_others_take_their_places(
+    oracle_models: Models, oracle_prompts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts]
+    rows = [PatchRow(ids, NeuronSet.of(SHAPE, []), TARGET) for ids in prompts]
+    whole = write_rows(oracle_models["sft"], None, rows, 24, intervention=Scaled(0.0))
+    lengths = sorted(len(item.completion.token_ids) for item in whole)
+    assert lengths[0] < lengths[-1]
+    sizes = watched_rows(monkeypatch)
+    assert write_rows(oracle_models["sft"], None, rows, 24, intervention=Scaled(0.0), most_rows=4) == whole
+    assert max(sizes) == 4
+    assert sum(sizes) == sum(lengths) - len(rows)  # every row of every step wrote a token; prompts gave the first
+
+
+WHERES = [
+    Where(),
+    Where("prompt"),
+    Where("completion"),
+    Where("all", 1),
+    Where("all", 3),
+    Where("completion", 1),
+    Where("completion", 4),
+]
+
+
+@pytest.mark.parametrize("where", WHERES, ids=str)
+def test_positions(oracle_models: Models, oracle_prompts: list[dict[str, Any]], where: Where) -> None:
+    """The step that reads the prompt writes token 1; position t+k writes token k+1."""
+    prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts[:4]]
+    (neurons,) = random_sets(6, (400,))
+    rows = [PatchRow(ids, neurons) for ids in prompts]
+    found = write_rows(oracle_models["sft"], oracle_models["dpo"], rows, N_NEW, where=where, most_rows=3)
+    for ids, item in zip(prompts, found, strict=True):
+
+        def covered(position: int, t: int = len(ids) - 1) -> bool:
+            if position <= t:
+                return where.steps != "completion"
+            return where.steps != "prompt" and (where.first is None or position - t < where.first)
+
+        expected = by_hand(oracle_models["sft"], oracle_models["dpo"], ids, neurons, donated, covered)[0]
+        assert list(item.completion.token_ids) == expected
+
+
+GENERATOR = torch.Generator().manual_seed(8)
+MEANS = torch.randn(4, 176, generator=GENERATOR, dtype=torch.float64)
+DEVIATIONS = torch.rand(4, 176, generator=GENERATOR, dtype=torch.float64) * 0.3
+
+
+def noisy(prompt: tuple[int, ...], neurons: NeuronSet) -> Change:
+    columns = neurons.by_layer()
+
+    def change(
+        layer: int, positions: list[int], neurons: list[int], own: torch.Tensor, _other: torch.Tensor
+    ) -> torch.Tensor:
+        if not neurons:
+            return own
+        assert columns[layer].tolist() == neurons
+        drawn = [row_generator(3, str(prompt), 0, at, layer).standard_normal(len(neurons)) for at in positions]
+        return own + (2.0 * DEVIATIONS[layer, neurons] * torch.tensor(np.array(drawn))).float()
+
+    return change
+
+
+def test_other_interventions(oracle_models: Models, oracle_prompts: list[dict[str, Any]]) -> None:
+    """Zero, scaling, means and noise, in rows of different sets, neuron by neuron."""
+    target = oracle_models["sft"]
+    prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts[:3]]
+    sets = random_sets(9, (30, 250))
+    rows = [PatchRow(ids, neurons) for ids in prompts for neurons in sets]
+    columns = [row.neurons.by_layer() for row in rows]
+    ways: list[tuple[Intervention, Callable[[PatchRow], Change]]] = [
+        (Scaled(0.0), lambda _row: lambda _l, _p, _n, own, _o: torch.zeros_like(own)),
+        (Scaled(-1.5), lambda _row: lambda _l, _p, _n, own, _o: -1.5 * own),
+        (Constant(MEANS), lambda _row: lambda la, _p, ne, own, _o: MEANS[la, ne].float().expand(own.shape)),
+        (Noise(DEVIATIONS, 2.0, 3, columns), lambda row: noisy(row.input_ids, row.neurons)),
+    ]
+    plain = [by_hand(target, None, row.input_ids, NeuronSet.of(SHAPE, []), donated)[0] for row in rows]
+    for intervention, changes in ways:
+        found = write_rows(target, None, rows, N_NEW, intervention=intervention, most_rows=4)
+        expected = [by_hand(target, None, row.input_ids, row.neurons, changes(row))[0] for row in rows]
+        assert [list(item.completion.token_ids) for item in found] == expected
+        assert expected != plain
+        assert all(item.source_ids == () for item in found)
+
+
+def test_drawn_tokens_equal_a_recomputation(oracle_models: Models, oracle_prompts: list[dict[str, Any]]) -> None:
+    target, source = oracle_models["sft"], oracle_models["dpo"]
+    prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts[:4]]
+    sets = random_sets(11, (40, 500))
+    rows = [PatchRow(ids, neurons) for ids in prompts for neurons in sets]
+    sampling = Sampling(1.3, 0.9)
+    for most_rows in (3, 100):
+        found = write_rows(target, source, rows, N_NEW, sampling=sampling, seed=5, most_rows=most_rows)
+        for row, item in zip(rows, found, strict=True):
+            numbers = random_numbers(5, str(row.input_ids), 0, N_NEW)
+
+            def choose(logits: torch.Tensor, step: int, numbers: Any = numbers) -> int:
+                return sampling.choose(logits[None], [0], [float(numbers[step])])[0]
+
+            written, source_ids, _ = by_hand(target, source, row.input_ids, row.neurons, donated, choose=choose)
+            assert list(item.completion.token_ids) == written
+            assert list(item.source_ids) == source_ids
+
+
+ADAPTERS: dict[str, Any] = {
+    "lora": LoraConfig(r=4, lora_alpha=8, target_modules=["down_proj", "q_proj", "up_proj"], init_lora_weights=False),
+    "lora-other": LoraConfig(r=2, lora_alpha=8, target_modules=["down_proj", "v_proj"], init_lora_weights=False),
+    "ia3": IA3Config(target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"]),
+    "ia3-mlp": IA3Config(target_modules=["up_proj", "down_proj"], feedforward_modules=["down_proj"]),
+    "dora": LoraConfig(r=4, target_modules=["down_proj"], init_lora_weights=False, use_dora=True),
+}
+
+
+@pytest.fixture(scope="module")
+def adapted(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("adapters")
+    for name, config in ADAPTERS.items():
+        torch.manual_seed(len(name))
+        model: Any = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_llama), config)
+        with torch.no_grad():
+            for key, parameter in model.named_parameters():
+                if "ia3_l" in key:
+                    parameter.copy_(1 + 0.5 * torch.randn_like(parameter))
+                elif "lora_" in key and "magnitude" not in key:
+                    parameter.mul_(2)
+        model.save_pretrained(folder / name)
+    return {name: folder / name for name in ADAPTERS}
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "mixes"),
+    [
+        (("lora",), (), True),
+        (("lora",), ("lora-other",), True),
+        (("lora",), ("lora", "lora-other"), True),
+        ((), ("ia3",), True),
+        (("ia3",), ("ia3-mlp",), True),
+        (("ia3-mlp", "ia3"), ("ia3-mlp",), True),
+        (("dora",), (), False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_adapters_in_one_batch(
+    tiny_llama: Path, adapted: dict[str, Path], left: tuple[str, ...], right: tuple[str, ...], mixes: bool, dtype: str
+) -> None:
+    """Logits of rows of two models in one batch are those of each model by itself, as PEFT computes them."""
+    specs = {
+        name: "+".join([str(tiny_llama), *(str(adapted[part]) for part in parts)])
+        for name, parts in (("source", left), ("target", right))
+    }
+    models = load_models(specs, LoadOptions(device="cpu", dtype=dtype))
+    source, target = models["source"], models["target"]
+    assert can_mix([source, target]) == mixes
+    assert source.base is target.base
+    both = ModelPass(target, source, [], FromSource())
+    assert both.fused == mixes
+    shape = source.shape
+    prompts = [(1, 40, 50, 60), (1, 70, 80)]
+    rows = [PatchRow(ids, neurons) for ids in prompts for neurons in random_sets(3, (0, 30, shape.size), shape)]
+    if dtype == "float32":
+        fused = patch_and_generate(target, source, rows, 8)
+        assert fused == patch_and_generate(target, source, rows, 8, fuse=False)
+    if not mixes:
+        return
+    from snql.patching.passes import Rows
+
+    plan = [Rows([SOURCE, TARGET, SOURCE, TARGET], [None] * 4)]
+    with torch.inference_mode(), both.applied():
+        (fresh,) = both.read([[prompts[0], prompts[0], prompts[1], prompts[1]]], plan)
+    assert fresh is not None
+    for row, (model, ids) in enumerate((m, p) for p in prompts for m in (source, target)):
+        with model.switched_on() as network:
+            expected = network(torch.tensor([ids])).logits[0, -1]
+        tolerance = 2e-5 if dtype == "float32" else 0.05
+        torch.testing.assert_close(fresh.logits[row], expected, atol=tolerance * 20, rtol=tolerance)
+
+
+def test_out_of_memory_goes_on_with_fewer_rows(
+    oracle_models: Models, oracle_prompts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = random_sets(2, (0, 9, 300))
+    rows = [PatchRow(tuple(prompt["input_ids"]), neurons) for prompt in oracle_prompts[:5] for neurons in sets]
+    whole = write_rows(oracle_models["sft"], oracle_models["dpo"], rows, 12)
+    real = SlotStream.step
+    failures: list[int] = []
+
+    def small(most: int) -> Any:
+        def step(stream: SlotStream, tokens: Sequence[int]) -> torch.Tensor:
+            if len(tokens) > most:
+                failures.append(len(tokens))
+                raise torch.OutOfMemoryError("full")
+            return real(stream, tokens)
+
+        return step
+
+    monkeypatch.setattr(SlotStream, "step", small(6))
+    found = write_rows(oracle_models["sft"], oracle_models["dpo"], rows, 12)
+    assert failures
+    assert [item.completion for item in found] == [item.completion for item in whole]
+    assert [item.source_ids for item in found] == [item.source_ids for item in whole]
+    monkeypatch.setattr(SlotStream, "step", small(0))
+    with pytest.raises(RunError, match="out of memory with one completion"):
+        write_rows(oracle_models["sft"], oracle_models["dpo"], rows, 12)
+
+
+def test_hooks_and_adapters_come_off_after_an_error(oracle_models: Models) -> None:
+    sft, dpo = oracle_models["sft"], oracle_models["dpo"]
+    ids = torch.tensor([[1, 50, 60]])
+    with sft.switched_on() as network:
+        before = network(ids).logits
+    with pytest.raises(IndexError):
+        patch_and_generate(sft, dpo, [PatchRow((1, 10_000), NeuronSet.all(SHAPE))], 3)
+    modules: Any = sft.base.model.modules()
+    assert not [m for m in modules if m._forward_pre_hooks or m._forward_hooks]
+    with sft.switched_on() as network:
+        assert torch.equal(network(ids).logits, before)
+
+
+def test_models_can_be_used_between_what_the_engine_gives(
+    oracle_models: Models, oracle_prompts: list[dict[str, Any]]
+) -> None:
+    sft, dpo = oracle_models["sft"], oracle_models["dpo"]
+    ids = torch.tensor([[1, 50, 60]])
+    with sft.switched_on() as network:
+        before = network(ids).logits
+    models = ModelPass(sft, dpo, random_sets(1, (50,)), FromSource())
+    engine = PatchEngine(models, Writing(12, frozenset({2})), reads_source=True)
+    from snql.patching.engine import Task
+
+    tasks = [Task(0, i, 0, tuple(p["input_ids"]), str(i), None, 0) for i, p in enumerate(oracle_prompts)]
+    given = 0
+    for batch in engine.write(tasks, 4, seconds=0.0):
+        given += len(batch)
+        with sft.switched_on() as network:
+            assert torch.equal(network(ids).logits, before)
+    assert given == len(tasks)

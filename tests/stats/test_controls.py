@@ -1,0 +1,63 @@
+"""A set against its controls: against scipy, and against all sign flips counted out."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from snql.stats.controls import against_controls, sign_flip_p_value
+from snql.stats.effects import Bootstrap
+
+GENERATOR = np.random.default_rng(5)
+PATCHED = GENERATOR.normal(-2, 2, 30)
+CONTROLS = GENERATOR.normal(3, 1, (5, 30))
+GAP = GENERATOR.normal(-8, 2, 30)
+
+
+def test_difference_t_and_effect() -> None:
+    bootstrap = Bootstrap.draw(30, resamples=400, seed=7)
+    found = against_controls(PATCHED, CONTROLS, GAP, bootstrap)
+    differences = PATCHED - CONTROLS.mean(axis=0)
+    assert (found.n_prompts, found.n_controls) == (30, 5)
+    assert found.mean_controls == pytest.approx(CONTROLS.mean())
+    assert found.difference.value == pytest.approx(differences.mean())
+    slow = [
+        (differences[drawn].mean(), GAP[drawn].mean())
+        for drawn in (np.repeat(np.arange(30), counts.astype(int)) for counts in bootstrap.counts)
+    ]
+    means, gaps = np.array(slow).T
+    assert (found.difference.low, found.difference.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
+    assert found.effect is not None
+    assert found.effect.value == pytest.approx(differences.mean() / GAP.mean())
+    assert (found.effect.low, found.effect.high) == pytest.approx(tuple(np.quantile(means / gaps, [0.025, 0.975])))
+    expected = stats.ttest_1samp(differences, 0)
+    assert (found.t, found.t_p_value) == pytest.approx((expected.statistic, expected.pvalue))
+    assert found.permutation_p_value == pytest.approx(1 / 10_001)
+
+
+def test_permutation_p_value_is_the_share_of_all_sign_flips() -> None:
+    differences = np.array([1.0, 2.0, -0.5, 3.0, 0.25, -1.0, 1.5, 0.75])
+    sums = [abs(sum(s * d for s, d in zip(signs, differences, strict=True))) for signs in product((-1, 1), repeat=8)]
+    exact = np.mean([total >= abs(differences.sum()) - 1e-9 for total in sums])
+    assert sign_flip_p_value(differences, seed=1) == pytest.approx(exact, abs=0.015)
+    assert sign_flip_p_value(differences, 1) == sign_flip_p_value(differences, 1)
+
+
+def test_p_values_are_uniform_where_nothing_differs() -> None:
+    generator = np.random.default_rng(2)
+    found = [sign_flip_p_value(generator.normal(0, 1, 20), seed, permutations=500) for seed in range(300)]
+    assert np.mean(np.array(found) <= 0.1) == pytest.approx(0.1, abs=0.05)
+
+
+def test_no_difference_at_all_is_said_to_be_none() -> None:
+    same = np.tile(PATCHED, (3, 1))
+    found = against_controls(PATCHED, same, None, Bootstrap.draw(30))
+    assert (found.difference.value, found.difference.low, found.difference.high) == (0, 0, 0)
+    assert (found.t, found.t_p_value, found.permutation_p_value, found.effect) == (None, None, 1.0, None)
+
+
+def test_a_gap_that_may_be_zero_leaves_no_effect() -> None:
+    found = against_controls(PATCHED, CONTROLS, GENERATOR.normal(0, 1, 30), Bootstrap.draw(30))
+    assert found.effect is None
+    assert found.difference.high < 0
