@@ -6,8 +6,8 @@ published  two loaded models; for each variant and batch the unpatched baseline 
 snql       the engine of ``snql patch``: one batch for both models and all variants.
 
 Both must write the same tokens. On the bundled pair and on a randomly initialised Llama of 110M parameters with a
-random IA3 adapter (1.1B on a GPU). A step is measured on 64 rows, half of them the donor's, against a plain forward pass
-of the base over as many rows with a cache of the same length. Nothing is stored or judged.
+random IA3 adapter (1.1B on a GPU). A step is measured on 64 rows, half of them the donor's, against a plain forward
+pass of the base over as many rows with a cache of the same length. Nothing is stored or judged.
 """
 
 import statistics
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -33,9 +34,10 @@ from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet
-from snql.patching.engine import PatchEngine, Task, Writing
+from snql.patching.engine import PatchEngine
 from snql.patching.interventions import FromSource, PatchedRow
 from snql.patching.passes import SOURCE, TARGET, ModelPass, Rows
+from snql.patching.rows import Task, Writing
 from snql.prompts.read import read_prompt_sets
 from snql.prompts.template import Formatter, format_prompts
 
@@ -144,10 +146,11 @@ def run_snql(
     recipient = models["recipient"]
     both = ModelPass(recipient, models["donor"], sets, FromSource())
     engine = PatchEngine(both, Writing(setting.max_new_tokens, recipient.base.end_ids), reads_source=True)
-    tasks = [
+    tasks: list[Task] = [
         Task(variant, prompt, 0, ids, "", *((TARGET, None) if variant == 0 else (None, variant - 1)))
+        for variants in (range(1), range(1, len(sets) + 1))
         for prompt, ids in enumerate(texts)
-        for variant in range(len(sets) + 1)
+        for variant in variants
     ]
     found: list[list[Ids]] = [[()] * len(texts) for _ in range(len(sets) + 1)]
     for finished in engine.write(tasks, setting.most):
@@ -176,7 +179,7 @@ def compared(name: str, setting: Setting, sets: Sequence[NeuronSet], repeats: in
         ours, by_snql = run_snql(setting, shared, texts, sets)
         seconds["published"].append(published)
         seconds["snql"].append(ours)
-    pairs = zip(sum(by_published, []), sum(by_snql, []), strict=True)
+    pairs = zip(chain.from_iterable(by_published), chain.from_iterable(by_snql), strict=True)
     same = sum(left == right for left, right in pairs)
     total = len(texts) * (len(sets) + 1)
     tokens = sum(len(ids) for part in by_snql for ids in part)
@@ -218,7 +221,7 @@ def step_cost(name: str, setting: Setting, neurons: NeuronSet, rows: int, repeat
     plain = SlotStream(fused.streams[0].model)
     plan = Rows(
         [SOURCE] * half + [TARGET] * half,
-        [None] * half + [PatchedRow(0, row, len(text), "", 0) for row in range(half)],
+        [None] * half + [PatchedRow(0, row, len(text), range(1000), "", 0) for row in range(half)],
     )
     tokens = [5] * (2 * half)
     with torch.inference_mode(), fused.applied():

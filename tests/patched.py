@@ -9,9 +9,10 @@ import torch
 from snql.generation.types import Completion
 from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet
-from snql.patching.engine import PatchEngine, Task, Writing, Written
+from snql.patching.engine import PatchEngine
 from snql.patching.interventions import FromSource, Intervention, PatchedRow
 from snql.patching.passes import SOURCE, TARGET, ModelPass, Rows
+from snql.patching.rows import Task, Writing, Written
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,16 @@ def first_logits(recipient: LoadedModel, donor: LoadedModel, rows: Sequence[Patc
     """Logits of each patched row's first token: Float[Tensor, "rows vocabulary"]."""
     models = ModelPass(recipient, donor, [row.neurons for row in rows], FromSource(), fuse=fuse)
     texts = [row.input_ids for row in rows]
-    patched: list[PatchedRow | None] = [PatchedRow(index, index, len(text), "", 0) for index, text in enumerate(texts)]
+    patched: list[PatchedRow | None] = [
+        PatchedRow(index, index, len(text), range(len(text)), "", 0) for index, text in enumerate(texts)
+    ]
     nothing: list[PatchedRow | None] = [None] * len(rows)
     source, target = [SOURCE] * len(rows), [TARGET] * len(rows)
     with models.applied():
         if models.fused:
             (fresh,) = models.read([texts + texts], [Rows(source + target, nothing + patched)])
             assert fresh is not None
-            return fresh.logits[len(rows) :]
+            return fresh.logits[len(rows) :, -1]
         _, fresh = models.read([texts, texts], [Rows(source, nothing), Rows(target, patched)])
         assert fresh is not None
-        return fresh.logits
+        return fresh.logits[:, -1]

@@ -241,6 +241,18 @@ def n_completions(db: Database, run_id: int) -> int:
     return int(number)
 
 
+def read_tokens(
+    db: Database, run_id: int, variant_id: int, prompt_ids: Sequence[int]
+) -> dict[tuple[int, int], tuple[int, ...]]:
+    """What a variant has written for these prompts, by (prompt_id, sample)."""
+    query = """
+        SELECT prompt_id, sample, token_ids FROM completions
+        WHERE run_id = ? AND variant_id = ? AND prompt_id IN (SELECT unnest(?))
+        """
+    rows = db.rows(query, [run_id, variant_id, list(prompt_ids)])
+    return {(prompt_id, sample): tuple(ids) for prompt_id, sample, ids in rows}
+
+
 def completed(db: Database, run_id: int, prompt_ids: Sequence[int]) -> set[tuple[int, int, int]]:
     """Which completions of these prompts a run has: (variant_id, prompt_id, sample)."""
     query = "SELECT variant_id, prompt_id, sample FROM completions WHERE run_id = ? AND prompt_id IN (SELECT unnest(?))"

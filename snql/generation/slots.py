@@ -69,7 +69,7 @@ class _SlotLayer(DynamicLayer):  # type: ignore[no-untyped-call]
 class Fresh:
     """Texts that have been read in a batch of their own and have no slot yet.
 
-    logits: of their next tokens, Float[Tensor, "texts vocabulary"]. held: each layer's keys and values,
+    logits: after each of their last tokens, Float[Tensor, "texts kept vocabulary"]. held: each layer's keys and values,
     Float[Tensor, "texts heads columns width"].
     """
 
@@ -93,21 +93,25 @@ class SlotStream:
         """Texts that have slots."""
         return self._window.rows
 
-    def read(self, texts: Sequence[Sequence[int]], width: int) -> Fresh:
-        """Read new texts to their ends, left-padded to ``width``."""
+    def read(self, texts: Sequence[Sequence[int]], width: int, keep: int = 1) -> Fresh:
+        """Read new texts to their ends, left-padded to ``width``; logits are kept of the last ``keep`` tokens."""
         base = self.model.base
         batch = left_padded(texts, base.pad_id, base.device, width)
         # No sliding layers, which drop columns: a mask does for them what they do.
         cache = DynamicCache()
-        logits = self.model.logits(batch.ids, batch.mask, batch.positions, cache)[:, -1]
+        logits = self.model.logits(batch.ids, batch.mask, batch.positions, cache, keep)
         held = [(keys, values) for layer in cache.layers for keys, values in [(layer.keys, layer.values)]]  # type: ignore[union-attr]
         return Fresh(logits, [len(text) for text in texts], held)  # type: ignore[arg-type]
 
-    def place(self, fresh: Fresh, texts: Sequence[int]) -> None:
-        """Give the next slots to these of the fresh texts (by index; one may be given several slots)."""
+    def place(self, fresh: Fresh, texts: Sequence[int], lengths: Sequence[int] | None = None) -> None:
+        """Give the next slots to these of the fresh texts (by index; one may be given several slots).
+
+        lengths: how many tokens of each text are kept, its first ones; None for all.
+        """
         if not texts:
             return
-        window, lengths = self._window, [fresh.lengths[text] for text in texts]
+        whole = [fresh.lengths[text] for text in texts]
+        window, lengths = self._window, whole if lengths is None else list(lengths)
         if not self._layers:
             self._layers = [_SlotLayer(window, keys, values) for keys, values in fresh.held]
             self._cache = Cache(layers=[*self._layers])
@@ -117,16 +121,22 @@ class SlotStream:
         self._make_room(window.rows + len(texts), left=longest - (window.last - window.first))
         slots = slice(window.rows, window.rows + len(texts))
         columns = slice(window.last - longest, window.last)
+        # Texts end at the right: what is left of one moves there by as many columns as it lost tokens.
+        lost = torch.tensor([all_of - kept for all_of, kept in zip(whole, lengths, strict=True)])
+        width = fresh.held[0][0].shape[2]
+        origin = (torch.arange(width - longest, width) - lost[:, None]).clamp(min=0)
         for layer, given in zip(self._layers, fresh.held, strict=True):
-            rows = torch.tensor(texts, device=layer.device)
+            rows, of = torch.tensor(texts, device=layer.device)[:, None], origin.to(layer.device)
             for held, part in zip(layer.held, given, strict=True):
-                held[slots, :, columns] = part[rows, :, -longest:]
+                held[slots, :, columns] = part[rows, :, of].transpose(1, 2)
         window.rows += len(texts)
         self._lengths += lengths
         self._trim()
 
     def rearrange(self, origins: Sequence[int]) -> None:
         """Let slot ``i`` hold the text that was in slot ``origins[i]``; texts that are not named are dropped."""
+        if not self._layers:
+            return
         moved = [(slot, origin) for slot, origin in enumerate(origins) if slot != origin]
         self._make_room(len(origins))
         if moved:

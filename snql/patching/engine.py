@@ -5,104 +5,40 @@ that the target writes with its patch. What an unpatched model computes depends 
 completions whose text is still the same share one such row; where they go on differently, the row is copied. The
 unpatched models' own completions are rows of this kind that go on with their own tokens. Rows that have finished leave,
 and waiting ones take their places.
+
+A patch changes few tokens, or none, of most completions. So what the unpatched target has written is a *draft*: a new
+completion reads prompt and draft at once, patched at every position, and keeps the draft up to the first token that it
+would have written differently. Step by step it would have written the same (as speculative decoding does with a smaller
+model's drafts: Leviathan, Kalman and Matias 2023).
 """
 
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import torch
 
 from snql.errors import RunError
 from snql.generation.decode import Tick, no_tick
 from snql.generation.memory import fits
-from snql.generation.sampling import Sampling, random_numbers
-from snql.generation.types import Completion
-from snql.patching.interventions import PatchedRow, Where
+from snql.generation.sampling import random_numbers
+from snql.generation.slots import Fresh
+from snql.patching.interventions import PatchedRow
 from snql.patching.passes import SOURCE, TARGET, ModelPass, Rows
+from snql.patching.rows import Place, Row, Task, Writing, Written, follow, places_of
 
 _ADMIT_BELOW = 0.75
 """Waiting rows come in once less than this share of the room is taken: reading prompts one by one would be slow."""
-
 
 _WORTH_READING = 32
 _SIMILAR = 0.85
 """So many prompts are read at once without much shorter ones beside them, which would be mostly padding."""
 
+_TRIED = 8
+_WORTH_DRAFTING = 0.25
+"""A set that has kept less than this share of so many drafts gets no more: it would read what it then writes itself."""
 
-@dataclass(frozen=True)
-class Task:
-    """One completion to write: by an unpatched model (``by``: SOURCE or TARGET), or with a neuron set (``patch``).
-
-    key: what names the prompt, for random numbers. patch: index of the set.
-    """
-
-    variant_id: int
-    prompt_id: int
-    sample: int
-    input_ids: tuple[int, ...]
-    key: str
-    by: int | None = None
-    patch: int | None = None
-
-
-@dataclass(frozen=True)
-class Written:
-    """A completion, with what the unpatched models would have written in its place at each step.
-
-    source_ids: the source's choices on the text so far; empty if it did not read. target_ids: the unpatched target's,
-    for as long as it wrote the same text in the same batch: from none to all. Where tokens are drawn, choices are those
-    under the completion's own random numbers.
-    """
-
-    task: Task
-    completion: Completion
-    source_ids: tuple[int, ...]
-    target_ids: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Writing:
-    """How completions are written. prefill_tokens: rows times longest of the prompts that are read at once."""
-
-    max_new_tokens: int
-    end_ids: frozenset[int]
-    sampling: Sampling = field(default_factory=Sampling)
-    seed: int = 0
-    where: Where = field(default_factory=Where)
-    prefill_tokens: int = 4096
-
-
-@dataclass(eq=False)
-class _Place:
-    """A text that a model reads: the row that has it, and the token that it goes on with."""
-
-    model: int
-    stream: int
-    slot: int
-    token: int = -1
-
-
-@dataclass(eq=False)
-class _Row:
-    """A completion that is being written.
-
-    own: its place if it is patched. readers: where the unpatched source and target read the same text, if they do.
-    """
-
-    task: Task
-    own: _Place | None
-    readers: list[_Place | None]
-    numbers: Sequence[float]
-    written: list[int] = field(default_factory=list)
-    choices: tuple[list[int], list[int]] = field(default_factory=lambda: ([], []))
-
-    @property
-    def places(self) -> list[_Place]:
-        """What must go on for this completion to go on; first the place whose logits give its next token."""
-        reader = self.readers[self.task.by or SOURCE]
-        return [place for place in (self.own, reader) if place is not None]
+_MOST_DRAFTS = 4096
 
 
 class PatchEngine:
@@ -113,17 +49,20 @@ class PatchEngine:
         self._writing = writing
         self._reads_source = reads_source
         self._tick = tick
-        self._rows: list[_Row] = []
-        self._places: list[list[_Place]] = [[] for _ in models.streams]
+        self._rows: list[Row] = []
+        self._places: list[list[Place]] = [[] for _ in models.streams]
+        self._drafts: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._kept: dict[int, list[float]] = {}
 
     def write(self, tasks: Iterable[Task], most_rows: int, seconds: float = 1.0) -> Iterator[list[Written]]:
         """Write all tasks, ``most_rows`` at once; yields what is finished every so many seconds.
 
-        Tasks of one prompt should follow each other: they share what unpatched models read. Results do not depend on
-        ``most_rows`` or on the other tasks. Out of memory, it goes on with half the rows. Raises RunError if a single
-        one does not fit, or if logits are not finite.
+        Tasks of one prompt should follow each other: they share what unpatched models read. With drafts, those of the
+        unpatched target should come first. Results do not depend on ``most_rows``, on the order, or on the other tasks.
+        Out of memory, it goes on with half the rows. Raises RunError if a single one does not fit, or if logits are not
+        finite.
         """
-        waiting = deque(tasks)
+        waiting = _Waiting(tasks)
         at_work: dict[tuple[int, int, int], Task] = {}
         while waiting or at_work:
             finished: list[Written] = []
@@ -132,37 +71,42 @@ class PatchEngine:
                 while (waiting or self._rows) and (not finished or time.monotonic() - began < seconds):
                     room = most_rows - len(self._rows)
                     new = self._next_in(waiting, room) if room > (1 - _ADMIT_BELOW) * most_rows else []
-                    at_work |= {(task.variant_id, task.prompt_id, task.sample): task for task in new}
+                    at_work |= {task.name: task for task in new}
                     done: list[Written] = []
                     if not fits(lambda new=new, done=done: done.extend(self._turn(new))):  # type: ignore[misc]
                         most_rows = self._give_back(at_work, waiting)
                         continue
                     for written in done:
-                        del at_work[written.task.variant_id, written.task.prompt_id, written.task.sample]
+                        del at_work[written.task.name]
                     finished += done
             if finished:
                 yield finished
 
-    def _next_in(self, waiting: deque[Task], room: int) -> list[Task]:
-        """The next tasks that fit into the rows left and can be read at once; at least one."""
+    def _next_in(self, waiting: "_Waiting", room: int) -> list[Task]:
+        """The next tasks that fit into the rows left and can be read at once."""
+        coming = {row.task.text for row in self._rows if row.task.by == TARGET} if self._writing.drafts else set()
         taken: list[Task] = []
         longest = 0
-        while waiting and len(taken) < room:
-            length = len(waiting[0].input_ids)
+        while len(taken) < room and (task := waiting.first) is not None:
+            if task.by != TARGET and task.text in coming:
+                break  # its draft is being written
+            length = len(task.input_ids) + len(self._draft(task))
             longest = max(longest, length)
             if taken and (len(taken) + 1) * longest > self._writing.prefill_tokens:
                 break
             if len(taken) >= _WORTH_READING and length < _SIMILAR * longest:
                 break
-            taken.append(waiting.popleft())
+            if task.by == TARGET and self._writing.drafts:
+                coming.add(task.text)
+            taken.append(waiting.take())
         return taken
 
-    def _give_back(self, at_work: dict[tuple[int, int, int], Task], waiting: deque[Task]) -> int:
+    def _give_back(self, at_work: dict[tuple[int, int, int], Task], waiting: "_Waiting") -> int:
         """After running out of memory: begin anew what was at work; returns how many rows to try."""
         if len(at_work) == 1:
             raise RunError("out of memory with one completion: lower --max-new-tokens, or use --dtype or --quantize")
         most_rows = len(at_work) // 2
-        waiting.extendleft(reversed(at_work.values()))
+        waiting.give_back(at_work.values())
         at_work.clear()
         self._rows = []
         self._places = [[] for _ in self._places]
@@ -171,71 +115,139 @@ class PatchEngine:
 
     @torch.inference_mode()
     def _turn(self, new: Sequence[Task]) -> list[Written]:
-        """Write one token of each row at work; let new ones in, which get their first."""
+        """Write one token of each row at work; let new ones in, which get their first ones."""
         finished: list[Written] = []
         if self._rows:
             logits = self._models.step([[p.token for p in part] for part in self._places], self._row_plan())
-            finished += self._advance(self._rows, logits)
-            self._rows = [row for row in self._rows if not _ended(row, self._writing)]
+            for row, tokens in zip(self._rows, self._choose(self._rows, logits), strict=True):
+                row.take(tokens)
+            self._tick(len(self._rows))
+            finished, self._rows = self._parted(self._rows)
             self._settle()
         if new:
             finished += self._admit(new)
         return finished
 
+    def _parted(self, rows: Sequence[Row]) -> tuple[list[Written], list[Row]]:
+        """Rows that have ended, and those that go on, with the unpatched models following them."""
+        finished, live = [], []
+        for row in rows:
+            if row.ended(self._writing):
+                finished.append(row.result(self._writing))
+                if row.task.by == TARGET and self._writing.drafts:
+                    self._drafts[row.task.text] = tuple(row.written)
+            else:
+                live.append(row)
+        while len(self._drafts) > _MOST_DRAFTS:
+            del self._drafts[next(iter(self._drafts))]
+        follow(live)
+        return finished, live
+
     def _row_plan(self) -> list[Rows]:
         """How the rows of each stream run in the next step."""
         plan = [Rows([p.model for p in part], [None] * len(part)) for part in self._places]
         for row in self._rows:
-            self._plan_patch(row, plan)
+            length = row.length + 1
+            self._plan_patch(row, plan, range(length - 1, length))
         return plan
 
-    def _plan_patch(self, row: _Row, plan: Sequence[Rows]) -> None:
-        if row.own is None or row.task.patch is None or not self._writing.where.covers(len(row.written)):
+    def _plan_patch(self, row: Row, plan: Sequence[Rows], read: range) -> None:
+        """Let a row be patched where it should, if anywhere in the positions that are read."""
+        if row.own is None or row.task.patch is None:
+            return
+        covered = self._writing.where.positions(len(row.task.input_ids))
+        if covered.start >= read.stop or covered.stop <= read.start:
             return
         source = row.readers[SOURCE]
-        length = len(row.task.input_ids) + len(row.written)
         plan[row.own.stream].patched[row.own.slot] = PatchedRow(
-            row.task.patch, 0 if source is None else source.slot, length, row.task.key, row.task.sample
+            row.task.patch, 0 if source is None else source.slot, read.stop, covered, row.task.key, row.task.sample
         )
 
     def _admit(self, tasks: Sequence[Task]) -> list[Written]:
-        """Read new prompts in a batch of their own, write first tokens, and give the rows that go on a place."""
+        """Read new prompts with their drafts in a batch of their own, and give the rows that go on a place."""
         texts: list[list[tuple[int, ...]]] = [[] for _ in self._places]
         plan = [Rows() for _ in self._places]
 
-        def place(model: int, task: Task) -> _Place:
+        def place(model: int, text: tuple[int, ...]) -> Place:
             stream = self._models.stream_of(model)
-            texts[stream].append(task.input_ids)
+            texts[stream].append(text)
             plan[stream].models.append(model)
             plan[stream].patched.append(None)
-            return _Place(model, stream, len(texts[stream]) - 1)
+            return Place(model, stream, len(texts[stream]) - 1)
 
-        readers: dict[tuple[int, int], _Place] = {}
-        rows = []
+        readers: dict[tuple[int, tuple[int, ...]], Place] = {}
+        drafts = {task.name: self._draft(task) for task in tasks}
+        read = {task.name: task.input_ids + drafts[task.name][:-1] for task in tasks}
         for task in tasks:
             model = task.by if task.by is not None else SOURCE if self._reads_source else None
-            if model is not None and (model, task.prompt_id) not in readers:
-                readers[model, task.prompt_id] = place(model, task)
+            if model is not None and (model, read[task.name]) not in readers:
+                readers[model, read[task.name]] = place(model, read[task.name])
+        rows = []
         for task in tasks:
-            own = place(TARGET, task) if task.by is None else None
-            following = [readers.get((model, task.prompt_id)) for model in (SOURCE, TARGET)]
+            text, draft = read[task.name], drafts[task.name]
+            own = place(TARGET, text) if task.by is None else None
+            following = [readers.get((model, text)) for model in (SOURCE, TARGET)]
             if own is not None and not self._reads_source:
                 following[SOURCE] = None
-            rows.append(_Row(task, own, following, self._numbers(task)))
-        for row in rows:
-            self._plan_patch(row, plan)
-        fresh = self._models.read(texts, plan)
-        finished = self._advance(rows, [None if part is None else part.logits for part in fresh])
-        rows = [row for row in rows if not _ended(row, self._writing)]
-        for index, places in enumerate(_places(rows, len(self._places))):
+            row = Row(task, own, following, draft, self._numbers(task))
+            self._plan_patch(row, plan, range(len(text)))
+            rows.append(row)
+        keep = max(1, *map(len, drafts.values()))
+        fresh = self._models.read(texts, plan, keep)
+        self._begin(rows, fresh)
+        finished, live = self._parted(rows)
+        for index, places in enumerate(places_of(live, len(self._places))):
             part, old = fresh[index], self._places[index]
             if part is not None:
-                self._models.streams[index].place(part, [p.slot for p in places])
+                self._models.streams[index].place(part, [p.slot for p in places], [p.length for p in places])
             for p in places:
                 p.slot = len(old)
                 old.append(p)
-        self._rows += rows
+        self._rows += live
         return finished
+
+    def _begin(self, rows: Sequence[Row], fresh: Sequence[Fresh | None]) -> None:
+        """Write each row's first token, and those of its draft that it would have written itself with the next one."""
+        asked: list[list[int]] = [[] for _ in fresh]
+        numbers: list[list[float]] = [[] for _ in fresh]
+        kept = [1 if part is None else part.logits.shape[1] for part in fresh]
+        for row in rows:
+            n_steps = max(1, len(row.draft))
+            for place in row.asked:
+                start = (place.slot + 1) * kept[place.stream] - n_steps
+                asked[place.stream] += range(start, start + n_steps)
+                numbers[place.stream] += row.numbers[:n_steps]
+        answers = [
+            iter(() if part is None else self._answers(part.logits.flatten(0, 1), of, drawn))
+            for part, of, drawn in zip(fresh, asked, numbers, strict=True)
+        ]
+        for row in rows:
+            n_steps = max(1, len(row.draft))
+            columns = [[next(answers[place.stream]) for _ in range(n_steps)] for place in row.asked]
+            for step, tokens in enumerate(zip(*columns, strict=True)):
+                row.take(tokens)
+                if row.draft and row.own is not None:
+                    row.choices[TARGET].append(row.draft[step])
+                if row.ended(self._writing) or (row.draft and tokens[0] != row.draft[step]):
+                    break
+            self._tick(len(row.written))
+            if row.draft and row.task.patch is not None:
+                kept_tokens = len(row.written) - (row.written[-1] != row.draft[len(row.written) - 1])
+                self._kept.setdefault(row.task.patch, []).append(kept_tokens / len(row.draft))
+
+    def _answers(self, logits: torch.Tensor, of: Sequence[int], numbers: Sequence[float]) -> list[int]:
+        """Choices at some places of many; padding among the others may have no finite logits."""
+        asked = logits[torch.tensor(of, device=logits.device)]
+        return self._writing.sampling.choose(asked, range(len(of)), numbers)
+
+    def _draft(self, task: Task) -> tuple[int, ...]:
+        """What a completion may turn out to be."""
+        if not self._writing.drafts or task.by == TARGET:
+            return ()
+        shares = self._kept.get(task.patch, []) if task.patch is not None else []
+        if len(shares) >= _TRIED and sum(shares) < _WORTH_DRAFTING * len(shares):
+            return ()
+        return task.draft or self._drafts.get(task.text, ())
 
     def _numbers(self, task: Task) -> Sequence[float]:
         writing = self._writing
@@ -243,40 +255,24 @@ class PatchEngine:
             return [0.0] * writing.max_new_tokens
         return list(random_numbers(writing.seed, task.key, task.sample, writing.max_new_tokens).tolist())
 
-    def _advance(self, rows: Sequence[_Row], logits: Sequence[torch.Tensor | None]) -> list[Written]:
-        """Add each row's next token, and let the unpatched models follow; returns the rows that are finished by it."""
-        self._tick(len(rows))
-        chosen = self._choose(rows, logits)
-        finished, live = [], []
-        for row, tokens in zip(rows, chosen, strict=True):
-            row.written.append(tokens[0])
-            for model, token in zip(_watched(row), tokens[1:], strict=True):
-                row.choices[model].append(token)
-            if _ended(row, self._writing):
-                finished.append(_written(row, self._writing.end_ids))
-            else:
-                live.append(row)
-        _follow(live)
-        return finished
-
-    def _choose(self, rows: Sequence[_Row], logits: Sequence[torch.Tensor | None]) -> list[list[int]]:
+    def _choose(self, rows: Sequence[Row], logits: Sequence[torch.Tensor | None]) -> list[list[int]]:
         """For each row its next token, then the choices of the unpatched models that it watches."""
         asked: list[list[int]] = [[] for _ in logits]
         numbers: list[list[float]] = [[] for _ in logits]
         for row in rows:
-            for place in _asked(row):
+            for place in row.asked:
                 asked[place.stream].append(place.slot)
                 numbers[place.stream].append(row.numbers[len(row.written)])
         answers = [
             iter(() if part is None else self._writing.sampling.choose(part, slots, drawn))
             for part, slots, drawn in zip(logits, asked, numbers, strict=True)
         ]
-        return [[next(answers[place.stream]) for place in _asked(row)] for row in rows]
+        return [[next(answers[place.stream]) for place in row.asked] for row in rows]
 
     def _settle(self) -> None:
         """Give the rows that go on slots without gaps: most stay where they are, copies and the last ones move."""
-        for index, places in enumerate(_places(self._rows, len(self._places))):
-            held: list[_Place | None] = [None] * len(places)
+        for index, places in enumerate(places_of(self._rows, len(self._places))):
+            held: list[Place | None] = [None] * len(places)
             homeless = []
             for p in places:
                 if p.slot < len(held) and held[p.slot] is None:
@@ -291,52 +287,27 @@ class PatchEngine:
             self._places[index] = settled
 
 
-def _watched(row: _Row) -> list[int]:
-    """The unpatched models whose choices are noted for a patched row."""
-    return [] if row.own is None else [model for model in (SOURCE, TARGET) if row.readers[model] is not None]
+class _Waiting:
+    """Tasks in order, made as they are needed; some come back."""
 
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._tasks = iter(tasks)
+        self._next: deque[Task] = deque()
 
-def _asked(row: _Row) -> list[_Place]:
-    """The places whose logits are wanted: the row's own, then those of the models that it watches."""
-    if row.own is None:
-        return row.places
-    return [row.own, *(place for place in row.readers if place is not None)]
+    def __bool__(self) -> bool:
+        return self.first is not None
 
+    @property
+    def first(self) -> Task | None:
+        """The next task."""
+        if not self._next and (task := next(self._tasks, None)) is not None:
+            self._next.append(task)
+        return self._next[0] if self._next else None
 
-def _follow(rows: Sequence[_Row]) -> None:
-    """Give every row that goes on the places where unpatched models read its text with its new token."""
-    children: dict[tuple[_Place, int], _Place] = {}
-    for row in rows:
-        if row.own is not None:
-            row.own.token = row.written[-1]
-        needed = SOURCE if row.task.by is None else row.task.by
-        parent = row.readers[needed]
-        if parent is not None:
-            key = parent, row.written[-1]
-            if key not in children:
-                children[key] = _Place(parent.model, parent.stream, parent.slot, row.written[-1])
-            row.readers[needed] = children[key]
-    for row in rows:  # nobody reads for these alone
-        parent = row.readers[TARGET]
-        if row.task.by is None and parent is not None:
-            row.readers[TARGET] = children.get((parent, row.written[-1]))
+    def take(self) -> Task:
+        """The next task, which then no longer waits."""
+        return self._next.popleft()
 
-
-def _places(rows: Sequence[_Row], n_streams: int) -> list[list[_Place]]:
-    """The places that rows need, of each stream, each once."""
-    found: list[dict[int, _Place]] = [{} for _ in range(n_streams)]
-    for row in rows:
-        for p in row.places:
-            found[p.stream].setdefault(id(p), p)
-    return [list(part.values()) for part in found]
-
-
-def _ended(row: _Row, writing: Writing) -> bool:
-    return len(row.written) == writing.max_new_tokens or row.written[-1] in writing.end_ids
-
-
-def _written(row: _Row, end_ids: frozenset[int]) -> Written:
-    reason = "stop" if row.written[-1] in end_ids else "length"
-    completion = Completion(tuple(row.written), reason)  # type: ignore[arg-type]
-    source, target = (tuple(choices) for choices in row.choices)
-    return Written(row.task, completion, source, target)
+    def give_back(self, tasks: Iterable[Task]) -> None:
+        """Let tasks wait again, before all others."""
+        self._next.extendleft(reversed(list(tasks)))

@@ -13,6 +13,8 @@ import torch
 from snql.generation.sampling import row_generator
 from snql.neurons.sets import Ids
 
+_NO_END = 1 << 40
+
 
 @dataclass(frozen=True)
 class Where:
@@ -26,11 +28,12 @@ class Where:
     steps: str = "all"
     first: int | None = None
 
-    def covers(self, step: int) -> bool:
-        """Whether step ``step`` is covered: 0 reads the prompt, each later one a token that was written."""
-        if step == 0:
-            return self.steps != "completion"
-        return self.steps != "prompt" and (self.first is None or step < self.first)
+    def positions(self, n_prompt: int) -> range:
+        """The positions that are covered in a text whose prompt has so many tokens."""
+        start = n_prompt if self.steps == "completion" else 0
+        if self.steps == "prompt":
+            return range(start, n_prompt)
+        return range(start, _NO_END if self.first is None else n_prompt - 1 + self.first)
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,13 @@ class PatchedRow:
     """A row of a batch whose neurons are changed.
 
     neurons: index of its set; source: the row that reads the same text in the source's batch; length: tokens of its
-    text; key, sample: what names it, for noise.
+    text; positions: where it is patched; key, sample: what names it, for noise.
     """
 
     neurons: int
     source: int
     length: int
+    positions: range
     key: str
     sample: int
 

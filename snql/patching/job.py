@@ -10,11 +10,12 @@ from snql.interrupts import Stop, held_back
 from snql.judges.base import Judge
 from snql.judges.judging import judge_run
 from snql.models.loaded import LoadedModel
-from snql.patching.engine import PatchEngine, Task, Writing, Written
+from snql.patching.engine import PatchEngine
 from snql.patching.interventions import Intervention
 from snql.patching.passes import SOURCE, TARGET, ModelPass
+from snql.patching.rows import Task, Writing, Written
 from snql.patching.trace import unpatched_choices
-from snql.patching.variants import RECIPIENT
+from snql.patching.variants import DONOR, RECIPIENT
 from snql.progress import Progress, ProgressCallback
 from snql.prompts.types import Prompt
 from snql.watch import Watch
@@ -69,25 +70,44 @@ class PatchJob:
             stop.here()
 
     def _tasks(self, *, any_done: bool) -> Iterator[Task]:
-        """What is to be written, longest prompts first, all of a prompt's completions together."""
+        """What is to be written, longest prompts first, all of a prompt's completions together.
+
+        With drafts, what the unpatched target writes comes first, for many prompts at once.
+        """
         ordered = sorted(self.prompts, key=lambda prompt: (-len(prompt.input_ids), prompt.prompt_id))
-        patches = [variant.variant_id for variant in self.variants if variant.members is not None]
+        patched = (variant.variant_id for variant in self.variants if variant.members is not None)
+        patches = {variant_id: index for index, variant_id in enumerate(patched)}
         for start in range(0, len(ordered), _PROMPTS_AT_ONCE):
             chunk = ordered[start : start + _PROMPTS_AT_ONCE]
             ids = [prompt.prompt_id for prompt in chunk]
             done = records.completed(self.db, self.run_id, ids) if any_done else set()
-            for prompt in chunk:
-                for sample in range(self.n_samples):
-                    for variant in self.variants:
-                        key = variant.variant_id, prompt.prompt_id, sample
-                        if key in done:
-                            continue
-                        if variant.members is None:
-                            by = TARGET if (variant.variant_id == RECIPIENT) != self.freeze else SOURCE
-                            yield Task(*key, prompt.input_ids, prompt.sha256, by=by)
-                        else:
-                            patch = patches.index(variant.variant_id)
-                            yield Task(*key, prompt.input_ids, prompt.sha256, patch=patch)
+            drafts = records.read_tokens(self.db, self.run_id, self._target_id, ids) if any_done else {}
+            tasks = [
+                Task(
+                    variant.variant_id,
+                    prompt.prompt_id,
+                    sample,
+                    prompt.input_ids,
+                    prompt.sha256,
+                    by=None if variant.members is not None else self._model_of(variant),
+                    patch=patches.get(variant.variant_id),
+                    draft=drafts.get((prompt.prompt_id, sample), ()),
+                )
+                for prompt in chunk
+                for sample in range(self.n_samples)
+                for variant in self.variants
+                if (variant.variant_id, prompt.prompt_id, sample) not in done
+            ]
+            yield from sorted(tasks, key=lambda task: task.by != TARGET) if self.writing.drafts else tasks
+
+    def _model_of(self, variant: records.Variant) -> int:
+        """The model that writes an unpatched variant."""
+        return TARGET if variant.variant_id == self._target_id else SOURCE
+
+    @property
+    def _target_id(self) -> int:
+        """The variant in which the patched model writes without its patch."""
+        return DONOR if self.freeze else RECIPIENT
 
     def _commit(self, written: Sequence[Written]) -> None:
         patched = [item for item in written if item.task.patch is not None]

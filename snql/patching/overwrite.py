@@ -26,7 +26,7 @@ class Overwriter:
         self._chosen = _tables(sets)
         self._routed = target.base.n_experts > 1
         self._rows: list[PatchedRow | None] = []
-        self._idle, self._n_source = True, 0
+        self._idle, self._partly, self._n_source = True, False, 0
         self._key: list[tuple[int, int] | None] = []
         self._masks: dict[int, torch.Tensor] = {}
         self._origins: dict[torch.device, torch.Tensor] = {}
@@ -41,6 +41,7 @@ class Overwriter:
             self._origins.clear()
         self._rows, self._n_source = list(rows), n_source
         self._idle = all(row is None for row in rows)
+        self._partly = any(row is not None and not _is_whole(row) for row in rows)
 
     def reading(self) -> AbstractContextManager[None]:
         """Around the source's batch, if it has one of its own: note the activations that it gives."""
@@ -61,9 +62,20 @@ class Overwriter:
             source = given.index_select(0, self._origin(given.device)).to(own.device, own.dtype)
         new = self._intervention.values(Computed(layer, own, source, self._rows))
         chosen = self._mask(layer, own.device)
+        if own.shape[1] > 1 and self._partly:
+            chosen = chosen & self._covered(own.shape[1]).to(own.device)
         if self._routed:  # where the source sent the token elsewhere, it has no activation to give
             chosen = chosen & ~new.isnan()
         return torch.where(chosen, new, own)
+
+    def _covered(self, n_tokens: int) -> torch.Tensor:
+        """Which tokens of the batch are patched: Bool[Tensor, "rows tokens 1"]."""
+        covered = torch.zeros(len(self._rows), n_tokens, 1, dtype=torch.bool)
+        for index, row in enumerate(self._rows):
+            if row is not None:
+                offset = n_tokens - row.length
+                covered[index, max(0, offset + row.positions.start) : max(0, offset + row.positions.stop)] = True
+        return covered
 
     def _mask(self, layer: int, device: torch.device) -> torch.Tensor:
         """Which neurons of which rows are overwritten: Bool[Tensor, "rows 1 neurons"]."""
@@ -79,6 +91,10 @@ class Overwriter:
             rows = [0 if row is None else row.source for row in self._rows]
             self._origins[device] = torch.tensor(rows, device=device)
         return self._origins[device]
+
+
+def _is_whole(row: PatchedRow) -> bool:
+    return row.positions.start == 0 and row.positions.stop >= row.length
 
 
 def _tables(sets: Sequence[NeuronSet]) -> dict[int, torch.Tensor]:

@@ -62,10 +62,12 @@ class ModelPass:
         """Within the block, the models can run."""
         return nullcontext() if self._adapters is None else self._adapters.applied()
 
-    def read(self, texts: Sequence[Sequence[tuple[int, ...]]], rows: Sequence[Rows]) -> list[Fresh | None]:
-        """Read new texts of each stream; None for a stream that has none."""
+    def read(
+        self, texts: Sequence[Sequence[tuple[int, ...]]], rows: Sequence[Rows], keep: int = 1
+    ) -> list[Fresh | None]:
+        """Read new texts of each stream, with logits after their last ``keep`` tokens; None for a stream without."""
         width = max(len(text) for part in texts for text in part)
-        return self._run(lambda stream, part: stream.read(part, width), texts, rows)
+        return self._run(lambda stream, part: stream.read(part, width, keep), texts, rows)
 
     def step(self, tokens: Sequence[Sequence[int]], rows: Sequence[Rows]) -> list[torch.Tensor | None]:
         """Add a token to each row of each stream; logits of the next ones, None for a stream that has no rows."""

@@ -20,10 +20,10 @@ from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.neurons.evaluate import Evaluator
 from snql.neurons.syntax import runs_named
-from snql.patching.engine import Writing
 from snql.patching.interventions import Where
 from snql.patching.job import PatchJob
 from snql.patching.modes import Mode, intervention
+from snql.patching.rows import Writing
 from snql.patching.variants import expressions, plan_variants
 from snql.progress import ProgressCallback, silent
 from snql.prompts.inputs import read_inputs

@@ -8,7 +8,7 @@ from snql.generation.batch import by_tokens, left_padded
 from snql.generation.budget import choosing_tokens
 from snql.generation.sampling import random_numbers
 from snql.models.loaded import LoadedModel
-from snql.patching.engine import Writing, Written
+from snql.patching.rows import Writing, Written
 
 
 @torch.inference_mode()

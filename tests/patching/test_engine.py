@@ -18,9 +18,10 @@ from snql.models.loaded import LoadedModel
 from snql.models.mixed import can_mix
 from snql.models.options import LoadOptions
 from snql.neurons.sets import NeuronSet, Shape
-from snql.patching.engine import PatchEngine, Writing
+from snql.patching.engine import PatchEngine
 from snql.patching.interventions import Constant, FromSource, Intervention, Noise, Scaled, Where
 from snql.patching.passes import SOURCE, TARGET, ModelPass
+from snql.patching.rows import Task, Writing
 
 from ..patched import PatchRow, patch_and_generate, write_rows
 
@@ -111,11 +112,17 @@ def test_every_way_equals_a_recomputation(
     expected = [by_hand(target, source, row.input_ids, row.neurons, donated) for row in patched]
     shared = can_mix([source, target])
     assert shared == (donor != "other")
-    order = np.random.default_rng(2).permutation(len(rows)).tolist()
+    as_given = list(range(len(rows)))
+    shuffled = np.random.default_rng(2).permutation(len(rows)).tolist()
+    target_first = sorted(as_given, key=lambda index: rows[index].by != TARGET)
     for fuse in (True, False) if shared else (False,):
-        for most_rows, arranged in ((1000, range(len(rows))), (3, range(len(rows))), (7, order)):
-            found = write_rows(target, source, [rows[i] for i in arranged], N_NEW, most_rows=most_rows, fuse=fuse)
-            by_row = dict(zip(arranged, found, strict=True))
+        for most_rows, order, drafts in (
+            (1000, as_given, False), (3, shuffled, False), (1000, target_first, True), (3, target_first, True),
+            (5, shuffled, True),
+        ):  # fmt: skip
+            arranged = [rows[index] for index in order]
+            found = write_rows(target, source, arranged, N_NEW, most_rows=most_rows, fuse=fuse, drafts=drafts)
+            by_row = dict(zip(order, found, strict=True))
             for index, (written, source_ids, target_ids) in enumerate(expected):
                 item = by_row[index]
                 assert list(item.completion.token_ids) == written
@@ -135,15 +142,63 @@ def test_the_first_change_is_known_where_the_target_writes_beside(
     sets = random_sets(4, (0, 60, 704))
     chosen = [(sets[0], TARGET), *((neurons, None) for neurons in sets)]
     rows = [PatchRow(ids, neurons, by) for ids in prompts for neurons, by in chosen]
-    found = write_rows(oracle_models["sft"], oracle_models["dpo"], rows, 24)
-    changed = 0
-    for item in (item for item in found if item.task.patch is not None):
-        tokens = item.completion.token_ids
-        known = item.target_ids
-        first = next((step for step, pair in enumerate(zip(tokens, known, strict=False)) if pair[0] != pair[1]), None)
-        assert len(known) == (len(tokens) if first is None else first + 1)
-        changed += first is not None
-    assert 5 < changed < 36
+    plain = {}
+    for drafts in (False, True):
+        changed = 0
+        found = write_rows(oracle_models["sft"], oracle_models["dpo"], rows, 24, drafts=drafts)
+        for item in found:
+            if item.task.by == TARGET:
+                plain[item.task.prompt_id] = item.completion.token_ids
+        for item in (item for item in found if item.task.patch is not None):
+            own, tokens, known = plain[item.task.prompt_id], item.completion.token_ids, item.target_ids
+            pairs = enumerate(zip(tokens, known, strict=False))
+            first = next((step for step, pair in pairs if pair[0] != pair[1]), None)
+            assert len(known) == (len(tokens) if first is None else first + 1)
+            assert known == own[: len(known)]
+            changed += first is not None
+        assert 5 < changed < 36
+
+
+def test_a_draft_that_is_kept_takes_no_steps(
+    oracle_models: Models, oracle_prompts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sets that change nothing are read once with what the recipient wrote, and not written step by step."""
+    prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts]
+    nothing = NeuronSet.of(SHAPE, [])
+    rows = [PatchRow(ids, nothing, TARGET) for ids in prompts] + [PatchRow(ids, nothing) for ids in prompts * 3]
+    sizes = watched_rows(monkeypatch)
+    for sampling in (Sampling(), Sampling(1.1, 0.95)):
+        sizes.clear()
+        found = write_rows(oracle_models["sft"], oracle_models["dpo"], rows, 24, sampling=sampling)
+        completions = [item.completion for item in found]
+        assert completions == completions[: len(prompts)] * 4
+        assert sum(sizes) == sum(len(item.token_ids) - 1 for item in completions[: len(prompts)])
+
+
+def test_drafts_end_for_a_set_that_keeps_none(
+    oracle_models: Models, oracle_prompts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts]
+    nothing, everything = NeuronSet.of(SHAPE, []), NeuronSet.all(SHAPE)
+    rows = [PatchRow(ids, nothing, TARGET) for ids in prompts] + [PatchRow(ids, everything) for ids in prompts]
+    models = ModelPass(oracle_models["base"], oracle_models["dpo"], [everything], FromSource())
+    engine = PatchEngine(models, Writing(24, frozenset({2})), reads_source=True)
+    tasks = [
+        Task(int(row.by is None), index % 12, 0, row.input_ids, "", row.by, 0 if row.by is None else None)
+        for index, row in enumerate(rows)
+    ]
+    used: list[tuple[Task, tuple[int, ...]]] = []
+    real = PatchEngine._draft
+
+    def draft(engine: PatchEngine, task: Task) -> tuple[int, ...]:
+        used.append((task, real(engine, task)))
+        return used[-1][1]
+
+    monkeypatch.setattr(PatchEngine, "_draft", draft)
+    written = [item for batch in engine.write(tasks, 2) for item in batch]
+    drafted = {task.prompt_id: bool(draft) for task, draft in used if task.patch is not None}
+    assert len(written) == 24
+    assert 8 <= sum(drafted.values()) < 12
 
 
 def test_all_neurons_are_the_donor_and_none_the_recipient(
@@ -182,12 +237,12 @@ def test_texts_that_are_the_same_share_a_donor_row(oracle_models: Models, monkey
     reads: list[int] = []
     real = SlotStream.read
 
-    def watch(stream: SlotStream, texts: Sequence[Sequence[int]], width: int) -> Any:
+    def watch(stream: SlotStream, texts: Sequence[Sequence[int]], width: int, keep: int) -> Any:
         reads.append(len(texts))
-        return real(stream, texts, width)
+        return real(stream, texts, width, keep)
 
     monkeypatch.setattr(SlotStream, "read", watch)
-    found = write_rows(oracle_models["sft"], oracle_models["dpo"], rows, 6)
+    found = write_rows(oracle_models["sft"], oracle_models["dpo"], rows, 6, drafts=False)
     assert reads == [7]  # five patched texts, and one each that source and target read
     recipients, donors = (item.completion.token_ids for item in found[5:])
     assert recipients[:2] != donors[:2]
@@ -370,7 +425,7 @@ def test_adapters_in_one_batch(
         with model.switched_on() as network:
             expected = network(torch.tensor([ids])).logits[0, -1]
         tolerance = 2e-5 if dtype == "float32" else 0.05
-        torch.testing.assert_close(fresh.logits[row], expected, atol=tolerance * 20, rtol=tolerance)
+        torch.testing.assert_close(fresh.logits[row, -1], expected, atol=tolerance * 20, rtol=tolerance)
 
 
 def test_out_of_memory_goes_on_with_fewer_rows(
@@ -423,8 +478,6 @@ def test_models_can_be_used_between_what_the_engine_gives(
         before = network(ids).logits
     models = ModelPass(sft, dpo, random_sets(1, (50,)), FromSource())
     engine = PatchEngine(models, Writing(12, frozenset({2})), reads_source=True)
-    from snql.patching.engine import Task
-
     tasks = [Task(0, i, 0, tuple(p["input_ids"]), str(i), None, 0) for i, p in enumerate(oracle_prompts)]
     given = 0
     for batch in engine.write(tasks, 4, seconds=0.0):

@@ -16,8 +16,9 @@ from snql.db.connection import Database
 from snql.errors import ExpressionError, InputError
 from snql.jobs import PromptOptions
 from snql.neurons.sets import Shape
-from snql.patching.engine import PatchEngine, Task, Written
+from snql.patching.engine import PatchEngine
 from snql.patching.patch import PatchOptions, PatchResult, patch
+from snql.patching.rows import Task, Written
 from snql.patching.variants import expressions
 
 from ..conftest import ORACLE
