@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import polars as pl
+import torch
 
 from snql.db import runs
 from snql.db.connection import Database
@@ -46,7 +47,8 @@ class PatchOptions:
     become (:mod:`snql.patching.modes`). freeze: the donor writes, and its chosen neurons are the recipient's. steps,
     first: at which positions. sweep, window: sizes, or windows of ranks, of the locate runs in ``neurons``. random,
     random_anywhere: controls for each set. temperature: 0 is greedy. samples: completions of each prompt by each
-    variant. trace: store what the patched model would have written without its patch. batch_size: completions that are
+    variant. trace: store what the patched model would have written without its patch. drafts: whether what the
+    recipient wrote is read at once in place of written step by step; None: in float32. batch_size: completions that are
     written at once, or ``auto``. Prompts of the locate runs that the neuron expressions name are left out, unless
     ``allow_overlap``.
     """
@@ -69,6 +71,7 @@ class PatchOptions:
     top_p: float = 1.0
     samples: int = 1
     trace: bool = True
+    drafts: bool | None = None
     batch_size: int | str = AUTO
     seed: int = 0
     allow_overlap: bool = False
@@ -91,7 +94,8 @@ class PatchOptions:
         if self.freeze and mode.kind != "donor":
             raise InputError(f"--freeze is about the donor's activations: it does not go with --mode {self.mode}")
         self._check_positions()
-        if self.samples > 1 and self.sampling.greedy:
+        greedy = self.sampling.greedy
+        if self.samples > 1 and greedy:
             raise InputError(f"--samples {self.samples} would all be the same: give --temperature, such as 1")
         check_seed(self.seed)
 
@@ -197,7 +201,8 @@ def _specs(options: PatchOptions) -> dict[str, str]:
 
 
 def _writing(options: PatchOptions, target: LoadedModel, source: LoadedModel | None) -> Writing:
-    prefill = budget.reading_tokens(target)
+    drafts = target.base.model.dtype == torch.float32 if options.drafts is None else options.drafts
+    prefill = budget.choosing_tokens(target) if drafts else budget.reading_tokens(target)
     if source is not None and source.base is not target.base:  # its activations of all layers wait for the target
         prefill = min(prefill, budget.holding_tokens(source))
     return Writing(
@@ -207,6 +212,7 @@ def _writing(options: PatchOptions, target: LoadedModel, source: LoadedModel | N
         seed=options.seed,
         where=Where(options.steps, options.first),
         prefill_tokens=prefill,
+        drafts=drafts,
     )
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from snql.db.records import Variant
 from snql.errors import InputError
 from snql.neurons.evaluate import Evaluator
-from snql.neurons.syntax import RUN_NAME
+from snql.neurons.syntax import RESERVED, RUN_NAME
 
 RECIPIENT, DONOR = 0, 1
 _NUMBER = r"\d+(?:\.\d+)?%?"
@@ -32,7 +32,7 @@ def expressions(
         return list(dict.fromkeys(neurons))
     asked = "--sweep" if sweep else "--window"
     for name in neurons:
-        if not RUN_NAME.fullmatch(name):
+        if not RUN_NAME.fullmatch(name) or name in RESERVED:
             raise InputError(f"{asked} needs the plain name of a locate run in --neurons, not {name!r}")
     found = [f"{name}:{size}" for name in neurons for item in sweep for size in sizes(item)]
     if window is not None:

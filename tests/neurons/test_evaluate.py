@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from snql.db.connection import Database
-from snql.errors import ExpressionError, SnqlError
+from snql.db.named_sets import list_named, members_of, remove_named
+from snql.errors import ExpressionError, InputError, SnqlError
 from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet, Shape
+from snql.saved_sets import save_set
 
 from ..synthetic import add_locate_run
 
@@ -51,6 +53,56 @@ def test_every_kind_of_expression(evaluator: Evaluator) -> None:
     }
     for text, members in expected.items():
         assert ids(evaluator.evaluate(text)) == members, text
+
+
+def test_saved_sets(db: Database, evaluator: Evaluator) -> None:
+    saved = save_set(db, "mine", "a:5% - b:5%")
+    assert ids(saved) == top("a", 0, 10) - top("b", 0, 8, 3)
+    assert ids(evaluator.evaluate("@mine | L3.N49")) == ids(saved) | {199}
+    assert ids(evaluator.evaluate("random(@mine, seed=1)")).isdisjoint(ids(saved))
+    save_set(db, "derived", "@mine & a:2%")
+    assert ids(evaluator.evaluate("@derived")) == ids(saved) & top("a", 0, 4)
+    save_set(db, "single", "L0.N1", like="a")
+    assert members_of(db, "single").select("layer", "neuron").rows() == [(0, 1)]
+    assert list_named(db).select("name", "n_neurons", "n_layers_used", "model", "expression").rows() == [
+        ("derived", len(ids(saved) & top("a", 0, 4)), list_named(db)["n_layers_used"][0], "4 x 50", "@mine & a:2%"),
+        ("mine", len(saved), len(saved.by_layer()), "4 x 50", "a:5% - b:5%"),
+        ("single", 1, 1, "4 x 50", "L0.N1"),
+    ]
+    save_set(db, "single", "L0.N2", like="a", force=True)
+    assert ids(evaluator.evaluate("@single")) == {2}
+    remove_named(db, "derived")
+    for attempt, message in (
+        (
+            lambda: evaluator.evaluate("a:5% | @derived"),
+            "column 8: no saved set 'derived' in .*: saved are mine, single",
+        ),
+        (lambda: save_set(db, "single", "a:1"), "a set 'single' is saved already \\(L0.N2\\): choose another name"),
+        (lambda: save_set(db, "5%", "a:1"), "set name '5%' cannot be used"),
+        (lambda: save_set(db, "x", "L0.N1"), "of which model is 'L0.N1'\\? name a locate run of it with --like"),
+        (lambda: save_set(db, "x", "lost:5%"), "no finished locate run 'lost'"),
+        (lambda: save_set(db, "x", "L0.N1", like="lost"), "no finished locate run 'lost'"),
+        (lambda: save_set(db, "x", "a:5% | @lost"), "no saved set 'lost'"),
+        (lambda: save_set(db, "x", "a:5% &"), "column 7"),
+        (lambda: remove_named(db, "lost"), "no saved set 'lost'"),
+        (lambda: members_of(db, "lost"), "no saved set 'lost'"),
+        (lambda: Evaluator(db, Shape(2, 50)).evaluate("@mine"), "is of a model with 4x50 neurons, this one has 2x50"),
+    ):
+        with pytest.raises(InputError, match=message):
+            attempt()
+
+
+def test_random_anywhere_has_the_size_and_no_more(evaluator: Evaluator) -> None:
+    chosen = evaluator.evaluate("a:20%")
+    drawn = [evaluator.evaluate(f"random(a:20%, seed={seed}, anywhere)") for seed in range(1, 41)]
+    assert all(len(each) == 40 and not ids(each) & ids(chosen) for each in drawn)
+    assert evaluator.evaluate("random(a:20%, seed=3, anywhere)") == drawn[2] != drawn[3]
+    # over many draws every layer has its share of what is left of it
+    counts = np.sum([np.bincount(each.layers, minlength=4) for each in drawn], axis=0)
+    left = 50 - np.bincount(chosen.layers, minlength=4)
+    np.testing.assert_allclose(counts / counts.sum(), left / left.sum(), atol=0.04)
+    with pytest.raises(ExpressionError, match="100 of 200 neurons|101 of 200 neurons"):
+        evaluator.evaluate("random(a:101, seed=1, anywhere)")
 
 
 def test_random_is_matched_to_what_it_is_of(evaluator: Evaluator) -> None:

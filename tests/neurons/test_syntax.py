@@ -3,7 +3,7 @@
 import pytest
 
 from snql.errors import ExpressionError
-from snql.neurons.syntax import Bound, Combined, Everything, Listed, Node, Random, Ranked, Sql, parse, runs_named
+from snql.neurons.syntax import Bound, Combined, Everything, Listed, Named, Node, Random, Ranked, Sql, parse, runs_named
 
 TOP5 = Bound(5, True)
 ZERO = Bound(0, False)
@@ -23,6 +23,9 @@ ZERO = Bound(0, False)
         ("12.345, 12:346,L3/N7", Listed(((12, None, 345), (12, None, 346), (3, None, 7)), 1)),
         ("L12.E3.N345,12.4.5", Listed(((12, 3, 345), (12, 4, 5)), 1)),
         ("random(a:5%, seed=3)", Random(Ranked("a", ZERO, TOP5, 8), 3, 1)),
+        ("random(a:5%, seed=3 , anywhere )", Random(Ranked("a", ZERO, TOP5, 8), 3, 1, True)),
+        ("@mine", Named("mine", 1)),
+        ("a:5% & @my-set.2", Combined("&", Ranked("a", ZERO, TOP5, 1), Named("my-set.2", 8))),
         ("sql(SELECT ')' AS x, layer FROM (SELECT 1))", Sql("SELECT ')' AS x, layer FROM (SELECT 1)", 1)),
         ("a:5% - b:5%", Combined("-", Ranked("a", ZERO, TOP5, 1), Ranked("b", ZERO, TOP5, 8))),
         ("a:5%-b:5%", Combined("-", Ranked("a", ZERO, TOP5, 1), Ranked("b", ZERO, TOP5, 6))),
@@ -56,6 +59,10 @@ def test_and_binds_tighter_and_chains_go_left() -> None:
         ("a:5%..10", 1, "both in % or neither"),
         ("random(a:5%)", 12, "expected ','"),
         ("random(a:5%, 3)", 14, "expected seed=NUMBER"),
+        ("random(a:5%, seed=3, here)", 22, "expected 'anywhere'"),
+        ("random(a:5%, seed=3", 20, "expected ')'"),
+        ("a:5% | @", 8, "expected the name of a saved set after @"),
+        ("@5", 1, "expected the name of a saved set after @"),
         ("a:5% | sql(SELECT 1", 8, "never closed"),
         ("?", 1, "unexpected '?'"),
     ],

@@ -1,0 +1,110 @@
+"""Kill a run at random moments, resume it each time; run as a program by test_kills.py.
+
+Children are forked from a process that has imported everything and computed nothing, so that a try takes a second.
+Prints JSON: for each run how many kills it took, and in which stage each kill hit.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from snql.contrast import job, keep, tokens
+from snql.contrast.locate import LocateOptions, locate
+from snql.db.connection import Database
+from snql.jobs import PromptOptions
+from snql.patching import patch as patching
+from snql.progress import Progress, ProgressCallback
+
+KILLS = 10
+Work = Callable[[Database, str, ProgressCallback], object]
+"""Does a run of that name, or goes on with it."""
+
+
+def works(before: str, after: str, prompts: str, kind: str) -> tuple[Work | None, Work]:
+    """What comes first, if anything, and what is killed. kind: ``patch``, or where activations are stored."""
+    source = PromptOptions((prompts,), template="tulu")
+    if kind != "patch":
+        located = LocateOptions(before, after, source, max_new_tokens=16, batch_size=1, keep="all", store=kind)
+        return None, lambda db, name, tell: locate(db, name, located, resume=True, progress=tell)
+    first = LocateOptions(before, after, source, max_new_tokens=4, keep="none")
+    options = patching.PatchOptions(
+        before, after, ("found",), source, sweep=("5%", "20%"), random=2, max_new_tokens=16, batch_size=4,
+        allow_overlap=True,
+    )  # fmt: skip
+    return (
+        lambda db, _, tell: locate(db, "found", first, progress=tell),
+        lambda db, name, tell: patching.patch(db, name, options, resume=True, progress=tell),
+    )
+
+
+class Tell:
+    """Writes the stage of each progress report to a pipe, a letter each."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+
+    def __call__(self, report: Progress) -> None:
+        os.write(self._pipe, report.stage[:1].encode())
+
+
+def child(db: Path, name: str, work: Work) -> tuple[int, int]:
+    """Fork a process that works; returns its id and the end of a pipe that tells of its progress."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        try:
+            work(Database(db), name, Tell(writing))
+        finally:
+            os._exit(0 if sys.exc_info()[0] is None else 1)
+    os.close(writing)
+    return pid, reading
+
+
+def undisturbed(db: Path, name: str, work: Work) -> float:
+    """Seconds from the first report of progress to the end."""
+    pid, pipe = child(db, name, work)
+    os.read(pipe, 1)
+    began = time.monotonic()
+    assert os.waitpid(pid, 0)[1] == 0
+    return time.monotonic() - began
+
+
+def main() -> None:
+    """Run one undisturbed, then runs that are killed until there were KILLS kills."""
+    db, before, after, prompts, kind, seed = Path(sys.argv[1]), *sys.argv[2:]
+    keep._MOST_TOKENS = 100  # several batches and chunks, so that there is something between which to be killed
+    tokens.ROWS_A_CHUNK = 1_000
+    job.COMMIT_SECONDS = patching.COMMIT_SECONDS = 0.0
+    first, work = works(before, after, prompts, kind)
+    if first is not None:
+        undisturbed(db, "first", first)
+    generator = random.Random(int(seed))
+    seconds = undisturbed(db, "whole", work)
+    hits: list[str] = []
+    runs, finished = 0, False
+    while len(hits) < KILLS or not finished:
+        finished = False
+        pid, pipe = child(db, f"cut{runs}", work)
+        seen = os.read(pipe, 1)
+        if len(hits) < KILLS:
+            time.sleep(generator.uniform(0, seconds / 3))
+            os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+        seen += os.read(pipe, 1 << 16)
+        os.close(pipe)
+        if os.WIFSIGNALED(status):
+            hits.append(seen.decode()[-1])
+        else:
+            assert status == 0, status
+            runs, finished = runs + 1, True
+    print(json.dumps({"runs": runs, "hits": hits, "seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Patch runs that are killed or interrupted, and go on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from snql.db.connection import Database
+from snql.jobs import PromptOptions
+from snql.patching.patch import PatchOptions, patch
+from snql.progress import Progress
+
+from ..conftest import ORACLE
+
+PROMPTS = str(ORACLE / "prompts.jsonl")
+WRITTEN = """
+    SELECT variant_id, prompt_id, sample, text, token_ids, finish_reason, donor_ids, unpatched_ids
+    FROM run_completions WHERE run = ? AND kind = 'patch' ORDER BY ALL
+"""
+
+
+def test_ten_kills_change_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    program = [sys.executable, str(Path(__file__).parents[1] / "killed.py"), str(db.path)]
+    arguments = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}", PROMPTS, "patch", "0"]
+    done = subprocess.run([*program, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert len(told["hits"]) == 10
+    effects = "SELECT * EXCLUDE (run, run_id) FROM causal_effects WHERE run = ? ORDER BY variant_id"
+    whole = db.frame(WRITTEN, ["whole"]), db.frame(effects, ["whole"])
+    assert (len(whole[0]), len(whole[1])) == (96, 6)
+    for index in range(told["runs"]):
+        assert db.frame(WRITTEN, [f"cut{index}"]).equals(whole[0]), told
+        assert db.frame(effects, [f"cut{index}"]).equals(whole[1]), told
+
+
+def test_ctrl_c_keeps_what_is_finished(
+    db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snql.patching.patch.COMMIT_SECONDS", 0.0)
+    reports: list[Progress] = []
+
+    def press(report: Progress) -> None:
+        reports.append(report)
+        if report.stage == "patch" and report.done > 0 and not [each for each in reports if each.message]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    source = PromptOptions((PROMPTS,), template="tulu")
+    options = PatchOptions(
+        str(tiny_llama), f"{tiny_llama}+{tiny_adapter}", ("L1.N3", "all"), source, max_new_tokens=8, batch_size=3
+    )
+    with pytest.raises(KeyboardInterrupt):
+        patch(db, "cut", options, progress=press)
+    assert [report.message for report in reports if report.message] == [
+        "stopping once what is finished has been kept; Ctrl-C again stops at once"
+    ]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ((status, done, total),) = db.rows("SELECT status, done, total FROM run_progress")
+    assert status == "interrupted"
+    assert 0 < done < total == 48
+    patch(db, "cut", options, resume=True)
+    patch(db, "whole", options)
+    assert db.rows(WRITTEN, ["cut"]) == db.rows(WRITTEN, ["whole"])
