@@ -25,6 +25,17 @@ EFFECT_COLUMNS = {
 }
 
 
+CHANGE_COLUMNS = {"change": "change", "change_ci_low": "low", "change_ci_high": "high"}
+
+CONTROL_COLUMNS = {
+    "n_controls": "controls",
+    "controls_difference": "score over controls",
+    "controls_difference_ci_low": "low",
+    "controls_difference_ci_high": "high",
+    "controls_permutation_p_value": "p",
+}
+
+
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command()(patch)
@@ -77,6 +88,14 @@ def patch(
         bool,
         typer.Option("--trace/--no-trace", help="Store what would have been written without the patch, step by step."),
     ] = True,
+    drafts: Annotated[
+        bool | None,
+        typer.Option(
+            "--drafts/--no-drafts",
+            help="Read what the recipient wrote at once, and write only what differs. On in float32; in half precision "
+            "near ties between tokens may fall the other way.",
+        ),
+    ] = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest completion, in tokens.")] = 128,
     prompt_column: opt.PromptColumn = None,
     template: opt.Template = "auto",
@@ -132,6 +151,7 @@ def patch(
         top_p=top_p,
         samples=samples,
         trace=trace,
+        drafts=drafts,
         max_new_tokens=max_new_tokens,
         batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
         seed=seed,
@@ -142,8 +162,19 @@ def patch(
     with progress_shown(quiet=here.quiet) as progress:
         found = run_patch(here.open(), name, options, resume=resume, force=force, progress=progress)
     note_prompts(found.prompt_sets, quiet=here.quiet)
-    print_rows(found.effects, as_json=here.json, columns=EFFECT_COLUMNS, title=f"Causal effects of {found.run}")
+    print_rows(
+        found.effects, as_json=here.json, columns=_columns(found.effects), title=f"Causal effects of {found.run}"
+    )
     note_undefined(found.effects, quiet=here.quiet)
+
+
+def _columns(effects: pl.DataFrame) -> dict[str, str]:
+    """What the table shows: without a donor changes in place of effects; comparisons with controls if there are any."""
+    columns = EFFECT_COLUMNS
+    if effects["gap"].is_null().all():
+        left_out = ("mean_donor", "effect", "ci_low", "ci_high")
+        columns = {name: head for name, head in columns.items() if name not in left_out} | CHANGE_COLUMNS
+    return columns | CONTROL_COLUMNS if effects["n_controls"].is_not_null().any() else columns
 
 
 def note_undefined(effects: pl.DataFrame, *, quiet: bool) -> None:

@@ -70,6 +70,49 @@ def test_locate_patch_overlap_and_look(snql: Snql, tiny_llama: Path, tiny_adapte
     assert json.loads(snql("query", "--format", "json", "SELECT count(*) AS n FROM neuron_scores").out) == [{"n": 120}]
 
 
+def test_sets_and_modes(snql: Snql, tmp_path: Path, tiny_llama: Path, tiny_adapter: Path) -> None:
+    assert snql(*locate(tiny_llama, tiny_adapter)).code == 0
+    done = snql("sets", "save", "mine", "found:10% - found:2%")
+    assert (done.code, done.out) == (0, "")
+    assert "@mine: 6 neurons of 3x40" in done.err
+    assert snql("sets", "save", "mine", "found:5%").code == 2
+    assert snql("sets", "save", "mine", "found:10%", "--force").code == 0
+    listed = json.loads(snql("--json", "sets").out)
+    assert [(row["name"], row["n_neurons"], row["expression"]) for row in listed] == [("mine", 8, "found:10%")]
+    assert "Saved neuron sets" in snql("sets").out
+    members = json.loads(snql("--json", "sets", "show", "mine").out)
+    assert len(members) == 8
+
+    done = snql(*patch(tiny_llama, tiny_adapter), "--neurons", "@mine", "--random", "2", "--random-anywhere", "1")
+    assert done.code == 0, done.err
+    assert "score over controls" in done.out
+    stored = snql("query", "--format", "json", "SELECT variant, n_neurons FROM causal_effects ORDER BY variant_id").out
+    assert [(row["variant"], row["n_neurons"]) for row in json.loads(stored)] == [
+        ("@mine", 8), ("random(@mine, seed=1)", 8), ("random(@mine, seed=2)", 8),
+        ("random(@mine, seed=1, anywhere)", 8),
+    ]  # fmt: skip
+    assert snql("sets", "rm", "mine").code == 0
+    assert json.loads(snql("--json", "sets").out) == []
+
+    settings = [
+        "--mode", "mean:found", "--window", "40%", "--steps", "completion", "--first", "3", "--temperature", "0.7",
+        "--top-p", "0.9", "--samples", "2", "--no-trace", "--no-drafts", "--batch-size", "auto",
+    ]  # fmt: skip
+    without = patch(tiny_llama, tiny_adapter, "ablated")
+    at = without.index("--donor")
+    done = snql(*without[:at], *without[at + 2 :], "--neurons", "found", *settings)
+    assert done.code == 0, done.err
+    assert "no effects without a donor: read the change" in done.err
+    with Database(tmp_path / "snql.duckdb") as db:
+        config = json.loads(db.rows("SELECT config FROM runs WHERE name = 'ablated'")[0][0])
+        names = db.rows("SELECT DISTINCT variant FROM run_completions WHERE run = 'ablated' ORDER BY 1")
+    assert names == [("found:0%..40%",), ("found:40%..80%",), ("recipient",)]
+    given = {"mode": "mean:found", "steps": "completion", "first": 3, "temperature": 0.7, "top_p": 0.9, "samples": 2,
+             "trace": False, "drafts": False, "window": "40%", "donor": None, "freeze": False}  # fmt: skip
+    assert {key: config[key] for key in given} == given
+    assert snql("report", "--out", "figures", "--format", "svg").code == 0
+
+
 @pytest.mark.parametrize("format_name", ["csv", "tsv", "json", "jsonl", "parquet", "markdown", "table"])
 def test_query_formats(snql: Snql, tmp_path: Path, format_name: str) -> None:
     assert snql("db", "init").code == 0

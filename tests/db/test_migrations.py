@@ -232,6 +232,48 @@ def test_token_activations_of_an_older_database_are_kept(db: Database, monkeypat
     assert check(db) == []
 
 
+def test_patch_runs_of_an_older_database_are_kept(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to schema 5 there was one sample, one kind of control, and always a donor."""
+    first = scripts.migrations()[:5]
+    with duckdb.connect(str(db.path)) as connection, monkeypatch.context() as older:
+        older.setattr(scripts, "migrations", lambda: first)
+        older.setattr(migrate, "refresh_objects", lambda _: False)
+        migrate.migrate(connection, db.path)
+        connection.execute(
+            "INSERT INTO runs VALUES (1, 'p', 'patch', 'done', now()::TIMESTAMP, now()::TIMESTAMP, NULL, '{}', 'x', '0.1',"
+            " NULL, '{}', 'x', 'cpu', 'float32', 0, NULL, NULL, NULL, NULL)"
+        )
+        connection.execute("INSERT INTO prompts VALUES (7, 'set', 'Hello', 'sha', NULL, NULL)")
+        connection.execute("INSERT INTO run_prompts VALUES (1, 7, 0, 'Hello', [1, 2], NULL)")
+        connection.execute("INSERT INTO judges VALUES ('j', 'test', '1', '{}')")
+        for variant, name, role, control_of, seed in (
+            (0, "recipient", "recipient", None, None), (1, "donor", "donor", None, None),
+            (2, "a:5%", "patched", None, None), (3, "random(a:5%, seed=1)", "patched", 2, 1),
+        ):  # fmt: skip
+            row = [variant, name, role, None, None, 4, 0.1, control_of, seed]
+            connection.execute("INSERT INTO variants VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            connection.execute("INSERT INTO completions VALUES (1, ?, 7, 'text', [3, 4], 'length')", [variant])
+            connection.execute("INSERT INTO judgements VALUES (1, ?, 7, 'j', ?)", [variant, variant / 2])
+            if role == "patched":
+                effect = "(1, ?, 'j', 'set', 1, 0, 1, 0.5, 1, 1, 1, 0.5, 0.5, 0.5, ?, 0.4, 0.6, 0.95, 2000, 0)"
+                connection.execute(f"INSERT INTO effects VALUES {effect}", [variant, variant / 4])
+    assert db.initialise() == [script.name for script in scripts.migrations()[5:]]
+    columns = "variant, sample, token_ids, donor_ids, unpatched_ids"
+    assert db.rows(f"SELECT {columns} FROM run_completions WHERE variant = 'a:5%'") == [("a:5%", 0, [3, 4], None, None)]
+    assert db.rows("SELECT variant_id, sample, score FROM judgements ORDER BY 1") == [
+        (variant, 0, variant / 2) for variant in range(4)
+    ]
+    found = db.rows(
+        "SELECT variant, effect, gap, control_kind, control_of, n_controls FROM causal_effects ORDER BY ALL"
+    )
+    assert found == [("a:5%", 0.5, 1, None, None, None), ("random(a:5%, seed=1)", 0.75, 1, "matched", "a:5%", None)]
+    assert db.rows("SELECT variant, n_controls FROM figure_effects") == [("a:5%", 1)]
+    assert db.rows("SELECT DISTINCT changed, agrees FROM patch_steps") == [(None, None)]
+    with db.write() as connection:
+        connection.execute("UPDATE effects SET gap = NULL, mean_donor = NULL")
+    assert check(db) == []
+
+
 def test_reading_waits_for_nobody_and_keeps_nobody(db: Database) -> None:
     """A query leaves the file free; a relation, and the block of ``reading``, hold it until they end."""
     db.initialise()
