@@ -25,11 +25,17 @@ Work = Callable[[Database, str, ProgressCallback], object]
 """Does a run of that name, or goes on with it."""
 
 
+def locating(before: str, after: str, prompts: str, store: str) -> LocateOptions:
+    """A run of several batches that keeps all activations."""
+    source = PromptOptions((prompts,), template="tulu")
+    return LocateOptions(before, after, source, max_new_tokens=16, batch_size=1, keep="all", store=store)
+
+
 def works(before: str, after: str, prompts: str, kind: str) -> tuple[Work | None, Work]:
     """What comes first, if anything, and what is killed. kind: ``patch``, or where activations are stored."""
     source = PromptOptions((prompts,), template="tulu")
     if kind != "patch":
-        located = LocateOptions(before, after, source, max_new_tokens=16, batch_size=1, keep="all", store=kind)
+        located = locating(before, after, prompts, kind)
         return None, lambda db, name, tell: locate(db, name, located, resume=True, progress=tell)
     first = LocateOptions(before, after, source, max_new_tokens=4, keep="none")
     options = patching.PatchOptions(

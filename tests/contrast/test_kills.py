@@ -98,16 +98,15 @@ print(len(answers))
 
 
 def test_two_runs_at_once_both_finish(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
-    script = Path(__file__).with_name("killed.py")
     work = f"""
-import sys; sys.path.insert(0, {str(script.parent)!r})
-from killed import options
+import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from killed import locating
 from snql.contrast.locate import locate
 from snql.db.connection import Database
 name, *models = sys.argv[1:]
 print("ready", flush=True)
 input()
-locate(Database({str(db.path)!r}), name, options(*models, {PROMPTS!r}, "rows"))
+locate(Database({str(db.path)!r}), name, locating(*models, {PROMPTS!r}, "rows"))
 """
     models = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}"]
     others = [

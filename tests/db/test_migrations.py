@@ -240,8 +240,8 @@ def test_patch_runs_of_an_older_database_are_kept(db: Database, monkeypatch: pyt
         older.setattr(migrate, "refresh_objects", lambda _: False)
         migrate.migrate(connection, db.path)
         connection.execute(
-            "INSERT INTO runs VALUES (1, 'p', 'patch', 'done', now()::TIMESTAMP, now()::TIMESTAMP, NULL, '{}', 'x', '0.1',"
-            " NULL, '{}', 'x', 'cpu', 'float32', 0, NULL, NULL, NULL, NULL)"
+            "INSERT INTO runs VALUES (1, 'p', 'patch', 'done', now()::TIMESTAMP, now()::TIMESTAMP, NULL, '{}', 'x',"
+            " '0.1', NULL, '{}', 'x', 'cpu', 'float32', 0, NULL, NULL, NULL, NULL)"
         )
         connection.execute("INSERT INTO prompts VALUES (7, 'set', 'Hello', 'sha', NULL, NULL)")
         connection.execute("INSERT INTO run_prompts VALUES (1, 7, 0, 'Hello', [1, 2], NULL)")
