@@ -1,8 +1,8 @@
 -- Purpose: every measured causal effect beside its random controls: what the charts and tables of effects are made of.
 -- Grain:   one row per finished patch run, patched set (controls are summarised, not listed), judge and data set.
 -- Units:   as in causal_effects; control_* summarise the effects of the set's matched random controls.
--- Caveats: series is the set's expression without its size, so that the steps of a sweep belong together; windows of
---          ranks (5%..10%) keep theirs. pooled marks the row over all prompts of the run. headline marks one set per
+-- Caveats: runs without a donor have no effects and are not here. series is the set's expression without its size, so that
+--          the steps of a sweep belong together; windows of ranks (5%..10%) keep theirs. pooled marks the row over all prompts of the run. headline marks one set per
 --          series: the one written as 5% if its effect is defined, else the largest set with a defined effect, else
 --          the largest. n_controls counts all controls, n_controls_defined those with an effect, and
 --          n_controls_reaching those with an effect at least as large as the set's.
@@ -17,7 +17,7 @@ WITH found AS (
     FROM causal_effects AS c
     JOIN runs USING (run_id)
     JOIN figure_judges AS judges USING (run_id, judge)
-    WHERE runs.kind = 'patch' AND runs.status = 'done'
+    WHERE runs.kind = 'patch' AND runs.status = 'done' AND c.gap IS NOT NULL
 ),
 sets AS (
     SELECT

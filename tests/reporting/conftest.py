@@ -79,8 +79,15 @@ class Builder:
         """Insert one variant; ``more`` holds neurons, n_neurons, fraction, control_of and control_seed."""
         columns = ("neurons", "n_neurons", "fraction", "control_of", "control_seed")
         self.connection.execute(
-            "INSERT INTO variants VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?)",
-            [run_id, variant_id, name, role, *(more.get(column) for column in columns)],
+            "INSERT INTO variants VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?)",
+            [
+                run_id,
+                variant_id,
+                name,
+                role,
+                *(more.get(column) for column in columns),
+                "matched" if "control_of" in more else None,
+            ],
         )
 
     def effect(
@@ -106,11 +113,11 @@ class Builder:
     def completion(self, run_id: int, variant_id: int, prompt_id: int, text: str, score: float = 1.0) -> None:
         """Insert one completion and its score by the judge ``cost``."""
         self.connection.execute(
-            "INSERT INTO completions VALUES (?, ?, ?, ?, [1, 2], 'stop')",
+            "INSERT INTO completions VALUES (?, ?, ?, ?, [1, 2], 'stop', 0, NULL, NULL)",
             [run_id, variant_id, prompt_id, text],
         )
         self.connection.execute(
-            "INSERT INTO judgements VALUES (?, ?, ?, 'cost', ?)", [run_id, variant_id, prompt_id, score]
+            "INSERT INTO judgements VALUES (?, ?, ?, 'cost', ?, 0)", [run_id, variant_id, prompt_id, score]
         )
 
     def patch(
