@@ -269,7 +269,9 @@ def measure(
         one = sweep_sets(db, "found", models["recipient"], ["5%"], 0)
         sets = sweep_sets(db, "found", models["recipient"], sizes, 1 if quick else 5)
     yield from step_cost(name, setting, one[0], 64, 20 if quick else 100)
-    yield from compared(f"{name}, one variant", setting, one, repeats, ">= 1.5")
+    for rows in sorted({20, setting.rows} if setting.rows > 20 else {setting.rows}):
+        other = Setting(**{**vars(setting), "rows": rows})
+        yield from compared(f"{name}, one variant, published in batches of {rows}", other, one, repeats, ">= 1.5")
     target = ">= 4" if setting.device == "cpu" else ">= 10"
     yield from compared(f"{name}, sweep of {len(sets)} variants", setting, sets, 1, target)
 
