@@ -34,7 +34,7 @@ _WORTH_READING = 32
 _SIMILAR = 0.85
 """So many prompts are read at once without much shorter ones beside them, which would be mostly padding."""
 
-_TRIED = 8
+_TRIED = 5
 _WORTH_DRAFTING = 0.25
 """A set that has kept less than this share of so many drafts gets no more: it would read what it then writes itself."""
 
@@ -58,9 +58,9 @@ class PatchEngine:
         """Write all tasks, ``most_rows`` at once; yields what is finished every so many seconds.
 
         Tasks of one prompt should follow each other: they share what unpatched models read. With drafts, those of the
-        unpatched target should come first. Results do not depend on ``most_rows``, on the order, or on the other tasks.
-        Out of memory, it goes on with half the rows. Raises RunError if a single one does not fit, or if logits are not
-        finite.
+        unpatched target should come first; while there is room, nobody waits for a draft. Results do not depend on
+        ``most_rows``, on the order, or on the other tasks. Out of memory, it goes on with half the rows. Raises RunError
+        if a single one does not fit, or if logits are not finite.
         """
         waiting = _Waiting(tasks)
         at_work: dict[tuple[int, int, int], Task] = {}
@@ -84,20 +84,15 @@ class PatchEngine:
 
     def _next_in(self, waiting: "_Waiting", room: int) -> list[Task]:
         """The next tasks that fit into the rows left and can be read at once."""
-        coming = {row.task.text for row in self._rows if row.task.by == TARGET} if self._writing.drafts else set()
         taken: list[Task] = []
         longest = 0
         while len(taken) < room and (task := waiting.first) is not None:
-            if task.by != TARGET and task.text in coming:
-                break  # its draft is being written
             length = len(task.input_ids) + len(self._draft(task))
             longest = max(longest, length)
             if taken and (len(taken) + 1) * longest > self._writing.prefill_tokens:
                 break
             if len(taken) >= _WORTH_READING and length < _SIMILAR * longest:
                 break
-            if task.by == TARGET and self._writing.drafts:
-                coming.add(task.text)
             taken.append(waiting.take())
         return taken
 

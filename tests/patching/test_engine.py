@@ -11,8 +11,10 @@ from peft import IA3Config, LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from snql.errors import RunError
+from snql.generation.decode import generate
 from snql.generation.sampling import Sampling, random_numbers, row_generator
 from snql.generation.slots import SlotStream
+from snql.generation.types import Completion
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.mixed import can_mix
@@ -21,7 +23,7 @@ from snql.neurons.sets import NeuronSet, Shape
 from snql.patching.engine import PatchEngine
 from snql.patching.interventions import Constant, FromSource, Intervention, Noise, Scaled, Where
 from snql.patching.passes import SOURCE, TARGET, ModelPass
-from snql.patching.rows import Task, Writing
+from snql.patching.rows import Task, Writing, Written
 
 from ..patched import PatchRow, patch_and_generate, write_rows
 
@@ -159,46 +161,51 @@ def test_the_first_change_is_known_where_the_target_writes_beside(
         assert 5 < changed < 36
 
 
+def drafted(
+    models: Models, target: str, neurons: NeuronSet, drafts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]
+) -> list[Completion]:
+    """What a set writes for prompts whose drafts are given, two at a time."""
+    both = ModelPass(models[target], models["dpo"], [neurons], FromSource())
+    engine = PatchEngine(both, Writing(24, frozenset({2})), reads_source=True)
+    tasks = [Task(0, index, 0, ids, str(ids), None, 0, draft) for index, (ids, draft) in enumerate(drafts)]
+    found = {item.task.prompt_id: item.completion for batch in engine.write(tasks, 2) for item in batch}
+    return [found[index] for index in range(len(drafts))]
+
+
 def test_a_draft_that_is_kept_takes_no_steps(
     oracle_models: Models, oracle_prompts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sets that change nothing are read once with what the recipient wrote, and not written step by step."""
+    """What a set writes is read once where it is what the recipient wrote; a wrong draft changes nothing."""
     prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts]
     nothing = NeuronSet.of(SHAPE, [])
-    rows = [PatchRow(ids, nothing, TARGET) for ids in prompts] + [PatchRow(ids, nothing) for ids in prompts * 3]
+    plain = generate(oracle_models["sft"], prompts, 24)
     sizes = watched_rows(monkeypatch)
-    for sampling in (Sampling(), Sampling(1.1, 0.95)):
-        sizes.clear()
-        found = write_rows(oracle_models["sft"], oracle_models["dpo"], rows, 24, sampling=sampling)
-        completions = [item.completion for item in found]
-        assert completions == completions[: len(prompts)] * 4
-        assert sum(sizes) == sum(len(item.token_ids) - 1 for item in completions[: len(prompts)])
+    drafts = [(ids, completion.token_ids) for ids, completion in zip(prompts, plain, strict=True)]
+    assert drafted(oracle_models, "sft", nothing, drafts) == plain
+    assert sizes == []
+    wrong = [(ids, tuple((token + 7 * (step == 5)) % 250 for step, token in enumerate(draft))) for ids, draft in drafts]
+    assert drafted(oracle_models, "sft", nothing, wrong) == plain
+    assert sum(sizes) > 0
 
 
 def test_drafts_end_for_a_set_that_keeps_none(
     oracle_models: Models, oracle_prompts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts]
-    nothing, everything = NeuronSet.of(SHAPE, []), NeuronSet.all(SHAPE)
-    rows = [PatchRow(ids, nothing, TARGET) for ids in prompts] + [PatchRow(ids, everything) for ids in prompts]
-    models = ModelPass(oracle_models["base"], oracle_models["dpo"], [everything], FromSource())
-    engine = PatchEngine(models, Writing(24, frozenset({2})), reads_source=True)
-    tasks = [
-        Task(int(row.by is None), index % 12, 0, row.input_ids, "", row.by, 0 if row.by is None else None)
-        for index, row in enumerate(rows)
-    ]
-    used: list[tuple[Task, tuple[int, ...]]] = []
-    real = PatchEngine._draft
+    everything = NeuronSet.all(SHAPE)
+    plain = generate(oracle_models["base"], prompts, 24)
+    used: list[bool] = []
+    real = PatchEngine._admit
 
-    def draft(engine: PatchEngine, task: Task) -> tuple[int, ...]:
-        used.append((task, real(engine, task)))
-        return used[-1][1]
+    def admit(engine: PatchEngine, tasks: Sequence[Task]) -> list[Written]:
+        used.extend(bool(engine._draft(task)) for task in tasks)
+        return real(engine, tasks)
 
-    monkeypatch.setattr(PatchEngine, "_draft", draft)
-    written = [item for batch in engine.write(tasks, 2) for item in batch]
-    drafted = {task.prompt_id: bool(draft) for task, draft in used if task.patch is not None}
-    assert len(written) == 24
-    assert 8 <= sum(drafted.values()) < 12
+    monkeypatch.setattr(PatchEngine, "_admit", admit)
+    drafts = [(ids, completion.token_ids) for ids, completion in zip(prompts, plain, strict=True)]
+    assert drafted(oracle_models, "base", everything, drafts) == generate(oracle_models["dpo"], prompts, 24)
+    assert len(used) == 12
+    assert 5 <= sum(used) < 12
 
 
 def test_all_neurons_are_the_donor_and_none_the_recipient(
