@@ -59,8 +59,8 @@ class PatchEngine:
 
         Tasks of one prompt should follow each other: they share what unpatched models read. With drafts, those of the
         unpatched target should come first; while there is room, nobody waits for a draft. Results do not depend on
-        ``most_rows``, on the order, or on the other tasks. Out of memory, it goes on with half the rows. Raises RunError
-        if a single one does not fit, or if logits are not finite.
+        ``most_rows``, on the order, or on the other tasks. Out of memory, it goes on with half the rows. Raises
+        RunError if a single one does not fit, or if logits are not finite.
         """
         waiting = _Waiting(tasks)
         at_work: dict[tuple[int, int, int], Task] = {}
