@@ -242,8 +242,27 @@ def step_cost(name: str, setting: Setting, neurons: NeuronSet, rows: int, repeat
                 fused.step([tokens], [plan])
                 wait(setting)
                 seconds["fused"].append(time.perf_counter() - began)
+    growing = growing_cache(setting, fused.streams[0].model, text, tokens, repeats)
+    yield Result(f"{name}: a cache that grows / one allocated ahead", growing / statistics.median(seconds["plain"]))
     ratio = statistics.median(seconds["fused"]) / statistics.median(seconds["plain"])
     yield Result(f"{name}: fused step / plain forward, {2 * half} rows", ratio, "<= 1.15")
+
+
+@torch.inference_mode()
+def growing_cache(setting: Setting, model: LoadedModel, text: Ids, tokens: list[int], repeats: int) -> float:
+    """Median seconds of a step of the plain base with transformers' own cache, which is copied at each step."""
+    cache = DynamicCache()
+    given = left_padded([text] * len(tokens), model.base.pad_id, model.base.device)
+    model.logits(given.ids, given.mask, given.positions, cache)
+    ids, positions, mask = torch.tensor(tokens, device=given.ids.device)[:, None], given.positions[:, -1:], given.mask
+    seconds = []
+    for _ in range(repeats):
+        positions, mask = positions + 1, torch.cat([mask, torch.ones_like(ids)], dim=1)
+        began = time.perf_counter()
+        model.logits(ids, mask, positions, cache)
+        wait(setting)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
 
 
 def sweep_sets(db: Database, run: str, model: LoadedModel, sizes: Sequence[str], controls: int) -> list[NeuronSet]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from snql.prompts.preview import preview
     from snql.querying import query as query
     from snql.reporting import build
+    from snql.saved_sets import save_set as save_set
 
     overlap, report = compare, build
     preview_prompts = preview
@@ -52,6 +53,7 @@ _HOMES = {
     "preview_prompts": ("snql.prompts.preview", "preview"),
     "query": ("snql.querying", "query"),
     "report": ("snql.reporting", "build"),
+    "save_set": ("snql.saved_sets", "save_set"),
 }
 
 __all__ = sorted([*_HOMES, "__version__"])

@@ -14,6 +14,7 @@ from snql.db.scores import statistics_frame
 from snql.generation.decode import generate
 from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet, Shape
+from snql.patching.passes import TARGET
 
 from .conftest import ORACLE
 from .patched import PatchRow, first_logits, patch_and_generate
@@ -181,6 +182,10 @@ def test_patching_token_for_token(
             oracle_models[recipient], oracle_models[donor], rows, 24, most_rows=size, fuse=fuse
         )
         assert [list(completion.token_ids) for completion in written] == stored["new_ids"]
+    # beside the unpatched recipient, whose completions are drafts for the patched ones
+    plain = [PatchRow(row.input_ids, NeuronSet.of(SHAPE, []), TARGET) for row in rows]
+    both = patch_and_generate(oracle_models[recipient], oracle_models[donor], [*plain, *rows], 24, most_rows=size)
+    assert [list(completion.token_ids) for completion in both[len(plain) :]] == stored["new_ids"]
 
 
 @pytest.mark.parametrize(("pair", "name"), [run for run in patching_runs() if run[1].endswith("bs1")])

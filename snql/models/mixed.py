@@ -53,13 +53,21 @@ class AdapterRows:
         self.plain = replace(models[0], adapter_names=(), adapter_hashes=())
         self._stacks = [model.adapter_names for model in models]
         self._rows: list[int] = []
-        self._scales: dict[nn.Module, torch.Tensor] = {}
+        self._indices: dict[torch.device, tuple[torch.Tensor, list[torch.Tensor]]] = {}
 
     def assign(self, rows: Sequence[int]) -> None:
         """Row ``i`` of the next batch is of model ``rows[i]``."""
         if list(rows) != self._rows:
             self._rows = list(rows)
-            self._scales.clear()
+            self._indices.clear()
+
+    def _index(self, device: torch.device) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The model of each row, and the rows of each model."""
+        if device not in self._indices:
+            owners = torch.tensor(self._rows)
+            rows = [torch.nonzero(owners == model)[:, 0].to(device) for model in range(len(self._stacks))]
+            self._indices[device] = owners.to(device), rows
+        return self._indices[device]
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -79,10 +87,10 @@ class AdapterRows:
             base: nn.Module = module.base_layer
 
             def before(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-                return (self._rescaled(inputs[0], base, scales), *inputs[1:])
+                return (self._rescaled(inputs[0], scales), *inputs[1:])
 
             def after(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
-                return self._rescaled(output, base, scales)
+                return self._rescaled(output, scales)
 
             handle = (
                 base.register_forward_pre_hook(before) if module.is_feedforward else base.register_forward_hook(after)
@@ -103,21 +111,18 @@ class AdapterRows:
             scale = scale * vectors.get(name, 1)
         return scale
 
-    def _rescaled(self, values: torch.Tensor, module: nn.Module, scales: torch.Tensor) -> torch.Tensor:
-        if module not in self._scales:
-            self._scales[module] = scales[torch.tensor(self._rows, device=scales.device)][:, None]
+    def _rescaled(self, values: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+        owners, _ = self._index(scales.device)
         by_row = values.reshape(len(self._rows), -1, values.shape[-1])
-        return (by_row.to(scales.dtype) * self._scales[module]).to(values.dtype).reshape(values.shape)
+        return (by_row.to(scales.dtype) * scales[owners][:, None]).to(values.dtype).reshape(values.shape)
 
     def _with_low_rank(self, module: Any, inputs: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         given = inputs.reshape(len(self._rows), -1, inputs.shape[-1])
         result = output.reshape(len(self._rows), -1, output.shape[-1])
-        for model, names in enumerate(self._stacks):
-            mine = [row for row, owner in enumerate(self._rows) if owner == model]
+        for rows, names in zip(self._index(output.device)[1], self._stacks, strict=True):
             chosen = [name for name in names if name in module.lora_A]
-            if not mine or not chosen:
+            if not len(rows) or not chosen:
                 continue
-            rows = torch.tensor(mine, device=output.device)
             own, total = given[rows], result[rows]
             for name in chosen:
                 down, up = module.lora_A[name], module.lora_B[name]

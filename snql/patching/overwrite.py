@@ -28,8 +28,7 @@ class Overwriter:
         self._rows: list[PatchedRow | None] = []
         self._idle, self._partly, self._n_source = True, False, 0
         self._key: list[tuple[int, int] | None] = []
-        self._masks: dict[int, torch.Tensor] = {}
-        self._origins: dict[torch.device, torch.Tensor] = {}
+        self._indices: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
         self._given: dict[int, torch.Tensor] = {}
 
     def assign(self, rows: Sequence[PatchedRow | None], n_source: int = 0) -> None:
@@ -37,8 +36,7 @@ class Overwriter:
         key = [None if row is None else (row.neurons, row.source) for row in rows]
         if key != self._key:
             self._key = key
-            self._masks.clear()
-            self._origins.clear()
+            self._indices.clear()
         self._rows, self._n_source = list(rows), n_source
         self._idle = all(row is None for row in rows)
         self._partly = any(row is not None and not _is_whole(row) for row in rows)
@@ -59,7 +57,7 @@ class Overwriter:
         source = None
         if self._intervention.reads_source:
             given = own if self._source is None else self._given.pop(layer)
-            source = given.index_select(0, self._origin(given.device)).to(own.device, own.dtype)
+            source = given.index_select(0, self._index(given.device)[1]).to(own.device, own.dtype)
         new = self._intervention.values(Computed(layer, own, source, self._rows))
         chosen = self._mask(layer, own.device)
         if own.shape[1] > 1 and self._partly:
@@ -79,18 +77,16 @@ class Overwriter:
 
     def _mask(self, layer: int, device: torch.device) -> torch.Tensor:
         """Which neurons of which rows are overwritten: Bool[Tensor, "rows 1 neurons"]."""
-        if layer not in self._masks:
-            table = self._chosen[layer] = self._chosen[layer].to(device)
-            rows = [len(table) - 1 if row is None else row.neurons for row in self._rows]
-            self._masks[layer] = table[torch.tensor(rows, device=device)][:, None]
-        return self._masks[layer]
+        table = self._chosen[layer] = self._chosen[layer].to(device)
+        return table[self._index(device)[0]][:, None]
 
-    def _origin(self, device: torch.device) -> torch.Tensor:
-        """For each row, the row that gives it activations: Int[Tensor, "rows"]."""
-        if device not in self._origins:
-            rows = [0 if row is None else row.source for row in self._rows]
-            self._origins[device] = torch.tensor(rows, device=device)
-        return self._origins[device]
+    def _index(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """For each row, its set (-1: the empty one) and the row that gives it activations: Int[Tensor, "rows"]."""
+        if device not in self._indices:
+            sets = [-1 if row is None else row.neurons for row in self._rows]
+            sources = [0 if row is None else row.source for row in self._rows]
+            self._indices[device] = torch.tensor(sets, device=device), torch.tensor(sources, device=device)
+        return self._indices[device]
 
 
 def _is_whole(row: PatchedRow) -> bool:

@@ -1,11 +1,14 @@
 """What the patched model would have written without its patch, at each step of a finished text."""
 
+from collections import deque
 from collections.abc import Sequence
 
 import torch
 
+from snql.errors import RunError
 from snql.generation.batch import by_tokens, left_padded
 from snql.generation.budget import choosing_tokens
+from snql.generation.memory import fits
 from snql.generation.sampling import random_numbers
 from snql.models.loaded import LoadedModel
 from snql.patching.rows import Writing, Written
@@ -25,12 +28,20 @@ def unpatched_choices(model: LoadedModel, written: Sequence[Written], writing: W
             same.setdefault(key, []).append(index)
     groups = list(same.values())
     texts = [_text(written[group[0]]) for group in groups]
-    for batch in by_tokens([len(text) for text in texts], choosing_tokens(model)):
+    waiting = deque(by_tokens([len(text) for text in texts], choosing_tokens(model)))
+    while waiting:
+        batch = waiting.popleft()
         items = [written[groups[place][0]] for place in batch]
-        for place, choices in zip(
-            batch, _choices(model, [texts[place] for place in batch], items, writing), strict=True
-        ):
-            found |= dict.fromkeys(groups[place], choices)
+        read: list[tuple[int, ...]] = []
+        if fits(lambda batch=batch, items=items, read=read: read.extend(  # type: ignore[misc]
+            _choices(model, [texts[place] for place in batch], items, writing)
+        )):  # fmt: skip
+            for place, choices in zip(batch, read, strict=True):
+                found |= dict.fromkeys(groups[place], choices)
+        elif len(batch) == 1:
+            raise RunError("out of memory reading one completion: use --no-trace, or --dtype or --quantize")
+        else:
+            waiting.extendleft((batch[len(batch) // 2 :], batch[: len(batch) // 2]))
     return [found[index] for index in range(len(written))]
 
 

@@ -1,103 +1,26 @@
 """The engine: fused, in lockstep, and against a recomputation that has no cache, no batch and hooks of its own."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from peft import IA3Config, LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
 
 from snql.errors import RunError
 from snql.generation.decode import generate
 from snql.generation.sampling import Sampling, random_numbers, row_generator
 from snql.generation.slots import SlotStream
 from snql.generation.types import Completion
-from snql.models.load import load_models
-from snql.models.loaded import LoadedModel
 from snql.models.mixed import can_mix
-from snql.models.options import LoadOptions
-from snql.neurons.sets import NeuronSet, Shape
+from snql.neurons.sets import NeuronSet
 from snql.patching.engine import PatchEngine
 from snql.patching.interventions import Constant, FromSource, Intervention, Noise, Scaled, Where
 from snql.patching.passes import SOURCE, TARGET, ModelPass
 from snql.patching.rows import Task, Writing, Written
 
 from ..patched import PatchRow, patch_and_generate, write_rows
-
-SHAPE = Shape(4, 176)
-N_NEW = 10
-Models = dict[str, LoadedModel]
-Change = Callable[[int, list[int], list[int], torch.Tensor, torch.Tensor], torch.Tensor]
-"""From layer, positions, neurons, own and the source's activations to new ones: [Tensor, "positions neurons"]."""
-
-
-def read(model: LoadedModel, ids: Sequence[int], hook: Any) -> torch.Tensor:
-    """Last logits of one text, with ``hook(layer, activations)`` on every down-projection's input."""
-    sites: Any = model.base.sites
-    handles = [
-        site.entry.register_forward_pre_hook(lambda _m, inputs, la=layer: (hook(la, inputs[0]),))
-        for layer, site in enumerate(sites)
-    ]
-    try:
-        with model.switched_on() as network:
-            logits: torch.Tensor = network(torch.tensor([list(ids)])).logits[0, -1]
-    finally:
-        for handle in handles:
-            handle.remove()
-    return logits
-
-
-def by_hand(
-    target: LoadedModel,
-    source: LoadedModel | None,
-    prompt: Sequence[int],
-    neurons: NeuronSet,
-    change: Change,
-    covered: Callable[[int], bool] = lambda _: True,
-    choose: Callable[[torch.Tensor, int], int] = lambda logits, _: int(logits.argmax()),
-) -> tuple[list[int], list[int], list[int]]:
-    """Tokens written, and what source and unpatched target would have written at each step; neuron by neuron."""
-    new: list[int] = []
-    choices: tuple[list[int], list[int]] = ([], [])
-    given: dict[int, torch.Tensor] = {}
-    members = {layer: columns.tolist() for layer, columns in neurons.by_layer().items()}
-
-    def remember(layer: int, activations: torch.Tensor) -> torch.Tensor:
-        given[layer] = activations[0].clone()
-        return activations
-
-    def overwrite(layer: int, activations: torch.Tensor) -> torch.Tensor:
-        patched = activations.clone()
-        neurons = members.get(layer, [])
-        positions = [position for position in range(activations.shape[1]) if covered(position)]
-        own = activations[0, positions][:, neurons]
-        other = own if source is None else given[layer][positions][:, neurons]
-        new = change(layer, positions, neurons, own, other)
-        for index, position in enumerate(positions):
-            patched[0, position, neurons] = new[index]
-        return patched
-
-    while len(new) < N_NEW and (not new or new[-1] != 2):
-        text = [*prompt, *new]
-        if source is not None:
-            choices[0].append(choose(read(source, text, remember), len(new)))
-        choices[1].append(choose(read(target, text, lambda _layer, own: own), len(new)))
-        new.append(choose(read(target, text, overwrite), len(new)))
-    return new, *choices
-
-
-def random_sets(seed: int, sizes: Sequence[int], shape: Shape = SHAPE) -> list[NeuronSet]:
-    generator = np.random.default_rng(seed)
-    return [NeuronSet.from_ids(shape, generator.choice(shape.size, size=size, replace=False)) for size in sizes]
-
-
-def donated(
-    _layer: int, _positions: list[int], _neurons: list[int], _own: torch.Tensor, other: torch.Tensor
-) -> torch.Tensor:
-    return other
+from .by_hand import N_NEW, SHAPE, Change, Models, by_hand, donated, random_sets
 
 
 @pytest.mark.parametrize(("recipient", "donor"), [("sft", "dpo"), ("dpo", "sft"), ("base", "dpo"), ("base", "other")])
@@ -359,80 +282,6 @@ def test_drawn_tokens_equal_a_recomputation(oracle_models: Models, oracle_prompt
             written, source_ids, _ = by_hand(target, source, row.input_ids, row.neurons, donated, choose=choose)
             assert list(item.completion.token_ids) == written
             assert list(item.source_ids) == source_ids
-
-
-ADAPTERS: dict[str, Any] = {
-    "lora": LoraConfig(r=4, lora_alpha=8, target_modules=["down_proj", "q_proj", "up_proj"], init_lora_weights=False),
-    "lora-other": LoraConfig(r=2, lora_alpha=8, target_modules=["down_proj", "v_proj"], init_lora_weights=False),
-    "ia3": IA3Config(target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"]),
-    "ia3-mlp": IA3Config(target_modules=["up_proj", "down_proj"], feedforward_modules=["down_proj"]),
-    "dora": LoraConfig(r=4, target_modules=["down_proj"], init_lora_weights=False, use_dora=True),
-}
-
-
-@pytest.fixture(scope="module")
-def adapted(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("adapters")
-    for name, config in ADAPTERS.items():
-        torch.manual_seed(len(name))
-        model: Any = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_llama), config)
-        with torch.no_grad():
-            for key, parameter in model.named_parameters():
-                if "ia3_l" in key:
-                    parameter.copy_(1 + 0.5 * torch.randn_like(parameter))
-                elif "lora_" in key and "magnitude" not in key:
-                    parameter.mul_(2)
-        model.save_pretrained(folder / name)
-    return {name: folder / name for name in ADAPTERS}
-
-
-@pytest.mark.parametrize(
-    ("left", "right", "mixes"),
-    [
-        (("lora",), (), True),
-        (("lora",), ("lora-other",), True),
-        (("lora",), ("lora", "lora-other"), True),
-        ((), ("ia3",), True),
-        (("ia3",), ("ia3-mlp",), True),
-        (("ia3-mlp", "ia3"), ("ia3-mlp",), True),
-        (("dora",), (), False),
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_adapters_in_one_batch(
-    tiny_llama: Path, adapted: dict[str, Path], left: tuple[str, ...], right: tuple[str, ...], mixes: bool, dtype: str
-) -> None:
-    """Logits of rows of two models in one batch are those of each model by itself, as PEFT computes them."""
-    specs = {
-        name: "+".join([str(tiny_llama), *(str(adapted[part]) for part in parts)])
-        for name, parts in (("source", left), ("target", right))
-    }
-    models = load_models(specs, LoadOptions(device="cpu", dtype=dtype))
-    source, target = models["source"], models["target"]
-    assert can_mix([source, target]) == mixes
-    assert source.base is target.base
-    both = ModelPass(target, source, [], FromSource())
-    assert both.fused == mixes
-    shape = source.shape
-    prompts = [(1, 40, 50, 60), (1, 70, 80)]
-    rows = [PatchRow(ids, neurons) for ids in prompts for neurons in random_sets(3, (0, 30, shape.size), shape)]
-    if dtype == "float32":
-        fused = patch_and_generate(target, source, rows, 8)
-        assert fused == patch_and_generate(target, source, rows, 8, fuse=False)
-    if not mixes:
-        return
-    from snql.patching.passes import Rows
-
-    plan = [Rows([SOURCE, TARGET, SOURCE, TARGET], [None] * 4)]
-    with torch.inference_mode(), both.applied():
-        (fresh,) = both.read([[prompts[0], prompts[0], prompts[1], prompts[1]]], plan)
-    assert fresh is not None
-    for row, (model, ids) in enumerate((m, p) for p in prompts for m in (source, target)):
-        with model.switched_on() as network:
-            expected = network(torch.tensor([ids])).logits[0, -1]
-        tolerance = 2e-5 if dtype == "float32" else 0.05
-        torch.testing.assert_close(fresh.logits[row, -1], expected, atol=tolerance * 20, rtol=tolerance)
 
 
 def test_out_of_memory_goes_on_with_fewer_rows(
