@@ -7,7 +7,7 @@ import typer
 
 from . import options as opt
 from .progress import progress_shown
-from .render import note, note_prompts, print_rows
+from .render import note, note_prompts, print_json, print_table
 from .state import state
 
 EFFECT_COLUMNS = {
@@ -162,10 +162,19 @@ def patch(
     with progress_shown(quiet=here.quiet) as progress:
         found = run_patch(here.open(), name, options, resume=resume, force=force, progress=progress)
     note_prompts(found.prompt_sets, quiet=here.quiet)
-    print_rows(
-        found.effects, as_json=here.json, columns=_columns(found.effects), title=f"Causal effects of {found.run}"
-    )
+    if here.json:
+        print_json(found.effects)
+    else:
+        _print_sets(found.run, found.effects, quiet=here.quiet)
     note_undefined(found.effects, quiet=here.quiet)
+
+
+def _print_sets(run: str, effects: pl.DataFrame, *, quiet: bool) -> None:
+    """A table of the chosen sets, each beside its controls."""
+    sets = effects.filter(pl.col("control_of").is_null())
+    print_table(sets, _columns(sets), f"Causal effects of {run}")
+    if n_controls := len(effects) - len(sets):
+        note(f"the view causal_effects has the {n_controls} effects of single random controls, too", quiet=quiet)
 
 
 def _columns(effects: pl.DataFrame) -> dict[str, str]:
