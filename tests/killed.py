@@ -20,7 +20,6 @@ from snql.jobs import PromptOptions
 from snql.patching import patch as patching
 from snql.progress import Progress, ProgressCallback
 
-KILLS = 10
 Work = Callable[[Database, str, ProgressCallback], object]
 """Does a run of that name, or goes on with it."""
 
@@ -82,8 +81,8 @@ def undisturbed(db: Path, name: str, work: Work) -> float:
 
 
 def main() -> None:
-    """Run one undisturbed, then runs that are killed until there were KILLS kills."""
-    db, before, after, prompts, kind, seed = Path(sys.argv[1]), *sys.argv[2:]
+    """Run one undisturbed, then runs that are killed until there were so many kills as the last argument says."""
+    db, before, after, prompts, kind, seed, kills = Path(sys.argv[1]), *sys.argv[2:]
     keep._MOST_TOKENS = 100  # several batches and chunks, so that there is something between which to be killed
     tokens.ROWS_A_CHUNK = 1_000
     job.COMMIT_SECONDS = patching.COMMIT_SECONDS = 0.0
@@ -94,11 +93,11 @@ def main() -> None:
     seconds = undisturbed(db, "whole", work)
     hits: list[str] = []
     runs, finished = 0, False
-    while len(hits) < KILLS or not finished:
+    while len(hits) < int(kills) or not finished:
         finished = False
         pid, pipe = child(db, f"cut{runs}", work)
         seen = os.read(pipe, 1)
-        if len(hits) < KILLS:
+        if len(hits) < int(kills):
             time.sleep(generator.uniform(0, seconds / 3))
             os.kill(pid, signal.SIGKILL)
         status = os.waitpid(pid, 0)[1]

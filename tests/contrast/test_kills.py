@@ -56,7 +56,7 @@ def beside(db: Database) -> set[str]:
 @pytest.mark.parametrize(("store", "seed"), [("rows", 0), ("parquet", 1)])
 def test_ten_kills_change_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path, store: str, seed: int) -> None:
     program = [sys.executable, str(Path(__file__).parents[1] / "killed.py"), str(db.path)]
-    arguments = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}", PROMPTS, store, str(seed)]
+    arguments = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}", PROMPTS, store, str(seed), "10"]
     done = subprocess.run([*program, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
