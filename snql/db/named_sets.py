@@ -1,5 +1,6 @@
 """Neuron sets that users save under a name, to write them as ``@name``."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ from snql.db import records
 from snql.db.connection import Database
 from snql.errors import InputError
 from snql.neurons.sets import NeuronSet, Shape
-from snql.neurons.syntax import RESERVED, RUN_NAME
+from snql.neurons.syntax import RESERVED, RUN_NAME, names_used, parse, runs_named
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,19 @@ def save_named(db: Database, name: str, expression: str, members: NeuronSet, *, 
                 datetime.now(UTC).replace(tzinfo=None),
             ],
         )
+
+
+def runs_behind(db: Database, expressions: Iterable[str]) -> frozenset[str]:
+    """The runs named in the expressions that saved sets were made from, of sets that these expressions name."""
+    waiting = {name for text in expressions for name in names_used(parse(text))}
+    if not waiting or not db.path.exists():
+        return frozenset()
+    stored = dict(db.rows("SELECT name, expression FROM named_sets"))
+    seen: set[str] = set()
+    while waiting:
+        seen |= waiting
+        waiting = {used for name in waiting & stored.keys() for used in names_used(parse(stored[name]))} - seen
+    return runs_named([stored[name] for name in seen & stored.keys()])
 
 
 def list_named(db: Database) -> pl.DataFrame:

@@ -66,8 +66,9 @@ def cached_bytes(model: LoadedModel) -> int:
     """What a key-value cache holds of a token."""
     config = model.base.model.config
     heads = getattr(config, "num_attention_heads", 1) or 1
-    shared = (getattr(config, "num_key_value_heads", None) or heads) / heads
-    return int(2 * model.base.n_layers * config.hidden_size * shared * model.base.model.dtype.itemsize)
+    cached_heads = getattr(config, "num_key_value_heads", None) or heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return int(2 * model.base.n_layers * cached_heads * width * model.base.model.dtype.itemsize)
 
 
 def free_bytes(model: LoadedModel) -> int:

@@ -10,6 +10,8 @@ import torch
 
 from snql.errors import InputError, RunError
 
+_COLDEST = 0.001
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -19,8 +21,10 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < float("inf"):
-            raise InputError(f"--temperature {self.temperature} is out of range: use 0 (greedy) or more")
+        if self.temperature != 0 and not _COLDEST <= self.temperature < float("inf"):
+            raise InputError(
+                f"--temperature {self.temperature} is out of range: use 0 (greedy), or {_COLDEST} and more"
+            )
         if not 0 < self.top_p <= 1:
             raise InputError(f"--top-p {self.top_p} is out of range: use more than 0, at most 1")
 

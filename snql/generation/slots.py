@@ -9,13 +9,24 @@ from dataclasses import dataclass
 
 import torch
 from transformers import Cache, DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
+from snql.errors import InputError
 from snql.generation.batch import left_padded
 from snql.models.loaded import LoadedModel
 
 _SPARE_COLUMNS = 64
 _SPARE_ROWS = 1.25
+
+
+def check_cache(model: LoadedModel) -> None:
+    """Raise InputError for a model whose layers keep a state other than keys and values: its texts cannot be parted."""
+    cache = DynamicCache(config=model.base.model.config)
+    if any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers):
+        raise InputError(
+            f"model {model.spec.text} (type {model.base.model_type}) mixes attention with recurrent layers, whose "
+            "states snql cannot patch beside others: use a model with attention alone"
+        )
 
 
 @dataclass

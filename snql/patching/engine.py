@@ -15,6 +15,7 @@ model's drafts: Leviathan, Kalman and Matias 2023).
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -87,13 +88,14 @@ class PatchEngine:
         taken: list[Task] = []
         longest = 0
         while len(taken) < room and (task := waiting.first) is not None:
-            length = len(task.input_ids) + len(self._draft(task))
+            draft = self._draft(task)
+            length = len(task.input_ids) + len(draft)
             longest = max(longest, length)
             if taken and (len(taken) + 1) * longest > self._writing.prefill_tokens:
                 break
             if len(taken) >= _WORTH_READING and length < _SIMILAR * longest:
                 break
-            taken.append(waiting.take())
+            taken.append(replace(waiting.take(), draft=draft))
         return taken
 
     def _give_back(self, at_work: dict[tuple[int, int, int], Task], waiting: "_Waiting") -> int:
@@ -171,7 +173,7 @@ class PatchEngine:
             return Place(model, stream, len(texts[stream]) - 1)
 
         readers: dict[tuple[int, tuple[int, ...]], Place] = {}
-        drafts = {task.name: self._draft(task) for task in tasks}
+        drafts = {task.name: task.draft for task in tasks}
         read = {task.name: task.input_ids + drafts[task.name][:-1] for task in tasks}
         for task in tasks:
             model = task.by if task.by is not None else SOURCE if self._reads_source else None
@@ -184,6 +186,8 @@ class PatchEngine:
             following = [readers.get((model, text)) for model in (SOURCE, TARGET)]
             if own is not None and not self._reads_source:
                 following[SOURCE] = None
+            if own is not None and draft:
+                following[TARGET] = None  # the draft is what the target chooses
             row = Row(task, own, following, draft, self._numbers(task))
             self._plan_patch(row, plan, range(len(text)))
             rows.append(row)

@@ -77,8 +77,9 @@ class PatchJob:
         ordered = sorted(self.prompts, key=lambda prompt: (-len(prompt.input_ids), prompt.prompt_id))
         patched = (variant.variant_id for variant in self.variants if variant.members is not None)
         patches = {variant_id: index for index, variant_id in enumerate(patched)}
-        for start in range(0, len(ordered), _PROMPTS_AT_ONCE):
-            chunk = ordered[start : start + _PROMPTS_AT_ONCE]
+        at_once = max(1, _PROMPTS_AT_ONCE // self.n_samples)
+        for start in range(0, len(ordered), at_once):
+            chunk = ordered[start : start + at_once]
             ids = [prompt.prompt_id for prompt in chunk]
             done = records.completed(self.db, self.run_id, ids) if any_done else set()
             drafts = records.read_tokens(self.db, self.run_id, self._target_id, ids) if any_done else {}

@@ -41,6 +41,10 @@ class Overwriter:
         self._idle = all(row is None for row in rows)
         self._partly = any(row is not None and not _is_whole(row) for row in rows)
 
+    def forget(self) -> None:
+        """Let go of activations that a batch which was not finished has left."""
+        self._given.clear()
+
     def reading(self) -> AbstractContextManager[None]:
         """Around the source's batch, if it has one of its own: note the activations that it gives."""
         if self._idle or self._source is None or not self._intervention.reads_source:

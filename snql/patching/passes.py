@@ -89,3 +89,4 @@ class ModelPass:
     def clear(self) -> None:
         """Forget all rows."""
         self.streams = [SlotStream(stream.model) for stream in self.streams]
+        self._overwriter.forget()

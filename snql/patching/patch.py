@@ -9,11 +9,13 @@ import torch
 from snql.db import runs
 from snql.db.connection import Database
 from snql.db.judgements import check_judges
+from snql.db.named_sets import runs_behind
 from snql.db.prompts import locate_runs, read_sets
 from snql.db.scores import read_ranking
 from snql.errors import InputError
 from snql.generation import budget
 from snql.generation.sampling import Sampling
+from snql.generation.slots import check_cache
 from snql.jobs import JOB_LOCK_SECONDS, PromptOptions, begin_run, check_seed, describe_model, tokenize
 from snql.judges.base import judge_loader
 from snql.models.load import load_models
@@ -35,6 +37,8 @@ AUTO = "auto"
 STEPS = ("prompt", "completion", "all")
 COMMIT_SECONDS = 1.0
 """How often a run commits: a commit costs some hundredths of a second."""
+
+_MOST = 10_000
 
 _NOT_IN_CONFIG = ("source", "load", "batch_size", "device")
 
@@ -86,6 +90,8 @@ class PatchOptions:
                 "--batch-size, --max-new-tokens and --samples must be at least 1, --random and --random-anywhere at "
                 "least 0"
             )
+        if max(self.samples, self.random, self.random_anywhere) > _MOST:
+            raise InputError(f"--samples, --random and --random-anywhere can be at most {_MOST}")
         if not self.judges:
             raise InputError("which judge? give --judge, such as --judge refusal")
         mode = Mode.parse(self.mode)
@@ -151,7 +157,7 @@ def patch(
     if resumed is not None and resumed.status == "done":
         return _summary(db, name, resumed.run_id)
     wanted = expressions(options.neurons, options.sweep, options.window, lambda run: len(read_ranking(db, run).ids))
-    ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted))
+    ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted) | runs_behind(db, wanted))
     read = read_inputs(db, options.source, options.seed, ranked_by)
     loaders = [judge_loader(judge) for judge in dict.fromkeys(options.judges)]
     models = load_models(_specs(options), options.load)
@@ -160,6 +166,8 @@ def patch(
     variants = plan_variants(
         evaluator, wanted, options.random, options.random_anywhere, donor=options.donor is not None
     )
+    for model in models.values():
+        check_cache(model)
     target, source = models["recipient"], models.get("donor")
     if options.freeze and source is not None:
         target, source = source, target

@@ -44,7 +44,7 @@ def against_controls(patched: Array, controls: Array, gap: Array | None, bootstr
     differences = (patched - controls).mean(axis=0)
     difference = bootstrap.mean_interval(differences)
     t, p = (None, None)
-    if len(differences) > 1 and float(differences.std()) > 0:
+    if len(differences) > 1 and float(np.ptp(differences)) > 1e-12 * float(np.abs(differences).max()):
         tested = stats.ttest_1samp(differences, 0.0)
         t, p = float(tested.statistic), float(tested.pvalue)
     return ControlEffect(

@@ -56,7 +56,8 @@ def test_random_numbers_depend_on_seed_prompt_and_sample_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("temperature", "top_p"), [(-0.1, 1.0), (float("inf"), 1.0), (float("nan"), 1.0), (1.0, 0.0), (1.0, 1.1)]
+    ("temperature", "top_p"),
+    [(-0.1, 1.0), (1e-320, 1.0), (float("inf"), 1.0), (float("nan"), 1.0), (1.0, 0.0), (1.0, 1.1)],
 )
 def test_settings_out_of_range(temperature: float, top_p: float) -> None:
     with pytest.raises(InputError, match="is out of range"):

@@ -111,6 +111,22 @@ def test_a_draft_that_is_kept_takes_no_steps(
     assert sum(sizes) > 0
 
 
+@pytest.mark.parametrize("n_drafted", [1, 2, 24])
+def test_a_draft_beside_the_target_itself(oracle_models: Models, n_drafted: int) -> None:
+    """What the unpatched target chooses is noted once for each step, also where it reads the same text in the batch."""
+    ids = (1, 50, 60)
+    (plain,) = generate(oracle_models["sft"], [ids], 24)
+    both = ModelPass(oracle_models["sft"], oracle_models["dpo"], random_sets(1, (0, 704)), FromSource())
+    engine = PatchEngine(both, Writing(24, frozenset({2})), reads_source=True)
+    draft = plain.token_ids[:n_drafted]
+    tasks = [Task(0, 0, 0, ids, "", TARGET)] + [Task(1 + i, 0, 0, ids, "", None, i, draft) for i in range(2)]
+    found = [item for batch in engine.write(tasks, 10) for item in batch]
+    assert len(found) == 3
+    for item in found:
+        assert item.target_ids == plain.token_ids[: len(item.target_ids)]
+        assert len(item.target_ids) <= len(item.completion.token_ids)
+
+
 def test_drafts_end_for_a_set_that_keeps_none(
     oracle_models: Models, oracle_prompts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from snql.patching.engine import PatchEngine
 from snql.patching.patch import PatchOptions, PatchResult, patch
 from snql.patching.rows import Task, Written
 from snql.patching.variants import expressions
+from snql.saved_sets import save_set
 
 from ..conftest import ORACLE
 
@@ -167,6 +168,9 @@ def test_prompts_of_the_rankings_are_left_out(
     by_sql = "sql(SELECT layer, neuron FROM neuron_scores WHERE run = 'c' AND rank <= 3)"
     assert given("by-sql", (by_sql,)) == texts[:5] + texts[7:]
     assert given("a", ("a",), sweep=("5%",)) == texts[3:]
+    save_set(db, "saved", "a:5%")
+    save_set(db, "derived", "@saved - b:1")
+    assert given("by-name", ("@derived",)) == texts[5:]
     assert given("none", ("L1.N3",)) == texts
     assert given("allowed", ("a:5%",), allow_overlap=True) == texts
     asked = replace(sources["all"], disjoint_from=("c",))

@@ -57,6 +57,13 @@ def test_no_difference_at_all_is_said_to_be_none() -> None:
     assert (found.t, found.t_p_value, found.permutation_p_value, found.effect) == (None, None, 1.0, None)
 
 
+@pytest.mark.parametrize("value", [1 / 3, 0.2, -7.1])
+def test_one_difference_for_all_prompts_has_no_t(value: float) -> None:
+    found = against_controls(np.full(20, value), np.zeros((3, 20)), None, Bootstrap.draw(20))
+    assert (found.t, found.t_p_value) == (None, None)
+    assert found.difference.value == pytest.approx(value)
+
+
 def test_a_gap_that_may_be_zero_leaves_no_effect() -> None:
     found = against_controls(PATCHED, CONTROLS, GENERATOR.normal(0, 1, 30), Bootstrap.draw(30))
     assert found.effect is None
