@@ -63,15 +63,8 @@ def read_shape(db: Database, run: str) -> Shape:
 
 def read_columns(db: Database, run: str, column: str, shape: Shape) -> npt.NDArray[np.float64]:
     """One statistic of every neuron of a run, such as ``mean_before``: Float64["layers neurons"], NaN where unknown."""
-    frame = db.frame("SELECT * EXCLUDE (run_id) FROM neuron_scores WHERE run = ? ORDER BY layer, expert, neuron", [run])
-    return (
-        frame[column]
-        .cast(pl.Float64)
-        .fill_null(float("nan"))
-        .to_numpy()
-        .reshape(shape.n_layers, shape.n_neurons)
-        .copy()
-    )
+    values = read_scores(db, run)[column].cast(pl.Float64).fill_null(float("nan"))
+    return values.to_numpy().reshape(shape.n_layers, shape.n_neurons).copy()
 
 
 def _known(db: Database) -> str:

@@ -173,25 +173,24 @@ class PatchEngine:
             return Place(model, stream, len(texts[stream]) - 1)
 
         readers: dict[tuple[int, tuple[int, ...]], Place] = {}
-        drafts = {task.name: task.draft for task in tasks}
-        read = {task.name: task.input_ids + drafts[task.name][:-1] for task in tasks}
+        read = {task.name: task.input_ids + task.draft[:-1] for task in tasks}
         for task in tasks:
             model = task.by if task.by is not None else SOURCE if self._reads_source else None
             if model is not None and (model, read[task.name]) not in readers:
                 readers[model, read[task.name]] = place(model, read[task.name])
         rows = []
         for task in tasks:
-            text, draft = read[task.name], drafts[task.name]
+            text = read[task.name]
             own = place(TARGET, text) if task.by is None else None
             following = [readers.get((model, text)) for model in (SOURCE, TARGET)]
             if own is not None and not self._reads_source:
                 following[SOURCE] = None
-            if own is not None and draft:
+            if own is not None and task.draft:
                 following[TARGET] = None  # the draft is what the target chooses
-            row = Row(task, own, following, draft, self._numbers(task))
+            row = Row(task, own, following, self._numbers(task))
             self._plan_patch(row, plan, range(len(text)))
             rows.append(row)
-        keep = max(1, *map(len, drafts.values()))
+        keep = max(1, *(len(task.draft) for task in tasks))
         fresh = self._models.read(texts, plan, keep)
         self._begin(rows, fresh)
         finished, live = self._parted(rows)
@@ -211,7 +210,7 @@ class PatchEngine:
         numbers: list[list[float]] = [[] for _ in fresh]
         kept = [1 if part is None else part.logits.shape[1] for part in fresh]
         for row in rows:
-            n_steps = max(1, len(row.draft))
+            n_steps = max(1, len(row.task.draft))
             for place in row.asked:
                 start = (place.slot + 1) * kept[place.stream] - n_steps
                 asked[place.stream] += range(start, start + n_steps)
@@ -221,18 +220,18 @@ class PatchEngine:
             for part, of, drawn in zip(fresh, asked, numbers, strict=True)
         ]
         for row in rows:
-            n_steps = max(1, len(row.draft))
+            n_steps = max(1, len(row.task.draft))
             columns = [[next(answers[place.stream]) for _ in range(n_steps)] for place in row.asked]
             for step, tokens in enumerate(zip(*columns, strict=True)):
                 row.take(tokens)
-                if row.draft and row.own is not None:
-                    row.choices[TARGET].append(row.draft[step])
-                if row.ended(self._writing) or (row.draft and tokens[0] != row.draft[step]):
+                if row.task.draft and row.own is not None:
+                    row.choices[TARGET].append(row.task.draft[step])
+                if row.ended(self._writing) or (row.task.draft and tokens[0] != row.task.draft[step]):
                     break
             self._tick(len(row.written))
-            if row.draft and row.task.patch is not None:
-                kept_tokens = len(row.written) - (row.written[-1] != row.draft[len(row.written) - 1])
-                self._kept.setdefault(row.task.patch, []).append(kept_tokens / len(row.draft))
+            if row.task.draft and row.task.patch is not None:
+                kept_tokens = len(row.written) - (row.written[-1] != row.task.draft[len(row.written) - 1])
+                self._kept.setdefault(row.task.patch, []).append(kept_tokens / len(row.task.draft))
 
     def _answers(self, logits: torch.Tensor, of: Sequence[int], numbers: Sequence[float]) -> list[int]:
         """Choices at some places of many; padding among the others may have no finite logits."""

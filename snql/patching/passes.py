@@ -44,7 +44,6 @@ class ModelPass:
         *,
         fuse: bool = True,
     ) -> None:
-        self.target, self.source = target, source
         self.fused = source is not None and fuse and can_mix([source, target])
         self._adapters = AdapterRows([source, target]) if source is not None and self.fused else None
         if self._adapters is not None:

@@ -85,13 +85,12 @@ class Row:
     """A completion that is being written.
 
     own: its place if it is patched. readers: where the unpatched source and target read the same text, if they do.
-    draft: what it may turn out to write; a random number for each token.
+    numbers: a random one for each token.
     """
 
     task: Task
     own: Place | None
     readers: list[Place | None]
-    draft: tuple[int, ...]
     numbers: Sequence[float]
     written: list[int] = field(default_factory=list)
     choices: tuple[list[int], list[int]] = field(default_factory=lambda: ([], []))

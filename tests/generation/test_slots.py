@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoConfig
 
+from snql.errors import InputError
 from snql.generation import slots
-from snql.generation.slots import SlotStream
+from snql.generation.slots import SlotStream, check_cache
 from snql.models.loaded import LoadedModel
 
 
@@ -53,6 +55,19 @@ def test_logits_are_those_of_each_text_alone(
             expected = torch.stack([alone(model, text) for text in texts])
             torch.testing.assert_close(found, expected, atol=3e-4, rtol=1e-4)
     assert moves > 5
+
+
+@pytest.mark.parametrize(("kind", "refused"), [("qwen3_5_text", True), ("falcon_h1", True), ("gemma3_text", False)])
+def test_models_with_recurrent_layers_are_refused(
+    oracle_models: dict[str, LoadedModel], monkeypatch: pytest.MonkeyPatch, kind: str, refused: bool
+) -> None:
+    model = oracle_models["base"]
+    monkeypatch.setattr(model.base.model, "config", AutoConfig.for_model(kind))
+    if refused:
+        with pytest.raises(InputError, match=r"mixes attention with recurrent layers, whose states snql cannot patch"):
+            check_cache(model)
+    else:
+        check_cache(model)
 
 
 @torch.inference_mode()
