@@ -31,6 +31,8 @@ RUN_TABLES = (
     "judgements",
     "effects",
     "control_effects",
+    "prompt_sums",
+    "score_intervals",
 )
 """Tables whose rows belong to one run and go with it."""
 

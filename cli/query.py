@@ -1,26 +1,21 @@
-"""``snql query`` and ``snql db``: SQL, and the database file itself."""
+"""``snql query``: SQL."""
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import polars as pl
 import typer
 
 from snql.errors import InputError
 
 from . import options as opt
-from .render import note, print_rows, print_table
+from .render import print_table
 from .state import state
-
-database_app = typer.Typer(help="Create, migrate and check the database file.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command()(query)
-    app.add_typer(database_app, name="db")
 
 
 def query(
@@ -72,40 +67,3 @@ def _read_sql(sql: str | None, file: Path | None) -> str:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--file {file} cannot be read: check the path") from error
-
-
-@database_app.command()
-def init(context: typer.Context) -> None:
-    """Create the database file, or bring it to this snql's schema."""
-    _migrate(context)
-
-
-@database_app.command()
-def migrate(context: typer.Context) -> None:
-    """Apply the migrations that the database lacks."""
-    here = state(context)
-    if not here.database.exists():
-        raise InputError(f"no database at {here.database}: create it with `snql db init`")
-    _migrate(context)
-
-
-@database_app.command()
-def check(context: typer.Context) -> None:
-    """Check the schema, and that scores, token activations and shards are what their runs stored; 1 if not."""
-    from snql.db.check import check as check_database
-
-    here = state(context)
-    found = check_database(here.open())
-    if not found:
-        note(f"{here.database} is sound: its schema is this snql's, its results are those stored", quiet=here.quiet)
-        return
-    rows = pl.DataFrame([asdict(problem) for problem in found])
-    print_rows(rows, as_json=here.json, title=f"What is not sound in {here.database}")
-    raise typer.Exit(1)
-
-
-def _migrate(context: typer.Context) -> None:
-    here = state(context)
-    applied = here.open().initialise()
-    done = f"applied {', '.join(applied)}" if applied else "the schema is current"
-    note(f"{here.database}: {done}", quiet=here.quiet)
