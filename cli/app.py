@@ -14,6 +14,8 @@ from .config import read_config, split_environment_by_line
 from .render import plain
 from .state import State
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="snql",
     help="Find which neurons of a language model carry a behaviour, patch them, and put SQL to the results.",
@@ -71,7 +73,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         command = typer.main.get_command(app)
         split_environment_by_line(command)
-        return command.main(arguments, prog_name="snql", standalone_mode=False) or 0
+        code = command.main(arguments, prog_name="snql", standalone_mode=False) or 0
     except SnqlError as error:
         sys.stderr.write(f"snql: {plain(str(error))}\n")
         return error.exit_code
@@ -79,5 +81,7 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"snql: {plain(error.format_message())} (see --help)\n")
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
         sys.stderr.write("snql: interrupted\n")
-        return 130
+    return int(code)

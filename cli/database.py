@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 
-import polars as pl
 import typer
 
 from snql.errors import InputError
@@ -36,6 +35,8 @@ def migrate(context: typer.Context) -> None:
 @database_app.command()
 def check(context: typer.Context) -> None:
     """Check the schema, and that scores, token activations and shards are what their runs stored; 1 if not."""
+    import polars as pl
+
     from snql.db.check import check as check_database
 
     here = state(context)

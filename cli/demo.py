@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import polars as pl
 import typer
 
 from . import options as opt
@@ -36,6 +35,8 @@ def demo(
     force: Annotated[bool, typer.Option("--force", help="Repeat finished steps.")] = False,
 ) -> None:
     """Run the paper's main experiment on a small pair of models that comes with snql, from weights to report."""
+    import polars as pl
+
     from snql.demonstration import demo as run_demo
 
     here = state(context)
@@ -54,6 +55,8 @@ def demo(
 
 def _summary(found: "DemoResult") -> None:
     """What was found, in tables and then in words; every effect beside its interval and its random controls."""
+    import polars as pl
+
     from snql.headlines import with_controls
 
     columns = {name: head for name, head in EFFECT_COLUMNS.items() if name not in ("judge", "dataset")}
@@ -87,6 +90,8 @@ def _summary(found: "DemoResult") -> None:
 
 
 def _words(found: "DemoResult") -> None:
+    import polars as pl
+
     from snql import headlines
 
     parts = {

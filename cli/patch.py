@@ -1,14 +1,16 @@
 """``snql patch``: causal effects of neuron sets."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import polars as pl
 import typer
 
 from . import options as opt
 from .progress import progress_shown
 from .render import note, note_prompts, print_json, print_table
 from .state import state
+
+if TYPE_CHECKING:
+    import polars as pl
 
 EFFECT_COLUMNS = {
     "variant": "neurons",
@@ -169,15 +171,15 @@ def patch(
     note_undefined(found.effects, quiet=here.quiet)
 
 
-def _print_sets(run: str, effects: pl.DataFrame, *, quiet: bool) -> None:
+def _print_sets(run: str, effects: "pl.DataFrame", *, quiet: bool) -> None:
     """A table of the chosen sets, each beside its controls."""
-    sets = effects.filter(pl.col("control_of").is_null())
+    sets = effects.filter(effects["control_of"].is_null())
     print_table(sets, _columns(sets), f"Causal effects of {run}")
     if n_controls := len(effects) - len(sets):
         note(f"the view causal_effects has the {n_controls} effects of single random controls, too", quiet=quiet)
 
 
-def _columns(effects: pl.DataFrame) -> dict[str, str]:
+def _columns(effects: "pl.DataFrame") -> dict[str, str]:
     """What the table shows: without a donor changes in place of effects; comparisons with controls if there are any."""
     columns = EFFECT_COLUMNS
     if effects["gap"].is_null().all():
@@ -186,10 +188,10 @@ def _columns(effects: pl.DataFrame) -> dict[str, str]:
     return columns | CONTROL_COLUMNS if effects["n_controls"].is_not_null().any() else columns
 
 
-def note_undefined(effects: pl.DataFrame, *, quiet: bool) -> None:
+def note_undefined(effects: "pl.DataFrame", *, quiet: bool) -> None:
     """Say why some effects have no number."""
-    undefined = effects.filter(~pl.col("defined"))
-    without_donor = len(undefined.filter(pl.col("gap").is_null()))
+    undefined = effects.filter(~effects["defined"])
+    without_donor = len(undefined.filter(undefined["gap"].is_null()))
     if without_donor:
         note("no effects without a donor: read the change of the judge's score and its interval", quiet=quiet)
     elif len(undefined):

@@ -1,13 +1,15 @@
 """``snql prompts``: what would be read from prompt files."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import polars as pl
 import typer
 
 from . import options as opt
 from .render import note_prompts, print_json_parts, print_table
 from .state import state
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _LONGEST_TEXT = 300
 
@@ -57,7 +59,9 @@ def prompts(
     )
 
 
-def _shortened(column: str) -> pl.Expr:
+def _shortened(column: str) -> "pl.Expr":
+    import polars as pl
+
     text = pl.col(column)
     cut = pl.concat_str(text.str.head(_LONGEST_TEXT), pl.lit(" …"))
     return pl.when(text.str.len_chars() > _LONGEST_TEXT).then(cut).otherwise(text).alias(column)

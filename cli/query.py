@@ -1,16 +1,23 @@
-"""``snql query``: SQL."""
+"""``snql query``: SQL, and the library of named questions."""
 
 import sys
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from snql.errors import InputError
 
 from . import options as opt
-from .render import print_table
-from .state import state
+from .render import MAX_ROWS, note, print_cells, print_rows
+from .state import State, state
+
+if TYPE_CHECKING:
+    from snql.db.connection import Database
+    from snql.querying.execute import Parameter, Result
+
+_MOST_COUNTED = 1_000_000
 
 
 def register(app: typer.Typer) -> None:
@@ -20,50 +27,109 @@ def register(app: typer.Typer) -> None:
 
 def query(
     context: typer.Context,
-    sql: Annotated[str | None, typer.Argument(help="SQL, or - to read it from standard input.")] = None,
+    sql: Annotated[
+        str | None,
+        typer.Argument(
+            help="SQL (several statements, if need be), @NAME for a question of the library, - for standard input."
+        ),
+    ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the SQL from this file.")] = None,
+    list_questions: Annotated[
+        bool, typer.Option("--list", help="List the library of questions with their parameters.")
+    ] = False,
     format_name: Annotated[
-        str | None, typer.Option("--format", help="table, csv, tsv, json, jsonl, parquet or markdown.")
+        str | None,
+        typer.Option("--format", help="table, csv, tsv, json, jsonl, parquet, arrow, markdown or latex."),
     ] = None,
     output: opt.Output = None,
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE, bound to $NAME; repeatable.")
     ] = None,
+    rows: Annotated[int, typer.Option(min=0, help="Rows that a table shows; 0: all.")] = MAX_ROWS,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Stop the query after so many seconds.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Most memory for the query, such as 4GB.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Most threads for the query.")] = None,
+    allow_files: Annotated[bool, typer.Option("--allow-files", help="Let the SQL read and write other files.")] = False,
 ) -> None:
-    """Put SQL to the database: read-only, with no access to other files."""
-    from snql.querying import parse_parameters, render
-    from snql.querying import query as run_query
+    """Put SQL to the database: read-only, with no access to other files or the network.
+
+    Ctrl-C stops the query. The views and macros are described by `snql db schema`.
+    """
+    from snql.db.connection import Access, Database
+    from snql.querying.execute import parse_parameters, run
+    from snql.querying.formats import check_format
 
     here = state(context)
-    chosen = format_name or ("json" if here.json else "table")
-    frame = run_query(here.open(), _read_sql(sql, file), parse_parameters(param or []))
-    if chosen == "table":
-        if output is not None:
-            raise InputError("--output needs a --format other than table, such as csv or parquet")
-        print_table(frame, quiet=here.quiet)
+    chosen = check_format(format_name or ("json" if here.json else "table"))
+    if list_questions:
+        _list(here)
         return
-    _write(render(frame, chosen), chosen, output)
-
-
-def _write(data: bytes, format_name: str, output: Path | None) -> None:
-    if output is not None:
-        try:
-            output.write_bytes(data)
-        except OSError as error:
-            raise InputError(f"--output {output} cannot be written: {error.strerror}") from error
-    elif format_name == "parquet" and sys.stdout.isatty():
-        raise InputError("--format parquet is binary: name a file with --output")
+    if chosen == "table" and output is not None:
+        raise InputError("--output needs a --format other than table, such as csv or parquet")
+    db = Database(here.database, access=Access(allow_files, memory, threads))
+    text, parameters = _read(db, sql, file, parse_parameters(param or []))
+    if chosen == "table":
+        run(db, text, lambda result: _print(result, rows, quiet=here.quiet), parameters, timeout=timeout)
     else:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        run(db, text, lambda result: _write(result, chosen, output), parameters, timeout=timeout)
 
 
-def _read_sql(sql: str | None, file: Path | None) -> str:
+def _list(here: State) -> None:
+    from snql.querying.questions import list_questions
+
+    print_rows(list_questions(), as_json=here.json, title="Ask with: snql query @NAME -p PARAMETER=VALUE")
+
+
+def _read(
+    db: "Database", sql: str | None, file: Path | None, given: "dict[str, Parameter]"
+) -> "tuple[str, dict[str, Parameter]]":
+    """The SQL and its parameters; a question's own values stand in for parameters that were not given."""
+    from snql.querying.questions import ask
+
     if (sql is None) == (file is None):
-        raise InputError("one query is needed: as an argument, with -f FILE, or - for standard input")
+        raise InputError(
+            "one query is needed: as an argument, with -f FILE, @NAME (see --list), or - for standard input"
+        )
     if file is None:
-        return sys.stdin.read() if sql == "-" else str(sql)
+        if str(sql).startswith("@"):
+            return ask(db, str(sql)[1:], given)
+        return (sys.stdin.read() if sql == "-" else str(sql)), given
     try:
-        return file.read_text("utf-8")
+        return file.read_text("utf-8"), given
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--file {file} cannot be read: check the path") from error
+
+
+def _print(result: "Result", most: int, *, quiet: bool) -> None:
+    """A table of the first rows, and lines that say what was cut."""
+    found = result.rows()
+    shown = list(islice(found.values, most or None))
+    hidden = print_cells(found.columns, found.numeric, shown)
+    left = sum(1 for _ in islice(found.values, _MOST_COUNTED)) if most else 0
+    if left:
+        total = f"more than {_MOST_COUNTED:,}" if left == _MOST_COUNTED else f"{len(shown) + left:,}"
+        note(f"showing {len(shown):,} of {total} rows: --rows 0 or another --format gives all", quiet=quiet)
+    if not shown:
+        note("no rows", quiet=quiet)
+    if hidden:
+        some = ", ".join(hidden[:3]) + (", …" if len(hidden) > 3 else "")
+        note(f"too wide for {len(hidden)} more columns ({some}): select fewer, or use another --format", quiet=quiet)
+
+
+def _write(result: "Result", format_name: str, output: Path | None) -> None:
+    from snql.querying.formats import BINARY, write
+
+    if output is None:
+        if format_name in BINARY and sys.stdout.isatty():
+            raise InputError(f"--format {format_name} is binary: name a file with --output")
+        write(result, format_name, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    from snql.db.durable import replaced
+
+    regular = output.is_file() or not output.exists()
+    try:
+        with replaced(output) if regular else output.open("wb") as sink:
+            write(result, format_name, sink)
+    except OSError as error:
+        raise InputError(f"--output {output} cannot be written: {error.strerror}") from error

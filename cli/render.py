@@ -5,18 +5,18 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import polars as pl
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from snql.querying import render
-
 if TYPE_CHECKING:
+    import polars as pl
+
     from snql.prompts.select import SetCounts
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {10: "\\n", 9: " "}
 MAX_ROWS = 100
+MIN_TEXT = 12
 
 
 def plain(value: object) -> Text:
@@ -28,23 +28,49 @@ def plain(value: object) -> Text:
 
 
 def print_table(
-    frame: pl.DataFrame, columns: Mapping[str, str] | Sequence[str] = (), title: str = "", *, quiet: bool = False
+    frame: "pl.DataFrame", columns: Mapping[str, str] | Sequence[str] = (), title: str = "", *, quiet: bool = False
 ) -> None:
     """Print rows as a table: numbers to the right, at most MAX_ROWS of them, and a line that says what was cut.
 
     columns: which columns to show, or a mapping from them to headings.
     """
     headings = dict(columns) if isinstance(columns, Mapping) else {name: name for name in columns or frame.columns}
-    table = Table(title=plain(title) if title else None, title_justify="left")
-    for name, heading in headings.items():
-        numeric = frame.schema[name].is_numeric()
-        table.add_column(plain(heading), justify="right" if numeric else "left", overflow="fold")
-    for row in frame.select(list(headings)).head(MAX_ROWS).iter_rows():
-        table.add_row(*(plain(value) for value in row))
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(table)
+    shown = frame.select(list(headings))
+    numeric = [kind.is_numeric() for kind in shown.dtypes]
+    print_cells(list(headings.values()), numeric, shown.head(MAX_ROWS).rows(), title)
     if len(frame) > MAX_ROWS and not quiet:
         sys.stderr.write(f"showing {MAX_ROWS} of {len(frame)} rows; --format csv, json or parquet gives all\n")
+
+
+def print_cells(
+    headings: Sequence[str], numeric: Sequence[bool], rows: Sequence[Sequence[object]], title: str = ""
+) -> list[str]:
+    """Print a table as wide as the terminal; returns the headings of columns that did not fit, which are left out.
+
+    A column of numbers is as wide as its widest; one of text may be folded to MIN_TEXT characters.
+    """
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    cells = [[plain(value) for value in row] for row in rows]
+    n_fitting = _fitting([str(plain(heading)) for heading in headings], numeric, cells, console.width)
+    table = Table(title=plain(title) if title else None, title_justify="left")
+    for heading, is_number in list(zip(headings, numeric, strict=True))[:n_fitting]:
+        table.add_column(plain(heading), justify="right" if is_number else "left", overflow="fold", no_wrap=is_number)
+    for row in cells:
+        table.add_row(*row[:n_fitting])
+    console.print(table)
+    return list(headings[n_fitting:])
+
+
+def _fitting(headings: Sequence[str], numeric: Sequence[bool], rows: Sequence[Sequence[Text]], width: int) -> int:
+    """How many columns, from the left, can be shown side by side; at least one."""
+    left = width - 1
+    for place, heading in enumerate(headings):
+        widest = max((row[place].cell_len for row in rows), default=0)
+        least = max(len(heading), widest) if numeric[place] else min(MIN_TEXT, max(len(heading), widest))
+        left -= least + 3
+        if left < 0:
+            return max(1, place)
+    return len(headings)
 
 
 def print_lines(title: str, lines: Iterable[str]) -> None:
@@ -52,19 +78,23 @@ def print_lines(title: str, lines: Iterable[str]) -> None:
     sys.stdout.write(f"\n{plain(title)}\n" + "".join(f"  {plain(line)}\n" for line in lines))
 
 
-def print_json(value: pl.DataFrame) -> None:
+def print_json(value: "pl.DataFrame") -> None:
     """Print rows as JSON."""
+    from snql.querying.formats import render
+
     sys.stdout.write(render(value, "json").decode())
 
 
-def print_json_parts(parts: Mapping[str, pl.DataFrame]) -> None:
+def print_json_parts(parts: Mapping[str, "pl.DataFrame"]) -> None:
     """Print several frames as one JSON object, a list of rows each."""
+    from snql.querying.formats import render
+
     texts = (f"{json.dumps(name)}: {render(frame, 'json').decode().strip()}" for name, frame in parts.items())
     sys.stdout.write("{" + ",\n".join(texts) + "}\n")
 
 
 def print_rows(
-    frame: pl.DataFrame, *, as_json: bool, columns: Mapping[str, str] | Sequence[str] = (), title: str = ""
+    frame: "pl.DataFrame", *, as_json: bool, columns: Mapping[str, str] | Sequence[str] = (), title: str = ""
 ) -> None:
     """Print rows as JSON (all columns) or as a table (the chosen ones)."""
     if as_json:

@@ -25,7 +25,7 @@ def report(
     """Draw the figures and tables of the database's runs, and write a page that shows them."""
     import polars as pl
 
-    from snql.reporting import build, catalogue
+    from snql.reporting.build import build, catalogue
 
     here = state(context)
     if list_figures:

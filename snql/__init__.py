@@ -5,7 +5,6 @@ are the verbs of the command line. Names are imported when first used, so that `
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,11 +26,12 @@ if TYPE_CHECKING:
     from snql.patching.patch import PatchResult as PatchResult
     from snql.patching.patch import patch as patch
     from snql.prompts.preview import preview
-    from snql.querying import query as query
-    from snql.reporting import build
+    from snql.querying.execute import query as query
+    from snql.reporting.build import build
     from snql.saved_sets import save_set as save_set
 
     overlap, report = compare, build
+    __version__: str
     preview_prompts = preview
 
 _HOMES = {
@@ -51,19 +51,27 @@ _HOMES = {
     "overlap": ("snql.overlaps", "compare"),
     "patch": ("snql.patching.patch", "patch"),
     "preview_prompts": ("snql.prompts.preview", "preview"),
-    "query": ("snql.querying", "query"),
-    "report": ("snql.reporting", "build"),
+    "query": ("snql.querying.execute", "query"),
+    "report": ("snql.reporting.build", "build"),
     "save_set": ("snql.saved_sets", "save_set"),
 }
 
 __all__ = sorted([*_HOMES, "__version__"])
-__version__ = version("snql")
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module 'snql' has no attribute {name!r}")
     module, attribute = _HOMES[name]
     value = getattr(import_module(module), attribute)
     globals()[name] = value
     return value
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    found = globals()["__version__"] = version("snql")
+    return found

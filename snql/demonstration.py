@@ -12,7 +12,8 @@ from snql.jobs import PromptOptions
 from snql.overlaps import compare
 from snql.patching.patch import PatchOptions, patch
 from snql.progress import Progress, ProgressCallback, silent
-from snql.reporting import Report, build
+from snql.reporting.build import build
+from snql.reporting.model import Report
 
 LOCATED = ("safety", "safety-seed2", "safety-seed3", "helpful", "concise", "polite", "format")
 NO_LAST = "safety-nolast"

@@ -4,27 +4,47 @@ DuckDB lets one process write or several read. Jobs therefore call :meth:`Databa
 and both sides wait for a lock held by somebody else.
 """
 
+import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import polars as pl
 
 from snql.db import migrate, shards
-from snql.errors import DatabaseError
+from snql.errors import DatabaseError, InputError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 STORAGE_VERSION = "v1.5.0"
 """Files are written so that DuckDB 1.5 and later read them."""
 
 LOCK_TIMEOUT_SECONDS = 30.0
 
-_LOCKED_DOWN = {"enable_external_access": "false", "lock_configuration": "true"}
-_WRITING = (duckdb.StatementType.COPY, duckdb.StatementType.EXPORT)
+_NO_NETWORK = {
+    "autoload_known_extensions": "false",
+    "autoinstall_known_extensions": "false",
+    "allow_community_extensions": "false",
+}
+_Type = duckdb.StatementType
+_WRITING = (_Type.COPY, _Type.EXPORT, _Type.COPY_DATABASE, _Type.PREPARE, _Type.EXECUTE)
+"""Statements that write files, or can hide one that does."""
+_EXPLAINED_WRITING = re.compile(r"\b(copy|export|execute)\b", re.IGNORECASE)
 _POLL_SECONDS = {True: 0.02, False: 0.005}
 """Between tries for the lock, for readers and for writers, who must find the gap between readers."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """What SQL that reads may use: with ``files`` any file; at most so much memory (such as ``4GB``) and threads."""
+
+    files: bool = False
+    memory: str | None = None
+    threads: int | None = None
 
 
 class Database:
@@ -35,8 +55,11 @@ class Database:
     connection is kept. It is given up before a write and by :meth:`close`, and relations end with it.
     """
 
-    def __init__(self, path: str | Path, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, path: str | Path, lock_timeout: float = LOCK_TIMEOUT_SECONDS, access: Access | None = None
+    ) -> None:
         self.path = Path(path)
+        self._access = access or Access()
         self._lock_timeout = lock_timeout
         self._reader: duckdb.DuckDBPyConnection | None = None
         self._kept = False
@@ -80,33 +103,38 @@ class Database:
         be read; DuckDB's own errors pass through.
         """
         self._kept = True
-        connection = _refuse_writing(self._reading(), query)
+        connection = self._reading()
+        self.allowed_statements(connection, query)
         return connection.sql(query, params=list(parameters) if parameters is not None else None)
 
-    def frame(self, query: str, parameters: Sequence[object] = ()) -> pl.DataFrame:
+    def frame(self, query: str, parameters: Sequence[object] = ()) -> "pl.DataFrame":
         """Run one query read-only and return its rows as a Polars frame."""
+        import polars as pl
+
         with self.reading() as connection:
-            relation = _refuse_writing(connection, query).sql(query, params=list(parameters))
+            self.allowed_statements(connection, query)
+            relation = connection.sql(query, params=list(parameters))
             frame: pl.DataFrame = pl.DataFrame() if relation is None else relation.pl()
-        return frame
+            return frame
 
     def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one query read-only and return its rows as tuples."""
         with self.reading() as connection:
             return connection.execute(query, list(parameters)).fetchall()
 
-    def last_frame(self, script: str, parameters: Mapping[str, object]) -> pl.DataFrame:
-        """Run the statements of a script read-only and return the last one's rows.
+    def allowed_statements(self, connection: duckdb.DuckDBPyConnection, script: str) -> list[duckdb.Statement]:
+        """The statements of a script, if all of them may be run; raises duckdb.PermissionException, or ParserException.
 
-        ``parameters`` are bound by name to the statements that use them.
+        Without file access nothing is written: the shards that may be read could also be overwritten. Extensions, and
+        with them the network, are never loaded.
         """
-        with self.reading() as connection:
-            frame = pl.DataFrame()
-            for statement in _refuse_writing(connection, script).extract_statements(script):
-                wanted = {name: parameters[name] for name in statement.named_parameters if name in parameters}
-                relation = connection.sql(statement.query, params=wanted or None)
-                frame = pl.DataFrame() if relation is None else relation.pl()
-        return frame
+        statements: list[duckdb.Statement] = connection.extract_statements(script)
+        for statement in statements:
+            if _loads_extensions(statement):
+                raise duckdb.PermissionException("Permission Error: extensions are not loaded")
+            if not self._access.files and _writes_files(statement):
+                raise duckdb.PermissionException("Permission Error: file system operations are disabled: use --output")
+        return statements
 
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -159,17 +187,35 @@ class Database:
         return self._reader
 
     def _lock_down(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Let the connection read the Parquet shards of finished runs, and no other file."""
+        """Set limits; let the connection read the shards of finished runs, and no other file unless all may be."""
         query, files = shards.selection(connection, self.path)
         if files:
             connection.execute("SET VARIABLE snql_shards = $1", [query])
         ((locked,),) = connection.execute("SELECT current_setting('lock_configuration')").fetchall()
         if locked:  # by another connection of this process to the same file
             return
-        if files:
-            connection.execute("SET allowed_paths = $1", [files])
-        for name, value in _LOCKED_DOWN.items():
+        self._set_limits(connection)
+        for name, value in _NO_NETWORK.items():
             connection.execute(f"SET {name} = {value}")
+        if not self._access.files:
+            if files:
+                connection.execute("SET allowed_paths = $1", [files])
+            connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+
+    def _set_limits(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Memory and threads; raises InputError for values that DuckDB does not take."""
+        for name, option, value in (
+            ("memory_limit", "--memory", self._access.memory),
+            ("threads", "--threads", self._access.threads),
+        ):
+            if value is None:
+                continue
+            try:
+                connection.execute(f"SET {name} = $1", [value])
+            except duckdb.Error as error:
+                remedy = "write a size such as 4GB" if name == "memory_limit" else "write a number from 1 on"
+                raise InputError(f"{option} {value} is not possible: {remedy}") from error
 
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         deadline = time.monotonic() + self._lock_timeout
@@ -185,12 +231,16 @@ class Database:
             time.sleep(_POLL_SECONDS[read_only])
 
 
-def _refuse_writing(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection:
-    """The connection, unless the SQL would write a file: the shards that it may read, it could also overwrite."""
-    for statement in connection.extract_statements(sql):
-        if statement.type in _WRITING:
-            raise duckdb.PermissionException("Permission Error: file system operations are disabled: use --output")
-    return connection
+def _writes_files(statement: duckdb.Statement) -> bool:
+    explained = statement.type == _Type.EXPLAIN and _EXPLAINED_WRITING.search(statement.query)
+    return statement.type in _WRITING or bool(explained)
+
+
+def _loads_extensions(statement: duckdb.Statement) -> bool:
+    try:
+        return bool(statement.type == _Type.LOAD)
+    except ValueError:  # UPDATE EXTENSIONS has a type that the enumeration lacks
+        return True
 
 
 def _is_lock(error: duckdb.Error) -> bool:

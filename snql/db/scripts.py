@@ -30,7 +30,8 @@ class Script:
         return int(match.group(1)) if match else 0
 
 
-def _read_folder(folder: str) -> list[Script]:
+def read_folder(folder: str) -> list[Script]:
+    """The SQL files of a folder of the schema, by name."""
     entries = files("snql.schema").joinpath(folder).iterdir()
     scripts = [
         Script(entry.name.removesuffix(".sql"), entry.read_text("utf-8"))
@@ -46,7 +47,7 @@ def migrations() -> tuple[Script, ...]:
 
     Raises DatabaseError if a name is malformed or the numbers are not 1, 2, 3, …
     """
-    return check_numbering(tuple(_read_folder("migrations")))
+    return check_numbering(tuple(read_folder("migrations")))
 
 
 def check_numbering(scripts: tuple[Script, ...]) -> tuple[Script, ...]:
@@ -63,7 +64,7 @@ def check_numbering(scripts: tuple[Script, ...]) -> tuple[Script, ...]:
 @cache
 def objects() -> tuple[Script, ...]:
     """All views and macros, each after those it uses."""
-    scripts = {script.name: script for folder in ("views", "macros") for script in _read_folder(folder)}
+    scripts = {script.name: script for folder in ("views", "macros") for script in read_folder(folder)}
     words = {name: set(re.findall(r"\w+", _code(script.sql))) for name, script in scripts.items()}
     # Lists in the order of names, not sets: the order must be the same in every process.
     graph = {name: [other for other in sorted(scripts) if other != name and other in words[name]] for name in scripts}

@@ -6,18 +6,14 @@ The folder is named after the database (``x.duckdb.shards/RUN_ID/CHUNK.parquet``
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from snql.db.durable import replaced
 
-
-def _schema(values: pa.DataType) -> pa.Schema:
-    places = {"run_id": pa.int32(), "layer": pa.int16(), "expert": pa.int16(), "neuron": pa.int32()}
-    return pa.schema({**places, "token_index": pa.int32(), "before": values, "after": values})
-
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _ROWS_A_GROUP = 262_144
 
@@ -27,17 +23,23 @@ def folder_of(database: Path, run_id: int) -> Path:
     return _root(database) / str(run_id)
 
 
-def write(database: Path, run_id: int, chunk: int, rows: pa.Table, *, half: bool) -> str:
+def write(database: Path, run_id: int, chunk: int, rows: "pa.Table", *, half: bool) -> str:
     """Write one chunk as a shard, its activations in half precision or not; return its name below the shards' folder.
 
     rows: run_id, layer, expert, neuron, token_index, before, after.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    places = {"run_id": pa.int32(), "layer": pa.int16(), "expert": pa.int16(), "neuron": pa.int32()}
+    values = pa.float16() if half else pa.float32()
+    schema = pa.schema({**places, "token_index": pa.int32(), "before": values, "after": values})
     name = f"{run_id}/{chunk:06d}.parquet"
     path = _root(database) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with replaced(path) as file:
         pq.write_table(
-            rows.cast(_schema(pa.float16() if half else pa.float32())),
+            rows.cast(schema),
             file,
             row_group_size=_ROWS_A_GROUP,
             compression="zstd",

@@ -23,9 +23,10 @@ from snql.contrast.worker import Worker
 from snql.db.check import check
 from snql.db.connection import Database
 from snql.db.scores import read_scores
-from snql.errors import RunError
+from snql.errors import InputError, RunError
 from snql.jobs import PromptOptions
 from snql.progress import Progress
+from snql.querying.execute import query
 
 from ..conftest import ORACLE
 
@@ -307,11 +308,13 @@ def test_shards_go_with_their_database(db: Database, tmp_path: Path, tiny_llama:
         f"SELECT 1; EXPORT DATABASE '{shard.parent}'",
         f"SELECT * FROM read_parquet('{shard.parent}/*.parquet')",
         f"ATTACH '{shard}x' AS other",
+        f"PREPARE p AS COPY (SELECT 1 AS x) TO '{shard}' (USE_TMP_FILE false); EXECUTE p",
+        f"EXPLAIN ANALYZE COPY (SELECT 1 AS x) TO '{shard}' (USE_TMP_FILE false)",
         "SET allowed_paths = ['/etc/hosts']",
         "SELECT * FROM read_text('/etc/hosts')",
     ):
-        with pytest.raises(duckdb.Error, match="disabled|locked|before the database is started"):
-            db.last_frame(sql, {})
+        with pytest.raises(InputError, match="disabled|locked|before the database is started"):
+            query(db, sql)
         with pytest.raises(duckdb.Error):
             db.frame(sql)
     assert check(db) == []

@@ -284,7 +284,6 @@ def test_reading_waits_for_nobody_and_keeps_nobody(db: Database) -> None:
 
     db.rows("SELECT 1")
     db.frame("SELECT 1")
-    db.last_frame("SELECT 1", {})
     assert free()
     with db.reading():
         db.rows("SELECT 1")

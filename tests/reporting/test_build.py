@@ -12,8 +12,10 @@ from pypdf.generic import ArrayObject, DictionaryObject, PdfObject
 from snql.db import Database
 from snql.errors import DatabaseError, InputError
 from snql.progress import Progress
-from snql.reporting import FORMATS, Report, build, catalogue
+from snql.reporting.build import build, catalogue
+from snql.reporting.model import Report
 from snql.reporting.pdf import canonical
+from snql.reporting.render import FORMATS
 
 from .conftest import Builder, example
 

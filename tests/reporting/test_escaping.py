@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from snql.db import Database
-from snql.reporting import Report, build
+from snql.reporting.build import build
+from snql.reporting.model import Report
 from snql.reporting.text import csv_cell, latex_cell, short_labels, visible
 
 from .conftest import Builder

@@ -1,0 +1,191 @@
+"""``snql query``: anybody's SQL, read-only, which a time limit or Ctrl-C ends."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import duckdb
+
+from snql.db.connection import Database
+from snql.errors import InputError, RunError
+from snql.querying.near import near_names
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+T = TypeVar("T")
+Parameter = str | int | float
+
+ROWS_AT_ONCE = 10_000
+_BATCH_ROWS = 100_000
+_NUMBERS = re.compile(r"^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)|UINTEGER)$")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows one by one, as Python values, while the query runs. numeric: which columns hold numbers."""
+
+    columns: list[str]
+    numeric: list[bool]
+    values: Iterator[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the last statement of a script gives: run once, by one of the methods, while its connection is open."""
+
+    connection: duckdb.DuckDBPyConnection
+    sql: str
+    parameters: dict[str, Parameter]
+
+    def rows(self) -> Rows:
+        """The rows as tuples, fetched as they are asked for."""
+        cursor = self.connection.execute(self.sql, self.parameters or None)
+        description = cursor.description or []
+        numeric = [bool(_NUMBERS.match(str(kind))) for _, kind, *_ in description]
+        return Rows([name for name, *_ in description], numeric, self._fetched(cursor))
+
+    def batches(self) -> "pa.RecordBatchReader":
+        """The rows as Arrow batches, computed as they are read; without columns if the statement gives none."""
+        relation = self.connection.sql(self.sql, params=self.parameters or None)
+        if relation is None:
+            import pyarrow as pa
+
+            return pa.RecordBatchReader.from_batches(pa.schema([]), [])
+        _check_types(relation)
+        return relation.to_arrow_reader(_BATCH_ROWS)
+
+    def frame(self) -> "pl.DataFrame":
+        """All rows as a Polars frame."""
+        import polars as pl
+
+        relation = self.connection.sql(self.sql, params=self.parameters or None)
+        if relation is None:
+            return pl.DataFrame()
+        _check_types(relation)
+        frame: pl.DataFrame = relation.pl()
+        return frame
+
+    @staticmethod
+    def _fetched(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+        while rows := cursor.fetchmany(ROWS_AT_ONCE):
+            yield from rows
+
+
+def _check_types(relation: duckdb.DuckDBPyRelation) -> None:
+    """Raise InputError for a type that Polars has no room for."""
+    for name, kind in zip(relation.columns, relation.types, strict=True):
+        if "INTERVAL" in str(kind):
+            raise InputError(f"column {name} is of type {kind}, which has no form there: cast it, such as x::VARCHAR")
+
+
+def query(
+    db: Database, sql: str, parameters: Mapping[str, Parameter] | None = None, *, timeout: float | None = None
+) -> "pl.DataFrame":
+    """Run SQL against the database, read-only and with no access to files; return the last statement's rows.
+
+    ``parameters`` are bound by name (``$name``). Raises InputError with DuckDB's reason if the SQL fails, RunError if
+    it takes longer than ``timeout`` seconds.
+    """
+    return run(db, sql, Result.frame, parameters, timeout=timeout)
+
+
+def run(
+    db: Database,
+    sql: str,
+    read: Callable[[Result], T],
+    parameters: Mapping[str, Parameter] | None = None,
+    *,
+    timeout: float | None = None,
+) -> T:
+    """Run the statements of a script and give the last one's result to ``read``, in a thread that can be stopped.
+
+    Raises as :func:`query` does; on Ctrl-C the query is stopped and KeyboardInterrupt goes on.
+    """
+    given = dict(parameters or {})
+    if not sql.strip():
+        raise InputError("the query is empty: give SQL as an argument, with -f FILE, or - for standard input")
+    with db.reading() as connection:
+        try:
+            statements = db.allowed_statements(connection, sql)
+            _check_used(statements, given)
+            return _stoppable(connection, lambda: _read_last(connection, statements, given, read), timeout)
+        except duckdb.Error as error:
+            raise InputError(f"the query fails: {_reason(error, connection, sql)}") from error
+
+
+def _read_last(
+    connection: duckdb.DuckDBPyConnection,
+    statements: Sequence[duckdb.Statement],
+    given: Mapping[str, Parameter],
+    read: Callable[[Result], T],
+) -> T:
+    results = [
+        Result(connection, one.query, {name: given[name] for name in one.named_parameters if name in given})
+        for one in statements
+    ]
+    for result in results[:-1]:
+        for _ in result.rows().values:
+            pass
+    return read(results[-1])
+
+
+def _check_used(statements: Sequence[duckdb.Statement], given: Mapping[str, Parameter]) -> None:
+    if not statements:
+        raise InputError("the query has no statement: it is all comments")
+    used = {name for one in statements for name in one.named_parameters}
+    for name in sorted(given.keys() - used):
+        known = ", ".join(f"${name}" for name in sorted(used)) or "none"
+        raise InputError(f"--param {name}: no statement uses ${name}; the parameters are {known}")
+    for name in sorted(used - given.keys()):
+        raise InputError(f"the query needs a value for ${name}: give it with --param {name}=VALUE")
+
+
+def _stoppable(connection: duckdb.DuckDBPyConnection, work: Callable[[], T], timeout: float | None) -> T:
+    """Do the work in a thread of its own: this one stays free to notice Ctrl-C, which DuckDB does not."""
+    with ThreadPoolExecutor(1, "snql-query") as pool:
+        future = pool.submit(work)
+        try:
+            done, _ = wait([future], timeout)
+        except KeyboardInterrupt:
+            _stop(connection, future)
+            raise
+        if not done:
+            _stop(connection, future)
+            raise RunError(f"the query took longer than --timeout {timeout:g} s: allow more, or ask for less")
+        return future.result()
+
+
+def _stop(connection: duckdb.DuckDBPyConnection, future: "Future[T]") -> None:
+    """Interrupt until the work has ended: between two statements or batches there is nothing to interrupt."""
+    while not future.done():
+        connection.interrupt()
+        wait([future], 0.05)
+
+
+def _reason(error: duckdb.Error, connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """DuckDB's message without its excerpt of the query, on one line, with names that are near an unknown one."""
+    message = str(error).split("\n\n")[0]
+    near = near_names(message, connection, sql)
+    lines = [line.strip() for line in message.splitlines()]
+    if near:
+        lines = [lines[0].rstrip("!."), f"; near: {', '.join(near)}"]
+        return "".join(lines)
+    return " ".join(lines)
+
+
+def parse_parameters(pairs: Sequence[str]) -> dict[str, Parameter]:
+    """``NAME=VALUE`` pairs as a dictionary, numbers as numbers; raises InputError for one without ``=``."""
+    for pair in pairs:
+        if "=" not in pair:
+            raise InputError(f"--param {pair!r} is malformed: write NAME=VALUE")
+    return {name: _value(value) for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def _value(text: str) -> Parameter:
+    if re.fullmatch(r"[+-]?\d+", text):
+        return int(text)
+    return float(text) if re.fullmatch(r"[+-]?\d*\.\d+(e[+-]?\d+)?", text, re.IGNORECASE) else text
