@@ -1,7 +1,7 @@
 """The text around a token, as far as the database has it.
 
-Scored tokens are stored one by one with their text. Of the prompt before the first of them there is the text that the models
-were given, without the borders of tokens.
+Scored tokens are stored one by one with their text. Of the prompt before the first of them there is the text that
+the models were given, without the borders of tokens.
 """
 
 from collections.abc import Sequence
@@ -101,7 +101,10 @@ class Contexts:
             ).pl()
             run = {"run_id": self._neuron["run_id"], "prompts": prompt_ids}
             found = connection.execute(PROMPTS, run).fetchall()
-        prompts = {row[0]: _Prompt(*row[1:4], head_of(row[4], row[5], row[2])) for row in found}
+        prompts = {
+            prompt_id: _Prompt(dataset, first, last, head_of(text, tail, first))
+            for prompt_id, dataset, first, last, text, tail in found
+        }
         for (prompt_id, at), window in windows.group_by("prompt_id", "at", maintain_order=True):
             spot = Spot(int(str(prompt_id)), int(str(at)))
             self._known[spot] = self._example(spot, prompts[spot.prompt_id], window)
@@ -127,8 +130,8 @@ class Contexts:
 def head_of(text: str, tail: str, first: int) -> str:
     """The part of the prompt's text before its first scored token.
 
-    tail: the text of the prompt's scored tokens. Where a tokenizer writes it otherwise than the prompt does, nothing is cut
-    off; of a prompt that is scored from its first token, nothing is before it.
+    tail: the text of the prompt's scored tokens. Where a tokenizer writes it otherwise than the prompt does,
+    nothing is cut off; of a prompt that is scored from its first token, nothing is before it.
     """
     return text.removesuffix(tail) if first > 0 else ""
 

@@ -16,9 +16,9 @@ def describe_neuron(
 ) -> NeuronPage:
     """One neuron, such as ``L12.N345``: its scores in all runs, and layer, tokens and histogram in those of ``runs``.
 
-    runs: by default the one that ranks it highest, of those that keep its token activations if any does. examples: the most
-    of each list; context: tokens shown on each side of one. Raises InputError for a malformed name, a neuron that the model
-    does not have, an unknown run, runs of models of several shapes, or a database without locate runs.
+    runs: by default the one that ranks it highest, of those that keep its token activations if any does. examples: the
+    most of each list; context: tokens shown on each side of one. Raises InputError for a malformed name, a neuron that
+    the model does not have, an unknown run, runs of models of several shapes, or a database without locate runs.
     """
     if examples < 1 or context < 0:
         raise InputError(f"{examples} examples with {context} tokens around: give at least 1 example and 0 tokens")

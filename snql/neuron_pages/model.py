@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -25,8 +26,8 @@ class Place:
 class LayerScores:
     """The scores of all neurons of one layer in one run, in bins of equal width (of the logarithm, if ``log``).
 
-    edges: one more than counts. n_outside: scores that are not positive, which a logarithm has no bin for. own_bin: where
-    the neuron's own score is; None if it is in no bin.
+    edges: one more than counts. n_outside: scores that are not positive, which a logarithm has no bin for. own_bin:
+    where the neuron's own score is; None if it is in no bin.
     """
 
     edges: tuple[float, ...]
@@ -74,9 +75,9 @@ class ContextToken:
 class Example:
     """One token with the text around it.
 
-    lead: text of the prompt before the first of ``tokens``, where no token was scored. starts, ends: whether the text that
-    is shown begins where the prompt does, and ends with the last scored token. peak: index in ``tokens``. n_same: how many
-    prompts have exactly this context among those that were looked at.
+    lead: text of the prompt before the first of ``tokens``, where no token was scored. starts, ends: whether the text
+    that is shown begins where the prompt does, and ends with the last scored token. peak: index in ``tokens``. n_same:
+    how many prompts have exactly this context among those that were looked at.
     """
 
     prompt_id: int
@@ -134,14 +135,20 @@ class RunView:
     tokens: TokenView | None
     missing: str | None
 
+    @property
+    def quantile(self) -> float | None:
+        """The share of the layer's scored neurons that come after it; None without a score."""
+        return None if self.rank_in_layer is None else (self.n_in_layer - self.rank_in_layer) / self.n_in_layer
+
 
 @dataclass(frozen=True)
 class NeuronPage:
     """Everything about one neuron.
 
     scores: a row a finished locate run of models of this shape: run, model_before, model_after, rank, n_ranked,
-    top_percent (100 rank / n_ranked), score, ci_low, ci_high, standard_error, top_share (of the bootstrap), rank_in_layer,
-    n_in_layer, mean_before, mean_after, mean_difference (after - before), std_before, std_after, n_tokens, kept.
+    top_percent (100 rank / n_ranked), score, ci_low, ci_high, standard_error, top_share (of the bootstrap),
+    rank_in_layer, n_in_layer, mean_before, mean_after, mean_difference (after - before), std_before, std_after, n_tokens,
+    kept.
     sets: a row a neuron set that holds it: kind (patch or saved), run, set, n_neurons, control.
     """
 
@@ -171,8 +178,9 @@ class NeuronPage:
 class NeuronTable:
     """Neurons of an expression, the first ``len(frame)`` of ``n_found``.
 
-    runs: whose ranks are given; scores, means and standard deviations are of the first. token_run: whose token activations
-    are shown, None if those of none of the neurons are kept in any run. measure: what top tokens are the top of.
+    runs: whose ranks are given; scores, means and standard deviations are of the first. token_run: whose token
+    activations are shown, None if those of none of the neurons are kept in any run. measure: what top tokens are the
+    top of.
 
     frame: neuron, layer, expert, index (within the layer or expert), score, rank, mean_before, mean_after,
     mean_difference, std_before, std_after, n_tokens, ``rank_RUN`` for each further run, and tokens: a list of
@@ -193,7 +201,7 @@ _BINS = {
     "run": pl.String, "bin_low": pl.Float64, "bin_high": pl.Float64, "n_before": pl.Int64, "n_after": pl.Int64,
 }  # fmt: skip
 _TOKEN = pl.Struct({"position": pl.Int64, "token": pl.String, "before": pl.Float64, "after": pl.Float64})
-_EXAMPLES = {
+_EXAMPLES: dict[str, Any] = {
     "run": pl.String, "measure": pl.String, "lowest": pl.Boolean, "place": pl.Int64, "value": pl.Float64,
     "before": pl.Float64, "after": pl.Float64, "prompt_id": pl.Int64, "position": pl.Int64, "token": pl.String,
     "dataset": pl.String, "n_same": pl.Int64, "lead": pl.String, "tokens": pl.List(_TOKEN),

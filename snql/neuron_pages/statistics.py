@@ -16,7 +16,8 @@ N_BINS = 40
 SCORES = """
 WITH mine AS (
     SELECT * FROM neuron_statistics
-    WHERE layer = $layer AND neuron = $neuron AND expert IS NOT DISTINCT FROM $expert AND run_id IN (SELECT unnest($runs))
+    WHERE layer = $layer AND neuron = $neuron AND expert IS NOT DISTINCT FROM $expert
+        AND run_id IN (SELECT unnest($runs))
 ),
 peers AS (
     SELECT mine.run_id, count(s.score) AS n_in_layer, count(*) FILTER (s.score > mine.score) + 1 AS rank_in_layer
@@ -92,7 +93,7 @@ def coordinates(place: Place) -> dict[str, int | None]:
 def score_rows(db: Database, place: Place, runs: Sequence[LocatedRun]) -> pl.DataFrame:
     """The neuron in each of the runs, see :class:`snql.neuron_pages.model.NeuronPage`; with run_id."""
     with db.reading() as connection:
-        return connection.sql(
+        frame: pl.DataFrame = connection.sql(
             SCORES,
             params={
                 **coordinates(place),
@@ -100,13 +101,15 @@ def score_rows(db: Database, place: Place, runs: Sequence[LocatedRun]) -> pl.Dat
                 "ranked": [run.n_ranked for run in runs],
             },
         ).pl()
+    return frame
 
 
 def set_rows(db: Database, place: Place, shape: Shape) -> pl.DataFrame:
     """The sets that hold the neuron: saved ones, those of patch runs, and last their controls."""
     sizes = {"n_layers": shape.n_layers, "n_neurons": shape.n_neurons, "n_experts": shape.n_experts}
     with db.reading() as connection:
-        return connection.sql(SETS, params={**coordinates(place), **sizes}).pl()
+        frame: pl.DataFrame = connection.sql(SETS, params={**coordinates(place), **sizes}).pl()
+    return frame
 
 
 def layer_scores(db: Database, run_id: int, layer: int, own: float | None) -> LayerScores | None:

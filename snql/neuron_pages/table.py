@@ -52,7 +52,9 @@ WITH measured AS (
     WHERE a.run_id = $run_id
 ),
 peaks AS (
-    SELECT layer, expert, neuron, token_id, arg_max(struct_pack(token := token, before := before, after := after, value := value), abs(value)) AS peak
+    SELECT
+        layer, expert, neuron, token_id,
+        arg_max(struct_pack(token := token, before := before, after := after, value := value), abs(value)) AS peak
     FROM measured GROUP BY layer, expert, neuron, token_id
 ),
 best AS (
@@ -80,9 +82,10 @@ def describe_neurons(
 ) -> NeuronTable:
     """The first ``limit`` neurons of an expression, see :class:`snql.neuron_pages.model.NeuronTable`.
 
-    runs: whose numbers to show; by default those that the expression names, else all of models of this shape. sort: one of
-    SORTS, in the first of the runs. tokens: how many different tokens of each neuron, those where the activation ``after``
-    or ``before``, or the ``change``, is largest in size. Raises InputError for an unknown option, run or neuron, an
+    runs: whose numbers to show; by default those that the expression names, else all of models of this shape. sort: one
+    of SORTS, in the first of the runs. tokens: how many different tokens of each neuron, those where the activation
+    ``after`` or ``before``, or the ``change``, is largest in size. Raises InputError for an unknown option, run or
+    neuron, an
     expression without neurons, runs of models of several shapes; ExpressionError for a malformed expression.
     """
     _check(sort, limit, tokens, tokens_by)
@@ -98,9 +101,7 @@ def describe_neurons(
         frame, token_run = _with_tokens(db, frame, chosen, MEASURES[tokens_by], tokens)
     names = [neuron_name(layer, index, expert) for layer, expert, index in frame.select(_PLACE).iter_rows()]
     frame = frame.insert_column(0, pl.Series("neuron", names, dtype=pl.String))
-    return NeuronTable(
-        expression, shape, tuple(run.name for run in chosen), len(members), token_run, tokens_by, frame
-    )
+    return NeuronTable(expression, shape, tuple(run.name for run in chosen), len(members), token_run, tokens_by, frame)
 
 
 def _check(sort: str, limit: int, tokens: int, tokens_by: str) -> None:
@@ -122,9 +123,7 @@ def _runs_of(db: Database, expression: str, runs: Sequence[LocatedRun]) -> tuple
     return tuple(runs)
 
 
-def _rows(
-    db: Database, members: NeuronSet, runs: Sequence[LocatedRun], order: str, limit: int
-) -> pl.DataFrame:
+def _rows(db: Database, members: NeuronSet, runs: Sequence[LocatedRun], order: str, limit: int) -> pl.DataFrame:
     """Statistics of the first run in the order asked for, and the ranks of the others."""
     experts = pl.Series("expert", members.experts, dtype=pl.Int16)
     if members.experts is None:
@@ -149,9 +148,7 @@ def _with_tokens(
     for run in runs:
         if run.run_id not in keeping:
             continue
-        found = _joined(
-            db, TOP_TOKENS.format(measure=measure), shown, {"run_id": run.run_id, "n_tokens": n_tokens}
-        )
+        found = _joined(db, TOP_TOKENS.format(measure=measure), shown, {"run_id": run.run_id, "n_tokens": n_tokens})
         if len(found):
             joined = frame.join(found, on=_PLACE, how="left", nulls_equal=True, maintain_order="left")
             return joined, run.name
@@ -164,6 +161,7 @@ def _joined(db: Database, query: str, places: pl.DataFrame, parameters: dict[str
     with db.reading() as connection:
         connection.register("chosen_neurons", places)
         try:
-            return connection.sql(query, params=parameters).pl()
+            frame: pl.DataFrame = connection.sql(query, params=parameters).pl()
         finally:
             connection.unregister("chosen_neurons")
+    return frame
