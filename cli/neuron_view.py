@@ -10,13 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from snql.neuron_pages.model import Example, Examples, LayerScores, NeuronPage, NeuronTable, RunView, TokenView
-from snql.neuron_pages.shade import heading, heights, number, shade, short_token, token_text
+from snql.neuron_pages.shade import HUES, heading, heights, number, shade, short_token, token_text
 from snql.text import visible
 
 from .render import note
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
-_FULL = {"positive": (230, 120, 0), "negative": (0, 114, 178)}
 _FAINTEST = 0.05
 """Values below this share of the scale have no colour."""
 
@@ -185,7 +184,7 @@ def ground(value: float | None, scale: float) -> Style:
     sign, size = shade(value, scale)
     if sign == "none" or size < _FAINTEST:
         return Style()
-    red, green, blue = (round(255 + (full - 255) * size) for full in _FULL[sign])
+    red, green, blue = (round(255 + (full - 255) * size) for full in HUES[sign])
     light = 0.299 * red + 0.587 * green + 0.114 * blue
     return Style(color="black" if light > 120 else "white", bgcolor=f"rgb({red},{green},{blue})")
 

@@ -10,11 +10,12 @@ from markupsafe import Markup
 from snql.db.durable import replaced
 from snql.errors import InputError
 from snql.neuron_pages.model import Examples, Histogram, LayerScores, NeuronPage, NeuronTable, RunView, TokenView
-from snql.neuron_pages.shade import heading, heights, number, shade, short_token, token_text
+from snql.neuron_pages.shade import HUES, heading, heights, number, shade, short_token, token_text
 from snql.pages import asset, template
 from snql.text import visible
 
 POLICY = Markup("default-src 'none'; style-src 'unsafe-inline'")
+MOST_OPAQUE = 0.65
 WIDTH, HEIGHT = 480, 90
 """Of a histogram's bars, in SVG units."""
 
@@ -69,6 +70,7 @@ def _common() -> dict[str, Any]:
         "policy": POLICY,
         "style": asset("page.css") + asset("neurons.css"),
         "number": number,
+        "ground": ground,
         "shown": lambda text: visible(str(text)),
         "width": WIDTH,
         "height": HEIGHT,
@@ -120,7 +122,7 @@ def _list(each: Examples, view: TokenView) -> dict[str, Any]:
                     {
                         "text": token_text(token.text),
                         "peak": index == example.peak,
-                        "shade": _css(shade(token.value(each.measure), scale)),
+                        "ground": ground(token.value(each.measure), scale),
                         "label": f"before {number(token.before)}, after {number(token.after)}",
                     }
                     for index, token in enumerate(example.tokens)
@@ -131,8 +133,14 @@ def _list(each: Examples, view: TokenView) -> dict[str, Any]:
     }
 
 
-def _css(shaded: tuple[str, float]) -> tuple[str, str]:
-    return shaded[0], f"{shaded[1]:.2f}"
+def ground(value: float | None, scale: float) -> str:
+    """A style: orange ground for positive values, blue for negative ones, more opaque with their size.
+
+    Opacity ends at MOST_OPAQUE, so that the text is legible on light and on dark pages; empty where there is no colour.
+    """
+    sign, size = shade(value, scale)
+    opacity = round(MOST_OPAQUE * size, 2)
+    return f"background-color: rgba({', '.join(map(str, HUES[sign]))}, {opacity})" if opacity else ""
 
 
 def _with_shades(row: dict[str, Any]) -> dict[str, Any]:
@@ -140,5 +148,5 @@ def _with_shades(row: dict[str, Any]) -> dict[str, Any]:
     if not row["tokens"]:
         return row
     scale = max(abs(token["value"]) for token in row["tokens"])
-    tokens = [{**token, "shade": _css(shade(token["value"], scale))} for token in row["tokens"]]
+    tokens = [{**token, "ground": ground(token["value"], scale)} for token in row["tokens"]]
     return {**row, "tokens": tokens}

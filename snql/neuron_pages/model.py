@@ -147,8 +147,8 @@ class NeuronPage:
 
     scores: a row a finished locate run of models of this shape: run, model_before, model_after, rank, n_ranked,
     top_percent (100 rank / n_ranked), score, ci_low, ci_high, standard_error, top_share (of the bootstrap),
-    rank_in_layer, n_in_layer, mean_before, mean_after, mean_difference (after - before), std_before, std_after, n_tokens,
-    kept.
+    rank_in_layer, n_in_layer, mean_before, mean_after, mean_difference (after - before), std_before, std_after,
+    n_tokens, kept.
     sets: a row a neuron set that holds it: kind (patch or saved), run, set, n_neurons, control.
     """
 

@@ -5,6 +5,9 @@ from math import log1p
 
 from snql.text import visible
 
+HUES = {"positive": (230, 120, 0), "negative": (0, 114, 178)}
+"""Orange and blue, red, green and blue between 0 and 255: told apart by colour-blind people too."""
+
 
 def shade(value: float | None, scale: float) -> tuple[str, float]:
     """``positive``, ``negative`` or ``none``, and |value| / scale between 0 and 1.

@@ -85,8 +85,7 @@ def describe_neurons(
     runs: whose numbers to show; by default those that the expression names, else all of models of this shape. sort: one
     of SORTS, in the first of the runs. tokens: how many different tokens of each neuron, those where the activation
     ``after`` or ``before``, or the ``change``, is largest in size. Raises InputError for an unknown option, run or
-    neuron, an
-    expression without neurons, runs of models of several shapes; ExpressionError for a malformed expression.
+    neuron, an expression without neurons, runs of models of several shapes; ExpressionError for a malformed expression.
     """
     _check(sort, limit, tokens, tokens_by)
     with db.reading():
