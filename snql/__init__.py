@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from snql.errors import SnqlError as SnqlError
     from snql.jobs import PromptOptions as PromptOptions
     from snql.models.options import LoadOptions as LoadOptions
+    from snql.neuron_pages import describe_neuron as describe_neuron
+    from snql.neuron_pages import describe_neurons as describe_neurons
     from snql.overlaps import compare
     from snql.patching.patch import PatchOptions as PatchOptions
     from snql.patching.patch import PatchResult as PatchResult
@@ -44,6 +46,8 @@ _HOMES = {
     "PatchResult": ("snql.patching.patch", "PatchResult"),
     "PromptOptions": ("snql.jobs", "PromptOptions"),
     "SnqlError": ("snql.errors", "SnqlError"),
+    "describe_neuron": ("snql.neuron_pages", "describe_neuron"),
+    "describe_neurons": ("snql.neuron_pages", "describe_neurons"),
     "diagnose": ("snql.doctor", "diagnose"),
     "demo": ("snql.demonstration", "demo"),
     "locate": ("snql.contrast.locate", "locate"),

@@ -2,12 +2,11 @@
 
 from snql.db import named_sets
 from snql.db.connection import Database
-from snql.db.prompts import locate_runs
 from snql.db.scores import read_shape
 from snql.errors import InputError
 from snql.neurons.evaluate import Evaluator
-from snql.neurons.sets import NeuronSet, Shape
-from snql.neurons.syntax import names_used, parse, runs_named
+from snql.neurons.sets import NeuronSet
+from snql.neurons.shapes import shape_of
 
 
 def save_set(db: Database, name: str, expression: str, *, like: str | None = None, force: bool = False) -> NeuronSet:
@@ -17,20 +16,9 @@ def save_set(db: Database, name: str, expression: str, *, like: str | None = Non
     is taken (unless ``force``) or cannot be used, or where the model is not known; ExpressionError as evaluating does.
     """
     named_sets.check_set_name(name)
-    members = Evaluator(db, _shape(db, expression, like)).evaluate(expression)
+    shape = read_shape(db, like) if like is not None else shape_of(db, expression)
+    if shape is None:
+        raise InputError(f"of which model is {expression!r}? name a locate run of it with --like RUN")
+    members = Evaluator(db, shape).evaluate(expression)
     named_sets.save_named(db, name, expression, members, force=force)
     return members
-
-
-def _shape(db: Database, expression: str, like: str | None) -> Shape:
-    if like is not None:
-        return read_shape(db, like)
-    runs = runs_named([expression])
-    known = locate_runs(db, runs) if db.path.exists() else []
-    if known:
-        return read_shape(db, known[0])
-    if saved := sorted(names_used(parse(expression))):
-        return named_sets.read_named(db, saved[0]).shape
-    if runs:
-        return read_shape(db, min(runs))
-    raise InputError(f"of which model is {expression!r}? name a locate run of it with --like RUN")

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from snql.pages import asset, template
 from snql.reporting import render, reproduce, summary
 from snql.reporting.context import Context
 from snql.reporting.latex import decimals
@@ -62,11 +63,11 @@ def index(
     context: Context,
 ) -> str:
     """The text of the page."""
-    page: str = render.template("index.html.j2").render(
+    page: str = template("index.html.j2").render(
         policy=render.policy(),
-        style=render.asset("page.css"),
+        style=asset("page.css"),
         library=render.library(),
-        start=render.asset("charts.js"),
+        start=asset("charts.js"),
         findings=summary.findings(effects, context.runs),
         figures=[_figure(figure, specifications[figure.name]) for figure in figures if not figure.skipped],
         skipped=[figure for figure in figures if figure.skipped],

@@ -5,14 +5,13 @@ import hashlib
 import json
 import re
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import vl_convert
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from snql.errors import InputError
+from snql.pages import asset, template
 from snql.reporting.model import Chart
 from snql.reporting.pdf import canonical
 
@@ -99,27 +98,3 @@ def policy() -> Markup:
     scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     rest = "style-src 'unsafe-inline'; img-src data: blob:"
     return Markup(f"default-src 'none'; script-src {scripts} 'unsafe-eval'; {rest}")  # noqa: S704  (hashes only)
-
-
-@cache
-def asset(name: str) -> Markup:
-    """One file of the report's assets, as it is."""
-    return Markup(_source(name))  # noqa: S704  (a shipped file, no user text)
-
-
-@cache
-def template(name: str) -> Any:
-    """One page template; everything put into it is escaped unless it is Markup."""
-    environment = Environment(
-        loader=FunctionLoader(_source),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(name)
-
-
-def _source(name: str) -> str:
-    return files("snql.reporting").joinpath("assets", name).read_text("utf-8")

@@ -1,0 +1,194 @@
+"""Neurons in the terminal: tables, histograms of block characters, and tokens in context on coloured ground."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from snql.neuron_pages.model import Example, Examples, LayerScores, NeuronPage, NeuronTable, RunView, TokenView
+from snql.neuron_pages.shade import HUES, heading, heights, number, shade, short_token, token_text
+from snql.text import visible
+
+from .render import note
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_FAINTEST = 0.05
+"""Values below this share of the scale have no colour."""
+
+
+def print_neurons(table: NeuronTable, *, quiet: bool) -> None:
+    """A row a neuron, and below it what was left out and where numbers and tokens are from."""
+    shown = Table(title=Text(f"Neurons of {visible(table.expression)}"), title_justify="left")
+    others = [f"rank in {visible(run)}" for run in table.runs[1:]]
+    for head in ("score", "rank", *others, "before", "after", "difference"):
+        if not shown.columns:
+            shown.add_column(Text("neuron"), no_wrap=True)
+        shown.add_column(Text(head), justify="right")
+    shown.add_column(Text("top tokens"), overflow="fold")
+    for row in table.frame.iter_rows(named=True):
+        ranks = [number(row[f"rank_{run}"]) for run in table.runs[1:]]
+        shown.add_row(
+            row["neuron"], number(row["score"]), number(row["rank"]), *ranks,
+            _spread(row, "before"), _spread(row, "after"), number(row["mean_difference"], signed=True),
+            _top_tokens(row["tokens"]),
+        )  # fmt: skip
+    console().print(shown)
+    for line in _origins(table):
+        note(line, quiet=quiet)
+
+
+def _origins(table: NeuronTable) -> list[str]:
+    lines = [f"score, means ± standard deviations and their difference are of run {table.runs[0]}"]
+    if table.token_run is not None:
+        what = "change" if table.measure == "change" else f"activation {table.measure}"
+        lines.append(f"top tokens: where the {what} is largest in size, in run {table.token_run}")
+    if len(table.frame) < table.n_found:
+        lines.append(f"showing {len(table.frame)} of {table.n_found} neurons; --limit N shows more")
+    return lines
+
+
+def _spread(row: dict[str, Any], side: str) -> str:
+    return f"{number(row[f'mean_{side}'])} ± {number(row[f'std_{side}'])}"
+
+
+def _top_tokens(tokens: Sequence[dict[str, Any]] | None) -> Text:
+    if not tokens:
+        return Text("not kept", style="dim")
+    scale = max(abs(token["value"]) for token in tokens)
+    text = Text()
+    for token in tokens:
+        text.append("  " if text else "")
+        text.append(short_token(token["token"]), style=ground(token["value"], scale))
+        text.append(f" {number(token['value'], signed=True)}")
+    return text
+
+
+def print_neuron(page: NeuronPage) -> None:
+    """The page about one neuron."""
+    to = console()
+    to.print(Text(f"{page.name}", style="bold").append(f"  of models with {page.shape} neurons", style="not bold"))
+    for line in page.notes:
+        to.print(Text(f"note: {visible(line)}"))
+    to.print(_scores(page))
+    for view in page.runs:
+        _print_run(to, page, view)
+    to.print(_sets(page))
+
+
+def _scores(page: NeuronPage) -> Table:
+    intervals = bool(page.scores["ci_low"].is_not_null().any())
+    table = Table(title=Text("Scores"), title_justify="left")
+    table.add_column("run", overflow="fold")
+    heads = ["rank", "of", "top %", "score", *(["interval"] if intervals else []), "in layer", "before", "after"]
+    for head in (*heads, "difference", "tokens"):
+        table.add_column(head, justify="right")
+    table.add_column("kept")
+    for row in page.scores.iter_rows(named=True):
+        interval = number(None) if row["ci_low"] is None else f"{number(row['ci_low'])} to {number(row['ci_high'])}"
+        table.add_row(
+            Text(visible(row["run"])), number(row["rank"]), number(row["n_ranked"]), number(row["top_percent"]),
+            number(row["score"]), *([interval] if intervals else []),
+            f"{number(row['rank_in_layer'])}/{number(row['n_in_layer'])}",
+            _spread(row, "before"), _spread(row, "after"), number(row["mean_difference"], signed=True),
+            number(row["n_tokens"]), "yes" if row["kept"] else "no",
+        )  # fmt: skip
+    return table
+
+
+def _sets(page: NeuronPage) -> Table | Text:
+    if page.sets.is_empty():
+        return Text("\nNo patched and no saved set holds it.")
+    table = Table(title=Text("Sets that hold it"), title_justify="left")
+    table.add_column("set", overflow="fold")
+    table.add_column("patch run", overflow="fold")
+    table.add_column("neurons", justify="right")
+    table.add_column("random control")
+    for row in page.sets.iter_rows(named=True):
+        cells = Text(visible(row["set"])), Text(visible(row["run"] or number(None)))
+        table.add_row(*cells, number(row["n_neurons"]), "yes" if row["control"] else "no")
+    return table
+
+
+def _print_run(to: Console, page: NeuronPage, view: RunView) -> None:
+    to.print(Text(f"\nIn run {visible(view.run)}", style="bold"))
+    if view.scores is not None:
+        place = f"rank {number(view.rank_in_layer)} of {number(view.n_in_layer)}, quantile {number(view.quantile)}"
+        to.print(Text(f"Scores of layer {page.place.layer} ({place})" if view.rank_in_layer else "Scores of the layer"))
+        to.print(layer_lines(view.scores))
+    if view.tokens is None:
+        to.print(Text(f"No tokens to show: {visible(view.missing or '')}."))
+        return
+    to.print(activation_lines(view.tokens))
+    for each in view.tokens.lists:
+        _print_examples(to, each, view.tokens)
+
+
+def layer_lines(scores: LayerScores) -> Text:
+    """The layer's scores as blocks, with a mark below the neuron's own bin."""
+    low, high = number(scores.edges[0]), number(scores.edges[-1])
+    margin = " " * (len(low) + 2)
+    text = Text(f" {low} {blocks(heights(scores.counts, log=False))} {high}")
+    text.append(", equal bins in the logarithm" if scores.log else "", style="dim")
+    return text if scores.own_bin is None else text.append(f"\n{margin}{' ' * scores.own_bin}▲")
+
+
+def activation_lines(view: TokenView) -> Text:
+    """The activations under both models as blocks, in shared bins."""
+    bins = view.histogram
+    text = Text(f"Activations at {number(view.n_tokens)} tokens, {number(bins.low)} to {number(bins.high)}")
+    text.append(" (heights: logarithms of counts)", style="dim")
+    for side, counts in (("before", bins.before), ("after", bins.after)):
+        text.append(f"\n {side:6} {blocks(heights(counts, log=True))}")
+    return text
+
+
+def blocks(shares: Sequence[float]) -> str:
+    """Bars of heights between 0 and 1 as characters; any that is not 0 shows."""
+    return "".join(_BLOCKS[max(1, round(8 * share))] if share else " " for share in shares)
+
+
+def _print_examples(to: Console, each: Examples, view: TokenView) -> None:
+    to.print(Text(f"\n{heading(each.measure, lowest=each.lowest)}", style="underline"))
+    if not each.examples:
+        to.print(Text("  none"))
+    table = Table.grid(padding=(0, 1))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for example in each.examples:
+        value = number(example.token.value(each.measure), signed=True)
+        table.add_row(value, example_line(example, each.measure, view.scale(each.measure)))
+    to.print(table)
+
+
+def example_line(example: Example, measure: str, scale: float) -> Text:
+    """A token in context: the token in brackets, ground coloured by activation, prompt text that was not scored dim."""
+    text = Text("" if example.starts else "…", style="")
+    text.append(token_text(example.lead) if example.lead else "", style="dim")
+    for index, token in enumerate(example.tokens):
+        style = ground(token.value(measure), scale)
+        shown = token_text(token.text)
+        if index == example.peak:
+            text.append(f"[{shown}]", style=style + Style(bold=True))
+        else:
+            text.append(shown, style=style)
+    text.append("" if example.ends else "…")
+    return text.append(f"  x{example.n_same}" if example.n_same > 1 else "", style="dim")
+
+
+def ground(value: float | None, scale: float) -> Style:
+    """Orange for positive, blue for negative, from pale to full with the size; the text stays legible on it."""
+    sign, size = shade(value, scale)
+    if sign == "none" or size < _FAINTEST:
+        return Style()
+    red, green, blue = (round(255 + (full - 255) * size) for full in HUES[sign])
+    light = 0.299 * red + 0.587 * green + 0.114 * blue
+    return Style(color="black" if light > 120 else "white", bgcolor=f"rgb({red},{green},{blue})")
+
+
+def console() -> Console:
+    """Standard output, wide where it is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)

@@ -1,0 +1,85 @@
+"""``snql neurons`` and ``snql neuron``: neurons to look at."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .render import note, print_json, print_json_parts
+from .state import state
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(neurons)
+    app.command()(neuron)
+
+
+def neurons(
+    context: typer.Context,
+    expression: Annotated[
+        str, typer.Argument(metavar="EXPR", help="Neuron expression, such as safety:50 or 'safety:5% & helpful:5%'.")
+    ],
+    run: Annotated[
+        list[str] | None,
+        typer.Option("--run", help="Show the numbers of this run, instead of those named in EXPR; repeatable."),
+    ] = None,
+    sort: Annotated[str, typer.Option(help="rank, score, layer, or difference of the means (its size).")] = "rank",
+    limit: Annotated[int, typer.Option(help="Show the first N neurons.")] = 20,
+    tokens: Annotated[int, typer.Option(help="Show N top tokens of each neuron.")] = 5,
+    tokens_by: Annotated[
+        str, typer.Option(help="What top tokens are the top of: |activation| after, before, or its change.")
+    ] = "after",
+    html: Annotated[Path | None, typer.Option(help="Write a page to this file instead.")] = None,
+) -> None:
+    """Show the neurons of an expression: score, rank, means before and after, and top tokens."""
+    from snql.neuron_pages import describe_neurons
+
+    here = state(context)
+    table = describe_neurons(
+        here.open(), expression, run or (), sort=sort, limit=limit, tokens=tokens, tokens_by=tokens_by
+    )
+    if html is not None:
+        from snql.neuron_pages.html import neurons_html, write_page
+
+        note(f"wrote {write_page(neurons_html(table), html, 'neurons.html')}", quiet=here.quiet)
+    elif here.json:
+        print_json(table.frame)
+    else:
+        from .neuron_view import print_neurons
+
+        print_neurons(table, quiet=here.quiet)
+
+
+def neuron(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NEURON", help="A neuron, such as L12.N345 or L12.E3.N345.")],
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--run",
+            help="Show layer, histogram and tokens of this run; repeatable. By default, of the runs that keep its "
+            "tokens, the one that ranks it highest.",
+        ),
+    ] = None,
+    examples: Annotated[int, typer.Option(help="Show N tokens in each list.")] = 10,
+    around: Annotated[int, typer.Option(help="Show N tokens on each side of one.")] = 12,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page to this file instead; to NEURON.html in a folder that exists.")
+    ] = None,
+) -> None:
+    """Show one neuron: scores in all runs, its layer, activations, top tokens in context, and sets that hold it."""
+    from snql.neuron_pages import describe_neuron
+
+    here = state(context)
+    page = describe_neuron(here.open(), name, run or (), examples=examples, context=around)
+    if html is not None:
+        from snql.neuron_pages.html import neuron_html, write_page
+
+        note(f"wrote {write_page(neuron_html(page), html, f'{page.name}.html')}", quiet=here.quiet)
+    elif here.json:
+        print_json_parts(page.frames())
+    else:
+        from .neuron_view import print_neuron
+
+        print_neuron(page)

@@ -1,0 +1,166 @@
+"""``snql neurons``: the neurons of an expression, a row each."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from snql.db.connection import Database
+from snql.db.named_sets import runs_behind
+from snql.errors import InputError
+from snql.neuron_pages.choose import LocatedRun, located_runs, named, one_shape
+from snql.neuron_pages.model import NeuronTable
+from snql.neurons.evaluate import Evaluator
+from snql.neurons.sets import NeuronSet, neuron_name
+from snql.neurons.shapes import shape_of
+from snql.neurons.syntax import runs_named
+
+SORTS = {
+    "rank": "rank NULLS LAST",
+    "score": "score DESC NULLS LAST",
+    "layer": "s.layer",
+    "difference": "abs(mean_difference) DESC NULLS LAST",
+}
+MEASURES = {"after": "after", "before": "before", "change": "after - before"}
+
+STATISTICS = """
+SELECT
+    s.layer, s.expert, s.neuron AS index, score, rank, mean_before, mean_after, mean_difference, std_before, std_after,
+    n_tokens
+FROM neuron_statistics AS s
+JOIN chosen_neurons AS c
+    ON c.layer = s.layer AND c.neuron = s.neuron AND c.expert IS NOT DISTINCT FROM s.expert
+WHERE s.run_id = $run_id
+ORDER BY {order}, s.layer, s.expert, index
+LIMIT $limit
+"""
+
+RANKS = """
+SELECT s.layer, s.expert, s.neuron AS index, s.rank
+FROM neuron_statistics AS s
+JOIN chosen_neurons AS c
+    ON c.layer = s.layer AND c.neuron = s.neuron AND c.expert IS NOT DISTINCT FROM s.expert
+WHERE s.run_id = $run_id
+"""
+
+TOP_TOKENS = """
+WITH measured AS (
+    SELECT a.layer, a.expert, a.neuron, a.token_id, a.token, a.before, a.after, {measure} AS value
+    FROM token_activations AS a
+    JOIN chosen_neurons AS c
+        ON c.layer = a.layer AND c.neuron = a.neuron AND c.expert IS NOT DISTINCT FROM a.expert
+    WHERE a.run_id = $run_id
+),
+peaks AS (
+    SELECT
+        layer, expert, neuron, token_id,
+        arg_max(struct_pack(token := token, before := before, after := after, value := value), abs(value)) AS peak
+    FROM measured GROUP BY layer, expert, neuron, token_id
+),
+best AS (
+    SELECT * FROM peaks
+    QUALIFY row_number() OVER (
+        PARTITION BY layer, expert, neuron ORDER BY abs(peak.value) DESC, token_id
+    ) <= $n_tokens
+)
+SELECT layer, expert, neuron AS index, list(peak ORDER BY abs(peak.value) DESC, token_id) AS tokens
+FROM best GROUP BY layer, expert, neuron
+"""
+
+_PLACE = ["layer", "expert", "index"]
+
+
+def describe_neurons(
+    db: Database,
+    expression: str,
+    runs: Sequence[str] = (),
+    *,
+    sort: str = "rank",
+    limit: int = 20,
+    tokens: int = 5,
+    tokens_by: str = "after",
+) -> NeuronTable:
+    """The first ``limit`` neurons of an expression, see :class:`snql.neuron_pages.model.NeuronTable`.
+
+    runs: whose numbers to show; by default those that the expression names, else all of models of this shape. sort: one
+    of SORTS, in the first of the runs. tokens: how many different tokens of each neuron, those where the activation
+    ``after`` or ``before``, or the ``change``, is largest in size. Raises InputError for an unknown option, run or
+    neuron, an expression without neurons, runs of models of several shapes; ExpressionError for a malformed expression.
+    """
+    _check(sort, limit, tokens, tokens_by)
+    with db.reading():
+        located = located_runs(db)
+        chosen = named(db, located, runs)
+        shape = chosen[0].shape if chosen else shape_of(db, expression) or one_shape(db, located)
+        members = Evaluator(db, shape).evaluate(expression)
+        if not len(members):
+            raise InputError(f"neuron expression {expression!r} names no neuron: use larger sets, or | in place of &")
+        chosen = chosen or _runs_of(db, expression, [run for run in located if run.shape == shape])
+        frame = _rows(db, members, chosen, SORTS[sort], limit)
+        frame, token_run = _with_tokens(db, frame, chosen, MEASURES[tokens_by], tokens)
+    names = [neuron_name(layer, index, expert) for layer, expert, index in frame.select(_PLACE).iter_rows()]
+    frame = frame.insert_column(0, pl.Series("neuron", names, dtype=pl.String))
+    return NeuronTable(expression, shape, tuple(run.name for run in chosen), len(members), token_run, tokens_by, frame)
+
+
+def _check(sort: str, limit: int, tokens: int, tokens_by: str) -> None:
+    if sort not in SORTS:
+        raise InputError(f"--sort {sort!r} is not known: use {', '.join(SORTS)}")
+    if tokens_by not in MEASURES:
+        raise InputError(f"--tokens-by {tokens_by!r} is not known: use {', '.join(MEASURES)}")
+    if limit < 1:
+        raise InputError(f"--limit {limit} shows nothing: give at least 1")
+    if tokens < 0:
+        raise InputError(f"--tokens {tokens} is less than none: give 0 or more")
+
+
+def _runs_of(db: Database, expression: str, runs: Sequence[LocatedRun]) -> tuple[LocatedRun, ...]:
+    """The runs that an expression names, in its order, or those behind its saved sets; all where there are none."""
+    for wanted in (runs_named([expression]), runs_behind(db, [expression])):
+        if found := [run for run in runs if run.name in wanted]:
+            return tuple(sorted(found, key=lambda run: expression.find(run.name)))
+    return tuple(runs)
+
+
+def _rows(db: Database, members: NeuronSet, runs: Sequence[LocatedRun], order: str, limit: int) -> pl.DataFrame:
+    """Statistics of the first run in the order asked for, and the ranks of the others."""
+    experts = pl.Series("expert", members.experts, dtype=pl.Int16)
+    if members.experts is None:
+        experts = pl.Series("expert", np.full(len(members), None), dtype=pl.Int16)
+    places = pl.DataFrame(
+        [pl.Series("layer", members.layers, pl.Int16), experts, pl.Series("neuron", members.neurons, pl.Int32)]
+    )
+    frame = _joined(db, STATISTICS.format(order=order), places, {"run_id": runs[0].run_id, "limit": limit})
+    shown = frame.select("layer", "expert", neuron="index")
+    for run in runs[1:]:
+        ranks = _joined(db, RANKS, shown, {"run_id": run.run_id}).rename({"rank": f"rank_{run.name}"})
+        frame = frame.join(ranks, on=_PLACE, how="left", nulls_equal=True, maintain_order="left")
+    return frame
+
+
+def _with_tokens(
+    db: Database, frame: pl.DataFrame, runs: Sequence[LocatedRun], measure: str, n_tokens: int
+) -> tuple[pl.DataFrame, str | None]:
+    """The rows with their top tokens in the first run that keeps those of any; and that run."""
+    shown = frame.select("layer", "expert", neuron="index")
+    keeping = {run_id for (run_id,) in db.rows("SELECT DISTINCT run_id FROM activation_chunks")} if n_tokens else set()
+    for run in runs:
+        if run.run_id not in keeping:
+            continue
+        found = _joined(db, TOP_TOKENS.format(measure=measure), shown, {"run_id": run.run_id, "n_tokens": n_tokens})
+        if len(found):
+            joined = frame.join(found, on=_PLACE, how="left", nulls_equal=True, maintain_order="left")
+            return joined, run.name
+    kind = pl.Struct({"token": pl.String, "before": pl.Float32, "after": pl.Float32, "value": pl.Float32})
+    return frame.with_columns(tokens=pl.lit(None, dtype=pl.List(kind))), None
+
+
+def _joined(db: Database, query: str, places: pl.DataFrame, parameters: dict[str, int]) -> pl.DataFrame:
+    """Rows of a query that joins ``chosen_neurons``: layer, expert, neuron."""
+    with db.reading() as connection:
+        connection.register("chosen_neurons", places)
+        try:
+            frame: pl.DataFrame = connection.sql(query, params=parameters).pl()
+        finally:
+            connection.unregister("chosen_neurons")
+    return frame
