@@ -1,0 +1,55 @@
+"""``snql db export``, ``snql db import``, ``snql db import-scores``: databases and scores from and to other places."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .render import note
+from .state import state
+
+if TYPE_CHECKING:
+    from snql.db.transfer import Transfer
+
+
+def register(group: typer.Typer) -> None:
+    """Add these commands to ``snql db``."""
+    group.command("export")(export)
+    group.command("import")(import_)
+
+
+Folder = Annotated[Path, typer.Argument(help="The folder of the export.")]
+
+
+def export(
+    context: typer.Context,
+    folder: Folder,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in the folder.")] = False,
+) -> None:
+    """Write every table as Parquet, with the shards and a manifest, into a new folder."""
+    from snql.db.transfer import export_database
+
+    here = state(context)
+    done = export_database(here.open(), folder, force=force)
+    note(f"{here.database} is exported to {folder}: {_counts(done)}", quiet=here.quiet)
+    if done.left_out:
+        note(f"left out, for they are not snql's: {', '.join(done.left_out)}", quiet=here.quiet)
+
+
+def import_(
+    context: typer.Context,
+    folder: Folder,
+    force: Annotated[bool, typer.Option("--force", help="Replace a database that holds something.")] = False,
+) -> None:
+    """Make the database named by --db from an exported folder, after checking every file of it."""
+    from snql.db.transfer import import_database
+
+    here = state(context)
+    done = import_database(here.open(), folder, force=force)
+    migrated = f"; migrated: {', '.join(done.applied)}" if done.applied else ""
+    note(f"{here.database} is made from {folder}: {_counts(done)}{migrated}", quiet=here.quiet)
+
+
+def _counts(done: "Transfer") -> str:
+    shards = f", {done.n_shards:,} shards" if done.n_shards else ""
+    return f"{done.n_rows:,} rows in {done.n_tables} tables{shards}"
