@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import options as opt
 from .render import note
 from .state import state
 
@@ -16,6 +17,7 @@ def register(group: typer.Typer) -> None:
     """Add these commands to ``snql db``."""
     group.command("export")(export)
     group.command("import")(import_)
+    group.command()(import_scores)
 
 
 Folder = Annotated[Path, typer.Argument(help="The folder of the export.")]
@@ -48,6 +50,26 @@ def import_(
     done = import_database(here.open(), folder, force=force)
     migrated = f"; migrated: {', '.join(done.applied)}" if done.applied else ""
     note(f"{here.database} is made from {folder}: {_counts(done)}{migrated}", quiet=here.quiet)
+
+
+def import_scores(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="Score file (.pt) that the published code saved.")],
+    name: Annotated[str, typer.Argument(help="Name of the run that it becomes.")],
+    before: Annotated[str | None, typer.Option(help="Which model before is, in words.")] = None,
+    after: Annotated[str | None, typer.Option(help="Which model after (the aligned one) is, in words.")] = None,
+    layers: Annotated[
+        int | None,
+        typer.Option(help="Layers of the model, if the file leaves out the last; default: those in the file."),
+    ] = None,
+    force: opt.Force = False,
+) -> None:
+    """Store change scores of the published code as a locate run, ranked as they are in the file."""
+    from snql.published import import_scores as store
+
+    here = state(context)
+    done = store(here.open(), name, file, before=before, after=after, n_layers=layers, force=force)
+    note(f"locate run {name}: {done.n_ranked:,} neurons ranked of {done.shape}, from {file}", quiet=here.quiet)
 
 
 def _counts(done: "Transfer") -> str:
