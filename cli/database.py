@@ -6,6 +6,7 @@ import typer
 
 from snql.errors import InputError
 
+from . import transfer
 from .render import note, print_rows
 from .state import state
 
@@ -14,6 +15,7 @@ database_app = typer.Typer(help="Create, migrate and check the database file.", 
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
+    transfer.register(database_app)
     app.add_typer(database_app, name="db")
 
 

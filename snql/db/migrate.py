@@ -4,6 +4,7 @@ The ledger ``snql_migrations`` has one row per applied migration; a migration an
 Views and macros are not migrated but replaced whenever their text changes (``snql_objects`` holds the hash).
 """
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,6 +40,14 @@ def check(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
             message = f"{path} is a DuckDB database but not one of snql's: name another file with --db"
             raise DatabaseError(message) from error
         return len(scripts.migrations())
+    return check_ledger(ledger, path)
+
+
+def check_ledger(ledger: Sequence[tuple[int, str, str]], path: Path) -> int:
+    """Return the number of migrations that a ledger of (number, name, sha256), in order, still lacks.
+
+    Raises DatabaseError when it is newer than this snql, or differs from the migrations that this snql ships.
+    """
     shipped = scripts.migrations()
     if len(ledger) > len(shipped):
         raise DatabaseError(
@@ -61,9 +70,16 @@ def check(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
 def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
     """Apply what is missing, each migration in its own transaction; return the names applied."""
     missing = check(connection, path)
+    applied = apply(connection, scripts.migrations()[len(scripts.migrations()) - missing :])
+    refresh_objects(connection)
+    return applied
+
+
+def apply(connection: duckdb.DuckDBPyConnection, pending: Iterable[scripts.Script]) -> list[str]:
+    """Apply these migrations, each with its row of the ledger in its own transaction; return their names."""
     applied = []
     connection.execute(_LEDGER)
-    for script in scripts.migrations()[len(scripts.migrations()) - missing :]:
+    for script in pending:
         connection.begin()
         try:
             connection.execute(script.sql)
@@ -76,7 +92,6 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
             connection.rollback()
             raise
         applied.append(script.name)
-    refresh_objects(connection)
     return applied
 
 

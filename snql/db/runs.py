@@ -39,12 +39,12 @@ RUN_TABLES = (
 
 @dataclass(frozen=True)
 class NewRun:
-    """What identifies a run. ``config`` is canonical: equal configurations make equal runs."""
+    """What identifies a run. ``config`` is canonical: equal configurations make equal runs. seed: None if unused."""
 
     kind: str
     name: str
     config: Mapping[str, Any]
-    seed: int
+    seed: int | None
     device: str | None = None
     dtype: str | None = None
 

@@ -1,7 +1,8 @@
 """What captions say about the runs behind a figure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -25,8 +26,7 @@ def locate_words(context: Context, names: Sequence[str]) -> str:
     groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for row in context.of("locate", names).iter_rows(named=True):
         settings = (
-            f"{count(row['n_prompts'], 'prompt')}, {count(row['n_tokens'] or 0, 'token')}"
-            f"{_positions(row['positions'])}, seed {_seed(row['seed'])}, "
+            f"{read_words(row)}{_positions(row['positions'])}, seed {_seed(row['seed'])}, "
             f"{row['n_ranked']:,} of {row['n_all']:,} neurons ranked"
         )
         models = groups.setdefault((row["model_a"] or "unknown", settings), [])
@@ -70,6 +70,13 @@ def judge_words(frame: pl.DataFrame) -> str:
     if len(judges) == 1:
         return f"Judge {judges[0]}."
     return f"Judges: {listing([f'{judge} ({run})' for run, judge in pairs])}."
+
+
+def read_words(row: Mapping[str, Any]) -> str:
+    """How much a locate run read; of scores that were imported nobody knows."""
+    if row["n_tokens"] is None:
+        return "scores of another program, prompts and tokens unknown"
+    return f"{count(row['n_prompts'], 'prompt')}, {count(row['n_tokens'], 'token')}"
 
 
 def _positions(positions: str | None) -> str:

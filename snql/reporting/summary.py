@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from snql.reporting.context import read_words
 from snql.reporting.text import count, decimal, interval, listing
 
 FEW_PROMPTS = 30
@@ -97,7 +98,7 @@ def _located(runs: pl.DataFrame) -> list[Finding]:
         return []
     sizes = [
         f"{row['run']} ({row['model_a'] or 'unknown'} against {row['model_b'] or 'unknown'}, "
-        f"{count(row['n_prompts'], 'prompt')}, {count(row['n_tokens'] or 0, 'token')}, "
+        f"{read_words(row)}, "
         f"{row['n_ranked'] or 0:,} of {row['n_all'] or 0:,} neurons ranked)"
         for row in located.iter_rows(named=True)
     ]

@@ -1,0 +1,146 @@
+"""``snql shell``: harlequin on the database if it is installed, else a prompt; statements from a pipe."""
+
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from snql.errors import InputError, SnqlError
+
+from .render import MAX_ROWS, note, plain, print_table
+from .state import State, state
+
+if TYPE_CHECKING:
+    import polars as pl
+
+HELP = """\
+Write SQL and end it with ; and Enter. Tab completes tables, columns, macros, words, and within '' the names of runs.
+  .tables        views, tables and macros        .schema NAME   columns of one of them
+  .runs          the runs of the database        .mode FORMAT   table, csv, tsv, json, jsonl or markdown
+  .help          this text                       .quit          leave (or Ctrl-D)
+Ctrl-C stops a statement. The file is open only while one runs, so jobs can write meanwhile.
+"""
+MODES = ("table", "csv", "tsv", "json", "jsonl", "markdown")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(shell)
+
+
+def shell(
+    context: typer.Context,
+    plain_prompt: Annotated[
+        bool, typer.Option("--plain", help="A plain prompt, also where harlequin is installed.")
+    ] = False,
+) -> None:
+    """Put one question after the other to the database, read-only: in harlequin (extra: snql[shell]) or at a prompt.
+
+    Without a terminal, runs the statements on standard input.
+    """
+    from snql.completion import read_catalog
+
+    here = state(context)
+    read_catalog(here.open())  # a database that cannot be read is said at once
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        Session(here).run(sys.stdin.read())
+    elif not plain_prompt and find_spec("harlequin") is not None:
+        raise typer.Exit(harlequin(here))
+    else:
+        from .prompt import converse
+
+        converse(here)
+
+
+def harlequin(here: State) -> int:
+    """Run harlequin on the database; return its exit code."""
+    from snql.shell import harlequin_script
+
+    note("harlequin keeps the database open: jobs wait until you leave (--plain does not)", quiet=here.quiet)
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "snql.sql"
+        script.write_text(harlequin_script(here.open()), "utf-8")
+        return subprocess.call(harlequin_command(here.database, script))  # noqa: S603
+
+
+def harlequin_command(database: Path, script: Path) -> list[str]:
+    """The command line: read-only, with a script that closes off other files, and without a profile of the user's."""
+    options = ["--profile", "None", "--adapter", "duckdb", "--read-only", "--init-path", str(script)]
+    return [sys.executable, "-m", "harlequin", *options, str(database.absolute())]
+
+
+class Session:
+    """Runs statements and dot commands, and shows what they give."""
+
+    def __init__(self, here: State) -> None:
+        self._here = here
+        self._db = here.open()
+        self._mode = "json" if here.json else "table"
+        self.ended = False
+
+    def run(self, text: str) -> None:
+        """Run every statement and command of a text; the first error ends it. Raises SnqlError, KeyboardInterrupt."""
+        from snql.completion import split
+
+        done, rest = split(text)
+        for each in [*done, rest] if rest else done:
+            if self.ended:
+                return
+            if each.startswith("."):
+                self._command(*each.split())
+            else:
+                self._statement(each)
+
+    def enter(self, text: str) -> None:
+        """Run what was entered at the prompt: an error is one line, and the session goes on."""
+        try:
+            self.run(text)
+        except SnqlError as error:
+            sys.stderr.write(f"snql: {plain(str(error))}\n")
+        except KeyboardInterrupt:
+            sys.stderr.write("stopped\n")
+
+    def _statement(self, sql: str) -> None:
+        from snql.shell import run_statement
+
+        frame = run_statement(self._db, sql, MAX_ROWS + 1 if self._mode == "table" else None)
+        if self._mode == "table" and len(frame) > MAX_ROWS:
+            self._show(frame.head(MAX_ROWS))
+            note(f"the first {MAX_ROWS} rows; there are more: .mode csv shows all", quiet=self._here.quiet)
+        elif frame.width:
+            self._show(frame)
+
+    def _show(self, frame: "pl.DataFrame") -> None:
+        from snql.querying import render
+
+        if self._mode == "table":
+            print_table(frame, quiet=True)
+        else:
+            sys.stdout.write(render(frame, self._mode).decode())
+            sys.stdout.flush()
+
+    def _command(self, command: str, *arguments: str) -> None:
+        from snql.catalogue import list_runs
+        from snql.shell import describe, list_tables
+
+        match command, arguments:
+            case ".quit" | ".exit", ():
+                self.ended = True
+            case ".help", ():
+                sys.stdout.write(HELP)
+            case ".tables", ():
+                self._show(list_tables(self._db))
+            case ".runs", ():
+                self._show(list_runs(self._db))
+            case ".schema", (name,):
+                self._show(describe(self._db, name))
+            case ".mode", (name,) if name in MODES:
+                self._mode = name
+            case ".mode", _:
+                raise InputError(f".mode needs one of {', '.join(MODES)}; it is {self._mode}")
+            case _:
+                raise InputError(f"{' '.join((command, *arguments))!r} is no command: .help lists them")

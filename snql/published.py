@@ -1,0 +1,187 @@
+"""``snql db import-scores``: change scores that the published code saved, as a finished locate run.
+
+The file holds a tuple (change_scores, neuron_ranks, first_mean, first_std, second_mean, second_std), for L
+layers of N neurons each Float[Tensor, "L N"], the ranks Int[Tensor, "L*N 2"]: (layer, neuron) by falling score. The
+published code calls the aligned model first, which is snql's *after*, and the model that wrote second, *before*.
+"""
+
+import hashlib
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from snql.db import runs
+from snql.db.connection import Database
+from snql.db.scores import write_statistics
+from snql.errors import InputError
+from snql.neurons.sets import Shape
+
+if TYPE_CHECKING:
+    import torch
+
+KIND = "change scores of the published code"
+_PARTS = ("change_scores", "neuron_ranks", "first_mean", "first_std", "second_mean", "second_std")
+_MOST_LAYERS = 32_767
+_UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, pickle.PickleError)
+"""What torch.load raises for files that are damaged, or hold what weights_only refuses."""
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ImportedScores:
+    """A run made from a file of scores."""
+
+    run: str
+    run_id: int
+    shape: Shape
+    n_ranked: int
+
+
+def import_scores(
+    db: Database,
+    name: str,
+    file: Path,
+    *,
+    before: str | None = None,
+    after: str | None = None,
+    n_layers: int | None = None,
+    force: bool = False,
+) -> ImportedScores:
+    """Store a score file as locate run ``name``: scores, ranks, means and standard deviations as they are in it.
+
+    before, after: which models they are, for people. n_layers: how many layers the model has, where the file leaves out
+    the last ones; their neurons get neither scores nor ranks. The file tells no number of tokens: it stays NULL.
+    Raises InputError for a file that is anything else, or a run name that is taken (with ``force`` it is replaced).
+    """
+    file = Path(file)
+    parts = _checked(file, _load(file))
+    n_scored, n_neurons = parts["change_scores"].shape
+    shape = Shape(n_scored if n_layers is None else n_layers, n_neurons)
+    if not n_scored <= shape.n_layers <= _MOST_LAYERS:
+        raise InputError(f"--layers {n_layers}: {file} has scores of {n_scored} layers; give those of the whole model")
+    new = runs.NewRun("locate", name, _config(name, file, before, after, shape.n_layers, n_scored), None)
+    runs.check_free(db, new, resume=False, force=force)
+    with db.write() as connection:
+        run_id = runs.start_run(connection, new, None, force=force)
+        write_statistics(connection, run_id, _statistics(parts, shape))
+        runs.finish_run(connection, run_id)
+    return ImportedScores(name, run_id, shape, n_scored * n_neurons)
+
+
+def _config(
+    name: str, file: Path, before: str | None, after: str | None, n_layers: int, n_scored: int
+) -> dict[str, object]:
+    with file.open("rb") as opened:
+        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    options = {"--before": before, "--after": after, "--layers": None if n_layers == n_scored else str(n_layers)}
+    said = [word for option, value in options.items() if value is not None for word in (option, value)]
+    return {
+        "before": before,
+        "after": after,
+        "skip_last_layers": n_layers - n_scored,
+        "imported": KIND,
+        "file": file.name,
+        "file_sha256": sha256,
+        "command": ["snql", "db", "import-scores", file.name, name, *said],
+    }
+
+
+def _load(file: Path) -> Any:
+    """What the file holds, tensors and plain containers only: nothing in it is run."""
+    import torch
+
+    if not file.is_file():
+        raise InputError(f"no score file {file}: check the path")
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        raise InputError(
+            f"{file} is not a sound file of tensors alone, as torch saves them: nothing else is read from it; give the "
+            "score file (.pt) of the published code"
+        ) from error
+
+
+def _checked(file: Path, found: Any) -> dict[str, npt.NDArray[Any]]:
+    """The parts by name; raises InputError unless they are what the published code saves."""
+    if not isinstance(found, tuple | list) or len(found) != len(_PARTS):
+        what = f"{len(found)} things" if isinstance(found, tuple | list | dict) else type(found).__name__
+        raise _refusal(file, f"it holds {what}, not the {len(_PARTS)} tensors {', '.join(_PARTS)}")
+    parts = {name: _array(file, name, tensor) for name, tensor in zip(_PARTS, found, strict=True)}
+    scores = parts["change_scores"]
+    if scores.ndim != 2 or not scores.size:
+        raise _refusal(file, f"change_scores has shape {scores.shape}, not (layers, neurons)")
+    for name, part in parts.items():
+        wanted = (scores.size, 2) if name == "neuron_ranks" else scores.shape
+        if part.shape != wanted:
+            raise _refusal(file, f"{name} has shape {part.shape}, not {wanted}")
+        if name.endswith("_std"):
+            if (part < 0).any() or np.isinf(part).any():
+                raise _refusal(file, f"{name} has values that are no standard deviations")
+        elif not np.isfinite(part).all():
+            raise _refusal(file, f"{name} has values that are not finite")
+    if (scores < 0).any():
+        raise _refusal(file, "change_scores has negative values")
+    _check_ranks(file, parts["neuron_ranks"], scores)
+    return parts
+
+
+def _array(file: Path, name: str, tensor: Any) -> npt.NDArray[Any]:
+    import torch
+
+    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or not _stored_whole(tensor):
+        raise _refusal(file, f"{name} is no plain tensor")
+    whole = name == "neuron_ranks"
+    if tensor.is_complex() or tensor.dtype == torch.bool or tensor.is_floating_point() == whole:
+        raise _refusal(file, f"{name} has type {tensor.dtype}, not {'whole' if whole else 'floating-point'} numbers")
+    return tensor.detach().to(torch.int64 if whole else torch.float64).numpy()
+
+
+def _stored_whole(tensor: "torch.Tensor") -> bool:
+    """Whether each element has a place of its own: else a small file could claim to be of any size."""
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def _check_ranks(file: Path, ranks: npt.NDArray[np.int64], scores: Values) -> None:
+    n_layers, n_neurons = scores.shape
+    layer, neuron = ranks.T
+    if not ((layer >= 0) & (layer < n_layers) & (neuron >= 0) & (neuron < n_neurons)).all():
+        raise _refusal(file, "neuron_ranks names neurons that change_scores has not")
+    if len(np.unique(layer * n_neurons + neuron)) != scores.size:
+        raise _refusal(file, "neuron_ranks does not name every neuron once")
+    if (np.diff(scores[layer, neuron]) > 0).any():
+        raise _refusal(file, "neuron_ranks is not in the order of change_scores")
+
+
+def _refusal(file: Path, reason: str) -> InputError:
+    return InputError(f"{file} is no score file of the published code: {reason}")
+
+
+def _statistics(parts: dict[str, npt.NDArray[Any]], shape: Shape) -> pl.DataFrame:
+    """One row per neuron of the model, in order; everything is NULL where the file has nothing."""
+    scores = parts["change_scores"]
+    n_unknown = shape.size - scores.size
+    rank = np.empty(scores.shape, dtype=np.int32)
+    rank[tuple(parts["neuron_ranks"].T)] = np.arange(1, scores.size + 1)
+    known = {
+        "score": scores,
+        "mean_before": parts["second_mean"],
+        "mean_after": parts["first_mean"],
+        "std_before": parts["second_std"],
+        "std_after": parts["first_std"],
+        "mean_difference": parts["first_mean"] - parts["second_mean"],
+        "rank": rank,
+    }
+    columns = {name: pl.Series(values.ravel()).extend_constant(None, n_unknown) for name, values in known.items()}
+    places = {
+        "layer": np.repeat(np.arange(shape.n_layers, dtype=np.int16), shape.n_neurons),
+        "expert": pl.repeat(None, shape.size, dtype=pl.Int16, eager=True),
+        "neuron": np.tile(np.arange(shape.n_neurons, dtype=np.int32), shape.n_layers),
+        "n_tokens": pl.repeat(None, shape.size, dtype=pl.Int64, eager=True),
+    }
+    return pl.DataFrame({**places, **columns}).with_columns(pl.col("std_before", "std_after").fill_nan(None))

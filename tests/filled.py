@@ -1,0 +1,81 @@
+"""A database with rows in every table, whatever tables there are: row i holds i, or a text with i, in every column."""
+
+import duckdb
+import pyarrow as pa
+
+from snql.db import activations, catalog, runs
+from snql.db.catalog import quoted
+from snql.db.connection import Database
+from snql.db.manifest import Column
+
+from .synthetic import add_locate_run
+
+ROWS = (21, 22, 23)
+ALLOWED = {"status": "done", "role": "patched", "finish_reason": "stop", "stage": "keep"}
+"""Columns whose values a CHECK constrains."""
+
+HOSTILE = 'it\'s "{}"\n<b>ünïcode</b>,\t\x1b[31m;--'
+
+
+def value(column: Column, i: int) -> object:
+    """What row i holds in a column; related columns of different tables hold the same."""
+    if column.name in ALLOWED:
+        return ALLOWED[column.name]
+    if column.name in ("file", "kept_set_id"):
+        return None
+    if column.name == "kind":
+        return "patch"
+    if column.type.endswith("[]"):
+        return [] if i == ROWS[0] else [None, i] if column.type == "INTEGER[]" else [HOSTILE.format(i)]
+    if column.type == "JSON":
+        return f'{{"i": {i}}}'
+    if column.type == "TIMESTAMP":
+        return f"2026-01-01 00:00:{i}.000123"
+    if column.type == "VARCHAR":
+        return HOSTILE.format(i)
+    return 2**64 - i if column.type == "UBIGINT" else i % 2 == 0 if column.type == "BOOLEAN" else i + 0.1
+
+
+def fill(connection: duckdb.DuckDBPyConnection) -> None:
+    """Three rows in each table but the ledger, the last first; references between tables hold."""
+    for table, columns in catalog.columns(connection).items():
+        for i in reversed(ROWS) if table != "snql_migrations" else ():
+            names = ", ".join(quoted(column.name) for column in columns)
+            values = [int(v) if isinstance(v := value(c, i), float) and "INT" in c.type else v for c in columns]
+            marks = ", ".join("?" * len(columns))
+            connection.execute(f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks})", values)
+
+
+def add_shard(db: Database, run_id: int) -> str:
+    """A shard of four activations for a run, recorded as the run would; returns its name."""
+    rows = pa.table(
+        {
+            "layer": pa.array([0, 0, 1, 1], pa.int16()),
+            "expert": pa.array([None] * 4, pa.int16()),
+            "neuron": pa.array([2, 2, 0, 0], pa.int32()),
+            "token_index": pa.array([0, 1, 0, 1], pa.int32()),
+            "before": pa.array([0.5, -1.0, 2.0, 0.25], pa.float32()),
+            "after": pa.array([1.5, 0.0, -2.0, 8.0], pa.float32()),
+        }
+    )
+    name, rows = activations.write_shard(db.path, run_id, 0, rows)
+    with db.write() as connection:
+        activations.commit_chunk(connection, run_id, 0, 0, rows, name)
+        for index in range(2):
+            connection.execute("INSERT INTO scored_tokens VALUES (?, ?, 21, ?, 7, 'tok')", [run_id, index, 4 + index])
+    return name
+
+
+def fill_database(db: Database) -> int:
+    """Every table filled, sequences used, and a locate run with a shard; returns the run's id."""
+    import numpy as np
+
+    with db.write() as connection:
+        fill(connection)
+    scores = np.random.default_rng(3).gamma(2.0, size=(2, 5))
+    run_id = add_locate_run(db, "located", scores, n_ranked_layers=1)
+    gone = add_locate_run(db, "gone", scores)
+    add_shard(db, run_id)
+    with db.write() as connection:
+        runs.delete_run(connection, gone)
+    return run_id
