@@ -1,5 +1,9 @@
 -- Purpose: share of neurons that the top k of two locate runs have in common.
 -- Grain:   a scalar between 0 and 1: |A and B| / k.
+-- Parameters:
+--   run_a -> runs.name: a locate run
+--   run_b -> runs.name: another
+--   k [neurons]: size of the top sets
 -- Caveats: chance is about k over the number of ranked neurons, more when both runs favour the same layers: see
 --          `snql overlap`. NULL when a run is unknown or has fewer than k ranked neurons.
 -- Example: SELECT overlap_at('safety', 'helpful', 100)

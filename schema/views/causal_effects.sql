@@ -1,5 +1,49 @@
 -- Purpose: the causal effect of each patched neuron set, with its interval and the means it is made of.
 -- Grain:   one row per run, variant, judge and data set (dataset '*' pools all data sets of a run that has several).
+-- Key:     run_id, variant_id, judge, dataset
+-- Columns:
+--   run -> runs.name: the patch run
+--   variant: name of the patched variant
+--   neurons: expression of the patched set
+--   n_neurons [neurons]: size of the set
+--   fraction [share]: n_neurons over all neurons of the model
+--   effect [share]: change over gap; NULL without a donor, and where the gap's interval covers 0
+--   ci_low [share]: lower end of the effect's interval
+--   ci_high [share]: upper end of the effect's interval
+--   defined: whether there is an effect
+--   judge -> judges.judge: the judge
+--   dataset: the data set; * for all of the run's
+--   n_prompts [prompts]: prompts with a score under every variant
+--   mean_recipient [judge's units]: mean score of the unpatched recipient
+--   mean_donor [judge's units]: mean score of the donor; NULL without a donor
+--   mean_patched [judge's units]: mean score with the set patched
+--   gap [judge's units]: mean_donor - mean_recipient; NULL without a donor
+--   gap_ci_low [judge's units]: lower end of the gap's interval
+--   gap_ci_high [judge's units]: upper end of the gap's interval
+--   change [judge's units]: mean_patched - mean_recipient
+--   change_ci_low [judge's units]: lower end of the change's interval
+--   change_ci_high [judge's units]: upper end of the change's interval
+--   control_of: name of the variant whose random control this is; NULL for others
+--   control_seed: seed of the random control; NULL for others
+--   confidence [share]: level of the intervals, such as 0.95
+--   resamples: bootstrap resamples of the prompts
+--   seed: seed of the bootstrap
+--   set_id -> neuron_sets.set_id: the patched neurons
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: the patched variant
+--   control_kind: matched or anywhere; NULL for variants that are no control
+--   controls_kind: which kind of control the set is compared with; NULL without controls
+--   n_controls [controls]: random controls of that kind
+--   controls_mean [judge's units]: mean score of the controls
+--   controls_difference [judge's units]: mean over prompts of the set's score minus the mean of its controls
+--   controls_difference_ci_low [judge's units]: lower end of its interval
+--   controls_difference_ci_high [judge's units]: upper end of its interval
+--   controls_effect_difference [share]: controls_difference over gap; NULL where the effect is undefined
+--   controls_effect_difference_ci_low [share]: lower end of its interval
+--   controls_effect_difference_ci_high [share]: upper end of its interval
+--   controls_t: statistic of the paired t-test
+--   controls_t_p_value [probability]: its two-sided p
+--   controls_permutation_p_value [probability]: two-sided p of random sign flips of the differences
 -- Units:   effect is a share: 1 = the set carries the whole donor-recipient difference, 0 = none of it. Means, gap
 --          (donor - recipient) and change (patched - recipient) are in the judge's units.
 -- Caveats: effect is NULL, and defined is false, when the interval of the gap covers 0. Rows with control_seed are

@@ -1,5 +1,29 @@
 -- Purpose: causal effect against number of neurons, with the random controls: the chart `effect-size`.
 -- Grain:   one row per run, data set, patched set (kind 'set') and random control of such a set (kind 'control').
+-- Key:     kind, run, variant, judge, dataset
+-- Columns:
+--   kind: set or control
+--   run -> runs.name: the patch run
+--   series: expression of the set, or of the set controlled, without its size
+--   variant: name of the patched set or control
+--   n_neurons [neurons]: size of the set
+--   fraction [share]: n_neurons over all neurons of the model
+--   judge -> judges.judge: the run's first judge
+--   dataset: the data set; * for all of the run's
+--   n_prompts [prompts]: prompts with a score under every variant
+--   effect [share]: causal effect; NULL where it is undefined
+--   ci_low [share]: lower end of the effect's interval
+--   ci_high [share]: upper end of the effect's interval
+--   defined: whether there is an effect
+--   n_controls [controls]: matched random controls of the set; NULL for controls
+--   control_mean [share]: mean effect of the controls; NULL for controls
+--   control_min [share]: lowest effect of the controls; NULL for controls
+--   control_max [share]: highest effect of the controls; NULL for controls
+--   control_seed: seed of the random control; NULL for sets
+--   confidence [share]: level of the intervals, such as 0.95
+--   resamples: bootstrap resamples of the prompts
+--   seed: seed of the bootstrap
+--   pooled: whether the row is over all prompts of the run
 -- Units:   effect as in causal_effects; n_neurons is the number of neurons patched, fraction its share of all neurons.
 -- Caveats: only runs that patched sets of at least two sizes, and only the first judge of each run. Undefined effects
 --          are here as NULL. control_mean, control_min and control_max belong to the set and stand in its row only.

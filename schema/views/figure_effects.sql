@@ -1,5 +1,47 @@
 -- Purpose: every measured causal effect beside its random controls: what the charts and tables of effects are made of.
 -- Grain:   one row per finished patch run, patched set (controls are summarised, not listed), judge and data set.
+-- Key:     run_id, variant_id, judge, dataset
+-- Columns:
+--   run -> runs.name: the patch run
+--   series: expression of the set without its size
+--   variant: name of the patched set
+--   neurons: expression of the patched set
+--   n_neurons [neurons]: size of the set
+--   fraction [share]: n_neurons over all neurons of the model
+--   judge -> judges.judge: the judge
+--   dataset: the data set; * for all of the run's
+--   n_prompts [prompts]: prompts with a score under every variant
+--   effect [share]: change over gap; NULL where the gap's interval covers 0
+--   ci_low [share]: lower end of the effect's interval
+--   ci_high [share]: upper end of the effect's interval
+--   defined: whether there is an effect
+--   confidence [share]: level of the intervals, such as 0.95
+--   mean_recipient [judge's units]: mean score of the unpatched recipient
+--   mean_patched [judge's units]: mean score with the set patched
+--   mean_donor [judge's units]: mean score of the donor
+--   gap [judge's units]: mean_donor - mean_recipient
+--   gap_ci_low [judge's units]: lower end of the gap's interval
+--   gap_ci_high [judge's units]: upper end of the gap's interval
+--   change [judge's units]: mean_patched - mean_recipient
+--   change_ci_low [judge's units]: lower end of the change's interval
+--   change_ci_high [judge's units]: upper end of the change's interval
+--   n_controls [controls]: matched random controls
+--   n_controls_defined [controls]: those with an effect
+--   n_controls_reaching [controls]: those with an effect at least as large as the set's
+--   control_mean [share]: mean effect of the controls
+--   control_min [share]: lowest effect of the controls
+--   control_max [share]: highest effect of the controls
+--   control_seed_first: lowest seed of the controls
+--   control_seed_last: highest seed of the controls
+--   resamples: bootstrap resamples of the prompts
+--   seed: seed of the bootstrap
+--   recipient: spec of the recipient
+--   donor: spec of the donor
+--   judge_position: place of the judge in the run, from 1
+--   pooled: whether the row is over all prompts of the run
+--   headline: whether charts with one set a series show this one
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: the patched set
 -- Units:   as in causal_effects; control_* summarise the effects of the set's matched random controls.
 -- Caveats: runs without a donor have no effects and are not here. series is the set's expression without its size, so that
 --          the steps of a sweep belong together; windows of ranks (5%..10%) keep theirs. pooled marks the row over all prompts of the run. headline marks one set per

@@ -1,5 +1,11 @@
 -- Purpose: the order of the judges of each finished run: charts show one judge at a time, and this says which first.
 -- Grain:   one row per finished run and judge that scored it.
+-- Key:     run_id, judge
+-- Columns:
+--   run -> runs.name: the run
+--   judge -> judges.judge: the judge
+--   position: place of the judge in the run, from 1
+--   run_id -> runs.run_id: the run
 -- Units:   position counts from 1 = the judge that charts show by default.
 -- Caveats: judges stand in the order of the run's configuration; those it does not name follow, by name.
 CREATE OR REPLACE VIEW figure_judges AS

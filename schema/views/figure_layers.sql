@@ -1,5 +1,19 @@
 -- Purpose: how the highest-ranked neurons spread over the layers, in bands of rank: the chart `layers`.
 -- Grain:   one row per finished locate run, band of ranks and ranked layer, layers with none of them included.
+-- Key:     run, band, layer
+-- Columns:
+--   run -> runs.name: the locate run
+--   band: number of the band of ranks, from 1
+--   from_fraction [share]: where the band begins, of the ranked neurons
+--   to_fraction [share]: where the band ends, of the ranked neurons
+--   layer: the layer, from 0
+--   depth [share]: place of the layer between the model's first (0) and last (1)
+--   n_neurons [neurons]: neurons of the band in the layer
+--   band_size [neurons]: neurons of the band
+--   share [share]: n_neurons over band_size
+--   uniform [share]: what share would be if the band spread evenly
+--   n_layers [layers]: layers of the model
+--   n_ranked_layers [layers]: layers with ranked neurons
 -- Units:   share is the layer's share of the band's neurons; depth is 0 at the first layer of the model and 1 at its
 --          last (not its last ranked one); uniform is the share that every layer would have by chance.
 -- Caveats: a band ends at its percentage of the ranked neurons, rounded, so a small model can have an empty band: it

@@ -1,5 +1,18 @@
 -- Purpose: how far two rankings agree, for all pairs of comparable locate runs: the chart `overlap`.
 -- Grain:   one row per pair of finished locate runs of models of the same shape, run_a before run_b by name.
+-- Key:     run_a, run_b
+-- Columns:
+--   run_a -> runs.name: the run that comes first by name
+--   run_b -> runs.name: the other run
+--   k [neurons]: size of the top sets
+--   n_ranked [neurons]: ranked neurons of each run
+--   n_matched [neurons]: neurons ranked in both runs
+--   n_common [neurons]: neurons in both top sets
+--   overlap [share]: n_common over k
+--   jaccard [share]: n_common over the neurons in either top set
+--   chance [share]: what overlap would be for random sets of k
+--   spearman_all: Spearman's coefficient over all ranked neurons; NULL where all scores are equal
+--   spearman_common: the same over the neurons in both top sets; NULL where there are fewer than three
 -- Units:   overlap is |A and B| / k for the top k = round(5 % of the ranked neurons) of each run; chance is k over the
 --          number of ranked neurons; Spearman coefficients are of change scores, with ties at their mean rank.
 -- Caveats: spearman_common is over the neurons in both top sets only. It says nothing about how many there are, and

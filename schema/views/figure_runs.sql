@@ -1,5 +1,30 @@
 -- Purpose: the runs that a report is about, with what its captions say of them.
 -- Grain:   one row per finished run.
+-- Key:     run_id
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   run -> runs.name: the run
+--   kind: locate or patch
+--   model_a: spec of before, or of the recipient
+--   model_b: spec of after, or of the donor; NULL without a donor
+--   positions: which positions were scored; NULL in patch runs
+--   max_new_tokens [tokens]: longest completion allowed; NULL if nothing was written
+--   n_prompts [prompts]: prompts of the run
+--   n_tokens [tokens]: scored tokens; NULL in patch runs
+--   n_ranked [neurons]: neurons with a rank; NULL in patch runs
+--   n_all [neurons]: neurons of the model; NULL in patch runs
+--   n_layers [layers]: layers of the model; NULL in patch runs
+--   n_ranked_layers [layers]: layers with ranked neurons; NULL in patch runs
+--   n_sets [sets]: patched sets, controls not counted
+--   judges: names of the judges, first the one that charts show
+--   seed: seed of the run
+--   started_at [UTC]: when it began
+--   finished_at [UTC]: when it ended
+--   device: where the models were
+--   dtype: number type of the weights
+--   snql_version: the snql that ran it
+--   git_commit: commit of snql's checkout; NULL for an installed snql
+--   config: all settings, as JSON text
 -- Units:   model_a and model_b are the specs of before and after, or of recipient and donor; n_tokens counts the
 --          scored tokens of a locate run and is NULL for others.
 -- Caveats: config is the run's whole configuration as JSON text.

@@ -1,6 +1,23 @@
 -- Purpose: the distribution of the change scores of each locate run, with its knee and skewness: the chart `scores`.
 -- Grain:   one row per finished locate run and histogram bin that holds a neuron; what describes the whole run
 --          (n_ranked, threshold, knee, skewness) is repeated in each of its rows.
+-- Key:     run, bin
+-- Columns:
+--   run -> runs.name: the locate run
+--   bin: number of the bin, from 0
+--   bin_low [activation]: lowest score of the bin
+--   bin_high [activation]: score at which the next bin begins
+--   n_neurons [neurons]: neurons in the bin
+--   share [share]: n_neurons over n_ranked
+--   n_ranked [neurons]: ranked neurons of the run
+--   n_zero [neurons]: ranked neurons with a score of 0
+--   threshold_rank: last rank of the top 5 %
+--   threshold [activation]: score at that rank
+--   knee_rank: rank of the knee; NULL when all scores are equal
+--   knee_score [activation]: score of the knee; NULL when all scores are equal
+--   skewness: bias-corrected skewness (G1) of the scores; NULL with fewer than three or equal ones
+--   lowest [activation]: lowest score of the run
+--   highest [activation]: highest score of the run
 -- Units:   40 bins of equal width in log10(score) between the run's lowest positive and highest score; bin_low,
 --          bin_high, threshold and knee_score are scores; share is the bin's share of all ranked neurons.
 -- Caveats: scores of 0 are in no bin (n_zero counts them). threshold is the score at rank round(5 % of n_ranked).

@@ -1,5 +1,19 @@
 -- Purpose: the size and models of each finished locate run: what percentages of neurons refer to.
 -- Grain:   one row per finished locate run.
+-- Key:     run
+-- Columns:
+--   run -> runs.name: the locate run
+--   n_ranked [neurons]: neurons with a rank
+--   n_all [neurons]: neurons of the model
+--   n_layers [layers]: layers of the model
+--   n_ranked_layers [layers]: layers with ranked neurons
+--   n_tokens [tokens]: scored tokens
+--   n_prompts [prompts]: prompts of the run
+--   before: spec of the model before
+--   after: spec of the model after
+--   positions: which positions were scored: generating, generated, prompt or last-prompt
+--   finished_at [UTC]: when the run ended
+--   run_id -> runs.run_id: the run
 -- Units:   n_ranked counts neurons that have a rank; n_all counts all neurons of the model.
 -- Caveats: n_layers counts all layers, n_ranked_layers only those ranked.
 CREATE OR REPLACE VIEW locate_runs AS

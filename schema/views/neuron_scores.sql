@@ -1,5 +1,20 @@
 -- Purpose: change scores and statistics of every neuron of every finished locate run.
 -- Grain:   one row per run, layer, expert and neuron.
+-- Key:     run, layer, expert, neuron
+-- Columns:
+--   run -> runs.name: the locate run
+--   layer: layer of the neuron, from 0
+--   neuron: place of the neuron in its layer or expert, from 0
+--   score [activation]: change score, the root mean square of after - before; NULL without tokens
+--   rank: 1 for the highest score; NULL where a neuron is not ranked
+--   mean_before [activation]: mean under the model before
+--   mean_after [activation]: mean under the model after
+--   std_before [activation]: standard deviation (n-1) under the model before
+--   std_after [activation]: standard deviation (n-1) under the model after
+--   n_tokens [tokens]: scored tokens
+--   mean_difference [activation]: mean of after - before
+--   expert: expert of the neuron, from 0; NULL outside mixture-of-experts models
+--   run_id -> runs.run_id: the run
 -- Units:   score is a root mean square difference of activations; means and standard deviations (n-1) are activations.
 -- Caveats: rank is NULL in the layers that the run left out (--skip-last-layers); mean_difference is after - before.
 CREATE OR REPLACE VIEW neuron_scores AS

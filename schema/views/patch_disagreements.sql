@@ -1,5 +1,18 @@
 -- Purpose: how often a neuron set changes what is written, and how often the result is what the donor would write.
 -- Grain:   one row per patch run, patched variant and data set.
+-- Key:     run_id, variant_id, dataset
+-- Columns:
+--   run -> runs.name: the patch run
+--   variant: name of the patched variant
+--   dataset: the data set
+--   n_completions [completions]: completions of the variant
+--   n_steps [steps]: tokens that were written
+--   changed_steps [share]: steps that the patch changed, of those where that was asked
+--   changed_completions [share]: completions with a changed step, of those where that was asked
+--   first_changed [steps]: mean step of the first changed token, from 1; NULL where none changed
+--   donor_steps [share]: steps whose token is the donor's, of those where that was asked
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: the patched variant
 -- Units:   shares of steps (tokens) and of completions; first_changed is the mean step of the first changed token, over the
 --          completions that have one.
 -- Caveats: as in patch_steps. Steps of long completions weigh more than those of short ones. NULL where nothing was asked.

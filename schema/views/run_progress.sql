@@ -1,5 +1,17 @@
 -- Purpose: how far each run is, for watching one that is at work.
 -- Grain:   one row per run.
+-- Key:     run_id
+-- Columns:
+--   run -> runs.name: the run
+--   kind: locate or patch
+--   status: running, done, failed or interrupted
+--   stage: contrast, keep, store or done; patch or done for a patch run
+--   done: how many of total the stage has finished
+--   total: prompts of the run; completions in a patch run
+--   tokens [tokens]: scored tokens of the stage so far; NULL in patch runs
+--   tokens_per_second [tokens/s]: speed over the stage's batches after the first; NULL before that
+--   last_commit [UTC]: when the stage's last batch was committed
+--   run_id -> runs.run_id: the run
 -- Units:   done and total count the prompts of the stage (completions in a patch run); tokens are scored tokens.
 -- Caveats: stages of a locate run are contrast, keep (token-level activations are collected) and store (they are brought
 --          into the database); tokens_per_second is over the stage's batches after the first, NULL before that;

@@ -1,7 +1,8 @@
 """Bring a database to the schema of this snql, and refuse databases that do not fit it.
 
 The ledger ``snql_migrations`` has one row per applied migration; a migration and its row share one transaction.
-Views and macros are not migrated but replaced whenever their text changes (``snql_objects`` holds the hash).
+Views, macros and the descriptions of all that is there (:mod:`snql.db.documentation`) are not migrated but replaced
+whenever their text changes (``snql_objects`` holds the hash).
 """
 
 from collections.abc import Iterable, Sequence
@@ -92,22 +93,27 @@ def apply(connection: duckdb.DuckDBPyConnection, pending: Iterable[scripts.Scrip
             connection.rollback()
             raise
         applied.append(script.name)
+    if applied:  # a table that was made anew has lost its description
+        connection.execute("DELETE FROM snql_objects")
     return applied
 
 
 def objects_current(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the database has this snql's views and macros."""
+    """Whether the database has this snql's views, macros and descriptions."""
     return connection.execute("SELECT sha256 FROM snql_objects").fetchall() == [(scripts.objects_sha256(),)]
 
 
 def refresh_objects(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Replace views and macros if this snql ships other ones than the database has; say whether it did."""
+    """Replace views, macros and descriptions if this snql ships others than the database has; say whether it did."""
     if objects_current(connection):
         return False
+    from snql.db import documentation  # reading needs none of it
+
     connection.begin()
     try:
         for script in scripts.objects():
             connection.execute(script.sql)
+        connection.execute(documentation.comments(documentation.documents()))
         connection.execute("DELETE FROM snql_objects")
         connection.execute("INSERT INTO snql_objects VALUES (?)", [scripts.objects_sha256()])
         connection.commit()

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
@@ -30,7 +31,8 @@ class Script:
         return int(match.group(1)) if match else 0
 
 
-def read_folder(folder: str) -> list[Script]:
+@cache
+def read_folder(folder: str) -> tuple[Script, ...]:
     """The SQL files of a folder of the schema, by name."""
     entries = files("snql.schema").joinpath(folder).iterdir()
     scripts = [
@@ -38,7 +40,7 @@ def read_folder(folder: str) -> list[Script]:
         for entry in entries
         if entry.name.endswith(".sql")
     ]
-    return sorted(scripts, key=lambda script: script.name)
+    return tuple(sorted(scripts, key=lambda script: script.name))
 
 
 @cache
@@ -47,7 +49,7 @@ def migrations() -> tuple[Script, ...]:
 
     Raises DatabaseError if a name is malformed or the numbers are not 1, 2, 3, …
     """
-    return check_numbering(tuple(read_folder("migrations")))
+    return check_numbering(read_folder("migrations"))
 
 
 def check_numbering(scripts: tuple[Script, ...]) -> tuple[Script, ...]:
@@ -62,21 +64,39 @@ def check_numbering(scripts: tuple[Script, ...]) -> tuple[Script, ...]:
 
 
 @cache
+def tables() -> tuple[Script, ...]:
+    """The descriptions of all tables, which migrations make, each after those it refers to."""
+    return _ordered({script.name: script for script in read_folder("tables")}, _references)
+
+
+@cache
 def objects() -> tuple[Script, ...]:
     """All views and macros, each after those it uses."""
-    scripts = {script.name: script for folder in ("views", "macros") for script in read_folder(folder)}
-    words = {name: set(re.findall(r"\w+", _code(script.sql))) for name, script in scripts.items()}
+    return _ordered({script.name: script for script in (*read_folder("views"), *macros())}, _words)
+
+
+def macros() -> tuple[Script, ...]:
+    """All macros, in the order of their names."""
+    return read_folder("macros")
+
+
+def _ordered(found: dict[str, Script], needs: Callable[[str], set[str]]) -> tuple[Script, ...]:
+    needed = {name: needs(script.sql) for name, script in found.items()}
     # Lists in the order of names, not sets: the order must be the same in every process.
-    graph = {name: [other for other in sorted(scripts) if other != name and other in words[name]] for name in scripts}
-    return tuple(scripts[name] for name in TopologicalSorter(graph).static_order())
+    graph = {name: [other for other in sorted(found) if other != name and other in needed[name]] for name in found}
+    return tuple(found[name] for name in TopologicalSorter(graph).static_order())
 
 
 @cache
 def objects_sha256() -> str:
-    """One hash over all views and macros, to see whether a database has the current ones."""
-    by_name = sorted(objects(), key=lambda script: script.name)
-    return hashlib.sha256("".join(script.sha256 for script in by_name).encode()).hexdigest()
+    """One hash over all views, macros and descriptions of tables, to see whether a database has the current ones."""
+    folders = (read_folder(name) for name in ("macros", "tables", "views"))
+    return hashlib.sha256("".join(script.sha256 for folder in folders for script in folder).encode()).hexdigest()
 
 
-def _code(sql: str) -> str:
-    return re.sub(r"--[^\n]*", "", sql)
+def _words(sql: str) -> set[str]:
+    return set(re.findall(r"\w+", re.sub(r"--[^\n]*", "", sql)))
+
+
+def _references(header: str) -> set[str]:
+    return set(re.findall(r" -> (\w+)\.", header))

@@ -1,0 +1,11 @@
+-- Purpose: the parts in which a run's token-level activations were committed.
+-- Grain:   one row per run and chunk: some neurons of one layer, with all their tokens.
+-- Key:     run_id, chunk
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   chunk: number of the chunk in its run, from 0
+--   layer: layer of its neurons, from 0
+--   n_rows [rows]: activations in it
+--   digest: sum over its rows of a hash (docs/method.md); NULL in databases of old versions
+--   file: Parquet shard that holds them, below DATABASE.shards; NULL for rows
+-- Caveats: shards are found through the file's name only: move them with the database.

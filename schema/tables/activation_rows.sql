@@ -1,0 +1,13 @@
+-- Purpose: the token-level activations that runs keep as rows (--store rows).
+-- Grain:   one row per run, layer, expert, neuron and scored token.
+-- Key:     run_id, layer, expert, neuron, token_index
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   layer: layer of the neuron, from 0
+--   expert: expert of the neuron, from 0; NULL outside mixture-of-experts models
+--   neuron: place of the neuron in its layer or expert, from 0
+--   token_index -> scored_tokens.token_index: the token
+--   before [activation]: under the model before
+--   after [activation]: under the model after
+-- Caveats: read it through token_activations, which adds the shards of --store parquet. In order of layer, expert, neuron
+--          and token, so that one neuron's rows are found without reading the others.

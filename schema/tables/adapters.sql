@@ -1,0 +1,10 @@
+-- Purpose: the adapters that runs used, told apart by what is in their files.
+-- Grain:   one row per adapter.
+-- Key:     adapter_id
+-- Columns:
+--   adapter_id: hash over the adapter's files
+--   path: folder, hub id or name under which it was first used
+--   peft_type: kind of adapter: IA3 or LORA
+--   config: the adapter's own configuration file
+--   files: SHA-256 of each of its files, by name
+-- Caveats: stays when the runs that used it are deleted.

@@ -1,0 +1,14 @@
+-- Purpose: what the variants of a run wrote.
+-- Grain:   one row per run, variant, prompt and sample.
+-- Key:     run_id, variant_id, prompt_id, sample
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: who wrote
+--   prompt_id -> run_prompts.prompt_id: what it was asked
+--   text: the completion without special tokens
+--   token_ids [token ids]: the tokens as produced, end-of-sequence token included
+--   finish_reason: stop (end of sequence) or length (as many tokens as allowed)
+--   sample: number of the completion of this prompt, from 0; 0 without sampling
+--   donor_ids [token ids]: what the model that gave activations would have written at each step; NULL if not asked
+--   unpatched_ids [token ids]: what the patched model would have written without its patch; NULL if not asked
+-- Caveats: texts are the models' own: treat them as hostile. Unfinished runs have some of theirs.

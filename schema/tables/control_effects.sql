@@ -1,0 +1,26 @@
+-- Purpose: patched sets against their random controls.
+-- Grain:   one row per run, patched variant, judge, data set and kind of control.
+-- Key:     run_id, variant_id, judge, dataset, control_kind
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: the patched set
+--   judge -> judges.judge: the judge
+--   dataset: the data set; * for all of the run's
+--   control_kind: matched (as many neurons in each layer) or anywhere (as many in all)
+--   n_controls [controls]: random controls of that kind
+--   n_prompts [prompts]: prompts with a score under the set and all controls
+--   mean_controls [judge's units]: mean score of the controls
+--   difference [judge's units]: mean over prompts of the set's score minus the mean score of its controls
+--   difference_ci_low [judge's units]: lower end of the difference's interval
+--   difference_ci_high [judge's units]: upper end of the difference's interval
+--   t: statistic of the paired t-test; NULL where all differences are equal
+--   t_p_value [probability]: its two-sided p
+--   permutation_p_value [probability]: two-sided p of random sign flips of the differences
+--   permutations: sign flips that were drawn
+--   effect_difference [share]: difference over gap; NULL where the effect is undefined
+--   effect_difference_ci_low [share]: lower end of its interval
+--   effect_difference_ci_high [share]: upper end of its interval
+--   confidence [share]: level of the intervals, such as 0.95
+--   resamples: bootstrap resamples of the prompts
+--   seed: seed of bootstrap and permutations
+-- Caveats: prompts are the sample: a small p says that these controls differ from the set, not that others would.

@@ -1,0 +1,25 @@
+-- Purpose: the measured effects of patched neuron sets.
+-- Grain:   one row per run, patched variant, judge and data set ('*': all data sets of a run with several, pooled).
+-- Key:     run_id, variant_id, judge, dataset
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: the patched variant
+--   judge -> judges.judge: the judge
+--   dataset: the data set; * for all of the run's
+--   n_prompts [prompts]: prompts with a score under every variant
+--   mean_recipient [judge's units]: mean score of the unpatched recipient
+--   mean_donor [judge's units]: mean score of the donor; NULL without a donor
+--   mean_patched [judge's units]: mean score of the patched variant
+--   gap [judge's units]: mean_donor - mean_recipient; NULL without a donor
+--   gap_ci_low [judge's units]: lower end of the gap's interval
+--   gap_ci_high [judge's units]: upper end of the gap's interval
+--   change [judge's units]: mean_patched - mean_recipient
+--   change_ci_low [judge's units]: lower end of the change's interval
+--   change_ci_high [judge's units]: upper end of the change's interval
+--   effect [share]: change over gap; NULL without a donor, and where the gap's interval covers 0
+--   ci_low [share]: lower end of the effect's interval
+--   ci_high [share]: upper end of the effect's interval
+--   confidence [share]: level of the intervals, such as 0.95
+--   resamples: bootstrap resamples of the prompts
+--   seed: seed of the bootstrap
+-- Caveats: read it through causal_effects, which adds names and controls.

@@ -1,0 +1,11 @@
+-- Purpose: the scores that judges gave to completions.
+-- Grain:   one row per completion and judge.
+-- Key:     run_id, variant_id, prompt_id, sample, judge
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: who wrote
+--   prompt_id -> run_prompts.prompt_id: what it was asked
+--   judge -> judges.judge: who judged
+--   score [judge's units]: the score
+--   sample: which completion of the prompt, from 0
+-- Caveats: whether more is better depends on the judge: a cost is better low, a reward better high.

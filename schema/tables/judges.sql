@@ -1,0 +1,9 @@
+-- Purpose: the judges as they were when they scored.
+-- Grain:   one row per judge.
+-- Key:     judge
+-- Columns:
+--   judge: name of the judge
+--   kind: what sort of judge it is, such as a score model or a rule
+--   version: hash of what decides its scores
+--   settings: its settings
+-- Caveats: a database takes the scores of one version of a judge only.

@@ -1,0 +1,12 @@
+-- Purpose: neuron sets that a user named, to be written as @NAME in expressions.
+-- Grain:   one row per name.
+-- Key:     name
+-- Columns:
+--   name: what stands after the @
+--   set_id -> neuron_sets.set_id: the neurons
+--   expression: what the set was made from
+--   n_layers [layers]: layers of the models it is for
+--   n_neurons [neurons]: neurons of one layer of those models, over all experts
+--   n_experts [experts]: experts of one layer of those models, 1 outside mixtures of experts
+--   created_at [UTC]: when it was saved
+-- Caveats: n_neurons is the model's; how many are in the set is in neuron_sets.

@@ -1,0 +1,9 @@
+-- Purpose: which neurons are in each set.
+-- Grain:   one row per set and neuron.
+-- Key:     set_id, layer, expert, neuron
+-- Columns:
+--   set_id -> neuron_sets.set_id: the set
+--   layer: layer of the neuron, from 0
+--   expert: expert of the neuron, from 0; NULL outside mixture-of-experts models
+--   neuron: place of the neuron in its layer or expert, from 0
+-- Caveats: a set without neurons has no rows.

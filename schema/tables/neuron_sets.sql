@@ -1,0 +1,9 @@
+-- Purpose: the neuron sets that runs used; equal sets are stored once, whatever expressions named them.
+-- Grain:   one row per distinct set of neurons.
+-- Key:     set_id
+-- Columns:
+--   set_id: number of the set
+--   sha256: hash of its members; unique
+--   n_neurons [neurons]: size of the set
+--   created_at [UTC]: when it was first used
+-- Caveats: stays when the runs that used it are deleted. Sets of models of different shapes can be equal.

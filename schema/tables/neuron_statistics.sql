@@ -1,0 +1,17 @@
+-- Purpose: the statistics of each neuron over all scored tokens of a locate run.
+-- Grain:   one row per run, layer, expert and neuron.
+-- Key:     run_id, layer, expert, neuron
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   layer: layer of the neuron, from 0
+--   expert: expert of the neuron, from 0; NULL outside mixture-of-experts models
+--   neuron: place of the neuron in its layer or expert, from 0
+--   score [activation]: change score, the root mean square of after - before; NULL without tokens
+--   rank: 1 for the highest score; NULL in layers that are not ranked and without tokens
+--   mean_before [activation]: mean under the model before; NULL without tokens
+--   mean_after [activation]: mean under the model after; NULL without tokens
+--   std_before [activation]: standard deviation (n-1) under the model before; NULL with fewer than two tokens
+--   std_after [activation]: standard deviation (n-1) under the model after; NULL with fewer than two tokens
+--   mean_difference [activation]: mean of after - before; NULL without tokens
+--   n_tokens [tokens]: scored tokens; NULL for scores made by a program that does not say
+-- Caveats: read it through neuron_scores, which names the run and leaves out runs that are not done.

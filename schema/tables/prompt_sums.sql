@@ -1,0 +1,13 @@
+-- Purpose: what each prompt adds to each change score: the scores of any choice of prompts follow from it.
+-- Grain:   one row per run, layer, expert, neuron and prompt.
+-- Key:     run_id, layer, expert, neuron, prompt_id
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   layer: layer of the neuron, from 0
+--   expert: expert of the neuron, from 0; NULL outside mixture-of-experts models
+--   neuron: place of the neuron in its layer or expert, from 0
+--   prompt_id -> run_prompts.prompt_id: the prompt
+--   n_tokens [tokens]: scored tokens of the prompt that reached the neuron
+--   squared_differences [activation squared]: sum of (after - before) squared over these tokens
+-- Caveats: written by runs with --bootstrap only; a prompt none of whose tokens reached the neuron has no row. The change
+--          score over some prompts is sqrt(sum(squared_differences) / sum(n_tokens)).

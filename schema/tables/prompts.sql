@@ -1,0 +1,11 @@
+-- Purpose: the texts that runs read, each stored once.
+-- Grain:   one row per text and data set.
+-- Key:     prompt_id
+-- Columns:
+--   prompt_id: number of the prompt, the same in all runs
+--   dataset: name of the prompt set, such as a file's stem
+--   text: the prompt without a template, as judges read it
+--   sha256: hash of text; unique within a data set
+--   category: category from the prompt set; NULL if it has none
+--   label: label from the prompt set, such as safe; NULL if it has none
+-- Caveats: stays when the runs that read it are deleted. A text in two data sets has two rows with one sha256.

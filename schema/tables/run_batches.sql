@@ -1,0 +1,13 @@
+-- Purpose: the finished batches of a locate run, from which it goes on when it is resumed.
+-- Grain:   one row per run, stage and batch.
+-- Key:     run_id, stage, batch
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   stage: contrast (prompts written and contrasted) or keep (token-level activations collected)
+--   batch: number of the batch in its stage, from 0
+--   n_prompts [prompts]: prompts in it
+--   n_tokens [tokens]: scored tokens in it
+--   finished_at [UTC]: when it was committed
+--   file: what it left in the staging folder beside the database; NULL if nothing
+--   sha256: hash of that file
+-- Caveats: files are gone when the run is done. Patch runs have no rows here: their completions say how far they are.

@@ -1,0 +1,8 @@
+-- Purpose: which model played which part in a run.
+-- Grain:   one row per run and role.
+-- Key:     run_id, role
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   role: before or after in a locate run, recipient or donor in a patch run
+--   model_id -> models.model_id: the model
+-- Caveats: a patch run without a donor has no row for one.

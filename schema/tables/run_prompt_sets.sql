@@ -1,0 +1,17 @@
+-- Purpose: what became of the rows of the prompt sets that a run read.
+-- Grain:   one row per run and prompt set.
+-- Key:     run_id, ordinal
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   ordinal: place of the prompt set in the run, from 0
+--   dataset: name of the prompt set
+--   n_rows [rows]: rows that the set has: the sum of the counts below
+--   n_filtered [rows]: not chosen by --where
+--   n_blank [rows]: without text
+--   n_duplicates [rows]: repeated in the set, or in an earlier set of the run
+--   n_overlapping [rows]: left out because a run in disjoint_from used the same text
+--   n_unsampled [rows]: not in the --sample
+--   n_cut [rows]: after the --limit
+--   n_kept [rows]: given to the models
+--   disjoint_from: names of the runs whose prompts were left out
+-- Caveats: the steps are counted in the order in which they are taken, so each row counts once.

@@ -1,0 +1,11 @@
+-- Purpose: the prompts as a run gave them to its models.
+-- Grain:   one row per run and prompt.
+-- Key:     run_id, prompt_id
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   prompt_id -> prompts.prompt_id: the prompt
+--   ordinal: place of the prompt in the run, from 0
+--   formatted: the exact text given to the models, template included
+--   input_ids [token ids]: the exact tokens given to the models
+--   batch: batch of the run's plan that the prompt is in, from 0; NULL in runs without a plan
+-- Caveats: none beyond those of runs: rows are there from the beginning of a run.

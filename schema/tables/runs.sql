@@ -1,0 +1,25 @@
+-- Purpose: everything that snql ran, with what is needed to trace or repeat it.
+-- Grain:   one row per run (a locate or a patch).
+-- Key:     run_id
+-- Columns:
+--   run_id: number of the run, never used again
+--   name: the run's name, unique within its kind
+--   kind: locate or patch
+--   status: running, done, failed or interrupted; only done runs are in most views
+--   started_at [UTC]: when the run began, also of one that was resumed
+--   finished_at [UTC]: when it ended, whatever its end; NULL while it is running
+--   error: why it failed or was interrupted; NULL otherwise
+--   config: all settings of the run, in the order of their names
+--   config_sha256: hash of config: equal for runs with equal settings
+--   snql_version: the snql that ran it
+--   git_commit: commit of snql's checkout, marked -dirty if it had changes; NULL for an installed snql
+--   libraries: versions of Python and of the libraries, by name
+--   platform: operating system and processor
+--   device: where the models were, such as cpu or cuda:0
+--   dtype: number type of the weights, such as float32
+--   seed: seed of everything random
+--   owner: process that works or last worked on the run, HOST:PID:START; NULL in runs of old versions
+--   kept_set_id -> neuron_sets.set_id: neurons whose token-level activations a locate run keeps; NULL until known
+--   store: where those are: rows or parquet; NULL until known
+--   statistics_digest: digest of the run's neuron_statistics (docs/method.md); NULL until written
+-- Caveats: a locate and a patch run can have the same name.

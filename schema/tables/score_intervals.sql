@@ -1,0 +1,14 @@
+-- Purpose: how sure change scores are: a bootstrap over the prompts of a run.
+-- Grain:   one row per run, layer, expert and neuron.
+-- Key:     run_id, layer, expert, neuron
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   layer: layer of the neuron, from 0
+--   expert: expert of the neuron, from 0; NULL outside mixture-of-experts models
+--   neuron: place of the neuron in its layer or expert, from 0
+--   ci_low [activation]: lower end of the score's interval
+--   ci_high [activation]: upper end of the score's interval
+--   standard_error [activation]: standard deviation of the score over the resamples
+--   top_share [share]: resamples in which the neuron is among the top 5 % of the ranked ones; NULL if it is not ranked
+-- Caveats: written by runs with --bootstrap only. Prompts are the sample: the intervals say what other prompts of the same
+--          kind would give.

@@ -1,0 +1,11 @@
+-- Purpose: the token positions over which a locate run scored its neurons.
+-- Grain:   one row per run and scored token position.
+-- Key:     run_id, token_index
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   token_index: number of the scored token in its run, from 0
+--   prompt_id -> run_prompts.prompt_id: whose text it is in
+--   position: place in prompt and completion, from 0 at the first prompt token
+--   token_id: the token's number in the vocabulary
+--   token: the token as text
+-- Caveats: written by runs that keep token-level activations only.

@@ -1,0 +1,9 @@
+-- Purpose: which migrations made this database: its schema version is the highest number.
+-- Grain:   one row per applied migration.
+-- Key:     number
+-- Columns:
+--   number: number of the migration, from 1
+--   name: stem of its SQL file
+--   sha256: hash of the SQL file as it was when it was applied
+--   applied_at [UTC]: when it was applied
+-- Caveats: snql refuses a database whose rows are not those of its own migrations. Never change it by hand.

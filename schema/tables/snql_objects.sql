@@ -1,0 +1,6 @@
+-- Purpose: which texts of the views, macros and descriptions this database has.
+-- Grain:   one row.
+-- Key:     sha256
+-- Columns:
+--   sha256: hash over the SQL files of views, macros and tables
+-- Caveats: where it is another snql's, the next write or `snql db migrate` replaces views, macros and descriptions.

@@ -1,0 +1,16 @@
+-- Purpose: the ways of generating in a run: by an unpatched model, or with a patched neuron set.
+-- Grain:   one row per run and variant.
+-- Key:     run_id, variant_id
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   variant_id: number of the variant in its run; 0 recipient and 1 donor in a patch run
+--   name: the role, or the expression of the patched set
+--   role: before or after (whichever writes in a locate run), recipient, donor or patched
+--   neurons: expression of the patched set; NULL for unpatched models
+--   set_id -> neuron_sets.set_id: the patched neurons; NULL for unpatched models
+--   n_neurons [neurons]: size of the patched set; NULL for unpatched models
+--   fraction [share]: n_neurons over all neurons of the model; NULL for unpatched models
+--   control_of -> variants.variant_id: variant whose random control this is; NULL for others
+--   control_seed: seed of the random control; NULL for others
+--   control_kind: matched (as many neurons in each layer) or anywhere (as many in all); NULL for others
+-- Caveats: a run that reads prompts without writing has no variants.
