@@ -115,7 +115,7 @@ class Session:
             self._show(frame)
 
     def _show(self, frame: "pl.DataFrame") -> None:
-        from snql.querying import render
+        from snql.querying.formats import render
 
         if self._mode == "table":
             print_table(frame, quiet=True)

@@ -7,7 +7,7 @@ from snql.completion import Catalog, read_catalog
 from snql.db import shards
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.querying import query
+from snql.querying.execute import query
 
 __all__ = ["Catalog", "describe", "harlequin_script", "list_tables", "read_catalog", "run_statement"]
 
