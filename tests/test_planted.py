@@ -9,7 +9,7 @@ import torch
 
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
-from snql.db.scores import read_ranking
+from snql.db.scores import read_run_scores
 from snql.jobs import PromptOptions
 from snql.judges.base import JudgeInfo
 from snql.judges.judging import judge_run
@@ -59,7 +59,7 @@ def test_planted_neurons_rank_first_and_carry_everything(
                 before, after, source, max_new_tokens=12, skip_last_layers=skip, keep="none", recompute=recompute
             ),
         )
-        ranking = read_ranking(db, name)
+        ranking = read_run_scores(db, name)
         assert {(int(i) // N_NEURONS, int(i) % N_NEURONS) for i in ranking.ids[:k]} == {(layer, n) for n in planted}
         query = "SELECT score FROM neuron_scores WHERE run = ? AND rank IS NOT NULL ORDER BY rank"
         scores = db.frame(query, [name])["score"]

@@ -18,31 +18,47 @@ DIGESTED = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """A finished locate run's ranking: flat neuron ids, best first, and the model's shape."""
+@dataclass(frozen=True, eq=False)
+class RunScores:
+    """A finished locate run's scores and ranks of all neurons by flat id: shape (shape.size,) each.
+
+    scores: NaN where there is none. ranks: 1 for the best, 0 where a neuron is not ranked.
+    """
 
     run: str
     shape: Shape
-    ids: Ids
+    scores: npt.NDArray[np.float64]
+    ranks: npt.NDArray[np.int64]
+
+    @property
+    def ids(self) -> Ids:
+        """Flat ids of the ranked neurons, best first."""
+        places = np.flatnonzero(self.ranks)
+        ids = np.empty(len(places), dtype=np.int64)
+        ids[self.ranks[places] - 1] = places
+        return ids
 
 
-def read_ranking(db: Database, run: str) -> Ranking:
-    """Read a locate run's ranking; raises InputError if there is no finished run of that name."""
-    ids, _, shape = read_ranked_scores(db, run)
-    return Ranking(run, shape, ids)
-
-
-def read_ranked_scores(db: Database, run: str) -> tuple[Ids, npt.NDArray[np.float64], Shape]:
-    """A run's ranked neurons as flat ids, best first, their scores, and the model's shape; raises InputError."""
-    shape = read_shape(db, run)
-    frame = db.frame(
-        "SELECT layer, expert, neuron, score FROM neuron_scores WHERE run = ? AND rank IS NOT NULL ORDER BY rank",
-        [run],
-    )
-    place = pl.col("expert").fill_null(0).cast(pl.Int64) * shape.per_expert + pl.col("neuron")
-    ids = frame.select(pl.col("layer").cast(pl.Int64) * shape.n_neurons + place).to_series().to_numpy()
-    return ids, frame["score"].to_numpy(), shape
+def read_run_scores(db: Database, run: str) -> RunScores:
+    """Read a locate run's scores; raises InputError if there is no finished run of that name."""
+    with db.reading():
+        frame = db.frame(
+            """
+            SELECT layer, expert, neuron, score, rank FROM neuron_statistics
+            WHERE run_id = (SELECT run_id FROM runs WHERE kind = 'locate' AND status = 'done' AND name = ?)
+            """,
+            [run],
+        )
+        if frame.is_empty():
+            raise InputError(f"no finished locate run {run!r} in {db.path}: {_known(db)}")
+    columns = {name: frame[name].fill_null(0).to_numpy() for name in ("layer", "expert", "neuron", "rank")}
+    n_experts = int(columns["expert"].max()) + 1
+    shape = Shape(int(columns["layer"].max()) + 1, (int(columns["neuron"].max()) + 1) * n_experts, n_experts)
+    ids = columns["layer"].astype(np.int64) * shape.n_neurons
+    ids += columns["expert"].astype(np.int64) * shape.per_expert + columns["neuron"]
+    scores, ranks = np.full(shape.size, np.nan), np.zeros(shape.size, dtype=np.int64)
+    scores[ids], ranks[ids] = frame["score"].fill_null(float("nan")).to_numpy(), columns["rank"]
+    return RunScores(run, shape, scores, ranks)
 
 
 def read_scores(db: Database, run: str) -> pl.DataFrame:
@@ -54,7 +70,11 @@ def read_scores(db: Database, run: str) -> pl.DataFrame:
 def read_shape(db: Database, run: str) -> Shape:
     """The shape of a finished locate run's model; raises InputError if there is no such run."""
     ((n_layers, n_experts, n_neurons),) = db.rows(
-        "SELECT max(layer) + 1, coalesce(max(expert) + 1, 1), max(neuron) + 1 FROM neuron_scores WHERE run = ?", [run]
+        """
+        SELECT max(layer) + 1, coalesce(max(expert) + 1, 1), max(neuron) + 1 FROM neuron_statistics
+        WHERE run_id = (SELECT run_id FROM runs WHERE kind = 'locate' AND status = 'done' AND name = ?)
+        """,
+        [run],
     )
     if n_layers is None:
         raise InputError(f"no finished locate run {run!r} in {db.path}: {_known(db)}")

@@ -5,7 +5,7 @@ import polars as pl
 
 from snql.db.connection import Database
 from snql.db.named_sets import read_named
-from snql.db.scores import Ranking, read_ranking
+from snql.db.scores import RunScores, read_run_scores
 from snql.errors import ExpressionError, InputError
 from snql.neurons import syntax
 from snql.neurons.sets import NeuronSet, Shape
@@ -17,7 +17,7 @@ class Evaluator:
     def __init__(self, db: Database, shape: Shape) -> None:
         self._db = db
         self._shape = shape
-        self._rankings: dict[str, Ranking] = {}
+        self._rankings: dict[str, RunScores] = {}
 
     def evaluate(self, text: str) -> NeuronSet:
         """The set that an expression names.
@@ -60,10 +60,10 @@ class Evaluator:
             raise ExpressionError(f"run {node.run!r} ranks {n_ranked} neurons, not {high}", text, node.column)
         return NeuronSet.from_ids(self._shape, ranking.ids[low:high])
 
-    def _ranking(self, node: syntax.Ranked, text: str) -> Ranking:
+    def _ranking(self, node: syntax.Ranked, text: str) -> RunScores:
         if node.run not in self._rankings:
             try:
-                self._rankings[node.run] = read_ranking(self._db, node.run)
+                self._rankings[node.run] = read_run_scores(self._db, node.run)
             except InputError as error:
                 raise ExpressionError(str(error), text, node.column) from error
         ranking = self._rankings[node.run]

@@ -11,7 +11,7 @@ from snql.db.connection import Database
 from snql.db.judgements import check_judges
 from snql.db.named_sets import runs_behind
 from snql.db.prompts import locate_runs, read_sets
-from snql.db.scores import read_ranking
+from snql.db.scores import read_run_scores
 from snql.errors import InputError
 from snql.generation import budget
 from snql.generation.sampling import Sampling
@@ -156,7 +156,7 @@ def patch(
     resumed = runs.check_free(db, new, resume=resume, force=force)
     if resumed is not None and resumed.status == "done":
         return _summary(db, name, resumed.run_id)
-    wanted = expressions(options.neurons, options.sweep, options.window, lambda run: len(read_ranking(db, run).ids))
+    wanted = expressions(options.neurons, options.sweep, options.window, lambda run: len(read_run_scores(db, run).ids))
     ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted) | runs_behind(db, wanted))
     read = read_inputs(db, options.source, options.seed, ranked_by)
     loaders = [judge_loader(judge) for judge in dict.fromkeys(options.judges)]

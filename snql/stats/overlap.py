@@ -1,25 +1,48 @@
 """How much two rankings share at the top, beside what chance would share."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 from snql.errors import InputError
-from snql.neurons.sets import Ids
 
 Array = npt.NDArray[np.float64]
+Ranks = npt.NDArray[np.int64]
+
+LEAST_CHANCE = 1e-100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RankedScores:
-    """A run's ranked neurons: flat ids best first, their scores, and the layer of each; all of shape (ranked,)."""
+    """A run's ranking of all neurons of a model, layer by layer: both arrays have shape (layers * n_neurons,).
+
+    ranks: 1 for the best, 0 for neurons that are not ranked. scores: NaN where there is none.
+    """
 
     run: str
-    ids: Ids
+    ranks: Ranks
     scores: Array
-    layers: Ids
+    n_neurons: int
+
+    @cached_property
+    def ranked(self) -> Ranks:
+        """Places of the ranked neurons, ascending."""
+        return np.flatnonzero(self.ranks)
+
+    @cached_property
+    def mean_ranks(self) -> Array:
+        """Ranks of the ranked neurons, by place; those of equal scores get the mean of theirs, as Spearman's rho needs."""
+        ranks = self.ranks[self.ranked]
+        by_rank = np.empty(len(ranks))
+        by_rank[ranks - 1] = self.scores[self.ranked]
+        starts = np.flatnonzero(np.diff(by_rank, prepend=np.nan) != 0)
+        ends = np.append(starts[1:], len(ranks))
+        means = np.repeat((starts + ends + 1) / 2, ends - starts)
+        found: Array = means[ranks - 1]
+        return found
 
 
 @dataclass(frozen=True)
@@ -28,8 +51,10 @@ class Overlap:
 
     overlap: |A & B| / k. chance: its expectation for random sets of size k; chance_by_layer: for random sets with
     the same number of neurons in each layer as A and B; each with the probability of an overlap at least this large.
-    spearman_all: rank correlation of scores over all ranked neurons. spearman_common: over A & B only, which is
-    high even for unrelated tops that agree on little, so never read it alone; None with fewer than three neurons.
+    rank_biased_overlap: agreement at all depths, weighted so that the expected depth is k (Webber et al. 2010, with
+    p = 1 - 1/k); for random rankings it is about ``chance``. spearman_all: rank correlation of scores over all ranked
+    neurons. spearman_common: over A & B only, which is high even for unrelated tops that agree on little, so never read
+    it alone; None with fewer than three neurons.
     """
 
     run_a: str
@@ -43,59 +68,106 @@ class Overlap:
     p_value: float
     chance_by_layer: float
     p_value_by_layer: float
+    rank_biased_overlap: float
     spearman_all: float
     spearman_common: float | None
 
 
-def overlap(a: RankedScores, b: RankedScores, k: int) -> Overlap:
-    """Compare the top k of two rankings of the same neurons.
+class Pair:
+    """Two rankings of the same neurons.
 
-    Raises InputError if they rank different neurons, or if k is not between 1 and their number.
+    Raises InputError if they rank different neurons.
     """
-    n_ranked = len(a.ids)
-    if not np.array_equal(np.sort(a.ids), np.sort(b.ids)):
-        raise InputError(
-            f"runs {a.run!r} and {b.run!r} rank different neurons ({n_ranked} and {len(b.ids)}): compare runs of "
-            "models of one shape with the same --skip-last-layers"
+
+    def __init__(self, a: RankedScores, b: RankedScores) -> None:
+        if len(a.ranks) != len(b.ranks) or not np.array_equal(a.ranked, b.ranked):
+            raise InputError(
+                f"runs {a.run!r} and {b.run!r} rank different neurons ({len(a.ranked)} and {len(b.ranked)}): compare "
+                "runs of models of one shape with the same --skip-last-layers"
+            )
+        self.a, self.b = a, b
+        self.n_ranked = len(a.ranked)
+        self._ranks = [run.ranks[run.ranked] for run in (a, b)]
+        self._layers = a.ranked // a.n_neurons
+
+    @cached_property
+    def shared(self) -> Ranks:
+        """How many neurons the tops of 1, 2, …, n_ranked share: a neuron counts from the worse of its two ranks on."""
+        worse = np.maximum(*self._ranks)
+        found: Ranks = np.cumsum(np.bincount(worse, minlength=self.n_ranked + 1)[1:])
+        return found
+
+    def at(self, k: int) -> Overlap:
+        """Compare the top k; raises InputError if k is not between 1 and the number of ranked neurons."""
+        if not 1 <= k <= self.n_ranked:
+            raise InputError(f"--top gives {k} neurons: it must be between 1 and the {self.n_ranked} that are ranked")
+        shared = int(self.shared[k - 1])
+        chance_by_layer, p_by_layer = self._by_layer(k, shared)
+        return Overlap(
+            run_a=self.a.run,
+            run_b=self.b.run,
+            k=k,
+            n_ranked=self.n_ranked,
+            shared=shared,
+            overlap=shared / k,
+            jaccard=shared / (2 * k - shared),
+            chance=k / self.n_ranked,
+            p_value=float(stats.hypergeom.sf(shared - 1, self.n_ranked, k, k)),
+            chance_by_layer=chance_by_layer / k,
+            p_value_by_layer=p_by_layer,
+            rank_biased_overlap=self.rank_biased_overlap(1 - 1 / k),
+            spearman_all=self.spearman,
+            spearman_common=self._spearman_common(k) if shared > 2 else None,
         )
-    if not 1 <= k <= n_ranked:
-        raise InputError(f"--top gives {k} neurons: it must be between 1 and the {n_ranked} that are ranked")
-    common = np.intersect1d(a.ids[:k], b.ids[:k])
-    shared = len(common)
-    chance_by_layer, p_by_layer = _by_layer(a, b, k, shared)
-    return Overlap(
-        run_a=a.run,
-        run_b=b.run,
-        k=k,
-        n_ranked=n_ranked,
-        shared=shared,
-        overlap=shared / k,
-        jaccard=shared / (2 * k - shared),
-        chance=k / n_ranked,
-        p_value=float(stats.hypergeom.sf(shared - 1, n_ranked, k, k)),
-        chance_by_layer=chance_by_layer / k,
-        p_value_by_layer=p_by_layer,
-        spearman_all=_spearman(a, b, a.ids),
-        spearman_common=_spearman(a, b, common) if shared > 2 else None,
-    )
+
+    def rank_biased_overlap(self, p: float) -> float:
+        """Agreement at depth d weighted by (1 - p) p^(d-1); beyond the last rank both hold the same, so agree."""
+        depths = np.arange(1, self.n_ranked + 1)
+        weighted = (1 - p) * np.sum(p ** (depths - 1.0) * self.shared / depths)
+        return float(weighted + p**self.n_ranked)
+
+    @cached_property
+    def spearman(self) -> float:
+        """Spearman's rho of the scores of all ranked neurons."""
+        return _correlation(self.a.mean_ranks, self.b.mean_ranks)
+
+    def _spearman_common(self, k: int) -> float:
+        common = (self._ranks[0] <= k) & (self._ranks[1] <= k)
+        a, b = (stats.rankdata(run.mean_ranks[common]) for run in (self.a, self.b))
+        return _correlation(a, b)
+
+    def _by_layer(self, k: int, shared: int) -> tuple[float, float]:
+        """Expected shared neurons when each layer's choice is random, and the chance of at least ``shared``.
+
+        The layers' hypergeometric distributions are independent, so their sum's is the convolution; numbers of neurons
+        that have less than LEAST_CHANCE count as impossible.
+        """
+        sizes = np.bincount(self._layers)
+        tops = [np.bincount(self._layers[ranks <= k], minlength=len(sizes)) for ranks in self._ranks]
+        first, distribution, expected = 0, np.ones(1), 0.0
+        for size, in_a, in_b in zip(sizes, *tops, strict=True):
+            if not in_a or not in_b:
+                continue
+            expected += in_a * in_b / size
+            lowest = max(0, int(in_a + in_b - size))
+            values = np.arange(lowest, min(in_a, in_b) + 1)
+            chances = np.exp(stats.hypergeom.logpmf(values, size, in_a, in_b))  # pmf itself is far slower
+            start, end = _likely(chances)
+            distribution = np.convolve(distribution, chances[start:end])
+            first += lowest + start
+            start, end = _likely(distribution)
+            distribution, first = distribution[start:end], first + start
+        return expected, float(min(distribution[max(0, shared - first) :].sum(), 1.0))
 
 
-def _by_layer(a: RankedScores, b: RankedScores, k: int, shared: int) -> tuple[float, float]:
-    """Expected shared neurons when each layer's choice is random, and the chance of at least ``shared``.
-
-    The layers' hypergeometric distributions are independent, so their sum's is the convolution.
-    """
-    distribution, expected = np.ones(1), 0.0
-    for layer in np.unique(a.layers):
-        size = int((a.layers == layer).sum())
-        in_a, in_b = int((a.layers[:k] == layer).sum()), int((b.layers[:k] == layer).sum())
-        expected += in_a * in_b / size
-        values = np.arange(min(in_a, in_b) + 1)
-        distribution = np.convolve(distribution, stats.hypergeom.pmf(values, size, in_a, in_b))
-    return expected, float(min(distribution[shared:].sum(), 1.0))
+def _likely(chances: Array) -> tuple[int, int]:
+    """Where the chances are that count: most of a layer's do not, and would be convolved for nothing."""
+    places = np.flatnonzero(chances > LEAST_CHANCE)
+    return int(places[0]), int(places[-1]) + 1
 
 
-def _spearman(a: RankedScores, b: RankedScores, ids: Ids) -> float:
-    scores_a, scores_b = (run.scores[np.argsort(run.ids)] for run in (a, b))
-    places = np.searchsorted(np.sort(a.ids), ids)
-    return float(stats.spearmanr(scores_a[places], scores_b[places]).statistic)
+def _correlation(a: Array, b: Array) -> float:
+    """Pearson's coefficient; NaN if one is constant."""
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / scale if scale > 0 else float("nan")
