@@ -9,8 +9,9 @@ import pyarrow as pa
 from snql.db import runs
 from snql.db.activations import commit_chunk, write_shard, write_tokens
 from snql.db.connection import Database
+from snql.db.records import save_set
 from snql.db.scores import statistics_frame, write_statistics
-from snql.neurons.sets import Shape
+from snql.neurons.sets import NeuronSet, Shape
 
 Coordinates = tuple[int, int | None, int]
 HEAD = "<|user|>\nprompt {} asks: <b>what</b>?\n<|assistant|>"
@@ -74,7 +75,7 @@ def add_tokens(
             before[::3], after[::3] = np.nan, np.nan
         made.values[place] = (before, after)
     with db.write() as connection:
-        connection.execute("UPDATE runs SET store = ? WHERE run_id = ?", [store, made.run_id])
+        runs.set_kept(connection, made.run_id, save_set(connection, NeuronSet.of(made.shape, kept)), store)
         schema = ["prompt_id", "position", "token_id", "token"]
         frame = pl.DataFrame(made.tokens, schema=schema, orient="row").with_row_index("token_index")
         write_tokens(connection, made.run_id, frame)

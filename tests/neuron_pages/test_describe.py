@@ -6,10 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from snql.db import runs
 from snql.db.connection import Database
 from snql.db.records import Variant, write_variants
-from snql.errors import InputError
-from snql.neuron_pages import describe_neuron
+from snql.db.records import save_set as save_members
+from snql.db.shards import folder_of
+from snql.errors import DatabaseError, InputError
+from snql.neuron_pages import describe_neuron, describe_neurons
 from snql.neuron_pages.contexts import end_of, head_of
 from snql.neuron_pages.model import Examples, NeuronPage, TokenView
 from snql.neuron_pages.statistics import binned
@@ -231,6 +234,34 @@ def test_sets_that_hold_it(dense: Filled) -> None:
         ("patch", "patched", "chosen", 2, False),
         ("patch", "patched", "random", 2, True),
     ]
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_a_shard_that_cannot_be_read(db: Database, damage: str) -> None:
+    made = add_run(db, "kept", DENSE, 1)
+    add_tokens(db, made, "parquet", KEPT, ["a"])
+    (shard,) = (folder_of(db.path, made.run_id) / name for name in ("000000.parquet",))
+    shard.unlink() if damage == "missing" else shard.write_bytes(b"PAR1 not any more")
+    for describe in (lambda: describe_neuron(db, "L0.N3"), lambda: describe_neurons(db, "L0.N3")):
+        with pytest.raises(DatabaseError, match="cannot be read: `snql db check`"):
+            describe()
+    assert describe_neuron(db, "L1.N0").runs[0].tokens is not None
+
+
+def test_runs_of_old_databases_keep_what_is_in_their_rows(dense: Filled) -> None:
+    with dense.db.write() as connection:
+        connection.execute("UPDATE runs SET kept_set_id = NULL")
+        ((n_rows,),) = connection.execute("SELECT count(*) FROM activation_rows").fetchall()
+    kept = dict(describe_neuron(dense.db, "L1.N0").scores.select("run", "kept").iter_rows())
+    assert kept == {"kept": n_rows > 0, "bare": False}
+
+
+def test_a_kept_expert_that_no_token_reached(mixed: Filled) -> None:
+    with mixed.db.write() as connection:
+        members = NeuronSet.of(mixed.bare.shape, [(0, 1, 2)])
+        runs.set_kept(connection, mixed.bare.run_id, save_members(connection, members), "rows")
+    (view,) = describe_neuron(mixed.db, "L0.E1.N2").runs
+    assert (view.run, view.tokens) == ("bare", None) and "no token reached it" in str(view.missing)
 
 
 def test_which_run_is_shown(dense: Filled) -> None:
