@@ -13,7 +13,7 @@ from snql.neurons.sets import Shape
 from snql.saved_sets import save_set
 
 from .conftest import KEPT, KEPT_MIXED, Filled
-from .made import Coordinates, Made, add_run
+from .made import Coordinates, Made, add_run, add_tokens
 
 LISTED = ",".join(f"L{layer}.N{neuron}" for layer, _, neuron in [*KEPT, (1, None, 1)])
 
@@ -154,3 +154,14 @@ def test_a_database_without_runs(db: Database) -> None:
     db.initialise()
     with pytest.raises(InputError, match="run `snql locate` first"):
         describe_neurons(db, "all")
+
+
+def test_tokens_of_one_run_are_not_those_of_another(dense: Filled) -> None:
+    add_tokens(dense.db, dense.bare, "rows", KEPT, ["other", "words"], n_prompts=12)
+    for made in (dense.kept, dense.bare):
+        table = describe_neurons(dense.db, LISTED, [made.name], tokens=3)
+        assert table.token_run == made.name
+        found = {row["neuron"]: row["tokens"] for row in table.frame.iter_rows(named=True)}
+        for place in KEPT:
+            tokens = found[f"L{place[0]}.N{place[2]}"]
+            assert [(one["token"], abs(one["value"])) for one in tokens] == _top_tokens(made, place, "after", 3)
