@@ -16,6 +16,8 @@ from snql.text import visible
 from .render import note
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
+_DEEPEST = 0.85
+"""How much of its hue the ground has at full intensity: black text is legible on it."""
 _FAINTEST = 0.05
 """Values below this share of the scale have no colour."""
 
@@ -180,13 +182,12 @@ def example_line(example: Example, measure: str, scale: float) -> Text:
 
 
 def ground(value: float | None, scale: float) -> Style:
-    """Orange for positive, blue for negative, from pale to full with the size; the text stays legible on it."""
+    """Orange for positive, blue for negative, from pale to full with the size; with black text."""
     sign, size = shade(value, scale)
     if sign == "none" or size < _FAINTEST:
         return Style()
-    red, green, blue = (round(255 + (full - 255) * size) for full in HUES[sign])
-    light = 0.299 * red + 0.587 * green + 0.114 * blue
-    return Style(color="black" if light > 120 else "white", bgcolor=f"rgb({red},{green},{blue})")
+    red, green, blue = (round(255 + (full - 255) * _DEEPEST * size) for full in HUES[sign])
+    return Style(color="rgb(0,0,0)", bgcolor=f"rgb({red},{green},{blue})")
 
 
 def console() -> Console:

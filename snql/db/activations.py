@@ -1,5 +1,7 @@
 """Token-level activations in the database: rows or shards, committed chunk by chunk with a digest of what they hold."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pyarrow as pa
 from snql.db import shards
 from snql.db.connection import Database
 from snql.db.digest import row_digest
+from snql.errors import DatabaseError
 
 STORES = ("auto", "rows", "parquet")
 MOST_ROWS = 100_000_000
@@ -92,6 +95,33 @@ def stored_chunks(db: Database, run_id: int) -> list[ChunkRow]:
     """The committed chunks of a run, in order."""
     query = "SELECT chunk, layer, n_rows, digest, file FROM activation_chunks WHERE run_id = ? ORDER BY chunk"
     return [ChunkRow(*row) for row in db.rows(query, [run_id])]
+
+
+def tables_of(db: Database, run_id: int) -> dict[int, str]:
+    """The table, as SQL, that holds a run's activations of each layer that has any: rows, or the shards of that layer.
+
+    The view ``token_activations`` shows the same rows; it opens the shards of all layers and runs to do so.
+    """
+    found = db.rows(
+        "SELECT layer, list(file ORDER BY chunk) FROM activation_chunks WHERE run_id = ? GROUP BY layer", [run_id]
+    )
+    return {layer: _table(db, [name for name in files if name is not None]) for layer, files in found}
+
+
+@contextmanager
+def activations_read(db: Database) -> Iterator[None]:
+    """Say in one line that a shard is missing or damaged, whoever found out. Raises DatabaseError."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.PermissionException) as error:
+        raise DatabaseError(
+            f"a Parquet file with token activations of {db.path} cannot be read: `snql db check` says which; move the "
+            "folder .shards together with the database"
+        ) from error
+
+
+def _table(db: Database, files: list[str]) -> str:
+    return shards.table_of(db.path, files) if files else "activation_rows"
 
 
 def digest(rows: pa.Table) -> int:

@@ -5,6 +5,7 @@ The folder is named after the database (``x.duckdb.shards/RUN_ID/CHUNK.parquet``
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,9 +62,22 @@ def selection(connection: duckdb.DuckDBPyConnection, database: Path) -> tuple[st
         WHERE file IS NOT NULL AND runs.status = 'done' ORDER BY run_id, chunk
         """
     ).fetchall()
-    files = [os.path.realpath(_root(database) / name) for (name,) in found]
+    files = [_absolute(database, name) for (name,) in found]
+    return f"SELECT * FROM {_reading(files)}", files  # noqa: S608
+
+
+def table_of(database: Path, names: Iterable[str]) -> str:
+    """These shards, by their names, as a table in SQL."""
+    return _reading([_absolute(database, name) for name in names])
+
+
+def _reading(files: Iterable[str]) -> str:
     listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    return f"SELECT * FROM read_parquet([{listed}])", files  # noqa: S608
+    return f"read_parquet([{listed}])"
+
+
+def _absolute(database: Path, name: str) -> str:
+    return os.path.realpath(_root(database) / name)
 
 
 def path_of(database: Path, name: str) -> Path:

@@ -5,10 +5,12 @@ the models were given, without the borders of tokens.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import polars as pl
 
+from snql.db.activations import activations_read
 from snql.db.connection import Database
 from snql.neuron_pages.model import ContextToken, Example
 
@@ -17,20 +19,16 @@ CHARACTERS_A_TOKEN = 5
 
 # first_scored, n_prompt: positions; tail: those of the prompt's tokens that are scored, which the text ends with.
 WINDOWS = """
-WITH spots AS (
+, spots AS (
     SELECT unnest($prompts::INTEGER[]) AS prompt_id, unnest($positions::INTEGER[]) AS at
 ),
 here AS (
     SELECT * FROM scored_tokens WHERE run_id = $run_id AND prompt_id IN (SELECT prompt_id FROM spots)
-),
-activations AS (
-    SELECT prompt_id, position, before, after FROM token_activations
-    WHERE run_id = $run_id AND layer = $layer AND neuron = $neuron AND expert IS NOT DISTINCT FROM $expert
 )
-SELECT s.prompt_id, s.at, t.position, t.token, a.before::DOUBLE AS before, a.after::DOUBLE AS after
+SELECT s.prompt_id, s.at, t.position, t.token, m.before, m.after
 FROM spots AS s
 JOIN here AS t ON t.prompt_id = s.prompt_id AND t.position BETWEEN s.at - $context AND s.at + $context
-LEFT JOIN activations AS a ON a.prompt_id = t.prompt_id AND a.position = t.position
+LEFT JOIN mine AS m ON m.prompt_id = t.prompt_id AND m.position = t.position
 ORDER BY s.prompt_id, s.at, t.position
 """
 
@@ -66,6 +64,26 @@ class Spot(NamedTuple):
     position: int
 
 
+@dataclass(frozen=True)
+class StoredNeuron:
+    """One neuron in one run. mine: SQL that begins a query with its tokens as ``mine``; place: its parameters."""
+
+    db: Database
+    mine: str
+    place: dict[str, int | None]
+
+    def frame(self, query: str, **parameters: object) -> pl.DataFrame:
+        """The rows of a query about ``mine``."""
+        with self.db.reading() as connection, activations_read(self.db):
+            frame: pl.DataFrame = connection.sql(self.mine + query, params={**self.place, **parameters}).pl()
+        return frame
+
+    def rows_of_run(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
+        """The rows of a query about the run."""
+        with self.db.reading() as connection:
+            return connection.execute(query, {"run_id": self.place["run_id"], **parameters}).fetchall()
+
+
 class _Prompt(NamedTuple):
     """dataset, and the first and last scored position. head: the text before the first."""
 
@@ -78,29 +96,23 @@ class _Prompt(NamedTuple):
 class Contexts:
     """Examples of one neuron in one run, read once each."""
 
-    def __init__(self, db: Database, neuron: dict[str, int | None], context: int) -> None:
-        """neuron: run_id, layer, expert and neuron; context: tokens on each side."""
-        self._db = db
-        self._neuron = neuron
+    def __init__(self, stored: StoredNeuron, context: int) -> None:
+        """context: tokens on each side."""
+        self._stored = stored
         self._context = context
         self._known: dict[Spot, Example] = {}
 
-    def of(self, spots: Sequence[Spot]) -> list[Example]:
-        """The example of each spot, in order."""
-        if missing := [spot for spot in dict.fromkeys(spots) if spot not in self._known]:
-            self._read(missing)
-        return [self._known[spot] for spot in spots]
+    def of(self, spot: Spot) -> Example:
+        """The example of a spot that was read."""
+        return self._known[spot]
 
-    def _read(self, spots: Sequence[Spot]) -> None:
-        prompt_ids = [spot.prompt_id for spot in spots]
-        positions = [spot.position for spot in spots]
-        with self._db.reading() as connection:
-            windows = connection.sql(
-                WINDOWS,
-                params={**self._neuron, "prompts": prompt_ids, "positions": positions, "context": self._context},
-            ).pl()
-            run = {"run_id": self._neuron["run_id"], "prompts": prompt_ids}
-            found = connection.execute(PROMPTS, run).fetchall()
+    def read(self, spots: Sequence[Spot]) -> None:
+        """Read those of the spots that were not read before."""
+        new = [spot for spot in dict.fromkeys(spots) if spot not in self._known]
+        prompt_ids = [spot.prompt_id for spot in new]
+        positions = [spot.position for spot in new]
+        windows = self._stored.frame(WINDOWS, prompts=prompt_ids, positions=positions, context=self._context)
+        found = self._stored.rows_of_run(PROMPTS, prompts=prompt_ids)
         prompts = {
             prompt_id: _Prompt(dataset, first, last, head_of(text, tail, first))
             for prompt_id, dataset, first, last, text, tail in found

@@ -27,9 +27,10 @@ peers AS (
 kept AS (
     SELECT run_id FROM runs JOIN neuron_set_members AS m ON m.set_id = kept_set_id
     WHERE m.layer = $layer AND m.neuron = $neuron AND m.expert IS NOT DISTINCT FROM $expert
-    UNION
-    SELECT DISTINCT run_id FROM token_activations
-    WHERE layer = $layer AND neuron = $neuron AND expert IS NOT DISTINCT FROM $expert
+    UNION  -- runs of old databases do not say what they keep; they keep it in rows
+    SELECT DISTINCT a.run_id FROM activation_rows AS a JOIN runs USING (run_id)
+    WHERE runs.kept_set_id IS NULL
+        AND a.layer = $layer AND a.neuron = $neuron AND a.expert IS NOT DISTINCT FROM $expert
 )
 SELECT
     runs.name AS run,

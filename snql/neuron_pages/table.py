@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from snql.db.activations import activations_read, tables_of
 from snql.db.connection import Database
 from snql.db.named_sets import runs_behind
 from snql.errors import InputError
@@ -45,11 +46,12 @@ WHERE s.run_id = $run_id
 
 TOP_TOKENS = """
 WITH measured AS (
-    SELECT a.layer, a.expert, a.neuron, a.token_id, a.token, a.before, a.after, {measure} AS value
-    FROM token_activations AS a
+    SELECT a.layer, a.expert, a.neuron, t.token_id, t.token, a.before, a.after, {measure} AS value
+    FROM ({stored}) AS a
     JOIN chosen_neurons AS c
         ON c.layer = a.layer AND c.neuron = a.neuron AND c.expert IS NOT DISTINCT FROM a.expert
-    WHERE a.run_id = $run_id
+    JOIN scored_tokens AS t USING (token_index)
+    WHERE t.run_id = $run_id
 ),
 peaks AS (
     SELECT
@@ -65,6 +67,12 @@ best AS (
 )
 SELECT layer, expert, neuron AS index, list(peak ORDER BY abs(peak.value) DESC, token_id) AS tokens
 FROM best GROUP BY layer, expert, neuron
+"""
+
+# A part for each layer: run, layer and neurons are constants in it, so that only blocks that can hold them are read.
+OF_LAYER = """
+SELECT layer, expert, neuron, token_index, before, after FROM {table}
+WHERE run_id = $run_id AND layer = $layer_{layer} AND neuron IN ({neurons})
 """
 
 _PLACE = ["layer", "expert", "index"]
@@ -143,11 +151,12 @@ def _with_tokens(
 ) -> tuple[pl.DataFrame, str | None]:
     """The rows with their top tokens in the first run that keeps those of any; and that run."""
     shown = frame.select("layer", "expert", neuron="index")
-    keeping = {run_id for (run_id,) in db.rows("SELECT DISTINCT run_id FROM activation_chunks")} if n_tokens else set()
-    for run in runs:
-        if run.run_id not in keeping:
+    for run in runs if n_tokens else ():
+        stored, parameters = _stored(db, run.run_id, shown)
+        if not stored:
             continue
-        found = _joined(db, TOP_TOKENS.format(measure=measure), shown, {"run_id": run.run_id, "n_tokens": n_tokens})
+        query = TOP_TOKENS.format(measure=measure, stored=stored)
+        found = _joined(db, query, shown, {**parameters, "run_id": run.run_id, "n_tokens": n_tokens})
         if len(found):
             joined = frame.join(found, on=_PLACE, how="left", nulls_equal=True, maintain_order="left")
             return joined, run.name
@@ -155,9 +164,25 @@ def _with_tokens(
     return frame.with_columns(tokens=pl.lit(None, dtype=pl.List(kind))), None
 
 
+def _stored(db: Database, run_id: int, places: pl.DataFrame) -> tuple[str, dict[str, int]]:
+    """SQL for a run's token activations of these neurons, with its parameters; empty where their layers have none."""
+    parts: list[str] = []
+    parameters: dict[str, int] = {}
+    tables = tables_of(db, run_id)
+    for layer, rows in places.group_by("layer", maintain_order=True):
+        number = int(str(layer[0]))
+        if number not in tables:
+            continue
+        neurons = {f"neuron_{number}_{index}": neuron for index, neuron in enumerate(rows["neuron"].unique())}
+        parameters |= {f"layer_{number}": number, **neurons}
+        listed = ", ".join(f"${name}" for name in neurons)
+        parts.append(OF_LAYER.format(table=tables[number], layer=number, neurons=listed))
+    return " UNION ALL ".join(parts), parameters
+
+
 def _joined(db: Database, query: str, places: pl.DataFrame, parameters: dict[str, int]) -> pl.DataFrame:
     """Rows of a query that joins ``chosen_neurons``: layer, expert, neuron."""
-    with db.reading() as connection:
+    with db.reading() as connection, activations_read(db):
         connection.register("chosen_neurons", places)
         try:
             frame: pl.DataFrame = connection.sql(query, params=parameters).pl()

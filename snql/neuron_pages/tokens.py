@@ -5,25 +5,27 @@ Everything is found in SQL, so that memory does not grow with the number of toke
 
 import polars as pl
 
+from snql.db.activations import tables_of
 from snql.db.connection import Database
-from snql.neuron_pages.contexts import Contexts, Spot
+from snql.neuron_pages.contexts import Contexts, Spot, StoredNeuron
 from snql.neuron_pages.model import Example, Examples, Histogram, Place, TokenView
 from snql.neuron_pages.statistics import coordinates
 
 N_BINS = 40
 MEASURES = ("after", "before", "change")
 
-_MINE = """
+# As in the view token_activations, but of the one table that holds the layer: shards of others stay closed.
+MINE = """
 WITH mine AS MATERIALIZED (
     SELECT
-        prompt_id, position, before::DOUBLE AS before, after::DOUBLE AS after, after::DOUBLE - before::DOUBLE AS change
-    FROM token_activations
+        t.prompt_id, t.position, a.before::DOUBLE AS before, a.after::DOUBLE AS after,
+        a.after::DOUBLE - a.before::DOUBLE AS change
+    FROM {table} AS a JOIN scored_tokens AS t USING (run_id, token_index)
     WHERE run_id = $run_id AND layer = $layer AND neuron = $neuron AND expert IS NOT DISTINCT FROM $expert
 )
 """
 
-SUMMARY = f"""
-{_MINE}
+SUMMARY = """
 SELECT
     count(*),
     least(min(before), min(after)),
@@ -31,20 +33,18 @@ SELECT
     greatest(max(abs(before)), max(abs(after))),
     max(abs(change))
 FROM mine
-"""  # noqa: S608
+"""
 
-BINS = f"""
-{_MINE}
+BINS = """
 , long AS (
     SELECT 'before' AS side, before AS value FROM mine
     UNION ALL SELECT 'after', after FROM mine
 )
 SELECT side, least(floor((value - $low) / $width), $n_bins - 1)::INTEGER AS bin, count(*) AS n
 FROM long GROUP BY ALL
-"""  # noqa: S608
+"""
 
-PEAKS = f"""
-{_MINE}
+PEAKS = """
 , long AS (
     UNPIVOT mine ON before, after, change INTO NAME measure VALUE value
 ),
@@ -58,7 +58,7 @@ of_prompts AS (
 SELECT measure, lowest, prompt_id, position FROM of_prompts
 QUALIFY row_number() OVER (PARTITION BY measure, lowest ORDER BY size DESC, prompt_id) <= $most
 ORDER BY measure, lowest, size DESC, prompt_id
-"""  # noqa: S608
+"""
 
 
 def token_view(db: Database, run_id: int, place: Place, n_examples: int, context: int) -> TokenView | None:
@@ -66,35 +66,34 @@ def token_view(db: Database, run_id: int, place: Place, n_examples: int, context
 
     n_examples: the most of each list; context: tokens shown on each side.
     """
-    mine = {**coordinates(place), "run_id": run_id}
-    with db.reading() as connection:
-        summary = connection.execute(SUMMARY, mine).fetchall()[0]
-    n_tokens, low, high, most, most_change = summary
+    table = tables_of(db, run_id).get(place.layer)
+    if table is None:
+        return None
+    stored = StoredNeuron(db, MINE.format(table=table), {**coordinates(place), "run_id": run_id})
+    ((n_tokens, low, high, most, most_change),) = stored.frame(SUMMARY).rows()
     if not n_tokens:
         return None
-    lists = _lists(db, mine, n_examples, context)
-    return TokenView(n_tokens, most, most_change, _histogram(db, mine, low, high), lists)
+    lists = _lists(stored, n_examples, context)
+    return TokenView(n_tokens, most, most_change, _histogram(stored, low, high), lists)
 
 
-def _histogram(db: Database, mine: dict[str, int | None], low: float, high: float) -> Histogram:
+def _histogram(stored: StoredNeuron, low: float, high: float) -> Histogram:
     """Shared bins of both models; one bin if all activations are equal."""
     n_bins = N_BINS if high > low else 1
     width = (high - low) / n_bins or 1.0
     counts = {"before": [0] * n_bins, "after": [0] * n_bins}
-    with db.reading() as connection:
-        rows = connection.execute(BINS, {**mine, "low": low, "width": width, "n_bins": n_bins}).fetchall()
-    for side, index, number in rows:
+    for side, index, number in stored.frame(BINS, low=low, width=width, n_bins=n_bins).iter_rows():
         counts[side][index] = number
     return Histogram(low, high, tuple(counts["before"]), tuple(counts["after"]))
 
 
-def _lists(db: Database, mine: dict[str, int | None], n_examples: int, context: int) -> tuple[Examples, ...]:
+def _lists(stored: StoredNeuron, n_examples: int, context: int) -> tuple[Examples, ...]:
     """Looks at more prompts while identical contexts leave a list too short."""
-    contexts = Contexts(db, mine, context)
+    contexts = Contexts(stored, context)
     most = 4 * n_examples
     while True:
-        with db.reading() as connection:
-            peaks = connection.sql(PEAKS, params={**mine, "most": most}).pl()
+        peaks = stored.frame(PEAKS, most=most)
+        contexts.read([Spot(*row) for row in peaks.select("prompt_id", "position").iter_rows()])
         lists = [_list(peaks, contexts, measure, lowest) for measure in MEASURES for lowest in (False, True)]
         short = [each for each, n_seen in lists if len(each.examples) < n_examples and n_seen == most]
         if not short or most > 100 * n_examples:
@@ -107,7 +106,7 @@ def _list(peaks: pl.DataFrame, contexts: Contexts, measure: str, lowest: bool) -
     rows = peaks.filter((pl.col("measure") == measure) & (pl.col("lowest") == lowest))
     spots = [Spot(prompt_id, position) for _, _, prompt_id, position in rows.iter_rows()]
     found: dict[object, list[Example]] = {}
-    for example in contexts.of(spots):
+    for example in map(contexts.of, spots):
         text = tuple(token.text for token in example.tokens)
         found.setdefault((example.lead, text, example.peak), []).append(example)
     examples = tuple(Example(**{**vars(same[0]), "n_same": len(same)}) for same in found.values())

@@ -5,7 +5,7 @@ from snql.db.named_sets import read_named
 from snql.db.prompts import locate_runs
 from snql.db.scores import read_shape
 from snql.neurons.sets import Shape
-from snql.neurons.syntax import names_used, parse, runs_named
+from snql.neurons.syntax import names_used, parse, runs_named, runs_ranked
 
 
 def shape_of(db: Database, expression: str) -> Shape | None:
@@ -19,4 +19,5 @@ def shape_of(db: Database, expression: str) -> Shape | None:
         return read_shape(db, known[0])
     if saved := sorted(names_used(parse(expression))):
         return read_named(db, saved[0]).shape
-    return read_shape(db, min(runs)) if runs else None
+    ranked = runs_ranked(parse(expression))
+    return read_shape(db, min(ranked)) if ranked else None

@@ -109,6 +109,18 @@ def runs_named(expressions: Iterable[str]) -> frozenset[str]:
     return frozenset().union(*(_runs(parse(text)) for text in expressions))
 
 
+def runs_ranked(node: Node) -> frozenset[str]:
+    """The runs whose rankings an expression uses; of SQL, none."""
+    match node:
+        case Ranked(run):
+            return frozenset({run})
+        case Random(of):
+            return runs_ranked(of)
+        case Combined(_, left, right):
+            return runs_ranked(left) | runs_ranked(right)
+    return frozenset()
+
+
 def names_used(node: Node) -> frozenset[str]:
     """The saved sets that an expression names."""
     match node:
