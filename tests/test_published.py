@@ -21,7 +21,7 @@ from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import Shape
 from snql.overlaps import compare
 from snql.published import import_scores
-from snql.reporting import build
+from snql.reporting.build import build
 
 from .conftest import ORACLE
 from .test_oracle import SCORE_FILES, SHAPE, Models, assert_close, batches, completion_rows, texts
