@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import nbformat
+import nbformat as untyped_nbformat
 import polars as pl
 import pytest
 from nbclient import NotebookClient
 
+nbformat: Any = untyped_nbformat
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "example.ipynb"
 
 Rows = list[dict[str, str]]
@@ -171,8 +172,9 @@ def test_tokens_and_spreads_are_those_of_the_tables(notebook: Any, connection: d
     for row in rows:
         of_token = kept.filter(pl.col("token") == row["token"].strip('"').replace("\\n", "\n"))
         assert int(row["n"]) == of_token.height >= 10
-        assert shown(row["before"], float(of_token["before"].mean()))  # type: ignore[arg-type]
-        assert shown(row["after"], float(of_token["after"].mean()))  # type: ignore[arg-type]
+        before, after = (statistics.fmean(of_token[side]) for side in ("before", "after"))
+        assert shown(row["before"], before)
+        assert shown(row["after"], after)
     neurons = connection.sql("FROM neuron_scores WHERE run = 'safety' AND rank <= 102").pl()
     spread = {int(row["layer"]): row for row in table_with(notebook, "layer", "ratio", "n_less")}
     assert spread.keys() == set(neurons["layer"])
