@@ -62,7 +62,7 @@ def converse(here: State, **terminal: Any) -> None:
     prompt: PromptSession[str] = PromptSession(
         completer=names,
         complete_while_typing=False,
-        history=_history(),
+        history=history(),
         multiline=True,
         key_bindings=_keys(),
         prompt_continuation=lambda width, *_: "... ".rjust(width),
@@ -79,7 +79,8 @@ def converse(here: State, **terminal: Any) -> None:
             return
 
 
-def _history() -> History:
+def history() -> History:
+    """What was entered before, newest first; kept in memory alone where it cannot be written."""
     path = history_file()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,20 +12,22 @@ import typer
 
 from snql.errors import InputError, SnqlError
 
-from .render import MAX_ROWS, note, plain, print_table
+from .render import MAX_ROWS, note, plain, print_cells, print_table
 from .state import State, state
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from snql.querying.execute import Result
+
 HELP = """\
 Write SQL and end it with ; and Enter. Tab completes tables, columns, macros, words, and within '' the names of runs.
   .tables        views, tables and macros        .schema NAME   columns of one of them
-  .runs          the runs of the database        .mode FORMAT   table, csv, tsv, json, jsonl or markdown
+  .runs          the runs of the database        .mode FORMAT   table, csv, tsv, json, jsonl, markdown or latex
   .help          this text                       .quit          leave (or Ctrl-D)
 Ctrl-C stops a statement. The file is open only while one runs, so jobs can write meanwhile.
 """
-MODES = ("table", "csv", "tsv", "json", "jsonl", "markdown")
+MODES = ("table", "csv", "tsv", "json", "jsonl", "markdown", "latex")
 
 
 def register(app: typer.Typer) -> None:
@@ -105,14 +108,27 @@ class Session:
             sys.stderr.write("stopped\n")
 
     def _statement(self, sql: str) -> None:
-        from snql.shell import run_statement
+        from snql.querying.execute import run
 
-        frame = run_statement(self._db, sql, MAX_ROWS + 1 if self._mode == "table" else None)
-        if self._mode == "table" and len(frame) > MAX_ROWS:
-            self._show(frame.head(MAX_ROWS))
+        run(self._db, sql, self._print if self._mode == "table" else self._write)
+
+    def _print(self, result: "Result") -> None:
+        found = result.rows()
+        shown = list(islice(found.values, MAX_ROWS))
+        if not found.columns:
+            return
+        hidden = print_cells(found.columns, found.numeric, shown)
+        if next(found.values, None) is not None:
             note(f"the first {MAX_ROWS} rows; there are more: .mode csv shows all", quiet=self._here.quiet)
-        elif frame.width:
-            self._show(frame)
+        if hidden:
+            note(f"too wide for {len(hidden)} more columns: select fewer, or use another .mode", quiet=self._here.quiet)
+
+    def _write(self, result: "Result") -> None:
+        from snql.querying.formats import write
+
+        sys.stdout.flush()
+        write(result, self._mode, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
 
     def _show(self, frame: "pl.DataFrame") -> None:
         from snql.querying.formats import render

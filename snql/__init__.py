@@ -8,13 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from snql.analysis import Analysis as Analysis
+    from snql.analysis import open_database
+
+    open = open_database
     from snql.contrast.locate import LocateOptions as LocateOptions
     from snql.contrast.locate import LocateResult as LocateResult
     from snql.contrast.locate import locate as locate
     from snql.db.connection import Database as Database
-    from snql.db.connection import open_database
-
-    open = open_database
     from snql.demonstration import demo as demo
     from snql.doctor import diagnose as diagnose
     from snql.engines.base import EngineOptions as EngineOptions
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     preview_prompts = preview
 
 _HOMES = {
+    "Analysis": ("snql.analysis", "Analysis"),
     "Database": ("snql.db.connection", "Database"),
     "EngineOptions": ("snql.engines.base", "EngineOptions"),
     "LoadOptions": ("snql.models.options", "LoadOptions"),
@@ -51,7 +53,7 @@ _HOMES = {
     "diagnose": ("snql.doctor", "diagnose"),
     "demo": ("snql.demonstration", "demo"),
     "locate": ("snql.contrast.locate", "locate"),
-    "open": ("snql.db.connection", "open_database"),
+    "open": ("snql.analysis", "open_database"),
     "overlap": ("snql.overlaps", "compare"),
     "patch": ("snql.patching.patch", "patch"),
     "preview_prompts": ("snql.prompts.preview", "preview"),

@@ -1,43 +1,16 @@
-"""``snql shell``: one statement after the other, each with the file open only while it runs."""
+"""What ``snql shell`` asks a database about itself, and what it gives to harlequin."""
 
-import duckdb
-import polars as pl
+from typing import TYPE_CHECKING
 
-from snql.completion import Catalog, read_catalog
 from snql.db import shards
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.querying.execute import query
 
-__all__ = ["Catalog", "describe", "harlequin_script", "list_tables", "read_catalog", "run_statement"]
-
-
-def run_statement(db: Database, statement: str, limit: int | None = None) -> pl.DataFrame:
-    """The rows of one statement, the first ``limit`` of them.
-
-    Raises InputError with DuckDB's reason if it fails, and KeyboardInterrupt if Ctrl-C stopped it.
-    """
-    try:
-        return query(db, statement if limit is None else _limited(statement, limit))
-    except RuntimeError as error:
-        if "interrupted" in str(error).lower():  # DuckDB's word for Ctrl-C
-            raise KeyboardInterrupt from error
-        raise
+if TYPE_CHECKING:
+    import polars as pl
 
 
-def _limited(statement: str, limit: int) -> str:
-    """The statement with a limit, if it is one that can have one."""
-    with duckdb.connect() as connection:
-        try:
-            kinds = [each.type for each in connection.extract_statements(statement)]
-        except duckdb.Error:
-            return statement  # its error is told when it is run
-    if kinds != [duckdb.StatementType.SELECT]:
-        return statement
-    return f"FROM (\n{statement.rstrip().rstrip(';')}\n) LIMIT {int(limit)}"
-
-
-def list_tables(db: Database) -> pl.DataFrame:
+def list_tables(db: Database) -> "pl.DataFrame":
     """Views, macros and tables: kind, name, and the first of the columns (of a macro: its parameters)."""
     return db.frame(
         """
@@ -61,7 +34,7 @@ def list_tables(db: Database) -> pl.DataFrame:
     )
 
 
-def describe(db: Database, name: str) -> pl.DataFrame:
+def describe(db: Database, name: str) -> "pl.DataFrame":
     """The columns of a table or view, or the parameters of a macro: name, column, type.
 
     Raises InputError for a name that the database has not.

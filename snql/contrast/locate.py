@@ -16,6 +16,7 @@ from snql.db.scores import read_shape
 from snql.engines.base import EngineInfo, EngineOptions, WorkOrder, start_engine
 from snql.errors import InputError
 from snql.generation.batch import by_length, by_tokens
+from snql.html import table
 from snql.jobs import JOB_LOCK_SECONDS, PromptOptions, begin_run, check_seed, tokenize
 from snql.models.options import LoadOptions
 from snql.neurons.evaluate import Evaluator
@@ -101,6 +102,10 @@ class LocateResult:
     n_kept: int
     top: pl.DataFrame
     prompt_sets: list[SetCounts]
+
+    def _repr_html_(self) -> str:
+        words = f"{self.n_prompts} prompts, {self.n_tokens:,} tokens, {self.n_ranked:,} of {self.shape.size:,} ranked"
+        return table(self.top, title=f"locate run {self.run}: {words}")
 
 
 def locate(

@@ -260,8 +260,3 @@ def _explain(error: duckdb.Error, path: Path) -> str:
     if path.is_dir():
         return f"{path} is a folder, not a database file: name a file with --db"
     return f"{path} cannot be opened: {text}"
-
-
-def open_database(path: str | Path) -> Database:
-    """Open an snql database; the file is read or created when it is first used."""
-    return Database(path)

@@ -16,6 +16,7 @@ from snql.errors import InputError
 from snql.generation import budget
 from snql.generation.sampling import Sampling
 from snql.generation.slots import check_cache
+from snql.html import table
 from snql.jobs import JOB_LOCK_SECONDS, PromptOptions, begin_run, check_seed, describe_model, tokenize
 from snql.judges.base import judge_loader
 from snql.models.load import load_models
@@ -136,6 +137,13 @@ class PatchResult:
     run_id: int
     effects: pl.DataFrame
     prompt_sets: list[SetCounts]
+
+    def _repr_html_(self) -> str:
+        columns = (
+            "neurons", "n_neurons", "dataset", "judge", "n_prompts", "mean_recipient", "mean_patched", "mean_donor",
+            "effect", "ci_low", "ci_high", "confidence",
+        )  # fmt: skip
+        return table(self.effects, columns, title=f"patch run {self.run}: causal effects with their intervals")
 
 
 def patch(

@@ -6,6 +6,8 @@ from pathlib import Path
 import altair as alt
 import polars as pl
 
+from snql.html import table
+
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.ConcatChart | alt.HConcatChart | alt.VConcatChart
 
 
@@ -52,3 +54,9 @@ class Report:
     index: Path
     figures: tuple[RenderedFigure, ...]
     tables: tuple[RenderedTable, ...]
+
+    def _repr_html_(self) -> str:
+        rows = [(part.name, part.title, part.skipped or f"{len(part.files)} files") for part in self.figures]
+        rows += [(part.name, part.title, f"{len(part.files)} files") for part in self.tables]
+        frame = pl.DataFrame(rows, schema=["part", "title", "files"], orient="row")
+        return table(frame, title=f"report: {self.index}")

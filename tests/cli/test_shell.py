@@ -2,12 +2,14 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -17,6 +19,7 @@ from prompt_toolkit.output import DummyOutput
 from snql.cli import prompt, shell
 from snql.cli.state import State
 
+from snql import completion
 from snql.db.connection import Database
 from snql.shell import harlequin_script
 
@@ -24,8 +27,7 @@ from ..filled import fill_database
 from ..synthetic import add_locate_run
 from .conftest import Snql
 
-WAIT = "\0"
-UP, TAB, CTRL_C, CTRL_D = "\x1b[A" + WAIT, "\t" + WAIT, "\x03", "\x04"
+TAB, CTRL_C, CTRL_D = "\t", "\x03", "\x04"
 
 
 @pytest.fixture
@@ -41,16 +43,25 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
 def typed(here: State, keys: str, capfd: pytest.CaptureFixture[str]) -> tuple[str, str]:
     """What the prompt prints when these keys are pressed, and what it says on standard error.
 
-    A key that needs something looked up first (WAIT after it) is given a moment before the next.
+    What Tab looks up is waited for before the next key.
     """
     capfd.readouterr()
+    looked_up = threading.Event()
+
+    def complete(*arguments: Any) -> Any:
+        looked_up.set()
+        return completion.complete(*arguments)
 
     def press() -> None:
-        for part in keys.split(WAIT):
+        for part in re.split(f"(?<={TAB})", keys):
+            looked_up.clear()
             pipe.send_text(part)
-            time.sleep(0.3)
+            if part.endswith(TAB):
+                assert looked_up.wait(20)
+                time.sleep(0.5)
 
-    with create_pipe_input() as pipe:
+    with create_pipe_input() as pipe, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prompt, "complete", complete)
         pressing = threading.Thread(target=press)
         pressing.start()
         prompt.converse(here, input=pipe, output=DummyOutput())
@@ -129,8 +140,7 @@ def test_what_was_entered_is_kept(here: State, capfd: pytest.CaptureFixture[str]
     assert path == here.database.parent / "state" / "snql" / "history"
     assert "41 + 1" in path.read_text("utf-8")
     assert path.stat().st_mode & 0o077 == 0
-    out, _ = typed(here, f".mode csv\r{WAIT}{UP}{UP}\r{CTRL_D}", capfd)
-    assert out == "a\n42\n"
+    assert list(prompt.history().load_history_strings()) == ["SELECT\n41 + 1 AS a;", ".mode csv"]
 
 
 @pytest.mark.parametrize("state", ["", "relative"])
