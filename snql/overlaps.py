@@ -41,10 +41,7 @@ def matrix(pairs: pl.DataFrame, column: str = "overlap") -> pl.DataFrame:
     """One row and one column per run, from the rows of :func:`compare`; a run with itself is 1."""
     runs = list(dict.fromkeys([*pairs["run_a"], *pairs["run_b"]]))
     values = {(a, b): value for a, b, value in pairs.select("run_a", "run_b", column).rows()}
-    found = {
-        b: [1.0 if a == b else values.get((a, b), values.get((b, a))) for a in runs]
-        for b in runs
-    }
+    found = {b: [1.0 if a == b else values.get((a, b), values.get((b, a))) for a in runs] for b in runs}
     return pl.DataFrame({"run": runs} | found, strict=False)
 
 

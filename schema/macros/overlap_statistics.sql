@@ -59,16 +59,16 @@ common AS (
     FROM both_runs
     WHERE in_a AND in_b
 ),
-agreement AS (
-    SELECT depth, sum(count(*)) OVER (ORDER BY depth) AS shared
-    FROM (SELECT worse AS depth FROM both_runs)
-    GROUP BY depth
+joining AS (
+    SELECT worse AS depth, count(*) AS n FROM both_runs GROUP BY worse
 ),
--- Between two depths at which neurons join, the shared ones stay as many: such stretches are summed depth by depth.
-deep AS (
-    SELECT sum(pow(1 - 1 / k, d.depth - 1) * a.shared / d.depth / k) AS weighted
+agreement AS (
+    SELECT d.depth, sum(coalesce(j.n, 0)) OVER (ORDER BY d.depth) AS shared
     FROM (SELECT unnest(range(1, n_ranked + 1)) AS depth FROM totals) AS d
-    ASOF JOIN agreement AS a ON a.depth <= d.depth
+    LEFT JOIN joining AS j USING (depth)
+),
+deep AS (
+    SELECT sum(pow(1 - 1 / k, depth - 1) * shared / depth / k) AS weighted FROM agreement
 ),
 tail AS (
     SELECT sum(exp(

@@ -34,7 +34,7 @@ class RankedScores:
 
     @cached_property
     def mean_ranks(self) -> Array:
-        """Ranks of the ranked neurons, by place; those of equal scores get the mean of theirs, as Spearman's rho needs."""
+        """Ranks of the ranked neurons, by place; equal scores get the mean of theirs, as Spearman's rho needs."""
         ranks = self.ranks[self.ranked]
         by_rank = np.empty(len(ranks))
         by_rank[ranks - 1] = self.scores[self.ranked]

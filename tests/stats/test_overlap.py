@@ -1,13 +1,14 @@
 """Overlap and chance against scipy, against simulation, and against the SQL macro."""
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy import stats
 
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.overlaps import compare
-from snql.stats.overlap import RankedScores, overlap
+from snql.overlaps import compare, curve, matrix
+from snql.stats.overlap import Overlap, Pair, RankedScores
 
 from ..synthetic import add_locate_run
 
@@ -15,8 +16,17 @@ N_LAYERS, N_NEURONS, K = 3, 40, 12
 
 
 def ranked(name: str, scores: np.ndarray) -> RankedScores:
-    ids = np.argsort(-scores.ravel(), kind="stable")
-    return RankedScores(name, ids, scores.ravel()[ids], ids // scores.shape[1])
+    ranks = np.empty(scores.size, dtype=np.int64)
+    ranks[np.argsort(-scores.ravel(), kind="stable")] = np.arange(1, scores.size + 1)
+    return RankedScores(name, ranks, scores.ravel(), scores.shape[1])
+
+
+def overlap(a: RankedScores, b: RankedScores, k: int) -> Overlap:
+    return Pair(a, b).at(k)
+
+
+def layers_of_top(run: RankedScores, k: int) -> np.ndarray:
+    return np.flatnonzero((run.ranks > 0) & (run.ranks <= k)) // run.n_neurons
 
 
 def uneven(seed: int) -> np.ndarray:
@@ -46,7 +56,7 @@ def test_chance_by_layer_against_simulation() -> None:
     a, b = ranked("a", uneven(0)), ranked("b", uneven(1))
     found = overlap(a, b, K)
     generator = np.random.default_rng(3)
-    counts = [np.bincount(run.layers[:K], minlength=N_LAYERS) for run in (a, b)]
+    counts = [np.bincount(layers_of_top(run, K), minlength=N_LAYERS) for run in (a, b)]
     draws = np.zeros(20_000, dtype=int)
     for layer in range(N_LAYERS):
         in_a, in_b = counts[0][layer], counts[1][layer]
@@ -79,7 +89,7 @@ def test_the_sql_macro_gives_the_same(db: Database) -> None:
         assert db.rows("SELECT overlap_at(?, ?, ?)", [a, b, k]) == [(share,)]
     assert db.rows("SELECT overlap_at('a', 'nobody', 8)") == [(None,)]
     histogram = db.rows("SELECT layer, n_neurons FROM layer_histogram('a', 8)")
-    layers = ranked("a", uneven(0)[:2]).layers[:8]
+    layers = layers_of_top(ranked("a", uneven(0)[:2]), 8)
     assert histogram == [(0, int((layers == 0).sum())), (1, int((layers == 1).sum()))]
 
 
@@ -94,3 +104,90 @@ def test_runs_that_cannot_be_compared(db: Database) -> None:
         compare(db, ["a", "a"])
     with pytest.raises(InputError, match="--top 'x' is not known"):
         compare(db, ["a", "b"], "x")
+
+
+def tied(seed: int) -> np.ndarray:
+    """Uneven scores, many of them equal."""
+    scores: np.ndarray = np.round(uneven(seed), 1)
+    return scores
+
+
+def test_rank_biased_overlap_by_its_definition() -> None:
+    a, b = ranked("a", uneven(0)), ranked("b", uneven(1))
+    best_a, best_b = (np.argsort(-scores.ravel()).tolist() for scores in (uneven(0), uneven(1)))
+    p, expected = 0.9, 0.0
+    for depth in range(1, 2000):  # the rest weighs less than 1e-90
+        agreement = len(set(best_a[:depth]) & set(best_b[:depth])) / min(depth, len(best_a))
+        expected += (1 - p) * p ** (depth - 1) * agreement
+    assert Pair(a, b).rank_biased_overlap(p) == pytest.approx(expected, abs=1e-12)
+    assert overlap(a, b, 10).rank_biased_overlap == pytest.approx(expected, abs=1e-12)
+    assert overlap(a, a, 10).rank_biased_overlap == pytest.approx(1)
+
+
+def test_rank_biased_overlap_of_random_rankings_is_about_chance() -> None:
+    generator = np.random.default_rng(0)
+    runs = [ranked("r", generator.random((10, 400))) for _ in range(41)]
+    found = [overlap(runs[0], other, 200).rank_biased_overlap for other in runs[1:]]
+    assert np.mean(found) == pytest.approx(200 / 4000, rel=0.1)
+
+
+def test_equal_scores_share_their_rank() -> None:
+    a, b = tied(0), tied(1)
+    found = overlap(ranked("a", a), ranked("b", b), K)
+    assert len(np.unique(a)) < 20
+    assert found.spearman_all == pytest.approx(stats.spearmanr(a.ravel(), b.ravel()).statistic)
+
+
+def test_the_sql_macros_give_all_the_same_numbers(db: Database) -> None:
+    for name, scores in (("a", tied(0)), ("b", tied(0) + tied(1)), ("c", uneven(2))):
+        add_locate_run(db, name, scores, n_ranked_layers=2)
+    names = [field for field in Overlap.__dataclass_fields__ if field not in ("run_a", "run_b", "p_value_by_layer")]
+    assert {"rank_biased_overlap", "chance_by_layer", "spearman_common", "p_value"} <= set(names)
+    for k in (1, 8, 30, 80):
+        for row in compare(db, ["a", "b", "c"], str(k)).rows(named=True):
+            found = db.frame("FROM overlap_statistics(?, ?, ?)", [row["run_a"], row["run_b"], k])
+            assert set(found.columns) == set(names)
+            assert found.row(0, named=True) == pytest.approx({name: row[name] for name in names}, rel=1e-9)
+    a, b = (
+        db.frame("SELECT * FROM neuron_scores WHERE run = ? AND rank IS NOT NULL ORDER BY layer, neuron", [run])[
+            "score"
+        ]
+        for run in "ab"
+    )
+    by_polars = pl.DataFrame({"a": a, "b": b}).select(pl.corr("a", "b", method="spearman")).item()
+    assert compare(db, ["a", "b"])["spearman_all"][0] == pytest.approx(by_polars)
+    for k in (0, 81):
+        assert db.rows("FROM overlap_statistics('a', 'b', ?)", [k]) == []
+    assert db.rows("FROM overlap_statistics('a', 'nobody', 8)") == []
+
+
+def test_the_curve_in_python_and_sql(db: Database) -> None:
+    for name, seed in (("a", 0), ("b", 1)):
+        add_locate_run(db, name, uneven(seed))
+    points = curve(db, ["a", "b"])
+    assert points["k"].to_list() == [1, 2, 4, 6, 9, 12, 18, 24, 36, 48, 60, 90, 120]
+    steps = dict(db.rows("SELECT k, shared FROM overlap_curve('a', 'b')"))
+    best = [np.argsort(-uneven(seed).ravel()).tolist() for seed in (0, 1)]
+    for k, shared in points.select("k", "shared").rows():
+        assert shared == len(set(best[0][:k]) & set(best[1][:k]))
+        assert shared == max((n for at, n in steps.items() if at <= k), default=0)
+    assert points.row(-1, named=True)["overlap"] == 1
+
+
+def test_a_matrix_of_several_runs(db: Database) -> None:
+    for name, seed in (("a", 0), ("b", 1), ("c", 2)):
+        add_locate_run(db, name, uneven(seed))
+    pairs = compare(db, ["a", "b", "c"])
+    table = matrix(pairs)
+    shares = {(a, b): share for a, b, share in pairs.select("run_a", "run_b", "overlap").rows()}
+    assert table["run"].to_list() == ["a", "b", "c"]
+    for (a, b), share in shares.items():
+        assert table.filter(pl.col("run") == a)[b].item() == share == table.filter(pl.col("run") == b)[a].item()
+    assert [table[run][place] for place, run in enumerate("abc")] == [1, 1, 1]
+
+
+def test_runs_that_rank_other_neurons_have_no_statistics(db: Database) -> None:
+    add_locate_run(db, "a", uneven(0))
+    add_locate_run(db, "b", uneven(1), n_ranked_layers=2)
+    assert db.rows("FROM overlap_statistics('a', 'b', 8)") == []
+    assert db.rows("FROM overlap_curve('a', 'b')") == []
