@@ -1,6 +1,6 @@
 """What each table, view and macro means, read from the header comment of its SQL file.
 
-The headers are the one source of docs/schema.md, of ``snql db schema`` and of the comments inside the database. A header::
+The headers are the one source of docs/schema.md, of ``snql db schema`` and of the comments inside the database::
 
     -- Purpose: what it is for, in a clause that ends with a full stop.
     -- Grain:   one row per run and layer.
@@ -14,11 +14,11 @@ The headers are the one source of docs/schema.md, of ``snql db schema`` and of t
     -- Caveats: what a reader could get wrong; text goes on
     --          like this.
 
-A column is ``NAME [UNIT] -> TABLE.COLUMN: MEANING``; unit and reference are left out where there is none. A reference means
-the row of the same run where both tables have a run_id. Key: the columns that no two rows have in common, NULL counting as
-a value. Views need all of these parts, tables (schema/tables, no statement: migrations make them) all but Units. Macros
-need Purpose, Grain and Example, one statement, which for a table macro is ``FROM name(...)``; Parameters, in the form of
-columns, if they have any; and Columns if they give a table.
+A column is ``NAME [UNIT] -> TABLE.COLUMN: MEANING``; unit and reference are left out where there is none. A reference
+means the row of the same run where both tables have a run_id. Key: the columns that no two rows have in common, NULL
+counting as a value. Views need all of these parts, tables (schema/tables, no statement: migrations make them) all but
+Units. Macros need Purpose, Grain and Example, one statement, which for a table macro is ``FROM name(...)``;
+Parameters, in the form of columns, if they have any; and Columns if they give a table.
 """
 
 import re
@@ -39,7 +39,9 @@ _REQUIRED = {
     MACRO: {"Purpose", "Grain", "Example"},
 }
 _PART = re.compile(rf"^-- ({'|'.join(_PARTS)}):(.*)$")
-_FIELD = re.compile(r"^--   (?P<name>\w+)(?: \[(?P<unit>[^\]]+)\])?(?: -> (?P<refers_to>\w+\.\w+))?: (?P<meaning>\S.*)$")
+_FIELD = re.compile(
+    r"^--   (?P<name>\w+)(?: \[(?P<unit>[^\]]+)\])?(?: -> (?P<refers_to>\w+\.\w+))?: (?P<meaning>\S.*)$"
+)
 _MORE = re.compile(r"^--     +(\S.*)$")
 
 
@@ -91,7 +93,10 @@ def documents() -> tuple[ObjectDoc, ...]:
 
     Raises DatabaseError if a header is malformed.
     """
-    return (*(parse(script, TABLE) for script in scripts.tables()), *(parse(each, _kind(each)) for each in scripts.objects()))
+    return (
+        *(parse(script, TABLE) for script in scripts.tables()),
+        *(parse(each, _kind(each)) for each in scripts.objects()),
+    )
 
 
 def _kind(script: Script) -> str:
@@ -170,7 +175,7 @@ def _comments(document: ObjectDoc) -> Iterator[str]:
         return
     yield f"COMMENT ON {kind} {document.name} IS {_quoted(document.text)};\n"
     for column in document.columns:
-        yield f"COMMENT ON COLUMN {document.name}.\"{column.name}\" IS {_quoted(column.text)};\n"
+        yield f'COMMENT ON COLUMN {document.name}."{column.name}" IS {_quoted(column.text)};\n'
 
 
 def _quoted(text: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from snql.db import scripts
+from snql.db.scripts import Script
 from snql.errors import DatabaseError
 
 _LEDGER = """
@@ -60,14 +61,17 @@ def check(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
-    """Apply what is missing, each migration in its own transaction; return the names applied."""
+    """Apply what is missing, each migration in its own transaction; return the names applied.
+
+    Raises DatabaseError if the database does not fit, or holds rows that a migration does not allow.
+    """
     missing = check(connection, path)
     applied = []
     connection.execute(_LEDGER)
     for script in scripts.migrations()[len(scripts.migrations()) - missing :]:
         connection.begin()
         try:
-            connection.execute(script.sql)
+            _apply(connection, path, script)
             connection.execute(
                 "INSERT INTO snql_migrations VALUES (?, ?, ?, ?)",
                 [script.number, script.name, script.sha256, datetime.now(UTC).replace(tzinfo=None)],
@@ -81,6 +85,18 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
         connection.execute("DELETE FROM snql_objects")
     refresh_objects(connection)
     return applied
+
+
+def _apply(connection: duckdb.DuckDBPyConnection, path: Path, script: Script) -> None:
+    for statement in connection.extract_statements(script.sql):
+        try:
+            connection.execute(statement)
+        except duckdb.ConstraintException as error:
+            sql = " ".join(line for line in statement.query.split("\n") if not line.startswith("--")).strip()
+            raise DatabaseError(
+                f"{path} has rows that migration {script.name} does not allow ({sql}: {str(error).splitlines()[0]}): "
+                "remove them with another DuckDB program, or use the snql that made the file"
+            ) from error
 
 
 def objects_current(connection: duckdb.DuckDBPyConnection) -> bool:
