@@ -18,7 +18,8 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     with Database(Path(tmp_path_factory.mktemp("db")) / "full.duckdb") as database:
         with database.write() as connection:
             fill(connection)
-        yield database
+        with database.reading():
+            yield database
 
 
 def n_distinct(db: Database, name: str, columns: Sequence[str]) -> int:

@@ -1,5 +1,8 @@
 """What ``snql db check`` says of rows that refer to nothing, and of rows that are there twice."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from snql.db.check import Problem, check
@@ -7,10 +10,17 @@ from snql.db.connection import Database
 from tests.db.filled import fill
 
 
-@pytest.fixture
-def full(db: Database) -> Database:
-    with db.write() as connection:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    database = Database(tmp_path_factory.mktemp("db") / "filled.duckdb")
+    with database.write() as connection:
         fill(connection)
+    return database.path
+
+
+@pytest.fixture
+def full(filled: Path, db: Database) -> Database:
+    shutil.copy(filled, db.path)
     return db
 
 

@@ -1,6 +1,7 @@
 """Every SQL file's header against the database that the files make, and docs/schema.md against both."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,11 @@ HEADER = """\
 
 
 @pytest.fixture(scope="module")
-def new(tmp_path_factory: pytest.TempPathFactory) -> Database:
+def new(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     database = Database(tmp_path_factory.mktemp("db") / "new.duckdb")
     database.initialise()
-    return database
+    with database.reading():
+        yield database
 
 
 def real_columns(db: Database, document: ObjectDoc) -> list[str]:
@@ -98,13 +100,14 @@ def test_descriptions_are_in_the_database(new: Database) -> None:
     found = new.rows("SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal")
     commented = {(table, column): comment for table, column, comment in found}
     assert all(commented.values())
-    for document in DOCUMENTS.values():
-        function = {TABLE: "table", VIEW: "view"}.get(document.kind, "function")
-        query = f"SELECT comment FROM duckdb_{function}s() WHERE {function}_name = ?"
-        ((comment,),) = new.rows(query, [document.name])
-        assert comment.startswith(document.purpose)
-        for column in document.columns if document.kind != MACRO else ():
-            assert commented[document.name, column.name].startswith(column.meaning)
+    with new.reading() as connection:
+        for document in DOCUMENTS.values():
+            function = {TABLE: "table", VIEW: "view"}.get(document.kind, "function")
+            query = f"SELECT comment FROM duckdb_{function}s() WHERE {function}_name = ?"
+            ((comment,),) = connection.execute(query, [document.name]).fetchall()
+            assert comment.startswith(document.purpose)
+            for column in document.columns if document.kind != MACRO else ():
+                assert commented[document.name, column.name].startswith(column.meaning)
     assert commented["neuron_scores", "run"] == "the locate run -> runs.name"
     assert commented["prompt_sums", "squared_differences"].endswith(" [activation squared]")
 
