@@ -1,11 +1,13 @@
 """``snql db``: the database file itself."""
 
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
 from snql.errors import InputError
 
+from . import options as opt
 from . import transfer
 from .render import note, print_rows
 from .state import state
@@ -49,6 +51,20 @@ def check(context: typer.Context) -> None:
     rows = pl.DataFrame([asdict(problem) for problem in found])
     print_rows(rows, as_json=here.json, title=f"What is not sound in {here.database}")
     raise typer.Exit(1)
+
+
+@database_app.command()
+def schema(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(help="Tables, views and macros; all, in short, if none.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Everything, as docs/schema.md has it.")] = False,
+    diagram: Annotated[bool, typer.Option("--diagram", help="What refers to what: a Mermaid diagram.")] = False,
+    output: opt.Output = None,
+) -> None:
+    """Say what each table, view and macro of this snql's databases holds; needs no database."""
+    from . import describe
+
+    describe.show(state(context), names or [], output, markdown=markdown, diagram=diagram)
 
 
 def _migrate(context: typer.Context) -> None:

@@ -9,5 +9,5 @@
 --   token_index -> scored_tokens.token_index: the token
 --   before [activation]: under the model before
 --   after [activation]: under the model after
--- Caveats: read it through token_activations, which adds the shards of --store parquet. In order of layer, expert, neuron
---          and token, so that one neuron's rows are found without reading the others.
+-- Caveats: read it through token_activations, which adds the shards of --store parquet. In order of layer, expert,
+--          neuron and token, so that one neuron's rows are found without reading the others.

@@ -3,7 +3,7 @@
 -- Key:     model_id
 -- Columns:
 --   model_id: hash over the hashes of the base and of the adapters in their order
---   spec: the model as it was first named, BASE[@REVISION][+ADAPTER[@REVISION]]...
+--   spec: the model as it was first named, BASE[@REVISION][+ADAPTER[@REVISION]] with any number of adapters
 --   base: folder or hub id of the base
 --   base_sha256: hash over the base's files
 --   base_files: SHA-256 of each file of the base, by name
@@ -11,4 +11,5 @@
 --   n_layers [layers]: layers of the model
 --   n_neurons [neurons]: neurons of one layer, over all of its experts
 --   adapter_ids -> adapters.adapter_id: its adapters, in the order in which they are applied; empty for a bare base
--- Caveats: stays when the runs that used it are deleted. A copy in another folder is the same model, with the first spec.
+-- Caveats: stays when the runs that used it are deleted. A copy in another folder is the same model, with the first
+--          spec.

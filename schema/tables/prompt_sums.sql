@@ -9,5 +9,5 @@
 --   prompt_id -> run_prompts.prompt_id: the prompt
 --   n_tokens [tokens]: scored tokens of the prompt that reached the neuron
 --   squared_differences [activation squared]: sum of (after - before) squared over these tokens
--- Caveats: written by runs with --bootstrap only; a prompt none of whose tokens reached the neuron has no row. The change
---          score over some prompts is sqrt(sum(squared_differences) / sum(n_tokens)).
+-- Caveats: written by runs with --bootstrap only; a prompt none of whose tokens reached the neuron has no row. The
+--          change score over some prompts is sqrt(sum(squared_differences) / sum(n_tokens)).

@@ -8,4 +8,4 @@
 --   formatted: the exact text given to the models, template included
 --   input_ids [token ids]: the exact tokens given to the models
 --   batch: batch of the run's plan that the prompt is in, from 0; NULL in runs without a plan
--- Caveats: none beyond those of runs: rows are there from the beginning of a run.
+-- Caveats: written when a run begins: runs that failed have theirs too.

@@ -10,5 +10,5 @@
 --   ci_high [activation]: upper end of the score's interval
 --   standard_error [activation]: standard deviation of the score over the resamples
 --   top_share [share]: resamples in which the neuron is among the top 5 % of the ranked ones; NULL if it is not ranked
--- Caveats: written by runs with --bootstrap only. Prompts are the sample: the intervals say what other prompts of the same
---          kind would give.
+-- Caveats: written by runs with --bootstrap only. Prompts are the sample: the intervals say what other prompts of the
+--          same kind would give.

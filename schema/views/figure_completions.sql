@@ -1,5 +1,6 @@
 -- Purpose: what recipient, donor and the patched models of a run's main neuron sets wrote, side by side.
--- Grain:   one row per finished patch run, prompt and variant (recipient, donor, and each headline set); the first sample.
+-- Grain:   one row per finished patch run, prompt and variant (recipient, donor, and each headline set); the first
+--          sample.
 -- Key:     run_id, prompt_id, variant_id
 -- Columns:
 --   run -> runs.name: the patch run
@@ -40,4 +41,5 @@ LEFT JOIN figure_judges AS judges ON judges.run_id = c.run_id AND judges.positio
 LEFT JOIN judgements AS judged
     ON judged.run_id = c.run_id AND judged.variant_id = c.variant_id AND judged.prompt_id = c.prompt_id
     AND judged.judge = judges.judge AND judged.sample = c.sample
-WHERE c.sample = 0 AND c.kind = 'patch' AND c.status = 'done' AND (c.role IN ('recipient', 'donor') OR h.variant_id IS NOT NULL);
+WHERE c.sample = 0 AND c.kind = 'patch' AND c.status = 'done'
+    AND (c.role IN ('recipient', 'donor') OR h.variant_id IS NOT NULL);

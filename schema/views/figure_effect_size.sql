@@ -1,6 +1,6 @@
 -- Purpose: causal effect against number of neurons, with the random controls: the chart `effect-size`.
 -- Grain:   one row per run, data set, patched set (kind 'set') and random control of such a set (kind 'control').
--- Key:     kind, run, variant, judge, dataset
+-- Key:     run, variant, dataset
 -- Columns:
 --   kind: set or control
 --   run -> runs.name: the patch run

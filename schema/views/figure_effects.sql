@@ -43,11 +43,12 @@
 --   run_id -> runs.run_id: the run
 --   variant_id -> variants.variant_id: the patched set
 -- Units:   as in causal_effects; control_* summarise the effects of the set's matched random controls.
--- Caveats: runs without a donor have no effects and are not here. series is the set's expression without its size, so that
---          the steps of a sweep belong together; windows of ranks (5%..10%) keep theirs. pooled marks the row over all prompts of the run. headline marks one set per
---          series: the one written as 5% if its effect is defined, else the largest set with a defined effect, else
---          the largest. n_controls counts all controls, n_controls_defined those with an effect, and
---          n_controls_reaching those with an effect at least as large as the set's.
+-- Caveats: runs without a donor have no effects and are not here. series is the set's expression without its size, so
+--          that the steps of a sweep belong together; windows of ranks (5%..10%) keep theirs. pooled marks the row over
+--          all prompts of the run. headline marks one set per series: the one written as 5% if its effect is defined,
+--          else the largest set with a defined effect, else the largest. n_controls counts all controls,
+--          n_controls_defined those with an effect, and n_controls_reaching those with an effect at least as large as
+--          the set's.
 CREATE OR REPLACE VIEW figure_effects AS
 WITH found AS (
     SELECT

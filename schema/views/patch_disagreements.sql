@@ -13,9 +13,10 @@
 --   donor_steps [share]: steps whose token is the donor's, of those where that was asked
 --   run_id -> runs.run_id: the run
 --   variant_id -> variants.variant_id: the patched variant
--- Units:   shares of steps (tokens) and of completions; first_changed is the mean step of the first changed token, over the
---          completions that have one.
--- Caveats: as in patch_steps. Steps of long completions weigh more than those of short ones. NULL where nothing was asked.
+-- Units:   shares of steps (tokens) and of completions; first_changed is the mean step of the first changed token, over
+--          the completions that have one.
+-- Caveats: as in patch_steps. Steps of long completions weigh more than those of short ones. NULL where nothing was
+--          asked.
 CREATE OR REPLACE VIEW patch_disagreements AS
 WITH by_completion AS (
     SELECT

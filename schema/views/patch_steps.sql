@@ -15,11 +15,11 @@
 --   agrees: whether token_id is donor_id; NULL if not asked
 --   run_id -> runs.run_id: the run
 --   variant_id -> variants.variant_id: the patched variant
--- Units:   token_id was written; unpatched_id is the choice of the same model without the patch, donor_id that of the model
---          that gave activations, both on the same text (under the same random numbers, where tokens are drawn).
--- Caveats: changed is whether the patch changed the token at this step, agrees whether it is the donor's; NULL where the
---          other model was not asked (a mode without a donor, --no-trace). Read again at once, a text rounds differently
---          than written token by token: near ties can differ. With --freeze the giver is the recipient.
+-- Units:   token_id was written; unpatched_id is the choice of the same model without the patch, donor_id that of the
+--          model that gave activations, both on the same text (under the same random numbers, where tokens are drawn).
+-- Caveats: changed is whether the patch changed the token at this step, agrees whether it is the donor's; NULL where
+--          the other model was not asked (a mode without a donor, --no-trace). Read again at once, a text rounds
+--          differently than written token by token: near ties can differ. With --freeze the giver is the recipient.
 CREATE OR REPLACE VIEW patch_steps AS
 SELECT
     run,

@@ -13,8 +13,8 @@
 --   last_commit [UTC]: when the stage's last batch was committed
 --   run_id -> runs.run_id: the run
 -- Units:   done and total count the prompts of the stage (completions in a patch run); tokens are scored tokens.
--- Caveats: stages of a locate run are contrast, keep (token-level activations are collected) and store (they are brought
---          into the database); tokens_per_second is over the stage's batches after the first, NULL before that;
+-- Caveats: stages of a locate run are contrast, keep (token-level activations are collected) and store (they are
+--          brought into the database); tokens_per_second is over the stage's batches after the first, NULL before that;
 --          last_commit is in UTC.
 CREATE OR REPLACE VIEW run_progress AS
 WITH sizes AS (

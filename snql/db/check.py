@@ -12,6 +12,7 @@ from snql.db import activations, shards, storage
 from snql.db.activations import ChunkRow
 from snql.db.connection import Database
 from snql.db.digest import sum_of
+from snql.db.integrity import keys, references
 from snql.db.scores import DIGESTED, statistics_digest
 
 _ROWS_AT_ONCE = 1_000_000
@@ -29,10 +30,13 @@ class Problem:
 def check(db: Database) -> list[Problem]:
     """Everything in the database that is not as its run left it; reads all statistics and all token activations.
 
+    Also rows that refer to nothing, and rows that are there twice.
+
     Raises DatabaseError if the file is not a database of this snql at all.
     """
     with db.reading() as connection:
         found = [Problem(None, f"files beside the database are of no run: {run_id}") for run_id in storage.orphans(db)]
+        found += [Problem(*finding) for part in (references, keys) for finding in part(connection)]
         finished = "SELECT run_id, name FROM runs WHERE kind = 'locate' AND status = 'done' ORDER BY run_id"
         for run_id, name in connection.execute(finished).fetchall():
             for part in (_statistics, _completions, _tokens, _activations):

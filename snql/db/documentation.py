@@ -1,6 +1,6 @@
 """What each table, view and macro means, read from the header comment of its SQL file.
 
-The headers are the one source of docs/schema.md, of ``snql db schema`` and of the comments inside the database. A header::
+The headers are the one source of docs/schema.md, of ``snql db schema`` and of the comments inside the database::
 
     -- Purpose: what it is for, in a clause that ends with a full stop.
     -- Grain:   one row per run and layer.
@@ -14,11 +14,11 @@ The headers are the one source of docs/schema.md, of ``snql db schema`` and of t
     -- Caveats: what a reader could get wrong; text goes on
     --          like this.
 
-A column is ``NAME [UNIT] -> TABLE.COLUMN: MEANING``; unit and reference are left out where there is none. A reference means
-the row of the same run where both tables have a run_id. Key: the columns that no two rows have in common, NULL counting as
-a value. Views need all of these parts, tables (schema/tables, no statement: migrations make them) all but Units. Macros
-need Purpose, Grain and Example, one statement, which for a table macro is ``FROM name(...)``; Parameters, in the form of
-columns, if they have any; and Columns if they give a table.
+A column is ``NAME [UNIT] -> TABLE.COLUMN: MEANING``; unit and reference are left out where there is none. A reference
+means the row of the same run where both tables have a run_id. Key: the columns that no two rows have in common, NULL
+counting as a value. Views need all of these parts, tables (schema/tables, no statement: migrations make them) all but
+Units. Macros need Purpose, Grain and Example, one statement, which for a table macro is ``FROM name(...)``;
+Parameters, in the form of columns, if they have any; and Columns if they give a table.
 """
 
 import re

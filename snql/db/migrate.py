@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from snql.db import scripts
+from snql.db.scripts import Script
 from snql.errors import DatabaseError
 
 _LEDGER = """
@@ -69,7 +70,10 @@ def check_ledger(ledger: Sequence[tuple[int, str, str]], path: Path) -> int:
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
-    """Apply what is missing, each migration in its own transaction; return the names applied."""
+    """Apply what is missing, each migration in its own transaction; return the names applied.
+
+    Raises DatabaseError if the database does not fit, or holds rows that a migration does not allow.
+    """
     missing = check(connection, path)
     applied = apply(connection, scripts.migrations()[len(scripts.migrations()) - missing :])
     refresh_objects(connection)
@@ -83,7 +87,7 @@ def apply(connection: duckdb.DuckDBPyConnection, pending: Iterable[scripts.Scrip
     for script in pending:
         connection.begin()
         try:
-            connection.execute(script.sql)
+            _apply(connection, path, script)
             connection.execute(
                 "INSERT INTO snql_migrations VALUES (?, ?, ?, ?)",
                 [script.number, script.name, script.sha256, datetime.now(UTC).replace(tzinfo=None)],
@@ -96,6 +100,18 @@ def apply(connection: duckdb.DuckDBPyConnection, pending: Iterable[scripts.Scrip
     if applied:  # a table that was made anew has lost its description
         connection.execute("DELETE FROM snql_objects")
     return applied
+
+
+def _apply(connection: duckdb.DuckDBPyConnection, path: Path, script: Script) -> None:
+    for statement in connection.extract_statements(script.sql):
+        try:
+            connection.execute(statement)
+        except duckdb.ConstraintException as error:
+            sql = " ".join(line for line in statement.query.split("\n") if not line.startswith("--")).strip()
+            raise DatabaseError(
+                f"{path} has rows that migration {script.name} does not allow ({sql}: {str(error).splitlines()[0]}): "
+                "remove them with another DuckDB program, or use the snql that made the file"
+            ) from error
 
 
 def objects_current(connection: duckdb.DuckDBPyConnection) -> bool:

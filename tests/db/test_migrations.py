@@ -1,5 +1,6 @@
 """The ledger: what is applied is recorded, and databases that do not fit are refused."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from snql.db import migrate, scripts
 from snql.db.check import check
 from snql.db.connection import Database
 from snql.errors import DatabaseError
+from tests.db.filled import fill
 
 
 def edit(db: Database, sql: str) -> None:
@@ -187,14 +189,34 @@ def test_waiting_for_a_lock_and_giving_up(db: Database) -> None:
 
 
 def test_duckdb_1_5_reads_the_file(db: Database) -> None:
-    db.initialise()
+    """A table, a view, a macro and the descriptions, with rows and keys in the file."""
+    with db.write() as connection:
+        fill(connection)
+    top = "SELECT layer, neuron, score, rank FROM top_neurons('safety', 2) ORDER BY rank"
+    effect = "SELECT effect FROM causal_effects WHERE run = 'again' AND variant = 'safety:10%' AND dataset = '*'"
+    kept = "SELECT count(*) FROM token_activations WHERE run = 'experts'"
+    steps = "SELECT count(*) FROM judgements JOIN completions USING (run_id, variant_id, prompt_id, sample)"
+    comment = "SELECT comment FROM duckdb_columns() WHERE table_name = 'neuron_scores' AND column_name = 'run'"
+    about = "SELECT comment FROM duckdb_functions() WHERE function_name = 'overlap_at'"
+    for query in (top, effect, kept, steps, comment, about):
+        assert read_by_1_5(db, query) == db.frame(query).to_dicts()
+    assert db.rows(kept) == [(20,)]
+    with db.write() as connection:  # an index that was changed after it was made
+        connection.execute("DELETE FROM completions WHERE run_id = 5 AND sample = 1")
+    assert read_by_1_5(db, steps) == db.frame(steps).to_dicts()
+
+
+def read_by_1_5(db: Database, query: str) -> list[dict[str, object]]:
+    """What DuckDB's command-line program of version 1.5 answers."""
     program = Path(sys.executable).with_name("duckdb")
-    query = "SELECT version(); SELECT count(*) FROM neuron_scores; FROM top_neurons('x', 1)"
     done = subprocess.run(
-        [program, db.path, "-readonly", "-csv", "-c", query], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[1].startswith("v1.5.")
-    assert done.stdout.splitlines()[3] == "0"
+        [program, db.path, "-readonly", "-json", "-c", f"SELECT version() AS v; {query}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    version, rows = done.stdout.split("]", 1)
+    assert '"v":"v1.5.' in version
+    found: list[dict[str, object]] = json.loads(rows)
+    return found
 
 
 def test_token_activations_of_an_older_database_are_kept(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +233,10 @@ def test_token_activations_of_an_older_database_are_kept(db: Database, monkeypat
                 [run_id, name],
             )
             for prompt in reversed(prompts):
+                connection.execute(
+                    "INSERT OR IGNORE INTO prompts VALUES ($1, 'set', 'text', 's' || $1, NULL, NULL)", [prompt]
+                )
+                connection.execute("INSERT INTO run_prompts VALUES (?, ?, 0, 'text', [1])", [run_id, prompt])
                 for position in (5, 4):
                     token = [run_id, prompt, position]
                     connection.execute("INSERT INTO scored_tokens VALUES (?, ?, ?, 3, 'tok')", token)
