@@ -61,6 +61,7 @@ def add_shard(db: Database, run_id: int) -> str:
     name, rows = activations.write_shard(db.path, run_id, 0, rows)
     with db.write() as connection:
         activations.commit_chunk(connection, run_id, 0, 0, rows, name)
+        connection.execute("INSERT INTO run_prompts VALUES (?, 21, 0, 'text', [1], NULL)", [run_id])
         for index in range(2):
             connection.execute("INSERT INTO scored_tokens VALUES (?, ?, 21, ?, 7, 'tok')", [run_id, index, 4 + index])
     return name

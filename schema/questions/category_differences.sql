@@ -5,8 +5,8 @@
 --   $a: a prompt category
 --   $b: another one
 --   $model = after: before or after, whose activations count
--- Caveats:  the prompt is the unit: its tokens are averaged first. t is Welch's over prompts, without correction for the
---           number of neurons looked at: choose neurons here, and confirm them on other prompts.
+-- Caveats:  the prompt is the unit: its tokens are averaged first. t is Welch's over prompts, without correction for
+--           the number of neurons looked at: choose neurons here, and confirm them on other prompts.
 WITH by_prompt AS (
     SELECT x.layer, x.expert, x.neuron, p.category,
         avg(CASE WHEN $model = 'before' THEN x.before ELSE x.after END) AS mean

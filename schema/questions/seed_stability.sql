@@ -3,8 +3,8 @@
 -- Parameters:
 --   $runs: locate runs, separated by commas
 --   $percent = 5: how many of the ranked neurons are the top
--- Caveats:  overlap is the share of the top that both have, chance what random tops would share; spearman is over all ranked
---           neurons. `snql overlap` and `snql stability` say more.
+-- Caveats:  overlap is the share of the top that both have, chance what random tops would share; spearman is over all
+--           ranked neurons. `snql overlap` and `snql stability` say more.
 WITH chosen AS (
     SELECT run, run_id, n_ranked, greatest(1, round($percent / 100 * n_ranked)) AS k
     FROM locate_runs

@@ -9,7 +9,12 @@ WITH limits AS (
     SELECT run, run_id, greatest(1, round($percent / 100 * n_ranked)) AS k FROM locate_runs
 ),
 others AS (
-    SELECT s.layer, coalesce(s.expert, -1) AS expert, s.neuron, min(s.rank) AS best_other_rank, bool_or(s.rank <= k) AS shared
+    SELECT
+        s.layer,
+        coalesce(s.expert, -1) AS expert,
+        s.neuron,
+        min(s.rank) AS best_other_rank,
+        bool_or(s.rank <= k) AS shared
     FROM neuron_scores AS s
     JOIN limits USING (run_id)
     WHERE limits.run IN (SELECT trim(unnest(string_split($others, ','))))

@@ -10,11 +10,11 @@
 --   ci_high [activation]: upper end
 --   standard_error [activation]: standard deviation of the score over the resamples
 --   rank: 1 for the highest score; NULL where a neuron is not ranked
---   top_share: share of the resamples in which the neuron is among the top 5 % of the ranked; NULL where it is not ranked
+--   top_share: share of the resamples in which the neuron is among the top 5 % of the ranked; NULL where not ranked
 --   expert: expert of the neuron, from 0; NULL outside mixture-of-experts models
 --   run_id -> runs.run_id: the run
 -- Units:   prompts are drawn with replacement, all their tokens with them; the run's config says how many resamples.
--- Caveats: an interval says how the score would vary with other prompts of the same kind, not with another seed of training.
+-- Caveats: an interval says how the score would vary with other prompts of the same kind, not with other models.
 CREATE OR REPLACE VIEW neuron_intervals AS
 SELECT
     runs.name AS run,

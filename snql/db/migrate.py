@@ -75,12 +75,12 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
     Raises DatabaseError if the database does not fit, or holds rows that a migration does not allow.
     """
     missing = check(connection, path)
-    applied = apply(connection, scripts.migrations()[len(scripts.migrations()) - missing :])
+    applied = apply(connection, path, scripts.migrations()[len(scripts.migrations()) - missing :])
     refresh_objects(connection)
     return applied
 
 
-def apply(connection: duckdb.DuckDBPyConnection, pending: Iterable[scripts.Script]) -> list[str]:
+def apply(connection: duckdb.DuckDBPyConnection, path: Path, pending: Iterable[scripts.Script]) -> list[str]:
     """Apply these migrations, each with its row of the ledger in its own transaction; return their names."""
     applied = []
     connection.execute(_LEDGER)

@@ -123,7 +123,7 @@ def import_database(db: Database, folder: Path, *, force: bool = False) -> Trans
 
 def _known_tables() -> set[str]:
     with duckdb.connect() as connection:
-        migrate.apply(connection, scripts.migrations())
+        migrate.apply(connection, Path(":memory:"), scripts.migrations())
         return set(catalog.columns(connection))
 
 
@@ -214,7 +214,7 @@ def _build(path: Path, manifest: Manifest, folder: Path) -> list[str]:
         connection.execute("SET allowed_directories = $1", [[str(folder)]])
         connection.execute(f"SET memory_limit = '{MEMORY}'")
         connection.execute("SET enable_external_access = false")
-        migrate.apply(connection, scripts.migrations()[: manifest.schema_version])
+        migrate.apply(connection, path, scripts.migrations()[: manifest.schema_version])
         wanted = catalog.columns(connection)
         by_name = {table.name: table for table in manifest.tables}
         if by_name.keys() != wanted.keys() or any(by_name[name].columns != wanted[name] for name in wanted):
