@@ -62,6 +62,9 @@ def add_shard(db: Database, run_id: int) -> str:
     with db.write() as connection:
         activations.commit_chunk(connection, run_id, 0, 0, rows, name)
         connection.execute("INSERT INTO run_prompts VALUES (?, 21, 0, 'text', [1], NULL)", [run_id])
+        variant = "(?, 0, 'before', 'before', NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
+        connection.execute(f"INSERT INTO variants VALUES {variant}", [run_id])
+        connection.execute("INSERT INTO completions VALUES (?, 0, 21, 'x', [7], 'length', 0, NULL, NULL)", [run_id])
         for index in range(2):
             connection.execute("INSERT INTO scored_tokens VALUES (?, ?, 21, ?, 7, 'tok')", [run_id, index, 4 + index])
     return name

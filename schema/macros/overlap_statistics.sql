@@ -93,5 +93,5 @@ SELECT
     spearman_all,
     (SELECT CASE WHEN count(*) > 2 THEN corr(rank_a, rank_b) END FROM common) AS spearman_common
 FROM totals, by_layer, deep, tail
-WHERE n_ranked >= k
+WHERE k BETWEEN 1 AND n_ranked
     AND (SELECT bool_and(n = n_ranked) FROM (SELECT count(*) AS n FROM ranked GROUP BY run));

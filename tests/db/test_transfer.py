@@ -243,6 +243,7 @@ def test_an_export_of_an_older_schema_is_migrated(
     found, wanted = rows_of(copy.path), rows_of(db.path)
     for rows in (found, wanted):
         rows["snql_migrations"] = [row[:3] for row in rows["snql_migrations"]]  # not when they were applied
+        rows["activation_chunks"].sort()  # migration 5 makes them in no order
     assert found == wanted
     assert found["activation_rows"]
 
