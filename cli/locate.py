@@ -1,4 +1,4 @@
-"""``snql locate`` and ``snql overlap``: ranking neurons, comparing rankings."""
+"""``snql locate``: ranking neurons."""
 
 from typing import Annotated
 
@@ -13,7 +13,6 @@ from .state import state
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command()(locate)
-    app.command()(overlap)
 
 
 def locate(
@@ -100,31 +99,3 @@ def locate(
     place = ("layer", "expert", "neuron") if found.shape.n_experts > 1 else ("layer", "neuron")
     columns = ("rank", *place, "score", "mean_before", "mean_after", "n_tokens")
     print_rows(found.top, as_json=here.json, columns=columns, title=f"Top neurons of {found.run}")
-
-
-def overlap(
-    context: typer.Context,
-    runs: Annotated[list[str], typer.Argument(help="Two or more locate runs.")],
-    top: Annotated[str, typer.Option(help="How much of each ranking: 5% or a number of neurons.")] = "5%",
-) -> None:
-    """Compare the top neurons of locate runs, beside what chance would share."""
-    from snql.overlaps import compare
-
-    here = state(context)
-    columns = {
-        "run_a": "A",
-        "run_b": "B",
-        "k": "k",
-        "shared": "shared",
-        "overlap": "overlap",
-        "chance": "chance",
-        "p_value": "p",
-        "chance_by_layer": "chance (by layer)",
-        "p_value_by_layer": "p (by layer)",
-        "jaccard": "Jaccard",
-        "spearman_all": "Spearman, all",
-        "spearman_common": "Spearman, common",
-    }
-    pairs = compare(here.open(), runs, top)
-    print_rows(pairs, as_json=here.json, columns=columns, title=f"Overlap of the top {top}")
-    note("Spearman over the common neurons alone misleads: read it beside the one over all.", quiet=here.quiet)
