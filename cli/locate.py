@@ -32,6 +32,13 @@ def locate(
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Let both models read, also where one's activations come from writing.")
     ] = False,
+    bootstrap: Annotated[
+        int, typer.Option(help="Resamples of the prompts for intervals of all scores, such as 1000; 0: none.")
+    ] = 0,
+    after_dtype: Annotated[
+        str | None,
+        typer.Option("--after-dtype", help="Number type of the model after, if another: for a noise floor."),
+    ] = None,
     prompt_column: opt.PromptColumn = None,
     template: opt.Template = "auto",
     system: opt.System = None,
@@ -82,6 +89,8 @@ def locate(
         keep=keep,
         store=store,
         recompute=recompute,
+        bootstrap=bootstrap,
+        after_dtype=after_dtype,
         batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
         seed=seed,
         load=LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .render import note, print_rows, print_table
+from .render import note, print_json_parts, print_rows, print_table
 from .state import state
 
 _COLUMNS = {
@@ -29,6 +29,7 @@ Top = Annotated[str, typer.Option(help="How much of each ranking: 5% or a number
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command()(overlap)
+    app.command()(stability)
 
 
 def overlap(
@@ -47,11 +48,48 @@ def overlap(
     title = "Overlap of growing tops" if curve else f"Overlap of the top {top}"
     print_rows(pairs, as_json=here.json, columns=_COLUMNS, title=title)
     if not here.json and not curve and len(pairs) > 1:
-        chance = pairs["chance"].max()
-        print_table(overlaps.matrix(pairs), title=f"Overlap of each two (chance {chance:.3g}, more within layers)")
+        chance = f"{pairs['chance'][0]:.3g}"
+        print_table(overlaps.matrix(pairs), title=f"Overlap of each two (chance {chance}, more within layers)")
         print_table(overlaps.matrix(pairs, "spearman_all"), title="Spearman's rho over all ranked neurons")
     note("Spearman over the common neurons alone misleads: read it beside the one over all.", quiet=here.quiet)
     note(
         "RBO: agreement at all depths, with k as the expected depth; by chance about as large as chance.",
         quiet=here.quiet,
     )
+
+
+def stability(
+    context: typer.Context,
+    runs: Annotated[list[str], typer.Argument(help="Locate runs; several that differ in their seed are compared.")],
+    top: Top = "5%",
+    floor: Annotated[
+        str | None, typer.Option(help="A locate run of a model against itself: what rounding alone gives.")
+    ] = None,
+    splits: Annotated[int, typer.Option(help="Random halves of the prompts, of runs with --bootstrap.")] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of the halves.")] = 0,
+) -> None:
+    """Say how sure rankings are: over halves of the prompts, bootstrap, seeds, and above a noise floor."""
+    from snql.stability import stability as run_stability
+
+    here = state(context)
+    found = run_stability(here.open(), runs, top, floor=floor, splits=splits, seed=seed)
+    parts = {"halves": found.halves, "intervals": found.intervals, "seeds": found.seeds, "floor": found.floor}
+    if here.json:
+        print_json_parts(parts)
+        return
+    titles = {
+        "halves": f"Rankings from two random halves of the prompts: mean and 95% range over {splits} splits",
+        "intervals": f"Bootstrap over prompts, of the top {top}: n_sure are in the top 5% of 95% of the resamples",
+        "seeds": f"The runs with each other at the top {top}",
+        "floor": "Above the noise floor: shares of neurons, and score over the floor's score of the same neuron",
+    }
+    for name, frame in parts.items():
+        if len(frame):
+            print_table(frame, title=titles[name])
+    if found.halves.is_empty():
+        note(
+            "no halves and intervals: these runs have no sums per prompt; locate with --bootstrap 1000",
+            quiet=here.quiet,
+        )
+    if floor is None:
+        note("no noise floor: locate a model against itself and name that run with --floor", quiet=here.quiet)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from snql.contrast.bootstrap import bootstrap_intervals
 from snql.contrast.keep import KeepRule, TextBatch, keep_plan
 from snql.contrast.positions import Text, text_to_score
+from snql.contrast.prompt_sums import staged_chunks
 from snql.contrast.store import store_chunks
 from snql.contrast.sums import ContrastSums
 from snql.contrast.tokens import Layout
@@ -16,7 +18,14 @@ from snql.db import activations, batches, records, runs
 from snql.db.batches import BatchRow, Given
 from snql.db.connection import Database
 from snql.db.durable import room_needed
-from snql.db.scores import statistics_frame, write_statistics
+from snql.db.prompt_sums import (
+    PromptSumsReader,
+    forget_prompt_sums,
+    has_intervals,
+    write_intervals,
+    write_prompt_sums,
+)
+from snql.db.scores import read_ranks, statistics_frame, write_statistics
 from snql.db.staging import Staging
 from snql.engines.base import Engine
 from snql.errors import RunError
@@ -32,6 +41,11 @@ COMMIT_SECONDS = 1.0
 _PROMPTS_AT_ONCE = 500
 
 
+def _prompt_file(batch: int) -> str:
+    """The name of a batch's sums per prompt in the staging folder."""
+    return f"prompts-{batch:06d}.safetensors"
+
+
 @dataclass(frozen=True)
 class LocateJob:
     """A run whose row, models, prompts and plan are in the database."""
@@ -42,11 +56,15 @@ class LocateJob:
     settings: ContrastSettings
     skip_last_layers: int
     progress: ProgressCallback
+    bootstrap: int = 0
+    seed: int = 0
 
     def run(self, keep: KeepRule, store: str) -> None:
         """Do what is not done yet. Ctrl-C ends the run after the batch at work, once it is committed."""
         with room_needed(self.db.path), held_back(self._say_stopping) as stop:
             kept, chosen = self._kept() or self._score(self._contrast(stop), keep, store)
+            if self.bootstrap:
+                self._bootstrap(stop)
             if len(kept):
                 layout = self._keep(kept, stop)
                 self._store(layout, chosen, stop)
@@ -105,6 +123,10 @@ class LocateJob:
     ) -> None:
         """Commit finished batches with the sums up to them."""
         name = f"sums-{results[-1].batch:06d}.safetensors"
+        for result in results:
+            if result.prompt_sums is not None:
+                ids = [prompt.prompt_id for prompt in given[result.batch]]
+                self._staging.save_arrays(_prompt_file(result.batch), result.prompt_sums.arrays(ids))
         sha256 = self._staging.save_arrays(name, sums.state())
         with self.db.write() as connection:
             for result in results:
@@ -113,7 +135,7 @@ class LocateJob:
                     records.write_completions(connection, self.run_id, self._completions(prompts, result))
                 row = BatchRow("contrast", result.batch, len(prompts), result.n_tokens, name, sha256)
                 batches.write_batch(connection, self.run_id, row)
-        self._staging.keep_only([name])
+        self._staging.keep_only([name, *map(_prompt_file, range(results[-1].batch + 1))])
 
     def _score(self, sums: ContrastSums, rule: KeepRule, store: str) -> tuple[NeuronSet, str]:
         """Rank every neuron, and decide whose activations are kept and where."""
@@ -136,6 +158,30 @@ class LocateJob:
             write_statistics(connection, self.run_id, statistics)
             runs.set_kept(connection, self.run_id, records.save_set(connection, kept), chosen)
         return kept, chosen
+
+    def _bootstrap(self, stop: Stop) -> None:
+        """Bring the sums per prompt into the database, and draw intervals from them."""
+        shape = self.engine.info.shape
+        with self.db.reading():
+            if has_intervals(self.db, self.run_id):
+                return
+            ((name,),) = self.db.rows("SELECT name FROM runs WHERE run_id = ?", [self.run_id])
+            batch_rows = batches.read_batches(self.db, self.run_id, "contrast")
+            ranks = read_ranks(self.db, self.run_id, shape)
+        with self.db.write() as connection:
+            forget_prompt_sums(connection, self.run_id)
+        files = [self._staging.path(_prompt_file(row.batch)) for row in batch_rows]
+        watch = Watch(self.progress, "bootstrap", 0, shape.size, "neurons")
+        for chunk in staged_chunks(files, shape):
+            with self.db.write() as connection:
+                write_prompt_sums(connection, self.run_id, chunk.rows)
+            watch.advance(chunk.columns.stop - chunk.columns.start, 0)
+            stop.here()
+        with self.db.reading():
+            reader = PromptSumsReader(self.db, name, self.run_id, shape)
+            found = bootstrap_intervals(reader, shape, ranks, self.bootstrap, self.seed)
+        with self.db.write() as connection:
+            write_intervals(connection, self.run_id, found)
 
     def _keep(self, kept: NeuronSet, stop: Stop) -> Layout:
         """Collect the kept neurons' activations of the batches that are not collected."""

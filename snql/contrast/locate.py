@@ -25,6 +25,7 @@ from snql.progress import ProgressCallback, silent
 from snql.prompts.inputs import read_inputs
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
+from snql.stats.resampling import FEWEST
 
 ROLES = ("before", "after")
 AUTO = "auto"
@@ -35,9 +36,11 @@ _NOT_IN_CONFIG = ("source", "load", "engine", "batch_size", "device")
 class LocateOptions:
     """Settings of a locate run; names and meanings are those of the command line's options.
 
+    after_dtype: the number type of the model after, where it is not that of the model before: for a noise floor.
+
     batch_size: rows a batch, or ``auto`` for as many as a budget of tokens holds. store: where token-level activations
     go: ``rows``, ``parquet`` (half precision) or ``auto``. recompute: both models read, also where the writing model's
-    activations could be taken while it writes.
+    activations could be taken while it writes. bootstrap: resamples of the prompts, for intervals of the scores.
     """
 
     before: str
@@ -50,6 +53,8 @@ class LocateOptions:
     keep: str = "5%"
     store: str = "auto"
     recompute: bool = False
+    bootstrap: int = 0
+    after_dtype: str | None = None
     batch_size: int | str = AUTO
     seed: int = 0
     load: LoadOptions = field(default_factory=LoadOptions)
@@ -66,6 +71,8 @@ class LocateOptions:
         smallest = 1 if isinstance(self.batch_size, str) else self.batch_size
         if smallest < 1 or self.max_new_tokens < 1 or self.skip_last_layers < 0:
             raise InputError("--batch-size and --max-new-tokens must be at least 1, --skip-last-layers at least 0")
+        if self.bootstrap and self.bootstrap < FEWEST:
+            raise InputError(f"--bootstrap {self.bootstrap} is too few: use 0 for none, or at least {FEWEST} resamples")
         check_seed(self.seed)
 
     def config(self) -> dict[str, object]:
@@ -77,7 +84,11 @@ class LocateOptions:
     def settings(self) -> ContrastSettings:
         """What a worker must know of them."""
         return ContrastSettings(
-            parse_positions(self.positions), self.completions_by, self.max_new_tokens, self.recompute
+            parse_positions(self.positions),
+            self.completions_by,
+            self.max_new_tokens,
+            self.recompute,
+            per_prompt=self.bootstrap > 0,
         )
 
     @property
@@ -130,7 +141,9 @@ def locate(
     if keep.names(name):
         raise InputError(f"--keep {options.keep!r} names the run {name!r} itself: write a share such as --keep 5%")
     read = read_inputs(db, options.source, options.seed)
-    order = WorkOrder({"before": options.before, "after": options.after}, options.load, options.settings)
+    order = WorkOrder(
+        {"before": options.before, "after": options.after}, options.load, options.settings, options.after_dtype
+    )
     with start_engine(options.engine, order) as engine:
         info = engine.info
         if options.skip_last_layers >= info.shape.n_layers:
@@ -139,6 +152,8 @@ def locate(
             )
         keep.check(Evaluator(db, info.shape))
         prompts = tokenize(read, engine.tokenizer, info.context_length, options.room)
+        if options.bootstrap and len(prompts) < 2:
+            raise InputError("--bootstrap draws prompts anew: one prompt is too few, give at least two")
         writer = records.Variant(0, options.completions_by, options.completions_by)
         new = replace(new, device=info.device, dtype=info.dtype)
         batches = plan(prompts, options, info)
@@ -148,9 +163,16 @@ def locate(
         patient = Database(db.path, JOB_LOCK_SECONDS)
         db.close()
         with runs.recorded(patient, run_id):
-            LocateJob(patient, run_id, engine, options.settings, options.skip_last_layers, progress).run(
-                keep, options.store
-            )
+            LocateJob(
+                patient,
+                run_id,
+                engine,
+                options.settings,
+                options.skip_last_layers,
+                progress,
+                bootstrap=options.bootstrap,
+                seed=options.seed,
+            ).run(keep, options.store)
     return _summary(db, name)
 
 

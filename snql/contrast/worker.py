@@ -14,7 +14,8 @@ import torch
 
 from snql.contrast.capture import CapturedStream
 from snql.contrast.positions import Positions, Text, needs_completions, text_to_score
-from snql.contrast.read import contrast_batch, read_batch
+from snql.contrast.prompt_sums import PromptSums
+from snql.contrast.read import Consumer, contrast_batch, read_batch
 from snql.contrast.sums import ContrastSums
 from snql.contrast.tokens import Layout, Taken, encode_batch
 from snql.errors import RunError
@@ -31,12 +32,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ContrastSettings:
-    """What a worker must know of a run. writer: ``before`` or ``after``."""
+    """What a worker must know of a run.
+
+    writer: ``before`` or ``after``; per_prompt: whether sums per prompt are wanted.
+    """
 
     positions: Positions
     writer: str
     max_new_tokens: int
     recompute: bool = False
+    per_prompt: bool = False
 
     @property
     def captures(self) -> bool:
@@ -54,12 +59,16 @@ class ContrastTask:
 
 @dataclass(frozen=True)
 class ContrastResult:
-    """What came of a batch: a completion for each prompt (none where no model writes), and sums in host memory."""
+    """What came of a batch: a completion for each prompt (none where no model writes), and sums in host memory.
+
+    prompt_sums: in the order of the batch's prompts; None unless they are wanted.
+    """
 
     batch: int
     completions: tuple[Completion, ...]
     sums: ContrastSums
     n_tokens: int
+    prompt_sums: PromptSums | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,7 @@ class _Part:
     completions: Sequence[Completion]
     sums: ContrastSums
     n_tokens: int
+    prompt_sums: PromptSums | None
 
 
 class Worker:
@@ -104,7 +114,14 @@ class Worker:
         for part in parts:
             sums.merge(part.sums)
         completions = tuple(completion for part in parts for completion in part.completions)
-        return ContrastResult(task.batch, completions, sums.cpu(), sum(part.n_tokens for part in parts))
+        per_prompt = [part.prompt_sums for part in parts if part.prompt_sums is not None]
+        return ContrastResult(
+            task.batch,
+            completions,
+            sums.cpu(),
+            sum(part.n_tokens for part in parts),
+            PromptSums.joined(per_prompt) if per_prompt else None,
+        )
 
     def collect(self, task: CollectTask, layout: Layout) -> Collected:
         """Both models read finished texts once more; the kept neurons' activations come back."""
@@ -130,13 +147,13 @@ class Worker:
         written: Sequence[Completion] = ()
         if needs_completions(settings.positions):
             written = generate(self._models[settings.writer], rows, settings.max_new_tokens, tick)
-        sums = self._empty()
-        add = partial(sums.add, routed=self._routed)
         texts = self._texts(rows, written)
+        sums, per_prompt = self._empty(), self._per_prompt(len(texts))
         before, after = self._models["before"], self._models["after"]
         for batch in self._reading_batches(texts, holding_tokens(before)):
+            add = self._adder(sums, per_prompt, texts, batch)
             contrast_batch(before, after, [texts[i] for i in batch], range(before.base.n_layers), add)
-        return _Part(written, sums, _n_scored(texts))
+        return _Part(written, sums, _n_scored(texts), per_prompt)
 
     def _write_and_contrast(self, rows: Rows, tick: Tick) -> "_Part":
         """One model writes, keeping its activations; the other reads each finished text once."""
@@ -148,16 +165,32 @@ class Worker:
             completions = decode(stream, len(rows), settings.max_new_tokens, writer.base.end_ids, tick)
         lengths = [len(completion.token_ids) for completion in completions]
         texts = self._texts(rows, completions)
-        sums = self._empty()
+        sums, per_prompt = self._empty(), self._per_prompt(len(texts))
         for batch in self._reading_batches(texts, reading_tokens(reader)):
+            add = self._adder(sums, per_prompt, texts, batch)
 
-            def add(layer: int, read: torch.Tensor, batch: Sequence[int] = batch) -> None:
+            def take(layer: int, read: torch.Tensor, batch: Sequence[int] = batch, add: Consumer = add) -> None:
                 own = stream.written(layer, batch, lengths).to(read.device)
-                pair = (own, read) if settings.writer == "before" else (read, own)
-                sums.add(layer, *pair, routed=self._routed)
+                add(layer, *((own, read) if settings.writer == "before" else (read, own)))
 
-            read_batch(reader, [texts[index] for index in batch], range(reader.base.n_layers), add)
-        return _Part(completions, sums, _n_scored(texts))
+            read_batch(reader, [texts[index] for index in batch], range(reader.base.n_layers), take)
+        return _Part(completions, sums, _n_scored(texts), per_prompt)
+
+    def _adder(
+        self, sums: ContrastSums, per_prompt: PromptSums | None, texts: Sequence[Text], batch: Sequence[int]
+    ) -> Consumer:
+        """What takes both models' activations of a batch of these texts, given by their indices."""
+        owners = torch.tensor([index for index in batch for _ in texts[index].scored], dtype=torch.int64)
+
+        def add(layer: int, before: torch.Tensor, after: torch.Tensor) -> None:
+            sums.add(layer, before, after, routed=self._routed)
+            if per_prompt is not None:
+                per_prompt.add(layer, before, after, owners)
+
+        return add
+
+    def _per_prompt(self, n_prompts: int) -> PromptSums | None:
+        return PromptSums(n_prompts, self._models["before"].shape) if self._settings.per_prompt else None
 
     def _texts(self, rows: Rows, completions: Sequence[Completion]) -> list[Text]:
         end_ids = self._models["before"].base.end_ids

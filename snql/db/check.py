@@ -39,7 +39,7 @@ def check(db: Database) -> list[Problem]:
         found += [Problem(*finding) for part in (references, keys) for finding in part(connection)]
         finished = "SELECT run_id, name FROM runs WHERE kind = 'locate' AND status = 'done' ORDER BY run_id"
         for run_id, name in connection.execute(finished).fetchall():
-            for part in (_statistics, _completions, _tokens, _activations):
+            for part in (_statistics, _completions, _tokens, _activations, _prompt_sums):
                 found += [Problem(name, what) for what in part(db, connection, run_id)]
     return found
 
@@ -89,6 +89,26 @@ def _tokens(_: Database, connection: duckdb.DuckDBPyConnection, run_id: int) -> 
     ).fetchall()
     if n_counted is not None and n_counted != n_stored:
         yield f"{n_stored} scored tokens are stored, {n_counted} were scored"
+
+
+def _prompt_sums(_: Database, connection: duckdb.DuckDBPyConnection, run_id: int) -> Iterator[str]:
+    """Sums per prompt are in single precision: together they give the scores but for its rounding."""
+    ((n_other,),) = connection.execute(
+        """
+        WITH pooled AS (
+            SELECT layer, coalesce(expert, -1) AS expert, neuron,
+                sqrt(sum(squared_differences) / sum(n_tokens)) AS score
+            FROM prompt_sums WHERE run_id = $1 GROUP BY ALL
+        )
+        SELECT count(*) FROM pooled AS p
+        JOIN neuron_statistics AS s
+            ON s.run_id = $1 AND s.layer = p.layer AND coalesce(s.expert, -1) = p.expert AND s.neuron = p.neuron
+        WHERE abs(p.score - s.score) > 1e-5 * s.score
+        """,
+        [run_id],
+    ).fetchall()
+    if n_other:
+        yield f"the sums per prompt of {n_other} neurons do not add up to their scores"
 
 
 def _activations(db: Database, connection: duckdb.DuckDBPyConnection, run_id: int) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Neuron statistics of locate runs: writing them ranked, reading rankings."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import duckdb
 import numpy as np
@@ -26,11 +27,12 @@ class RunScores:
     """
 
     run: str
+    run_id: int
     shape: Shape
     scores: npt.NDArray[np.float64]
     ranks: npt.NDArray[np.int64]
 
-    @property
+    @cached_property
     def ids(self) -> Ids:
         """Flat ids of the ranked neurons, best first."""
         places = np.flatnonzero(self.ranks)
@@ -44,7 +46,7 @@ def read_run_scores(db: Database, run: str) -> RunScores:
     with db.reading():
         frame = db.frame(
             """
-            SELECT layer, expert, neuron, score, rank FROM neuron_statistics
+            SELECT run_id, layer, expert, neuron, score, rank FROM neuron_statistics
             WHERE run_id = (SELECT run_id FROM runs WHERE kind = 'locate' AND status = 'done' AND name = ?)
             """,
             [run],
@@ -58,7 +60,19 @@ def read_run_scores(db: Database, run: str) -> RunScores:
     ids += columns["expert"].astype(np.int64) * shape.per_expert + columns["neuron"]
     scores, ranks = np.full(shape.size, np.nan), np.zeros(shape.size, dtype=np.int64)
     scores[ids], ranks[ids] = frame["score"].fill_null(float("nan")).to_numpy(), columns["rank"]
-    return RunScores(run, shape, scores, ranks)
+    return RunScores(run, int(frame["run_id"][0]), shape, scores, ranks)
+
+
+def read_ranks(db: Database, run_id: int, shape: Shape) -> npt.NDArray[np.int64]:
+    """The ranks of a run that may not be finished, by flat id: 0 for neurons that are not ranked."""
+    rows = db.frame(
+        "SELECT layer, expert, neuron, rank FROM neuron_statistics WHERE run_id = ? AND rank IS NOT NULL", [run_id]
+    )
+    ids = rows["layer"].cast(pl.Int64) * shape.n_neurons
+    ids += rows["expert"].fill_null(0).cast(pl.Int64) * shape.per_expert + rows["neuron"]
+    ranks = np.zeros(shape.size, dtype=np.int64)
+    ranks[ids.to_numpy()] = rows["rank"].to_numpy()
+    return ranks
 
 
 def read_scores(db: Database, run: str) -> pl.DataFrame:

@@ -31,7 +31,7 @@ class RayWorker:
     def _models(self) -> "dict[str, LoadedModel]":
         from snql.models.load import load_models
 
-        return load_models(self._order.specs, self._order.load)
+        return load_models(self._order.specs, self._order.load, self._order.dtypes)
 
     @cached_property
     def _worker(self) -> "Worker":

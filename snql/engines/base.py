@@ -50,11 +50,20 @@ class EngineInfo:
 
 @dataclass(frozen=True)
 class WorkOrder:
-    """What a worker is made from: model specs by role, how to load them, and the run's settings."""
+    """What a worker is made from: model specs by role, how to load them, and the run's settings.
+
+    after_dtype: the number type of the model after; None: as all.
+    """
 
     specs: Mapping[str, str]
     load: LoadOptions
     settings: ContrastSettings
+    after_dtype: str | None = None
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """Number types of models that are not loaded in the common one, by role."""
+        return {} if self.after_dtype is None else {"after": self.after_dtype}
 
 
 class Engine(Protocol):

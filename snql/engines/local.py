@@ -19,7 +19,7 @@ class LocalEngine:
     """One worker, asked in turn."""
 
     def __init__(self, order: WorkOrder) -> None:
-        models = load_models(order.specs, order.load)
+        models = load_models(order.specs, order.load, order.dtypes)
         self._worker = Worker(models, order.settings)
         self.info = describe(models)
         self.tokenizer: PreTrainedTokenizerBase = models["before"].base.tokenizer
@@ -46,6 +46,6 @@ def describe(models: Mapping[str, LoadedModel]) -> EngineInfo:
         context_length=base.context_length,
         end_ids=base.end_ids,
         device=str(base.device),
-        dtype=base.dtype_name,
+        dtype="/".join(dict.fromkeys(model.base.dtype_name for model in models.values())),
         writing_tokens=min(writing_tokens(model) for model in models.values()),
     )

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,25 @@ from snql.models.tokenizer import tokenizer_in
 _WIDTH_NAMES = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
 
 
-def load_models(specs: Mapping[str, str], options: LoadOptions) -> dict[str, LoadedModel]:
+def load_models(
+    specs: Mapping[str, str], options: LoadOptions, dtypes: Mapping[str, str] | None = None
+) -> dict[str, LoadedModel]:
     """Load the models of a run by role; models with the same base files share one copy of its weights.
+
+    dtypes: number types by role, where they are not that of the options; weights are shared within one type only.
 
     Raises ModelError when a part is missing, does not fit or did not load, when a check of the model fails, or when
     token ids do not mean the same to all of the models.
     """
     parsed = {role: parse_model_spec(spec) for role, spec in specs.items()}
     _check_same_revision(parsed)
-    bases: list[Base] = []
+    chosen = {role: (dtypes or {}).get(role, options.dtype) for role in parsed}
+    bases: dict[str, list[Base]] = {dtype: [] for dtype in chosen.values()}
     with quiet_loading():
-        models = {role: _load_model(spec, options, bases) for role, spec in parsed.items()}
+        models = {
+            role: _load_model(spec, replace(options, dtype=chosen[role]), bases[chosen[role]])
+            for role, spec in parsed.items()
+        }
     for role, model in models.items():
         _check_same_tokens(next(iter(models.items())), (role, model))
     return models

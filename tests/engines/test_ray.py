@@ -42,7 +42,10 @@ def options(llama: Path, adapter: Path, workers: int, **settings: Any) -> Locate
     engine = EngineOptions("ray", workers) if workers else EngineOptions()
     after = f"{llama}+{adapter}"
     return LocateOptions(
-        str(llama), after, source, **{"max_new_tokens": 8, "batch_size": 2, "keep": "all", "engine": engine, **settings}
+        str(llama),
+        after,
+        source,
+        **{"max_new_tokens": 8, "batch_size": 2, "keep": "all", "bootstrap": 100, "engine": engine, **settings},
     )
 
 
@@ -59,6 +62,8 @@ def assert_same(db: Database, one: str, other: str) -> None:
     assert db.frame(ACTIVATIONS, [one]).equals(db.frame(ACTIVATIONS, [other]))
     written = "SELECT prompt_id, token_ids, text FROM run_completions WHERE run = ? ORDER BY ALL"
     assert db.frame(written, [one]).equals(db.frame(written, [other]))
+    sums = "SELECT * EXCLUDE (run, run_id) FROM prompt_scores WHERE run = ? ORDER BY ALL"
+    assert db.frame(sums, [one]).equals(db.frame(sums, [other]))
 
 
 def test_workers_give_what_one_process_gives(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
