@@ -143,13 +143,13 @@ def test_experts_count_the_tokens_that_reached_them(tmp_path: Path) -> None:
     joined = PromptSums.joined([sums for sums, _ in parts])
     save_file(dict(joined.arrays([7, 5, 9, 2])), tmp_path / "a.safetensors")
     rows = pl.concat([chunk.rows for chunk in staged_chunks([tmp_path / "a.safetensors"], shape)])
-    expected: dict[tuple[int, ...], tuple[int, float]] = {}
+    expected: dict[tuple[int, int, int, int], tuple[int, float]] = {}
     for index, (_, (before, after)) in enumerate(parts):
         for row, token_owner in enumerate(owners.tolist()):
             for column in range(6):
                 difference = float(after[row, column]) - float(before[row, column])
                 if not math.isnan(difference):
-                    key = (1, column // 3, column % 3, [[7, 5], [9, 2]][index][token_owner])
+                    key = (1, column // 3, column % 3, [[7, 5], [9, 2]][index][int(token_owner)])
                     n, total = expected.get(key, (0, 0.0))
                     expected[key] = (n + 1, total + difference**2)
     found = {row[:4]: row[4:] for row in rows.iter_rows()}
