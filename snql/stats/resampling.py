@@ -47,7 +47,8 @@ def scores_of(weights: Array, squared: Array, counts: Array) -> Array:
 
     weights: "choices prompts"; squared: "prompts neurons"; counts: tokens, of the same shape.
     """
-    tokens = weights @ counts
+    # Outside mixtures of experts all neurons have the tokens of their prompt: one product is enough.
+    tokens = weights @ (counts[:, :1] if (counts == counts[:, :1]).all() else counts)
     with np.errstate(divide="ignore", invalid="ignore"):
         scores: Array = np.sqrt(weights @ squared / tokens)
     return scores
@@ -56,8 +57,10 @@ def scores_of(weights: Array, squared: Array, counts: Array) -> Array:
 def intervals(scores: Array) -> Intervals:
     """Over the resamples of each neuron that have tokens: Float64["resamples neurons"]."""
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.nanquantile(scores, [tail, 1 - tail], axis=0)
-    return Intervals(low, high, np.nanstd(scores, axis=0, ddof=1))
+    whole = not np.isnan(scores).any()
+    quantile, deviation = (np.quantile, np.std) if whole else (np.nanquantile, np.nanstd)
+    low, high = quantile(scores, [tail, 1 - tail], axis=0)
+    return Intervals(low, high, deviation(scores, axis=0, ddof=1))
 
 
 def spearman_brown(correlation: float) -> float:
