@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -78,11 +78,11 @@ class Began:
             self.at = time.perf_counter()
 
 
-def run_snql(setting: Setting, keep: str = "none") -> tuple[float, int]:
+def run_snql(setting: Setting, keep: str = "none", bootstrap: int = 0) -> tuple[float, int]:
     """Seconds and bytes of a locate run, once its models are loaded."""
     with tempfile.TemporaryDirectory() as folder, Database(Path(folder) / "x.duckdb") as db:
         began = Began()
-        locate(db, "run", setting.options(keep), progress=began)
+        locate(db, "run", replace(setting.options(keep), bootstrap=bootstrap), progress=began)
         return time.perf_counter() - began.at, began.peak.bytes()
 
 
@@ -182,6 +182,7 @@ def speed(name: str, setting: Setting, repeats: int) -> Iterator[Result]:
         "published": lambda: run_published(setting, models, batches),
         "snql": lambda: run_snql(setting)[0],
         "keep": lambda: run_snql(setting, "5%")[0],
+        "bootstrap": lambda: run_snql(setting, bootstrap=1000)[0],
     }
     small = Setting(**{**vars(setting), "limit": setting.batch_size, "max_new_tokens": 4})
     run_floor(small, models, batches[:1])  # what is done once, such as choosing kernels, is not measured
@@ -196,6 +197,7 @@ def speed(name: str, setting: Setting, repeats: int) -> Iterator[Result]:
     yield Result(f"{name}: published / snql", median["published"] / median["snql"], ">= 1.5")
     yield Result(f"{name}: published / floor", median["published"] / median["floor"])
     yield Result(f"{name}: snql with --keep 5% / floor", median["keep"] / median["floor"])
+    yield Result(f"{name}: snql with --bootstrap 1000 / without", median["bootstrap"] / median["snql"])
 
 
 def memory(name: str, settings: dict[int, Setting]) -> Iterator[Result]:
