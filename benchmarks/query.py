@@ -6,12 +6,12 @@ them. The second keeps as many of its own in half-precision shards, which ``--st
 added once the rows have been measured.
 
 Beside it the same in Polars, over what is left by code that saves each run's scores as a tensor file (``.pt``: change
-scores, ranks, means, standard deviations) and activations as one Parquet file, sorted by neuron. Written as well as can
-be: neurons are compared by a join, not as Python tuples (which is measured too), and the Parquet file is filtered lazily,
-so that row groups of other neurons are not read.
+scores, ranks, means, standard deviations) and activations as one Parquet file, sorted by neuron. Written as well as
+can be: neurons are compared by a join, not as Python tuples (which is measured too), and the Parquet file is filtered
+lazily, so that row groups of other neurons are not read. It gives shared neurons and Spearman's rho only.
 
-Times are medians of repeated calls, in milliseconds unless they say seconds. *opened*: the file is opened for each call,
-as the command line does; *kept*: one open connection. Files are in the page cache. On two cores.
+Times are medians of repeated calls, in milliseconds unless they say seconds. *opened*: the file is opened for each
+call, as the command line does; *kept*: one open connection. Files are in the page cache. On two cores.
 """
 
 import os
