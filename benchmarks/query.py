@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -216,30 +217,34 @@ def overlaps(db: Database, size: Size, folder: Path) -> Iterator[Result]:
     two = size.names[:2]
     pair = warm(size, "overlap of two runs, opened", opened(db, lambda: compare(db, two)), "<= 150")
     yield pair
-    yield warm(size, "matrix of all runs, opened", opened(db, lambda: compare(db, size.names)), "<= 2000")
+    every = warm(size, "matrix of all runs, opened", opened(db, lambda: compare(db, size.names)), "<= 2000")
+    yield every
     parameters = {"a": two[0], "b": two[1], "k": size.k}
     sql = "FROM overlap_statistics($a, $b, $k)"
     yield warm(size, "the macro overlap_statistics, opened", opened(db, lambda: query(db, sql, parameters)))
     sql = "SELECT overlap_at($a, $b, $k)"
     yield warm(size, "the macro overlap_at, opened", opened(db, lambda: query(db, sql, parameters)))
-    files = [folder / f"{name}.pt" for name in two]
-    shared, rho = polars_overlap(*files, size.k)
-    found = compare(db, two).row(0, named=True)
+    files = [folder / f"{name}.pt" for name in size.names]
+    (shared, rho), found = polars_overlaps(files[:2], size.k)[0], compare(db, two).row(0, named=True)
     if found["shared"] != shared or abs(found["spearman_all"] - rho) > 1e-6:
         raise RuntimeError(f"snql and Polars disagree: {found}, {shared}, {rho}")
-    plain = warm(size, "Polars: shared neurons and Spearman from two .pt files", lambda: polars_overlap(*files, size.k))
-    yield plain
-    yield Result("Polars / snql", plain.value / pair.value)
-    yield warm(size, "Python tuples: shared neurons alone", lambda: tuple_overlap(*files, size.k))
+    plain = warm(size, "Polars: overlap of two runs, .pt files", lambda: polars_overlaps(files[:2], size.k))
+    all_plain = warm(size, "Polars: matrix of all runs, .pt files", lambda: polars_overlaps(files, size.k))
+    yield from (plain, Result("Polars / snql, two runs", plain.value / pair.value))
+    yield from (all_plain, Result("Polars / snql, matrix", all_plain.value / every.value))
+    yield warm(size, "Python tuples: shared neurons of two runs", lambda: tuple_overlap(*files[:2], size.k))
 
 
-def polars_overlap(a: Path, b: Path, k: int) -> tuple[int, float]:
-    """Shared neurons of the top k, and Spearman's rho over all ranked ones: a part of what ``compare`` gives."""
-    (scores_a, ranks_a, *_), (scores_b, ranks_b, *_) = (torch.load(file, weights_only=True) for file in (a, b))
-    tops = [pl.DataFrame(ranks[:k].numpy(), schema=["layer", "neuron"]) for ranks in (ranks_a, ranks_b)]
-    shared = tops[0].join(tops[1], on=["layer", "neuron"], how="semi").height
-    scores = pl.DataFrame({"a": scores_a.numpy().ravel(), "b": scores_b.numpy().ravel()})
-    return shared, scores.select(pl.corr("a", "b", method="spearman")).item()
+def polars_overlaps(files: list[Path], k: int) -> list[tuple[int, float]]:
+    """For each pair the shared neurons of the top k, and Spearman's rho over all ranked neurons."""
+    loaded = [torch.load(file, weights_only=True) for file in files]
+    tops = [pl.DataFrame(ranks[:k].numpy(), schema=["layer", "neuron"]) for _, ranks, *_ in loaded]
+    scores = pl.DataFrame({str(i): part[0].numpy().ravel() for i, part in enumerate(loaded)})
+    scores = scores.select(pl.all().rank())  # once for each run: of ranks, Pearson's coefficient is Spearman's
+    pairs = list(combinations(range(len(files)), 2))
+    rhos = scores.select([pl.corr(str(a), str(b)).alias(f"{a} {b}") for a, b in pairs]).row(0)
+    shared = [tops[a].join(tops[b], on=["layer", "neuron"], how="semi").height for a, b in pairs]
+    return list(zip(shared, rhos, strict=True))
 
 
 def tuple_overlap(a: Path, b: Path, k: int) -> float:
