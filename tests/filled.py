@@ -46,8 +46,8 @@ def fill(connection: duckdb.DuckDBPyConnection) -> None:
             connection.execute(f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks})", values)
 
 
-def add_shard(db: Database, run_id: int) -> str:
-    """A shard of four activations for a run, recorded as the run would; returns its name."""
+def add_shards(db: Database, run_id: int) -> None:
+    """Two shards, each of two activations of one layer, recorded as the run would."""
     rows = pa.table(
         {
             "layer": pa.array([0, 0, 1, 1], pa.int16()),
@@ -58,16 +58,16 @@ def add_shard(db: Database, run_id: int) -> str:
             "after": pa.array([1.5, 0.0, -2.0, 8.0], pa.float32()),
         }
     )
-    name, rows = activations.write_shard(db.path, run_id, 0, rows)
+    shards = [activations.write_shard(db.path, run_id, layer, rows.slice(2 * layer, 2)) for layer in (0, 1)]
     with db.write() as connection:
-        activations.commit_chunk(connection, run_id, 0, 0, rows, name)
+        for layer, (name, written) in enumerate(shards):
+            activations.commit_chunk(connection, run_id, layer, layer, written, name)
         connection.execute("INSERT INTO run_prompts VALUES (?, 21, 0, 'text', [1], NULL)", [run_id])
         variant = "(?, 0, 'before', 'before', NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
         connection.execute(f"INSERT INTO variants VALUES {variant}", [run_id])
         connection.execute("INSERT INTO completions VALUES (?, 0, 21, 'x', [7], 'length', 0, NULL, NULL)", [run_id])
         for index in range(2):
             connection.execute("INSERT INTO scored_tokens VALUES (?, ?, 21, ?, 7, 'tok')", [run_id, index, 4 + index])
-    return name
 
 
 def fill_database(db: Database) -> int:
@@ -79,7 +79,7 @@ def fill_database(db: Database) -> int:
     scores = np.random.default_rng(3).gamma(2.0, size=(2, 5))
     run_id = add_locate_run(db, "located", scores, n_ranked_layers=1)
     gone = add_locate_run(db, "gone", scores)
-    add_shard(db, run_id)
+    add_shards(db, run_id)
     with db.write() as connection:
         runs.delete_run(connection, gone)
     return run_id

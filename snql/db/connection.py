@@ -195,6 +195,7 @@ class Database:
         if locked:  # by another connection of this process to the same file
             return
         self._set_limits(connection)
+        connection.execute("SET parquet_metadata_cache = true")  # shards never change; each query would read their ends
         for name, value in _NO_NETWORK.items():
             connection.execute(f"SET {name} = {value}")
         if not self._access.files:

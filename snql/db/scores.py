@@ -44,15 +44,12 @@ class RunScores:
 def read_run_scores(db: Database, run: str) -> RunScores:
     """Read a locate run's scores; raises InputError if there is no finished run of that name."""
     with db.reading():
-        frame = db.frame(
-            """
-            SELECT run_id, layer, expert, neuron, score, rank FROM neuron_statistics
-            WHERE run_id = (SELECT run_id FROM runs WHERE kind = 'locate' AND status = 'done' AND name = ?)
-            """,
-            [run],
-        )
+        # With the number itself in the query, the rows of other runs are not read.
+        run_id = _run_id(db, run)
+        query = "SELECT layer, expert, neuron, score, rank FROM neuron_statistics WHERE run_id = ?"
+        frame = db.frame(query, [run_id])
         if frame.is_empty():
-            raise InputError(f"no finished locate run {run!r} in {db.path}: {_known(db)}")
+            raise _unknown(db, run)
     columns = {name: frame[name].fill_null(0).to_numpy() for name in ("layer", "expert", "neuron", "rank")}
     n_experts = int(columns["expert"].max()) + 1
     shape = Shape(int(columns["layer"].max()) + 1, (int(columns["neuron"].max()) + 1) * n_experts, n_experts)
@@ -60,7 +57,7 @@ def read_run_scores(db: Database, run: str) -> RunScores:
     ids += columns["expert"].astype(np.int64) * shape.per_expert + columns["neuron"]
     scores, ranks = np.full(shape.size, np.nan), np.zeros(shape.size, dtype=np.int64)
     scores[ids], ranks[ids] = frame["score"].fill_null(float("nan")).to_numpy(), columns["rank"]
-    return RunScores(run, int(frame["run_id"][0]), shape, scores, ranks)
+    return RunScores(run, run_id, shape, scores, ranks)
 
 
 def read_ranks(db: Database, run_id: int, shape: Shape) -> npt.NDArray[np.int64]:
@@ -83,15 +80,14 @@ def read_scores(db: Database, run: str) -> pl.DataFrame:
 
 def read_shape(db: Database, run: str) -> Shape:
     """The shape of a finished locate run's model; raises InputError if there is no such run."""
-    ((n_layers, n_experts, n_neurons),) = db.rows(
-        """
-        SELECT max(layer) + 1, coalesce(max(expert) + 1, 1), max(neuron) + 1 FROM neuron_statistics
-        WHERE run_id = (SELECT run_id FROM runs WHERE kind = 'locate' AND status = 'done' AND name = ?)
-        """,
-        [run],
-    )
-    if n_layers is None:
-        raise InputError(f"no finished locate run {run!r} in {db.path}: {_known(db)}")
+    with db.reading():
+        ((n_layers, n_experts, n_neurons),) = db.rows(
+            "SELECT max(layer) + 1, coalesce(max(expert) + 1, 1), max(neuron) + 1 FROM neuron_statistics "
+            "WHERE run_id = ?",
+            [_run_id(db, run)],
+        )
+        if n_layers is None:
+            raise _unknown(db, run)
     return Shape(n_layers, n_neurons * n_experts, n_experts)
 
 
@@ -101,9 +97,15 @@ def read_columns(db: Database, run: str, column: str, shape: Shape) -> npt.NDArr
     return values.to_numpy().reshape(shape.n_layers, shape.n_neurons).copy()
 
 
-def _known(db: Database) -> str:
+def _run_id(db: Database, run: str) -> int | None:
+    found = db.rows("SELECT run_id FROM runs WHERE kind = 'locate' AND status = 'done' AND name = ?", [run])
+    return found[0][0] if found else None
+
+
+def _unknown(db: Database, run: str) -> InputError:
     names = [name for (name,) in db.rows("SELECT run FROM locate_runs ORDER BY run")]
-    return f"its runs are {', '.join(names)}" if names else "it has none; run `snql locate` first"
+    known = f"its runs are {', '.join(names)}" if names else "it has none; run `snql locate` first"
+    return InputError(f"no finished locate run {run!r} in {db.path}: {known}")
 
 
 def statistics_frame(

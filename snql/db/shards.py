@@ -55,15 +55,19 @@ def write(database: Path, run_id: int, chunk: int, rows: "pa.Table", *, half: bo
 
 
 def selection(connection: duckdb.DuckDBPyConnection, database: Path) -> tuple[str, list[str]]:
-    """The query that reads all shards of finished runs, and their absolute paths; no paths if there are none."""
+    """The query that reads all shards of finished runs, and their absolute paths; no paths if there are none.
+
+    The query names each layer with its shards, so that a question about one layer opens no shard of another.
+    """
     found = connection.execute(
         """
-        SELECT file FROM activation_chunks JOIN runs USING (run_id)
-        WHERE file IS NOT NULL AND runs.status = 'done' ORDER BY run_id, chunk
+        SELECT layer, list(file ORDER BY run_id, chunk) FROM activation_chunks JOIN runs USING (run_id)
+        WHERE file IS NOT NULL AND runs.status = 'done' GROUP BY layer ORDER BY layer
         """
     ).fetchall()
-    files = [_absolute(database, name) for (name,) in found]
-    return f"SELECT * FROM {_reading(files)}", files  # noqa: S608
+    layers = {int(layer): [_absolute(database, name) for name in names] for layer, names in found}
+    parts = [f"SELECT * FROM {_reading(files)} WHERE layer = {layer}" for layer, files in layers.items()]  # noqa: S608
+    return " UNION ALL ".join(parts), [file for files in layers.values() for file in files]
 
 
 def table_of(database: Path, names: Iterable[str]) -> str:

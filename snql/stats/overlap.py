@@ -39,6 +39,8 @@ class RankedScores:
         by_rank = np.empty(len(ranks))
         by_rank[ranks - 1] = self.scores[self.ranked]
         starts = np.flatnonzero(np.diff(by_rank, prepend=np.nan) != 0)
+        if len(starts) == len(ranks):  # no two scores are equal
+            return ranks.astype(np.float64)
         ends = np.append(starts[1:], len(ranks))
         means = np.repeat((starts + ends + 1) / 2, ends - starts)
         found: Array = means[ranks - 1]
@@ -123,7 +125,8 @@ class Pair:
     def rank_biased_overlap(self, p: float) -> float:
         """Agreement at depth d weighted by (1 - p) p^(d-1); beyond the last rank both hold the same, so agree."""
         depths = np.arange(1, self.n_ranked + 1)
-        weighted = (1 - p) * np.sum(p ** (depths - 1.0) * self.shared / depths)
+        weights = np.exp((depths - 1) * np.log(p)) if p > 0 else depths == 1  # a power of each would take far longer
+        weighted = (1 - p) * np.sum(weights * self.shared / depths)
         return float(weighted + p**self.n_ranked)
 
     @cached_property
@@ -167,7 +170,10 @@ def _likely(chances: Array) -> tuple[int, int]:
 
 
 def _correlation(a: Array, b: Array) -> float:
-    """Pearson's coefficient; NaN if one is constant."""
+    """Pearson's coefficient; NaN if one is constant.
+
+    Products and sums, not ``@``: that wakes the threads of a linear algebra library, which takes longer.
+    """
     a, b = a - a.mean(), b - b.mean()
-    scale = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / scale if scale > 0 else float("nan")
+    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / scale if scale > 0 else float("nan")
