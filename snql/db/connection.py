@@ -5,6 +5,7 @@ and both sides wait for a lock held by somebody else.
 """
 
 import re
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ _WRITING = (_Type.COPY, _Type.EXPORT, _Type.COPY_DATABASE, _Type.PREPARE, _Type.
 _EXPLAINED_WRITING = re.compile(r"\b(copy|export|execute)\b", re.IGNORECASE)
 _POLL_SECONDS = {True: 0.02, False: 0.005}
 """Between tries for the lock, for readers and for writers, who must find the gap between readers."""
+_LOCKING_DOWN = threading.Lock()
+"""Threads that open one file share its settings: only one may look whether they are locked, and lock them."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,8 @@ class Database:
                     raise DatabaseError(
                         f"{self.path} has the views of another snql: run `snql --db {self.path} db migrate`"
                     )
-                self._lock_down(connection)
+                with _LOCKING_DOWN:
+                    self._lock_down(connection)
             except BaseException:
                 connection.close()
                 raise

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,13 @@ def options(llama: Path, adapter: Path, workers: int, **settings: Any) -> Locate
 
 
 def workers_alive() -> list[psutil.Process]:
-    processes = psutil.process_iter(["cmdline"])  # asks those that end meanwhile without an error
-    return [process for process in processes if (process.info["cmdline"] or [""])[0].startswith("ray::RayWorker")]
+    """Those of this process's cluster; other programs may have theirs."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # one that ends meanwhile
+            if "".join(process.cmdline()[:1]).startswith("ray::RayWorker"):
+                found.append(process)
+    return found
 
 
 def assert_same(db: Database, one: str, other: str) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -152,3 +153,11 @@ def test_a_query_does_not_change_the_file(empty: Database) -> None:
     with duckdb.connect(str(empty.path)) as connection:
         assert connection.execute("SELECT count(*) FROM runs").fetchall() == [(0,)]
     assert isinstance(query(empty, "FROM runs"), pl.DataFrame)
+
+
+def test_threads_that_open_one_file_at_once(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share the file's settings, which the first one locks; each is slow between looking and locking."""
+    monkeypatch.setattr(Database, "_set_limits", lambda *_: time.sleep(0.1))
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: Database(empty.path).rows("SELECT count(*) FROM runs"), range(3)))
+    assert found == [[(0,)]] * 3
