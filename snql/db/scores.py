@@ -46,10 +46,10 @@ def read_run_scores(db: Database, run: str) -> RunScores:
     with db.reading():
         # With the number itself in the query, the rows of other runs are not read.
         run_id = _run_id(db, run)
+        if run_id is None:
+            raise _unknown(db, run)
         query = "SELECT layer, expert, neuron, score, rank FROM neuron_statistics WHERE run_id = ?"
         frame = db.frame(query, [run_id])
-        if frame.is_empty():
-            raise _unknown(db, run)
     columns = {name: frame[name].fill_null(0).to_numpy() for name in ("layer", "expert", "neuron", "rank")}
     n_experts = int(columns["expert"].max()) + 1
     shape = Shape(int(columns["layer"].max()) + 1, (int(columns["neuron"].max()) + 1) * n_experts, n_experts)
