@@ -44,17 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database without runs, to be copied: creating one takes a quarter of a second."""
-    path = tmp_path_factory.mktemp("empty") / "empty.duckdb"
-    Database(path).initialise()
-    return path
-
-
 @pytest.fixture
-def db(tmp_path: Path, empty_database: Path) -> Iterator[Database]:
-    with Database(shutil.copy(empty_database, tmp_path / "test.duckdb")) as database:
+def db(tmp_path: Path) -> Iterator[Database]:
+    with Database(tmp_path / "test.duckdb") as database:
         yield database
 
 
