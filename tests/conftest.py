@@ -24,20 +24,29 @@ from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 
 ORACLE = Path(__file__).parent / "oracle"
+LONGEST_FILES = (
+    "test_kills.py",
+    "test_ray.py",
+    "test_demo.py",
+    "test_engine.py",
+    "test_oracle.py",
+    "test_commands.py",
+    "test_locate.py",
+    "test_modes.py",
+    "test_notebook.py",
+)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database without runs, to be copied: creating one takes a quarter of a second."""
-    path = tmp_path_factory.mktemp("empty") / "empty.duckdb"
-    Database(path).initialise()
-    return path
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: whole files are shared out, and one that starts last would be waited for."""
+    order = {name: place for place, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.fixture
-def db(tmp_path: Path, empty_database: Path) -> Iterator[Database]:
-    with Database(shutil.copy(empty_database, tmp_path / "test.duckdb")) as database:
+def db(tmp_path: Path) -> Iterator[Database]:
+    with Database(tmp_path / "test.duckdb") as database:
         yield database
 
 

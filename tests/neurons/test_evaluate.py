@@ -1,7 +1,5 @@
 """Expressions against a database, each compared with the set computed by hand."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -137,6 +135,6 @@ def test_what_cannot_be_evaluated(evaluator: Evaluator, text: str, column: int, 
     assert message in str(caught.value)
 
 
-def test_no_database_at_all(tmp_path: Path) -> None:
+def test_no_database_at_all(db: Database) -> None:
     with pytest.raises(SnqlError, match="no database at"):
-        Evaluator(Database(tmp_path / "none.duckdb"), SHAPE).evaluate("a:5%")
+        Evaluator(db, SHAPE).evaluate("a:5%")
