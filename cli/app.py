@@ -1,5 +1,7 @@
 """The ``snql`` command: global options, the list of commands, and the one place where errors become exit codes."""
 
+import errno
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +17,8 @@ from .render import plain
 from .state import State
 
 _INTERRUPTED = 130
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
     name="snql",
@@ -70,6 +74,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code. Foreseen errors become one line on standard error."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if any(_SURROGATE.search(text) for text in given):
+        sys.stderr.write("snql: an argument is not UTF-8: write it in that encoding\n")
+        return 2
     try:
         command = typer.main.get_command(app)
         split_environment_by_line(command)
@@ -80,6 +88,11 @@ def run(arguments: list[str] | None = None) -> int:
     except typer.TyperException as error:
         sys.stderr.write(f"snql: {plain(error.format_message())} (see --help)\n")
         return error.exit_code
+    except OSError as error:
+        if error.errno not in _OUTPUT_ERRORS:
+            raise
+        sys.stderr.write(f"snql: the output cannot be written: {error.strerror}\n")
+        return 1
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     if code == _INTERRUPTED:

@@ -25,7 +25,7 @@ def neurons(
         typer.Option("--run", help="Show the numbers of this run, instead of those named in EXPR; repeatable."),
     ] = None,
     sort: Annotated[str, typer.Option(help="rank, score, layer, or difference of the means (its size).")] = "rank",
-    limit: Annotated[int, typer.Option(help="Show the first N neurons.")] = 20,
+    limit: Annotated[int, typer.Option(max=1_000_000, help="Show the first N neurons.")] = 20,
     tokens: Annotated[int, typer.Option(help="Show N top tokens of each neuron.")] = 5,
     tokens_by: Annotated[
         str, typer.Option(help="What top tokens are the top of: |activation| after, before, or its change.")
@@ -42,7 +42,7 @@ def neurons(
     if html is not None:
         from snql.neuron_pages.html import neurons_html, write_page
 
-        note(f"wrote {write_page(neurons_html(table), html, 'neurons.html')}", quiet=here.quiet)
+        note(f"wrote {write_page(here.database, neurons_html(table), html, 'neurons.html')}", quiet=here.quiet)
     elif here.json:
         print_json(table.frame)
     else:
@@ -76,7 +76,7 @@ def neuron(
     if html is not None:
         from snql.neuron_pages.html import neuron_html, write_page
 
-        note(f"wrote {write_page(neuron_html(page), html, f'{page.name}.html')}", quiet=here.quiet)
+        note(f"wrote {write_page(here.database, neuron_html(page), html, f'{page.name}.html')}", quiet=here.quiet)
     elif here.json:
         print_json_parts(page.frames())
     else:

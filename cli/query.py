@@ -56,6 +56,7 @@ def query(
     Ctrl-C stops the query. The views and macros are described by `snql db schema`.
     """
     from snql.db.connection import Access, Database
+    from snql.db.storage import check_output
     from snql.querying.execute import parse_parameters, run
     from snql.querying.formats import check_format
 
@@ -66,6 +67,8 @@ def query(
         return
     if chosen == "table" and output is not None:
         raise InputError("--output needs a --format other than table, such as csv or parquet")
+    if output is not None:
+        check_output(here.database, output)
     db = Database(here.database, access=Access(allow_files, memory, threads))
     text, parameters = _read(db, sql, file, parse_parameters(param or []))
     if chosen == "table":
@@ -93,11 +96,18 @@ def _read(
     if file is None:
         if str(sql).startswith("@"):
             return ask(db, str(sql)[1:], given)
-        return (sys.stdin.read() if sql == "-" else str(sql)), given
+        return (_standard_input() if sql == "-" else str(sql)), given
     try:
         return file.read_text("utf-8"), given
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--file {file} cannot be read: check the path") from error
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.read() if sys.stdin is not None else ""
+    except UnicodeDecodeError as error:
+        raise InputError("the query is not UTF-8: save it in that encoding") from error
 
 
 def _print(result: "Result", most: int, *, quiet: bool) -> None:

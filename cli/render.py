@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from snql.text import visible
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -24,7 +26,7 @@ def plain(value: object) -> Text:
     if value is None:
         return Text("-", style="dim")
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return Text(text.translate(_CONTROL))
+    return Text(visible(text.translate(_CONTROL)))
 
 
 def print_table(

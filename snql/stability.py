@@ -13,7 +13,8 @@ from snql.db.prompt_sums import PromptSumsReader
 from snql.db.scores import RunScores, read_run_scores
 from snql.errors import InputError
 from snql.overlaps import bound_of, compare
-from snql.stats.resampling import CONFIDENCE, half_weights, scores_of, spearman_brown
+from snql.stats.overlap import correlation
+from snql.stats.resampling import CONFIDENCE, MOST, half_weights, scores_of, spearman_brown, top_of
 
 _BYTES = 512_000_000
 """Scores that are held at once."""
@@ -43,8 +44,10 @@ def stability(
 
     Raises InputError for an unknown run, a malformed ``top``, fewer than two splits, or runs of other models.
     """
-    if splits < 2:
-        raise InputError(f"--splits {splits} is too few: use at least 2, better 100")
+    if not 2 <= splits <= MOST:
+        raise InputError(f"--splits {splits} is out of range: use 2 to {MOST}, better 100")
+    if seed < 0:
+        raise InputError(f"--seed {seed} is out of range: use 0 or more")
     names = list(dict.fromkeys(runs))
     bound = bound_of(top)
     with db.reading():
@@ -64,8 +67,19 @@ def stability(
                 [_intervals(db, run, k) for run, k in zip(found, tops, strict=True) if _has(db, run, "score_intervals")]
             ),
             _seeds(compare(db, names, top), found, tops) if len(names) > 1 else pl.DataFrame(),
-            _floors(found, tops, read_run_scores(db, floor)) if floor else pl.DataFrame(),
+            _floors(found, tops, _floor_run(db, floor)) if floor else pl.DataFrame(),
         )
+
+
+def _floor_run(db: Database, name: str) -> RunScores:
+    """A run of a model against itself; raises InputError for one of two models."""
+    run = read_run_scores(db, name)
+    models = db.rows("SELECT DISTINCT model_id FROM run_models WHERE run_id = ?", [run.run_id])
+    if len(models) > 1:
+        raise InputError(
+            f"--floor {name!r} contrasts two models: a noise floor is a run of one with itself (--before M --after M)"
+        )
+    return run
 
 
 def _has(db: Database, run: RunScores, table: str) -> bool:
@@ -81,8 +95,8 @@ def _halves(db: Database, run: RunScores, k: int, splits: int, seed: int) -> dic
     for first, second in _half_scores(reader, run, weights):
         for a, b in zip(first[:, ranked], second[:, ranked], strict=True):
             known = ~(np.isnan(a) | np.isnan(b))
-            rhos.append(float(stats.spearmanr(a[known], b[known]).statistic))
-            overlaps.append(len(np.intersect1d(_top(a, k), _top(b, k))) / k)
+            rhos.append(correlation(stats.rankdata(a[known]), stats.rankdata(b[known])))
+            overlaps.append(len(np.intersect1d(top_of(a, k), top_of(b, k))) / k)
     return {
         "run": run.run,
         "n_prompts": reader.n_prompts,
@@ -107,12 +121,6 @@ def _half_scores(reader: PromptSumsReader, run: RunScores, weights: Array) -> It
             first[:, chunk.ids] = scores_of(block, chunk.squared, chunk.counts)
             second[:, chunk.ids] = scores_of(1 - block, chunk.squared, chunk.counts)
         yield first, second
-
-
-def _top(scores: Array, k: int) -> npt.NDArray[np.int64]:
-    filled = np.nan_to_num(scores, nan=-1.0)
-    found: npt.NDArray[np.int64] = np.argpartition(filled, len(filled) - k)[len(filled) - k :]
-    return found
 
 
 def _spread(name: str, values: Sequence[float]) -> dict[str, float]:
@@ -167,8 +175,9 @@ def _floors(runs: Sequence[RunScores], tops: Sequence[int], floor: RunScores) ->
             )
         ids = run.ids
         own = floor.scores[ids]
-        with np.errstate(divide="ignore"):
-            ratios = run.scores[ids] / own
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = (run.scores[ids] / own)[:k]
+        ratios = ratios[~np.isnan(ratios)]
         rows.append(
             {
                 "run": run.run,
@@ -178,8 +187,8 @@ def _floors(runs: Sequence[RunScores], tops: Sequence[int], floor: RunScores) ->
                 "above_floor": float(np.mean(run.scores[ids] > own)),
                 "top_above_floor": float(np.mean(run.scores[ids[:k]] > own[:k])),
                 "top_above_all_floor": float(np.mean(run.scores[ids[:k]] > np.nanmax(floor.scores))),
-                "median_ratio_of_top": float(np.nanmedian(ratios[:k])),
-                "lowest_ratio_of_top": float(np.nanmin(ratios[:k])),
+                "median_ratio_of_top": float(np.median(ratios)) if len(ratios) else None,
+                "lowest_ratio_of_top": float(ratios.min()) if len(ratios) else None,
             }
         )
     return pl.DataFrame(rows)

@@ -47,6 +47,11 @@ def test_halves_by_hand(bootstrapped: Database) -> None:
     assert row["reliability"] == pytest.approx(np.mean([2 * rho / (1 + rho) for rho in rhos]))
 
 
+def test_a_run_of_two_models_is_no_noise_floor(bootstrapped: Database) -> None:
+    with pytest.raises(InputError, match=r"--floor 'x' contrasts two models: a noise floor"):
+        stability(bootstrapped, ["x"], floor="x")
+
+
 def test_intervals_of_the_top(bootstrapped: Database) -> None:
     (row,) = stability(bootstrapped, ["x"], "20%").intervals.to_dicts()
     top = bootstrapped.frame("FROM neuron_intervals").filter(pl.col("rank") <= 16)
@@ -89,7 +94,7 @@ def test_bad_input(db: Database) -> None:
     add_locate_run(db, "small", np.random.default_rng(0).random((2, 5)))
     for runs, settings, message in (
         (["nobody"], {}, "no finished locate run 'nobody'"),
-        (["a"], {"splits": 1}, "--splits 1 is too few"),
+        (["a"], {"splits": 1}, "--splits 1 is out of range"),
         (["a"], {"top": "9999"}, "--top 9999 gives 9999 of the 120"),
         (["a"], {"floor": "small"}, "'a' is of a model with 3x40 neurons, --floor 'small' of one with 2x5"),
     ):

@@ -9,7 +9,7 @@
 -- Example: SELECT overlap_at('safety', 'helpful', 100)
 CREATE OR REPLACE MACRO overlap_at(run_a, run_b, k) AS (
     SELECT CASE
-        WHEN (SELECT count(*) FROM neuron_scores WHERE run = run_a AND rank <= k) = k
+        WHEN k >= 1 AND (SELECT count(*) FROM neuron_scores WHERE run = run_a AND rank <= k) = k
          AND (SELECT count(*) FROM neuron_scores WHERE run = run_b AND rank <= k) = k
         THEN count(*) / k
     END

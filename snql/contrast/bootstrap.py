@@ -8,7 +8,7 @@ import polars as pl
 
 from snql.db.prompt_sums import PromptSumsReader
 from snql.neurons.sets import Ids, Shape
-from snql.stats.resampling import bootstrap_weights, intervals, scores_of
+from snql.stats.resampling import bootstrap_weights, intervals, scores_of, top_of
 
 TOP = 0.05
 _BYTES = 512_000_000
@@ -43,8 +43,8 @@ def _top_shares(
     k = max(1, round(TOP * len(ranked)))
     counts = np.zeros(len(ranked), dtype=np.int64)
     for scores in _blocks(reader, size, weights):
-        for row in np.nan_to_num(scores[:, ranked], nan=-1.0):
-            counts[np.argpartition(row, len(row) - k)[len(row) - k :]] += 1
+        for row in scores[:, ranked]:
+            counts[top_of(row, k)] += 1
     shares: npt.NDArray[np.float64] = counts / len(weights)
     return shares
 

@@ -25,7 +25,7 @@ from snql.progress import ProgressCallback, silent
 from snql.prompts.inputs import read_inputs
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
-from snql.stats.resampling import FEWEST
+from snql.stats.resampling import FEWEST, MOST
 
 ROLES = ("before", "after")
 AUTO = "auto"
@@ -71,8 +71,8 @@ class LocateOptions:
         smallest = 1 if isinstance(self.batch_size, str) else self.batch_size
         if smallest < 1 or self.max_new_tokens < 1 or self.skip_last_layers < 0:
             raise InputError("--batch-size and --max-new-tokens must be at least 1, --skip-last-layers at least 0")
-        if self.bootstrap and self.bootstrap < FEWEST:
-            raise InputError(f"--bootstrap {self.bootstrap} is too few: use 0 for none, or at least {FEWEST} resamples")
+        if self.bootstrap and not FEWEST <= self.bootstrap <= MOST:
+            raise InputError(f"--bootstrap {self.bootstrap} is out of range: use 0 for none, or {FEWEST} to {MOST}")
         check_seed(self.seed)
 
     def config(self) -> dict[str, object]:

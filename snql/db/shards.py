@@ -4,6 +4,7 @@ The folder is named after the database (``x.duckdb.shards/RUN_ID/CHUNK.parquet``
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,9 +13,13 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from snql.db.durable import replaced
+from snql.errors import DatabaseError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+NAME = re.compile(r"\d{1,10}/\d{1,10}\.parquet", re.ASCII)
+"""What a shard is called below the folder of all shards."""
 
 _ROWS_A_GROUP = 262_144
 
@@ -81,7 +86,14 @@ def _reading(files: Iterable[str]) -> str:
 
 
 def _absolute(database: Path, name: str) -> str:
-    return os.path.realpath(_root(database) / name)
+    """The path that may be read; raises DatabaseError for a name that snql does not give: it could be of any file."""
+    root = os.path.realpath(_root(database))
+    path = os.path.realpath(_root(database) / name)
+    if not NAME.fullmatch(name) or not path.startswith(root + os.sep):
+        raise DatabaseError(
+            f"{database} names {name!r} as a file of token activations, which snql never does: do not use it"
+        )
+    return path
 
 
 def path_of(database: Path, name: str) -> Path:

@@ -1,5 +1,6 @@
 """``snql neurons``: the neurons of an expression, a row each."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -126,8 +127,14 @@ def _runs_of(db: Database, expression: str, runs: Sequence[LocatedRun]) -> tuple
     """The runs that an expression names, in its order, or those behind its saved sets; all where there are none."""
     for wanted in (runs_named([expression]), runs_behind(db, [expression])):
         if found := [run for run in runs if run.name in wanted]:
-            return tuple(sorted(found, key=lambda run: expression.find(run.name)))
+            return tuple(sorted(found, key=lambda run: _place(expression, run.name)))
     return tuple(runs)
+
+
+def _place(expression: str, name: str) -> int:
+    """Where an expression names a run, and not one whose name begins or ends alike."""
+    found = re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", expression)
+    return found.start() if found else len(expression)
 
 
 def _rows(db: Database, members: NeuronSet, runs: Sequence[LocatedRun], order: str, limit: int) -> pl.DataFrame:

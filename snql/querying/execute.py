@@ -20,6 +20,7 @@ T = TypeVar("T")
 Parameter = str | int | float
 
 ROWS_AT_ONCE = 10_000
+LONGEST_TIMEOUT = 10_000_000
 _BATCH_ROWS = 100_000
 _NUMBERS = re.compile(r"^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)|UINTEGER)$")
 
@@ -45,6 +46,7 @@ class Result:
         """The rows as tuples, fetched as they are asked for."""
         cursor = self.connection.execute(self.sql, self.parameters or None)
         description = cursor.description or []
+        _check_names([name for name, *_ in description])
         numeric = [bool(_NUMBERS.match(str(kind))) for _, kind, *_ in description]
         return Rows([name for name, *_ in description], numeric, self._fetched(cursor))
 
@@ -76,10 +78,20 @@ class Result:
 
 
 def _check_types(relation: duckdb.DuckDBPyRelation) -> None:
-    """Raise InputError for a type that Polars has no room for."""
+    """Raise InputError for a type that Polars has no room for, and for two columns of one name."""
+    _check_names(relation.columns)
     for name, kind in zip(relation.columns, relation.types, strict=True):
         if "INTERVAL" in str(kind):
             raise InputError(f"column {name} is of type {kind}, which has no form there: cast it, such as x::VARCHAR")
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Two columns of one name would be one in most formats, without a word."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(f"two columns are named {name!r}: give one another name, such as b.{name} AS other_{name}")
+        seen.add(name)
 
 
 def query(
@@ -106,8 +118,14 @@ def run(
     Raises as :func:`query` does; on Ctrl-C the query is stopped and KeyboardInterrupt goes on.
     """
     given = dict(parameters or {})
+    if timeout is not None and not 0 < timeout <= LONGEST_TIMEOUT:
+        raise InputError(
+            f"--timeout {timeout:g} is out of range: use seconds, more than 0 and at most {LONGEST_TIMEOUT:,}"
+        )
     if not sql.strip():
         raise InputError("the query is empty: give SQL as an argument, with -f FILE, or - for standard input")
+    if re.search("[\ud800-\udfff]", sql):
+        raise InputError("the query is not UTF-8: save it in that encoding")
     with db.reading() as connection:
         try:
             statements = db.allowed_statements(connection, sql)
@@ -188,4 +206,4 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Parameter]:
 def _value(text: str) -> Parameter:
     if re.fullmatch(r"[+-]?\d+", text):
         return int(text)
-    return float(text) if re.fullmatch(r"[+-]?\d*\.\d+(e[+-]?\d+)?", text, re.IGNORECASE) else text
+    return float(text) if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text, re.IGNORECASE) else text

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "csv", "tsv", "json", "jsonl", "parquet", "arrow", "markdown", "latex")
 BINARY = ("parquet", "arrow")
-_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -97,7 +97,9 @@ def _objects(source: Source, indent: int | None = None) -> Iterator[str]:
     rows = source.rows()
     for values in rows.values:
         row = {name: plain(value) for name, value in zip(rows.columns, values, strict=True)}
-        yield json.dumps(row, indent=indent, ensure_ascii=False)
+        yield re.sub(
+            "[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps(row, indent=indent, ensure_ascii=False)
+        )
 
 
 def plain(value: Any) -> Any:
@@ -118,17 +120,29 @@ def plain(value: Any) -> Any:
 
 
 def _separated(source: Source, sink: BinaryIO, separator: str) -> None:
+    import polars as pl
+
     with _types_checked(), source.batches() as batches:
-        sink.write(_flat(_polars(batches.schema.empty_table())).write_csv(separator=separator).encode())
+        if not batches.schema.names:
+            return
+        heads = _inert(pl.DataFrame([batches.schema.names], orient="row", schema=_numbered(batches.schema.names)))
+        sink.write(heads.write_csv(separator=separator, include_header=False).encode())
         for batch in batches:
             rows = _inert(_flat(_polars(batch)))
             sink.write(rows.write_csv(separator=separator, include_header=False).encode())
+
+
+def _numbered(names: list[str]) -> "dict[str, type[pl.String]]":
+    import polars as pl
+
+    return {str(number): pl.String for number in range(len(names))}
 
 
 def _inert(frame: "pl.DataFrame") -> "pl.DataFrame":
     """No cell that begins as a formula does, nor characters that control a terminal."""
     import polars as pl
 
+    frame = frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
     texts = [
         pl.col(name).str.replace_all(_CONTROL, "\ufffd") for name, kind in frame.schema.items() if kind == pl.String
     ]
@@ -175,7 +189,10 @@ def _types_checked() -> Iterator[None]:
 
     try:
         yield
-    except (pl.exceptions.PolarsError, pa.ArrowException) as error:
+    except BaseException as error:
+        panicked = type(error).__name__ == "PanicException"  # a date that Polars has no room for
+        if not panicked and not isinstance(error, pl.exceptions.PolarsError | pa.ArrowException):
+            raise
         cause = " ".join(str(error).split())
         raise InputError(
             f"the rows have a type that cannot be written ({cause}): cast it, such as x::VARCHAR"

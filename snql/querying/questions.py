@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     import polars as pl
 
 _RUNS = ("run", "runs", "others")
+_LISTS = {"runs", "others"}
+_CATEGORIES = """
+SELECT DISTINCT p.category FROM run_prompts JOIN runs AS r USING (run_id) JOIN prompts AS p USING (prompt_id)
+WHERE r.name = ? AND r.kind = 'locate' AND p.category IS NOT NULL
+"""
+_CHOICES = {"model": ("before", "after"), "better": ("low", "high")}
+_RANGES = {
+    "percent": (0.0, 100.0),
+    "layer": (0.0, 1e9),
+    "neuron": (0.0, 1e9),
+    "least": (0.0, 1e9),
+    "limit": (-1e300, 1e300),
+}
 _SECTION = re.compile(r"^-- (?P<section>[A-Z]\w+):(?P<rest>.*)$")
 _PARAMETER = re.compile(r"^--\s+\$(?P<name>\w+)(?: = (?P<default>[^:]*))?: (?P<text>.*)$")
 
@@ -27,6 +40,14 @@ class QuestionParameter:
     name: str
     default: str | None
     text: str
+
+    def check(self, question: str, value: Parameter) -> None:
+        """Raise InputError for a value that the question does not know: SQL would take some as another."""
+        if (choices := _CHOICES.get(self.name)) and value not in choices:
+            raise InputError(f"@{question}: {self.name}={value!r} is not known: use {' or '.join(choices)}")
+        low, high = _RANGES.get(self.name, (None, None))
+        if low is not None and high is not None and (isinstance(value, str) or not low <= value <= high):
+            raise InputError(f"@{question}: {self.name}={value!r} is no number from {low:g} to {high:g}")
 
 
 @dataclass(frozen=True)
@@ -79,8 +100,38 @@ def ask(db: Database, name: str, given: Mapping[str, Parameter]) -> tuple[str, d
             raise InputError(
                 f"@{name} needs {parameter.name} ({parameter.text}): give it with -p {parameter.name}=VALUE"
             )
+    for parameter in question.parameters:
+        parameter.check(name, values[parameter.name])
+    for key in _LISTS & values.keys():
+        values[key] = _listed(name, key, str(values[key]))
     _check_runs(db, question, values)
+    _check_known(db, question, values)
     return question.sql, values
+
+
+def _listed(question: str, key: str, text: str) -> str:
+    """Names separated by commas, each once."""
+    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if len(names) < (2 if key == "runs" else 1):
+        raise InputError(f"@{question}: {key}={text!r} names too few runs: separate them by commas")
+    return ",".join(names)
+
+
+def _check_known(db: Database, question: Question, values: Mapping[str, Parameter]) -> None:
+    """Whether the run has such a variant, judge or category: an unknown one would give no rows, without a word."""
+    known = {
+        "variant": "SELECT DISTINCT variant FROM run_completions WHERE run = ? AND role = 'patched'",
+        "judge": "SELECT DISTINCT judge FROM judgements JOIN runs USING (run_id) WHERE name = ? AND kind = 'patch'",
+        "a": _CATEGORIES,
+        "b": _CATEGORIES,
+    }
+    for key in known.keys() & {parameter.name for parameter in question.parameters}:
+        names = [str(name) for (name,) in db.rows(known[key], [values["run"]])]
+        if str(values[key]) not in names:
+            listed = ", ".join(sorted(names)[:20]) or "none"
+            raise InputError(
+                f"@{question.name}: {key}={values[key]!r} is not there; run {values['run']!r} has {listed}"
+            )
 
 
 def _check_runs(db: Database, question: Question, values: Mapping[str, Parameter]) -> None:

@@ -85,7 +85,8 @@ class Pair:
         if len(a.ranks) != len(b.ranks) or not np.array_equal(a.ranked, b.ranked):
             raise InputError(
                 f"runs {a.run!r} and {b.run!r} rank different neurons ({len(a.ranked)} and {len(b.ranked)}): compare "
-                "runs of models of one shape with the same --skip-last-layers"
+                "runs of models of one shape with the same --skip-last-layers (of a mixture of experts: whose prompts "
+                "reached the same experts)"
             )
         self.a, self.b = a, b
         self.n_ranked = len(a.ranked)
@@ -132,12 +133,12 @@ class Pair:
     @cached_property
     def spearman(self) -> float:
         """Spearman's rho of the scores of all ranked neurons."""
-        return _correlation(self.a.mean_ranks, self.b.mean_ranks)
+        return correlation(self.a.mean_ranks, self.b.mean_ranks)
 
     def _spearman_common(self, k: int) -> float:
         common = (self._ranks[0] <= k) & (self._ranks[1] <= k)
         a, b = (stats.rankdata(run.mean_ranks[common]) for run in (self.a, self.b))
-        return _correlation(a, b)
+        return correlation(a, b)
 
     def _by_layer(self, k: int, shared: int) -> tuple[float, float]:
         """Expected shared neurons when each layer's choice is random, and the chance of at least ``shared``.
@@ -169,7 +170,7 @@ def _likely(chances: Array) -> tuple[int, int]:
     return int(places[0]), int(places[-1]) + 1
 
 
-def _correlation(a: Array, b: Array) -> float:
+def correlation(a: Array, b: Array) -> float:
     """Pearson's coefficient; NaN if one is constant.
 
     Products and sums, not ``@``: that wakes the threads of a linear algebra library, which takes longer.

@@ -12,8 +12,8 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
-FEWEST = 100
-"""Resamples: with fewer the ends of an interval are single draws."""
+FEWEST, MOST = 100, 10_000
+"""Resamples: with fewer the ends of an interval are single draws; more tell next to nothing more."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,15 @@ def scores_of(weights: Array, squared: Array, counts: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         scores: Array = np.sqrt(weights @ squared / tokens)
     return scores
+
+
+def top_of(scores: Array, k: int) -> npt.NDArray[np.int64]:
+    """Places of the k highest scores; of equal ones the first, as in a run's ranking. NaN is below all."""
+    filled = np.nan_to_num(scores, nan=-1.0)
+    threshold = np.partition(filled, len(filled) - k)[len(filled) - k]
+    above = np.flatnonzero(filled > threshold)
+    level = np.flatnonzero(filled == threshold)[: k - len(above)]
+    return np.concatenate([above, level])
 
 
 def intervals(scores: Array) -> Intervals:

@@ -65,7 +65,10 @@ def instead(arguments: list[str], option: str, value: str) -> list[str]:
         ([*LOCATE, "--seed", "-1"], "--seed -1 is out of range"),
         ([*PATCH, "--neurons", "all", "--seed", "99999999999999999999"], "--seed 99999999999999999999 is out of range"),
         (["query", "--format", "csv", "SELECT INTERVAL 1 DAY"], "cast it, such as x::VARCHAR"),
-        (["--config", "typo.toml", "runs"], "[locate] max-new-tokenz is no option; those here are after, attn"),
+        (
+            ["--config", "typo.toml", "runs"],
+            "[locate] max-new-tokenz is no option; those here are after, after_dtype, attn",
+        ),
         (["--config", "flat.toml", "runs"], "locate is no option; those here are"),
         ([*LOCATE, "--limit", "x"], "Invalid value for '--limit'"),
         (["locate", "5%", *LOCATE[2:]], "run name '5%' cannot be used"),

@@ -161,7 +161,7 @@ def test_experts_count_the_tokens_that_reached_them(tmp_path: Path) -> None:
 
 
 def test_bad_settings(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
-    with pytest.raises(InputError, match="--bootstrap 5 is too few: use 0 for none, or at least 100"):
+    with pytest.raises(InputError, match="--bootstrap 5 is out of range: use 0 for none, or 100 to 10000"):
         options(tiny_llama, tiny_adapter, bootstrap=5)
     one = options(tiny_llama, tiny_adapter, bootstrap=100)
     from dataclasses import replace

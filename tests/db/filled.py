@@ -219,8 +219,10 @@ def rows() -> dict[str, list[Row]]:
         "effects": list(_effects()),
         "control_effects": list(_control_effects()),
         "prompt_sums": [
-            {**cell, "prompt_id": prompt, "n_tokens": 2, "squared_differences": 0.5}
-            for cell in cells
+            {**{name: row[name] for name in ("run_id", "layer", "expert", "neuron")},
+             "prompt_id": prompt, "n_tokens": 2, "squared_differences": 2 * row["score"] ** 2}
+            for run_id in KEPT
+            for row in _statistics(run_id)
             for prompt in (1, 2)
         ],
         "score_intervals": [{**cell, **interval} for cell in cells],

@@ -225,4 +225,4 @@ def test_the_library_has_both() -> None:
 
 def test_a_page_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
-        html.write_page("x", tmp_path / "no" / "x.html", "y.html")
+        html.write_page(tmp_path / "x.duckdb", "x", tmp_path / "no" / "x.html", "y.html")

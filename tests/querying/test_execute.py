@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from snql.db.connection import Access, Database
-from snql.errors import InputError, RunError
+from snql.errors import DatabaseError, InputError, RunError
 from snql.querying.execute import Result, query, run
 
 ENDLESS = "SELECT sum(a.range * b.range) FROM range(100000000) AS a, range(100000) AS b"
@@ -161,3 +161,48 @@ def test_threads_that_open_one_file_at_once(empty: Database, monkeypatch: pytest
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(lambda _: Database(empty.path).rows("SELECT count(*) FROM runs"), range(3)))
     assert found == [[(0,)]] * 3
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0, float("inf"), float("nan"), 1e300])
+def test_timeouts_out_of_range(empty: Database, timeout: float) -> None:
+    with pytest.raises(InputError, match="is out of range"):
+        query(empty, "SELECT 1", timeout=timeout)
+
+
+def test_a_file_of_activations_elsewhere_is_not_read(empty: Database, tmp_path: Path) -> None:
+    """The names of shards are in the database, which may come from anybody."""
+    (tmp_path / "secret.txt").write_text("secret")
+    with empty.write() as connection:
+        connection.execute(
+            "INSERT INTO runs BY NAME SELECT 1 AS run_id, 'x' AS name, 'locate' AS kind, 'done' AS status,"
+            " now()::TIMESTAMP AS started_at, '{}' AS config, 'x' AS config_sha256, '0' AS snql_version,"
+            " '{}' AS libraries, 'x' AS platform"
+        )
+        connection.execute("INSERT INTO activation_chunks VALUES (1, 0, 0, 1, 0, '../secret.txt')")
+    with pytest.raises(DatabaseError, match=r"names '../secret.txt' as a file of token activations"):
+        query(empty, f"FROM read_text('{tmp_path / 'secret.txt'}')")
+
+
+@pytest.mark.parametrize("name", ["test.duckdb", "test.duckdb.shards/1/x.csv", "link"])
+def test_output_never_replaces_the_database(empty: Database, tmp_path: Path, name: str) -> None:
+    (tmp_path / "link").symlink_to(empty.path)
+    before = empty.path.read_bytes()
+    program = ["--db", str(empty.path), "query", "SELECT 1", "--format", "csv", "-o", str(tmp_path / name)]
+    done = subprocess.run([sys.executable, "-m", "snql", *program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "is the database" in done.stderr
+    assert empty.path.read_bytes() == before
+
+
+def test_what_is_not_utf_8(empty: Database) -> None:
+    program = [sys.executable, "-m", "snql", "--db", str(empty.path), "query"]
+    done = subprocess.run([*program, "-"], input=b"SELECT '\xff\xfe'", capture_output=True)
+    assert (done.returncode, done.stderr) == (
+        2,
+        b"snql: the query is not UTF-8: save it in that encoding\n",
+    )
+    done = subprocess.run([*program, b"SELECT '\xff'"], capture_output=True)
+    assert (done.returncode, done.stderr) == (2, b"snql: an argument is not UTF-8: write it in that encoding\n")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*program, "SELECT 1", "--format", "csv"], stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)

@@ -99,3 +99,26 @@ def test_types_that_have_no_form(db: Database) -> None:
             assert "cast it, such as x::VARCHAR" in str(error)
     with pytest.raises(InputError, match=r"--format 'xml' is not known: use table, csv"):
         written(db, "SELECT 1", "xml")
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "table"])
+def test_two_columns_of_one_name_are_refused(db: Database, name: str) -> None:
+    with pytest.raises(InputError, match="two columns are named 'x': give one another name"):
+        written(db, "SELECT a.x, b.x FROM (VALUES (1)) AS a(x), (VALUES (2)) AS b(x)", name)
+
+
+def test_headers_enumerations_and_returns_are_inert(db: Database) -> None:
+    sql = "SELECT '=1+1'::ENUM('=1+1') AS \"=cmd\", 'a' || chr(13) || 'b' AS \"t" + "\x1b" + 'x"'
+    assert written(db, sql, "csv").decode() == "'=cmd,t\ufffdx\n'=1+1,a\ufffdb\n"
+    assert b"\xc2\x9b" not in written(db, "SELECT chr(155) AS x", "json")
+    assert json.loads(written(db, "SELECT chr(155) AS x", "jsonl")) == {"x": "\x9b"}
+
+
+def test_times_with_a_zone(db: Database) -> None:
+    row = json.loads(written(db, "SELECT TIMESTAMPTZ '2026-01-02 03:04:05+00' AS t", "jsonl"))
+    assert row["t"].startswith("2026-01-02T")
+
+
+def test_dates_that_have_no_form(db: Database) -> None:
+    with pytest.raises(InputError, match="cast it, such as x::VARCHAR"):
+        written(db, "SELECT DATE '290000-01-01' AS d", "csv")

@@ -171,3 +171,32 @@ def _used(sql: str) -> list[str]:
 def test_bad_questions(answers: Database, name: str, parameters: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         answer(answers, name, **parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        (
+            "driving_tokens",
+            {"run": "seed1", "layer": 1, "neuron": 7, "model": "befor"},
+            "'befor' is not known: use before",
+        ),
+        ("sign_flips", {"run": "seed1", "percent": -5}, "percent=-5 is no number from 0 to 100"),
+        ("sign_flips", {"run": "seed1", "percent": "5%"}, "percent='5%' is no number from 0 to 100"),
+        ("shared_neurons", {"runs": "seed1,seed1"}, "names too few runs"),
+        ("category_differences", {"run": "seed1", "a": "hate", "b": "x"}, "b='x' is not there.*fraud, hate"),
+        ("patched_prompts", {"run": "patched", "variant": "safety:9%", "judge": "cost"}, "'safety:9%' is not there"),
+        ("patched_prompts", {"run": "patched", "variant": "safety:1%", "judge": "x"}, "judge='x' is not there.*cost"),
+    ],
+)
+def test_values_that_would_give_another_answer(
+    answers: Database, name: str, parameters: dict[str, str], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        answer(answers, name, **parameters)
+
+
+def test_lists_of_runs_may_repeat_and_end_in_a_comma(answers: Database) -> None:
+    plain = answer(answers, "shared_neurons", runs="seed1,seed2", percent=10)
+    assert answer(answers, "shared_neurons", runs=" seed1,seed2, seed1,", percent=10).equals(plain)
+    assert len(plain)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from snql.stats.resampling import bootstrap_weights, half_weights, intervals, scores_of, spearman_brown
+from snql.stats.resampling import bootstrap_weights, half_weights, intervals, scores_of, spearman_brown, top_of
 
 
 def test_weights() -> None:
@@ -64,3 +64,10 @@ def test_spearman_brown() -> None:
     assert spearman_brown(0.5) == pytest.approx(2 / 3)
     assert spearman_brown(1) == 1
     assert math.isnan(spearman_brown(-1))
+
+
+@pytest.mark.parametrize("k", [1, 3, 5, 7])
+def test_the_top_of_equal_scores_is_that_of_a_ranking(k: int) -> None:
+    scores = np.array([1.0, 2, 2, np.nan, 2, 0, 2])
+    ranked = sorted(range(7), key=lambda place: (-np.nan_to_num(scores, nan=-1.0)[place], place))
+    assert sorted(top_of(scores, k).tolist()) == sorted(ranked[:k])
