@@ -85,7 +85,7 @@ class Manifest:
 
 
 def read(folder: Path) -> Manifest:
-    """The manifest of a folder; raises InputError if it is missing, newer, or not as an export writes it."""
+    """The manifest of a folder; raises InputError if it is missing, of another format or malformed."""
     path = folder / NAME
     try:
         found = json.loads(path.read_text("utf-8"))
@@ -97,6 +97,8 @@ def read(folder: Path) -> Manifest:
         raise InputError(f"{folder} was exported in format {found['format']}, newer than {FORMAT}: upgrade snql")
     try:
         manifest = _manifest(found)
+        if manifest.format != FORMAT:
+            raise ValueError(f"format is {manifest.format}")
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a manifest as snql writes it ({error}): export the database again") from error
     return manifest

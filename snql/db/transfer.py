@@ -7,9 +7,13 @@
 Views and macros are made anew. What unfinished runs keep in their staging folder is not exported.
 """
 
+import os
+import re
 import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,12 +26,16 @@ from snql.db import manifest as manifests
 from snql.db.catalog import quoted
 from snql.db.connection import STORAGE_VERSION, Database
 from snql.db.manifest import Manifest, Migration, Shard, Table
+from snql.db.owner import owner, works_elsewhere
 from snql.errors import DatabaseError, InputError, RunError
 
 MEMORY = "2GB"
 """What DuckDB may hold while it copies a table: some of it is cache, the rest does not grow with the table."""
 
 _BESIDE = (".shards", ".staging", ".wal")
+_PARTS = ("", *_BESIDE)
+"""What a database consists of, as endings of its name."""
+_WORK = ".{}.snql-{}."
 
 
 @dataclass(frozen=True)
@@ -67,10 +75,13 @@ def export_database(db: Database, folder: Path, *, force: bool = False) -> Trans
     folder = Path(folder).absolute()
     if not db.path.exists():
         db.rows("SELECT 1")  # says so
+    _check_apart(db.path, folder)
+    _recover(folder, "export")
     _check_folder(folder, force=force)
     db.close()
-    with _unfinished(folder) as partial, _Exporting(db.path, partial) as source, source.reading() as connection:
-        (partial / "tables").mkdir()
+    with _unfinished(folder, "export") as work, _Exporting(db.path, work) as source, source.reading() as connection:
+        partial = work / "build" / "main"
+        (partial / "tables").mkdir(parents=True)
         found = catalog.columns(connection)
         known = _known_tables()
         tables = tuple(_write_table(connection, partial, name, found[name]) for name in found if name in known)
@@ -87,7 +98,9 @@ def export_database(db: Database, folder: Path, *, force: bool = False) -> Trans
         )
         (partial / manifests.NAME).write_text(exported.text(), "utf-8")
         manifests.hashed(partial / manifests.NAME, flush=True)
-        _take_place(partial, folder)
+        with _naming(folder.parent):
+            _check_folder(folder, force=force)  # another export may have been quicker
+            _install(folder, work, ("",))
     left_out = tuple(name for name in found if name not in known)
     return Transfer(folder, len(tables), sum(table.rows for table in tables), len(files), left_out)
 
@@ -100,7 +113,10 @@ def import_database(db: Database, folder: Path, *, force: bool = False) -> Trans
     DatabaseError for an export of a newer or different snql.
     """
     folder = Path(folder).absolute()
+    path = db.path.absolute()
     db.close()
+    _check_apart(path, folder, around=True)
+    _recover(path, "import")
     manifest = manifests.read(folder)
     _check_ledger(manifest, folder)
     _check_target(db, force=force)
@@ -108,12 +124,14 @@ def import_database(db: Database, folder: Path, *, force: bool = False) -> Trans
         manifests.check_file(folder, table.file, table.sha256)
     for shard in manifest.shards:
         manifests.check_file(folder, shard.file, shard.sha256)
-    with _unfinished(db.path.absolute()) as partial:
-        applied = _build(partial / "database", manifest, folder)
+    with _unfinished(path, "import") as work:
+        (work / "build" / "main.shards").mkdir(parents=True)
+        applied = _build(work / "build" / "main", manifest, folder)
         for shard in manifest.shards:
-            _copy(folder / shard.file, partial / "shards" / shard.name)
-        _check_target(db, force=force)  # a job may have begun meanwhile
-        _install(db.path, partial)
+            _copy(folder / shard.file, work / "build" / "main.shards" / shard.name)
+        with _naming(path.parent):
+            _check_target(db, force=force)  # a job may have begun meanwhile, or another import been quicker
+            _install(path, work, _PARTS)
     n_rows = sum(table.rows for table in manifest.tables)
     return Transfer(db.path, len(manifest.tables), n_rows, len(manifest.shards), (), tuple(applied))
 
@@ -144,9 +162,8 @@ def _shard_names(connection: duckdb.DuckDBPyConnection, database: Path) -> list[
         if not manifests.SHARD_NAME.fullmatch(name):
             raise DatabaseError(f"{database} names a shard {name!r}, which snql never does: it cannot be exported")
         if not shards.path_of(database, name).is_file():
-            raise DatabaseError(
-                f"the shard {shards.path_of(database, name)} is missing: put it back, or remove its run"
-            )
+            path = shards.path_of(database, name)
+            raise DatabaseError(f"the shard {path} is missing: put it back, or remove its run")
     return names
 
 
@@ -167,15 +184,6 @@ def _check_folder(folder: Path, *, force: bool) -> None:
         raise InputError(f"{folder} holds an exported database: name another folder, or replace it with --force")
 
 
-def _take_place(partial: Path, folder: Path) -> None:
-    """Give the finished folder its name; an earlier export goes only once the new one is there."""
-    old = partial.with_name(partial.name + "-old")
-    if folder.exists():
-        folder.replace(old)
-    partial.replace(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 # Importing
 
 
@@ -194,18 +202,14 @@ def _check_target(db: Database, *, force: bool) -> None:
                 raise InputError(f"{beside} is there without its database: move it away, or remove it with --force")
         return
     if force:
-        with db.write():  # it is snql's, and nobody has it open
-            return
+        with db.write():
+            return  # it is snql's, and nobody has it open
     with db.reading() as connection:
-        holding = [
-            name for name in catalog.columns(connection) if name != "snql_migrations" and _holds(connection, name)
-        ]
+        names = [name for name in catalog.columns(connection) if name != "snql_migrations"]
+        queries = (f"SELECT 1 FROM {quoted(name)} LIMIT 1" for name in names)  # noqa: S608
+        holding = any(connection.execute(query).fetchall() for query in queries)
     if holding:
         raise InputError(f"{db.path} holds data already: name a new file with --db, or replace it with --force")
-
-
-def _holds(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
-    return bool(connection.execute(f"SELECT 1 FROM {quoted(table)} LIMIT 1").fetchall())  # noqa: S608
 
 
 def _build(path: Path, manifest: Manifest, folder: Path) -> list[str]:
@@ -232,8 +236,7 @@ def _build(path: Path, manifest: Manifest, folder: Path) -> list[str]:
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, table: Table, folder: Path) -> None:
-    columns = ", ".join(quoted(column.name) for column in table.columns)
-    path = str(folder / table.file)
+    columns, path = ", ".join(quoted(column.name) for column in table.columns), str(folder / table.file)
     query = f"INSERT INTO {quoted(table.name)} ({columns}) SELECT {columns} FROM read_parquet(?)"  # noqa: S608
     connection.execute(query, [path]).fetchall()
     ((rows,),) = connection.execute(f"SELECT count(*) FROM {quoted(table.name)}").fetchall()  # noqa: S608
@@ -248,9 +251,8 @@ def _fitting(folder: Path, file: str) -> Iterator[None]:
     except duckdb.IOException:
         raise  # no room, most likely
     except duckdb.Error as error:
-        raise InputError(
-            f"{folder / file} does not fit its table ({_line(error)}): export the database again"
-        ) from error
+        message = f"{folder / file} does not fit its table ({_line(error)}): export the database again"
+        raise InputError(message) from error
 
 
 def _line(error: Exception) -> str:
@@ -271,35 +273,64 @@ def _check_contents(connection: duckdb.DuckDBPyConnection, manifest: Manifest, f
 
 
 def _continue_sequences(connection: duckdb.DuckDBPyConnection, manifest: Manifest, folder: Path) -> None:
+    """Let each sequence go on where it was, and above every id in the tables: else the next run would collide."""
     if catalog.next_values(connection).keys() != manifest.sequences.keys():
         raise InputError(f"{folder / manifests.NAME} has other sequences than its schema: export the database again")
     for name, value in manifest.sequences.items():
+        start = max(int(value), _largest(connection, manifest, name.removesuffix("s")) + 1)
         with _fitting(folder, manifests.NAME):
-            connection.execute(f"CREATE OR REPLACE SEQUENCE {quoted(name)} START WITH {int(value)}")
+            connection.execute(f"CREATE OR REPLACE SEQUENCE {quoted(name)} START WITH {start}")
 
 
-def _install(path: Path, partial: Path) -> None:
-    """Give the finished database and its shards their names, the database last."""
-    for suffix in _BESIDE:
-        beside = path.with_name(path.name + suffix)
-        if beside.exists():
-            beside.replace(partial / f"old{suffix}")
-    if (partial / "shards").is_dir():
-        (partial / "shards").replace(path.with_name(path.name + ".shards"))
-    (partial / "database").replace(path)
+def _largest(connection: duckdb.DuckDBPyConnection, manifest: Manifest, column: str) -> int:
+    """The largest id in all columns of that name: ``run_ids`` numbers every ``run_id``."""
+    tables = [table.name for table in manifest.tables if column in {each.name for each in table.columns}]
+    queries = [f"SELECT max({quoted(column)}) FROM {quoted(table)}" for table in tables]  # noqa: S608
+    return max([0, *(found or 0 for query in queries for (found,) in connection.execute(query).fetchall())])
 
 
 # Both
 
 
+def _check_apart(database: Path, folder: Path, *, around: bool = False) -> None:
+    """An exported folder is not in what belongs to the database; nor around it, for then --force would remove it."""
+    own = [database.with_name(database.name + suffix).resolve() for suffix in _PARTS]
+    place = folder.resolve()
+    if any(place.is_relative_to(each) or (each.is_relative_to(place) and not around) for each in own):
+        raise InputError(f"{folder} belongs to the database {database}, or holds it: name a folder apart from it")
+
+
 @contextmanager
-def _unfinished(path: Path) -> Iterator[Path]:
-    """A hidden folder beside ``path`` to work in; it goes at the end, whatever happens, and so does a killed try's."""
-    folder = path.with_name(f".{path.name}.snql-unfinished")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+def _unfinished(path: Path, verb: str) -> Iterator[Path]:
+    """A hidden folder beside ``path`` for this process alone; it goes at the end, whatever happens.
+
+    build/main, build/main.shards   what is being made
+    new/                            the same once it is complete, until it has its name
+    old/main, old/main.shards ...   what it replaces; goes back to its place unless new/main has got there
+    """
+    with _told(path):
+        work = Path(tempfile.mkdtemp(prefix=_WORK.format(path.name, verb) + owner() + ".", dir=path.parent))
+        try:
+            yield work
+        finally:
+            with _naming(path.parent):
+                _remove(work, path)
+
+
+def _recover(path: Path, verb: str) -> None:
+    """Remove what killed processes left; what they were replacing goes back to its place."""
+    prefix = _WORK.format(path.name, verb)
+    if path.parent.is_dir():
+        with _told(path), _naming(path.parent):
+            for folder in path.parent.iterdir():
+                if folder.name.startswith(prefix) and _is_dead(folder.name.removeprefix(prefix)):
+                    _remove(folder, path)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
     try:
-        yield folder
+        yield
     except (OSError, duckdb.IOException) as error:
         reason = getattr(error, "strerror", None) or _line(error)
         raise RunError(f"{path} cannot be written ({reason}): see to it, then begin again") from error
@@ -307,8 +338,60 @@ def _unfinished(path: Path) -> Iterator[Path]:
         if "Query interrupted" in str(error):  # DuckDB's word for Ctrl-C
             raise KeyboardInterrupt from error
         raise
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Let one process at a time give and take names in a folder, where folders can be locked."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def _is_dead(name: str) -> bool:
+    """Whether HOST:PID:START.RANDOM is of this machine and its process has ended; of another machine nobody knows."""
+    who, here = name.rpartition(".")[0], owner().partition(":")[0]
+    known = re.fullmatch(re.escape(here) + r":\d+:\w+", who, re.ASCII)
+    return known is not None and who != owner() and not works_elsewhere(who)
+
+
+def _install(path: Path, work: Path, parts: tuple[str, ...]) -> None:
+    """Give what is complete its name; what a kill in between leaves in the folder of work, the next try puts back."""
+    # The main part goes first and comes last: without it the rest counts for nothing.
+    (work / "old").mkdir()
+    (work / "build").replace(work / "new")
+    for suffix in parts:
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.replace(work / "old" / f"main{suffix}")
+    made = work / "new" / "main.shards"
+    if made.is_dir() and any(made.iterdir()):
+        made.replace(path.with_name(path.name + ".shards"))
+    (work / "new" / "main").replace(path)
+
+
+def _remove(work: Path, path: Path) -> None:
+    """Remove a folder of work; what it holds of an earlier state goes back first, unless the new is in its place."""
+    old, new = work / "old", work / "new"
+    if (new / "main").exists() and path.exists() and (old / "main").exists():
+        raise RunError(f"{old} holds what was {path}, where something else is now: move one of them away")
+    if (new / "main").exists() and not path.exists():
+        placed = path.with_name(path.name + ".shards")
+        if (new / "main").is_file() and not (new / "main.shards").exists() and placed.exists():
+            placed.replace(new / "main.shards")
+        for suffix in reversed(_PARTS):
+            if (old / f"main{suffix}").exists():
+                (old / f"main{suffix}").replace(path.with_name(path.name + suffix))
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def _copy(source: Path, target: Path) -> None:

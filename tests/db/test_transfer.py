@@ -58,6 +58,10 @@ def rows_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
         return {name: connection.execute(f"SELECT * FROM {quoted(name)}").fetchall() for name in names}
 
 
+def rows_of_table(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[Any, ...]]:
+    return connection.execute(f"SELECT * FROM {quoted(table)}").fetchall()
+
+
 def test_an_equal_database_comes_back(db: Database, copy: Database, exported: Path) -> None:
     done = import_database(copy, exported)
     before, after = rows_of(db.path), rows_of(copy.path)
@@ -82,6 +86,11 @@ def test_an_equal_database_comes_back(db: Database, copy: Database, exported: Pa
 
 
 def test_sequences_go_on_where_they_were(db: Database, copy: Database, exported: Path, tmp_path: Path) -> None:
+    """Beyond the ids in the tables (up to 23), for runs were deleted; lower values in a manifest cannot collide."""
+    with db.write() as connection:
+        for sequence, n in (("run_ids", 40), ("prompt_ids", 50), ("set_ids", 60)):
+            connection.execute(f"SELECT max(nextval('{sequence}')) FROM range({n})").fetchall()
+    export_database(db, exported, force=True)
     import_database(copy, exported)
     export_database(copy, tmp_path / "again")  # unused since: the numbers must not be lost on the way
     again = Database(tmp_path / "again.duckdb")
@@ -92,7 +101,13 @@ def test_sequences_go_on_where_they_were(db: Database, copy: Database, exported:
             with each.write() as connection:
                 values.append(connection.execute(f"SELECT nextval('{sequence}')").fetchall())
         assert values[0] == values[1] == values[2], sequence
-        assert values[0] == [(3,)] if sequence == "run_ids" else [(1,)]
+        assert values[0] == [({"run_ids": 43, "prompt_ids": 51, "set_ids": 61}[sequence],)]
+    edit_manifest(exported, lambda m: m.update(sequences=dict.fromkeys(m["sequences"], -5)))
+    import_database(copy, exported, force=True)
+    with copy.write() as connection:
+        for sequence, table in (("run_ids", "runs"), ("prompt_ids", "prompts"), ("set_ids", "neuron_sets")):
+            largest = max(row[0] for row in rows_of_table(connection, table))
+            assert connection.execute(f"SELECT nextval('{sequence}')").fetchall() == [(largest + 1,)] == [(24,)]
 
 
 def test_the_manifest_says_what_the_files_hold(db: Database, exported: Path) -> None:
@@ -131,6 +146,7 @@ def test_tables_that_others_refer_to_come_first() -> None:
 
 TAMPERED: dict[str, tuple[Edit, str]] = {
     "newer format": (lambda m: m.update(format=99), "format 99, newer than 1: upgrade snql"),
+    "no format": (lambda m: m.update(format=-3), "format is -3"),
     "newer schema": (
         lambda m: m["migrations"].append({"number": 9999, "name": "9999_x", "sha256": "x"}),
         r"has schema version 9999, newer than this snql's \d+: upgrade",
