@@ -56,7 +56,7 @@ def query(
     Ctrl-C stops the query. The views and macros are described by `snql db schema`.
     """
     from snql.db.connection import Access, Database
-    from snql.db.storage import check_output
+    from snql.db.outputs import check_output
     from snql.querying.execute import parse_parameters, run
     from snql.querying.formats import check_format
 

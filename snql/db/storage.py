@@ -4,15 +4,6 @@ from pathlib import Path
 
 from snql.db import runs, shards, staging
 from snql.db.connection import Database
-from snql.errors import InputError
-
-
-def check_output(database: Path, output: Path) -> None:
-    """Raise InputError if a file that is to be written is the database, or among those that it keeps beside it."""
-    target = output.resolve()
-    kept = [database.with_name(database.name + ending) for ending in (".shards", ".staging", ".wal")]
-    if target == database.resolve() or any(target.is_relative_to(folder.resolve()) for folder in kept):
-        raise InputError(f"--output {output} is the database {database} or part of it: name another file")
 
 
 def remove_files(database: Path, run_id: int) -> None:

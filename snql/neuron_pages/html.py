@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from snql.db.durable import replaced
-from snql.db.storage import check_output
+from snql.db.outputs import check_output
 from snql.errors import InputError
 from snql.neuron_pages.model import Examples, Histogram, LayerScores, NeuronPage, NeuronTable, RunView, TokenView
 from snql.neuron_pages.shade import HUES, heading, heights, number, shade, short_token, token_text
