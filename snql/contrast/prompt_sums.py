@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from snql.errors import RunError
 from snql.neurons.sets import Shape
@@ -97,7 +97,7 @@ def staged_chunks(files: Sequence[Path], shape: Shape) -> Iterator[StagedChunk]:
     with ExitStack() as stack:
         try:
             opened = [stack.enter_context(safe_open(file, framework="numpy")) for file in files]
-        except Exception as error:
+        except (SafetensorError, OSError) as error:
             raise _damaged(files, error) from error
         ids = np.concatenate([file.get_tensor("prompt_ids") for file in opened])
         order = np.argsort(ids)

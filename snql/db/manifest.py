@@ -11,15 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from snql.db.shards import NAME as SHARD_NAME
 from snql.errors import InputError
 
 NAME = "manifest.json"
 FORMAT = 1
 
 _TABLE_FILE = re.compile(r"tables/\w{1,100}\.parquet", re.ASCII)
-SHARD_NAME = re.compile(r"\d{1,10}/\d{1,10}\.parquet", re.ASCII)
-"""RUN_ID/CHUNK.parquet, below the folder of shards."""
-
 _T = TypeVar("_T")
 
 

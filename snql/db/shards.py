@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NAME = re.compile(r"\d{1,10}/\d{1,10}\.parquet", re.ASCII)
-"""What a shard is called below the folder of all shards."""
+"""What a shard is called below the folder of all shards: RUN_ID/CHUNK.parquet."""
 
 _ROWS_A_GROUP = 262_144
 

@@ -159,7 +159,7 @@ def _shard_names(connection: duckdb.DuckDBPyConnection, database: Path) -> list[
     query = "SELECT file FROM activation_chunks WHERE file IS NOT NULL ORDER BY run_id, chunk"
     names = [name for (name,) in connection.execute(query).fetchall()]
     for name in names:
-        if not manifests.SHARD_NAME.fullmatch(name):
+        if not shards.NAME.fullmatch(name):
             raise DatabaseError(f"{database} names a shard {name!r}, which snql never does: it cannot be exported")
         if not shards.path_of(database, name).is_file():
             path = shards.path_of(database, name)
