@@ -85,8 +85,8 @@ def _caption(shown: pl.DataFrame, runs: list[str], context: Context) -> str:
     ]
     names = shown["run"].unique().sort().to_list()
     parts = [
-        "Depth 0 is the first layer and 1 the last. Each line sums to 100 % over the layers; the dotted line is the share of every layer if ranks did not "
-        f"depend on the layer. Neurons in a band: {'; '.join(sizes)}.",
+        "Depth 0 is the first layer and 1 the last. Each line sums to 100 % over the layers; the dotted line is "
+        f"the share of every layer if ranks did not depend on the layer. Neurons in a band: {'; '.join(sizes)}.",
         locate_words(context, names),
     ]
     if len(runs) > len(names):
