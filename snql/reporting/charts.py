@@ -31,7 +31,7 @@ def data(frame: pl.DataFrame) -> alt.InlineData:
 def specification(chart: Chart) -> dict[str, Any]:
     """The chart's Vega-Lite specification, equal data in it once."""
     with debug_mode(False):
-        made: dict[str, Any] = chart.to_dict()
+        made: dict[str, Any] = chart.to_dict(validate=False)
     given = made.get("datasets", {})
     datasets = {name: json.loads(rows) if isinstance(rows, str) else rows for name, rows in given.items()}
     return made | {"datasets": datasets}
