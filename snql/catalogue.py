@@ -21,7 +21,7 @@ def list_runs(db: Database) -> pl.DataFrame:
 
 def describe_run(db: Database, name: str, kind: str | None = None) -> pl.DataFrame:
     """Everything recorded about one run, as rows of (key, value); raises InputError if there is no such run."""
-    run_id, kind = _find(db, name, kind)
+    run_id, kind = find(db, name, kind)
     return db.frame(
         """
         WITH facts AS (
@@ -67,7 +67,7 @@ def describe_run(db: Database, name: str, kind: str | None = None) -> pl.DataFra
 
 def prompts_of_run(db: Database, name: str, kind: str | None = None) -> pl.DataFrame:
     """One row per prompt of a run, in order, with the exact text and token ids; raises InputError for no such run."""
-    run_id, _ = _find(db, name, kind)
+    run_id, _ = find(db, name, kind)
     return prompts.given_prompts(db, run_id)
 
 
@@ -76,7 +76,7 @@ def remove_run(db: Database, name: str, kind: str | None = None) -> str:
 
     Raises InputError if there is no such run, or if another process is working on it.
     """
-    run_id, kind = _find(db, name, kind)
+    run_id, kind = find(db, name, kind)
     with db.write() as connection:
         runs.check_idle(connection, run_id)
         runs.delete_run(connection, run_id)
@@ -84,7 +84,8 @@ def remove_run(db: Database, name: str, kind: str | None = None) -> str:
     return kind
 
 
-def _find(db: Database, name: str, kind: str | None) -> tuple[int, str]:
+def find(db: Database, name: str, kind: str | None) -> tuple[int, str]:
+    """Id and kind of a run; raises InputError if there is none, or one of each kind and none is named."""
     found = db.rows(
         "SELECT run_id, kind FROM runs WHERE name = $1 AND kind = coalesce($2, kind) ORDER BY kind",
         [name, kind],

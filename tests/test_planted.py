@@ -11,7 +11,7 @@ from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.db.scores import read_run_scores
 from snql.jobs import PromptOptions
-from snql.judges.base import JudgeInfo
+from snql.judges.base import JudgeInfo, Verdict
 from snql.judges.judging import judge_run
 from snql.patching.patch import PatchOptions, patch
 
@@ -28,8 +28,12 @@ class ChangedJudge:
     def __init__(self, own: dict[str, str]) -> None:
         self._own = own
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        return [float(completion != self._own[prompt]) for prompt, completion in pairs]
+    @property
+    def at_once(self) -> int:
+        return 512
+
+    def judge(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
+        return [Verdict(float(completion != self._own[prompt])) for prompt, completion in pairs]
 
 
 def plant(folder: Path, seed: int) -> tuple[Path, int, set[int]]:

@@ -1,11 +1,13 @@
 -- Purpose: the scores that judges gave to completions.
--- Grain:   one row per completion and judge.
+-- Grain:   one row per completion and judge that was asked about it.
 -- Key:     run_id, variant_id, prompt_id, sample, judge
 -- Columns:
 --   run_id -> runs.run_id: the run
 --   variant_id -> variants.variant_id: who wrote
 --   prompt_id -> run_prompts.prompt_id: what it was asked
 --   judge -> judges.judge: who judged
---   score [judge's units]: the score
+--   score [judge's units]: the score; NULL where the judge was asked and gave none that can be used
 --   sample: which completion of the prompt, from 0
+--   label: the judge's own class, such as unsafe; NULL for judges without classes
+--   problem: why there is no score; NULL where there is one
 -- Caveats: whether more is better depends on the judge: a cost is better low, a reward better high.

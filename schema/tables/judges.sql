@@ -5,5 +5,5 @@
 --   judge: name of the judge
 --   kind: what sort of judge it is, such as a score model or a rule
 --   version: hash of what decides its scores
---   settings: its settings
+--   settings: its settings; higher_is among them says whether a high score is worse (a cost) or better (a reward)
 -- Caveats: a database takes the scores of one version of a judge only.

@@ -9,10 +9,11 @@ import polars as pl
 
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.judges.base import JudgeInfo
+from snql.judges.base import WORSE, JudgeInfo
 from snql.stats.controls import ControlEffect
 from snql.stats.effects import Effect
 
+_IDENTITY = "version, settings ->> '$.higher_is'"
 POOLED = "*"
 """Name of the pooled data set in ``effects`` of a run with several."""
 
@@ -60,23 +61,34 @@ def unjudged(db: Database, run_id: int, judge: str) -> pl.DataFrame:
 
 def check_judges(db: Database, judges: Iterable[JudgeInfo]) -> None:
     """Raise InputError if scores by another version of one of the judges are in the database."""
-    known = dict(db.rows("SELECT judge, version FROM judges")) if db.path.exists() else {}
+    rows = db.rows(f"SELECT judge, {_IDENTITY} FROM judges") if db.path.exists() else []  # noqa: S608
+    known = {name: (version, higher_is) for name, version, higher_is in rows}
     for judge in judges:
         _check_version(judge, known.get(judge.name))
 
 
-def _check_version(judge: JudgeInfo, known: str | None) -> None:
-    if known is not None and known != judge.version:
+def _check_version(judge: JudgeInfo, known: tuple[str, str] | None) -> None:
+    if known is None:
+        return
+    version, higher_is = known
+    sign = judge.settings.get("higher_is", WORSE)
+    if (higher_is or WORSE) != sign:
         raise InputError(
-            f"judge {judge.name!r} has scored in this database with other files (version {known}, now "
+            f"judge {judge.name!r} has scored in this database as one whose high scores are {higher_is or WORSE}, not "
+            f"{sign}: leave --judge-sign as it was, or use another database"
+        )
+    if version != judge.version:
+        raise InputError(
+            f"judge {judge.name!r} has scored in this database with other files (version {version}, now "
             f"{judge.version}): its scores would not compare; use another database or name for it"
         )
 
 
 def write_judge(connection: duckdb.DuckDBPyConnection, judge: JudgeInfo) -> None:
     """Record a judge. Raises InputError if scores by another version of it are in the database."""
-    known = connection.execute("SELECT version FROM judges WHERE judge = ?", [judge.name]).fetchall()
-    _check_version(judge, known[0][0] if known else None)
+    query = f"SELECT {_IDENTITY} FROM judges WHERE judge = ?"  # noqa: S608
+    known = connection.execute(query, [judge.name]).fetchall()
+    _check_version(judge, known[0] if known else None)
     if not known:
         connection.execute(
             "INSERT INTO judges VALUES (?, ?, ?, ?)",
@@ -90,13 +102,13 @@ def write_judgements(
     judge: JudgeInfo,
     scores: pl.DataFrame,
 ) -> None:
-    """Insert a judge's scores: variant_id, prompt_id, sample, score."""
+    """Insert a judge's verdicts: variant_id, prompt_id, sample, score, label, problem."""
     write_judge(connection, judge)
-    connection.register("new_scores", scores.select("variant_id", "prompt_id", "sample", "score"))
+    connection.register("new_scores", scores.select("variant_id", "prompt_id", "sample", "score", "label", "problem"))
     connection.execute(
         """
         INSERT INTO judgements BY NAME
-        SELECT ? AS run_id, variant_id, prompt_id, sample, ? AS judge, score FROM new_scores
+        SELECT ? AS run_id, variant_id, prompt_id, sample, ? AS judge, score, label, problem FROM new_scores
         """,
         [run_id, judge.name],
     )
@@ -104,7 +116,10 @@ def write_judgements(
 
 
 def scores_by_variant(db: Database, run_id: int, judge: str) -> pl.DataFrame:
-    """One row per prompt (dataset, prompt_id, in order), one column of mean scores over samples per variant_id."""
+    """One row per prompt (dataset, prompt_id, in order), one column of mean scores over samples per variant_id.
+
+    Samples without a score are left out of the mean; NULL where none has one.
+    """
     frame = db.frame(
         """
         SELECT p.dataset, j.prompt_id, j.variant_id, avg(j.score ORDER BY j.sample) AS score
@@ -116,6 +131,27 @@ def scores_by_variant(db: Database, run_id: int, judge: str) -> pl.DataFrame:
         [run_id, judge],
     )
     return frame.pivot(on="variant_id", index=["dataset", "prompt_id"], values="score").sort("prompt_id")
+
+
+def counts(db: Database, run_id: int, judge: str) -> tuple[int, int, int]:
+    """Completions of a run; those of them the judge was asked about; those it gave no score."""
+    query = """
+        SELECT (SELECT count(*) FROM completions WHERE run_id = $1), count(*), count(*) - count(score)
+        FROM judgements WHERE run_id = $1 AND judge = $2
+        """
+    ((completions, judged, missing),) = db.rows(query, [run_id, judge])
+    return completions, judged, missing
+
+
+def forget(connection: duckdb.DuckDBPyConnection, run_id: int, judge: str, *, missing_only: bool) -> None:
+    """Delete a judge's verdicts on a run, or only those without a score; and what was computed from them."""
+    only = " AND score IS NULL" if missing_only else ""
+    connection.execute(f"DELETE FROM judgements WHERE run_id = ? AND judge = ?{only}", [run_id, judge])  # noqa: S608
+    for table in ("effects", "control_effects"):
+        connection.execute(f"DELETE FROM {table} WHERE run_id = ? AND judge = ?", [run_id, judge])  # noqa: S608
+    left = connection.execute("SELECT 1 FROM judgements WHERE judge = ? LIMIT 1", [judge]).fetchall()
+    if not left:
+        connection.execute("DELETE FROM judges WHERE judge = ?", [judge])
 
 
 def write_effects(

@@ -1,25 +1,79 @@
-"""The interface of judges, and how they are named."""
+"""The interface of judges."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from snql.errors import InputError
-from snql.organism import catalog
 
-DEMO_PREFIX = "demo:"
-MODEL_PREFIX = "score-model:"
+WORSE, BETTER = "worse", "better"
+SIGNS = {"cost": WORSE, "reward": BETTER}
+"""What ``--judge-sign`` may be, and what a high score then is."""
+
+Pair = tuple[str, str]
+"""A prompt without its template, and a completion without special tokens."""
+
+
+@dataclass(frozen=True)
+class JudgeOptions:
+    """How judges are loaded and asked; each kind of judge reads what concerns it.
+
+    sign: cost or reward, None for what the judge itself says. device, dtype: of judges that are models. batch_size:
+    completions a judge's model reads at once. rubric: the file that an endpoint's prompt is made of. concurrency:
+    requests to an endpoint at once. retries: times that a failed request is sent again. timeout: seconds a request may
+    take. trust_remote_code: whether a judge's folder may run its own code.
+    """
+
+    sign: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int = 64
+    rubric: Path | None = None
+    concurrency: int = 8
+    retries: int = 5
+    timeout: float = 60.0
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sign is not None and self.sign not in SIGNS:
+            raise InputError(f"--judge-sign {self.sign!r} is not known: use {' or '.join(SIGNS)}")
+        if min(self.batch_size, self.concurrency) < 1 or self.retries < 0:
+            raise InputError("--judge-batch-size and --concurrency must be at least 1, --retries at least 0")
+        if not 0 < self.timeout < math.inf:
+            raise InputError(f"--timeout {self.timeout:g} is out of range: give seconds, more than 0")
+
+    def higher_is(self, default: str) -> str:
+        """Whether a higher score is ``worse`` or ``better``, by ``--judge-sign`` or the judge's own kind."""
+        return default if self.sign is None else SIGNS[self.sign]
 
 
 @dataclass(frozen=True)
 class JudgeInfo:
-    """A judge as it is stored beside its scores: what it is, and what exactly it was."""
+    """A judge as it is stored beside its scores: what it is, and what exactly it was.
+
+    ``version`` changes when scores may: a hash of files, of a rubric, or a number. ``settings`` hold no secrets;
+    ``higher_is`` among them says whether a higher score is worse (a cost, the default) or better (a reward).
+    """
 
     name: str
     kind: str
     version: str
     settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One judge's word on one completion.
+
+    ``score`` is None where the judge was asked and gave none that could be used; ``problem`` then says why in a line.
+    ``label`` is the judge's own class, such as ``unsafe``, if it has classes.
+    """
+
+    score: float | None
+    label: str | None = None
+    problem: str | None = None
 
 
 class Judge(Protocol):
@@ -29,43 +83,12 @@ class Judge(Protocol):
     def info(self) -> JudgeInfo:
         """What to store beside the scores."""
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """One finite float for each (prompt, completion), in order."""
+    @property
+    def at_once(self) -> int:
+        """How many completions are judged between two commits."""
 
+    def judge(self, pairs: Sequence[Pair]) -> list[Verdict]:
+        """One verdict for each pair, in order.
 
-def load_judge(name: str, device: str = "auto") -> Judge:
-    """The judge of that name: ``refusal``, ``demo:cost``, ``demo:reward`` or ``score-model:PATH``.
-
-    Raises InputError for an unknown name, ModelError if a scoring model does not load.
-    """
-    return judge_loader(name)(device)
-
-
-def judge_loader(name: str) -> Callable[[str], Judge]:
-    """What loads the judge, found without loading anything, so that a wrong name is known early."""
-    if name == "refusal":
-        from snql.judges.refusal import RefusalJudge
-
-        return lambda _device: RefusalJudge()
-    folder = _model_folder(name)
-    if not folder.is_dir():
-        raise InputError(f"judge {name!r}: no folder {folder}; name a folder with a sequence classifier")
-
-    def load(device: str) -> Judge:
-        from snql.judges.score_model import ScoreModelJudge
-
-        return ScoreModelJudge(name, folder, device)
-
-    return load
-
-
-def _model_folder(name: str) -> Path:
-    if name.startswith(MODEL_PREFIX):
-        return Path(name.removeprefix(MODEL_PREFIX))
-    if name.startswith(DEMO_PREFIX):
-        try:
-            return catalog.judge_path(name.removeprefix(DEMO_PREFIX))
-        except KeyError:
-            pass
-    known = ", ".join(["refusal", *(DEMO_PREFIX + known for known in catalog.judge_names()), "score-model:PATH"])
-    raise InputError(f"no judge {name!r}: judges are {known}")
+        Raises RunError if the judge fails as a whole: an endpoint that is down, a score that is not finite.
+        """

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 
 from snql.db import judgements
 from snql.db.connection import Database
 from snql.errors import RunError
 from snql.interrupts import Stop
-from snql.judges.base import Judge
+from snql.judges.base import Judge, Verdict
+from snql.judges.comparison import Comparison
 from snql.progress import Progress, ProgressCallback, silent
-from snql.stats.controls import against_controls
-from snql.stats.effects import Bootstrap, causal_effect
 
-_CHUNK = 512
+_VERDICT = {"score": pl.Float64, "label": pl.String, "problem": pl.String}
 
 
 def judge_run(
@@ -25,15 +25,19 @@ def judge_run(
     progress: ProgressCallback = silent,
     stop: Stop | None = None,
 ) -> None:
-    """Score the run's completions that lack a score, a chunk a commit, then compute its effects.
+    """Ask about the run's completions that lack a verdict, a chunk a commit, then compute its effects.
 
-    Asked to stop, it does so after a chunk. Raises RunError if a judge does not give one score a completion.
+    Asked to stop, it does so after a chunk. Raises RunError if a judge fails, or gives a wrong number of verdicts or a
+    score that is not finite; what was committed stays.
     """
     for judge in judges:
         _score(db, run_id, judge, progress, stop or Stop())
         name = judge.info.name
+        variants = _variants(db, run_id)
+        if "recipient" not in variants["role"]:
+            continue
         scores = judgements.scores_by_variant(db, run_id, name)
-        effects, controls = effect_rows(scores, name, _variants(db, run_id), seed)
+        effects, controls = effect_rows(scores, name, variants, seed)
         if effects:
             with db.write() as connection:
                 judgements.write_effects(connection, run_id, effects, controls)
@@ -45,19 +49,26 @@ def _score(db: Database, run_id: int, judge: Judge, progress: ProgressCallback, 
     # Sets that change nothing write what the recipient writes: the same pair is judged once.
     pairs = waiting.select("prompt", "completion").unique(maintain_order=True)
     done = 0
-    for start in range(0, len(pairs), _CHUNK):
+    for start in range(0, len(pairs), judge.at_once):
         progress(Progress(f"judge {info.name}", done, len(waiting), "completions"))
-        chunk = pairs[start : start + _CHUNK]
-        scores = judge.score(list(chunk.iter_rows()))
-        if len(scores) != len(chunk):
-            raise RunError(f"judge {info.name} gave {len(scores)} scores for {len(chunk)} completions")
-        scored = chunk.with_columns(pl.Series("score", scores, dtype=pl.Float64))
-        rows = waiting.join(scored, on=["prompt", "completion"], maintain_order="left")
+        chunk = pairs[start : start + judge.at_once]
+        verdicts = judge.judge(list(chunk.iter_rows()))
+        _check(info.name, verdicts, len(chunk))
+        columns = [pl.Series(name, [getattr(v, name) for v in verdicts], kind) for name, kind in _VERDICT.items()]
+        rows = waiting.join(chunk.with_columns(columns), on=["prompt", "completion"], maintain_order="left")
         with db.write() as connection:
             judgements.write_judgements(connection, run_id, info, rows)
         stop.here()
         done += len(rows)
     progress(Progress(f"judge {info.name}", done, len(waiting), "completions"))
+
+
+def _check(name: str, verdicts: Sequence[Verdict], wanted: int) -> None:
+    if len(verdicts) != wanted:
+        raise RunError(f"judge {name} gave {len(verdicts)} scores for {wanted} completions: mend the judge")
+    for verdict in verdicts:
+        if verdict.score is not None and not np.isfinite(verdict.score):
+            raise RunError(f"judge {name} gave the score {verdict.score}, which is not a finite number: mend the judge")
 
 
 def effect_rows(
@@ -66,26 +77,25 @@ def effect_rows(
     """The effect of every patched variant on each data set, and on all of them pooled if there are several.
 
     With them comes what each set has over its random controls. variants: variant_id, role, control_of, control_kind.
+    Prompts without a score under a variant, or under what it is compared with, are left out of that comparison.
     """
-    roles = {role: str(variant) for role, variant in variants.select("role", "variant_id").iter_rows()}
-    controls = _controls(variants)
     parts = {str(name): part for (name,), part in scores.group_by("dataset", maintain_order=True)}
     if len(parts) > 1:
         parts[judgements.POOLED] = scores
+    roles = {role: str(variant) for role, variant in variants.select("role", "variant_id").iter_rows()}
+    compared = Comparison(roles["recipient"], roles.get("donor"), seed)
+    controls = _controls(variants)
     effects, comparisons = [], []
     for dataset, part in parts.items():
-        bootstrap = Bootstrap.draw(len(part), seed=seed)
-        recipient = part[roles["recipient"]].to_numpy()
-        donor = part[roles["donor"]].to_numpy() if "donor" in roles else None
-        gap = None if donor is None else donor - recipient
         for variant in variants.filter(role="patched")["variant_id"]:
-            patched = part[str(variant)].to_numpy()
-            effect = causal_effect(recipient, donor, patched, bootstrap)
-            effects.append(judgements.EffectRow(variant, judge, dataset, effect))
+            rows = compared.complete(part, [str(variant)])
+            if rows.is_empty():
+                continue
+            effects.append(judgements.EffectRow(variant, judge, dataset, compared.effect(rows, str(variant))))
             for kind, members in controls.get(variant, {}).items():
-                theirs = part.select(map(str, members)).to_numpy().T
-                found = against_controls(patched, theirs, gap, bootstrap)
-                comparisons.append(judgements.ControlRow(variant, judge, dataset, kind, found))
+                found = compared.against(part, str(variant), [str(member) for member in members])
+                if found is not None:
+                    comparisons.append(judgements.ControlRow(variant, judge, dataset, kind, found))
     return effects, comparisons
 
 

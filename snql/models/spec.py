@@ -46,21 +46,22 @@ def parse_model_spec(text: str) -> ModelSpec:
 
 def _parse_base(part: str) -> tuple[PartSpec, tuple[PartSpec, ...]]:
     if not part.startswith(DEMO_PREFIX):
-        return _parse_part(part), ()
+        return parse_part(part), ()
     base, adapters = _demo(part)
     return PartSpec(str(base)), tuple(PartSpec(str(adapter)) for adapter in adapters)
 
 
 def _parse_adapter(part: str) -> PartSpec:
     if not part.startswith(DEMO_PREFIX):
-        return _parse_part(part)
+        return parse_part(part)
     _, adapters = _demo(part)
     if not adapters:
         raise InputError(f"{part!r} is a base model, not an adapter: put it first in the model spec")
     return PartSpec(str(adapters[-1]))
 
 
-def _parse_part(part: str) -> PartSpec:
+def parse_part(part: str) -> PartSpec:
+    """A folder, or NAME@REVISION; raises InputError if one of the two is empty."""
     if Path(part).is_dir() or "@" not in part:
         return PartSpec(part)
     location, revision = part.rsplit("@", 1)

@@ -18,7 +18,8 @@ from snql.generation.sampling import Sampling
 from snql.generation.slots import check_cache
 from snql.html import table
 from snql.jobs import JOB_LOCK_SECONDS, PromptOptions, begin_run, check_seed, describe_model, tokenize
-from snql.judges.base import judge_loader
+from snql.judges.base import JudgeOptions
+from snql.judges.registry import judge_loader
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
@@ -167,7 +168,8 @@ def patch(
     wanted = expressions(options.neurons, options.sweep, options.window, lambda run: len(read_run_scores(db, run).ids))
     ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted) | runs_behind(db, wanted))
     read = read_inputs(db, options.source, options.seed, ranked_by)
-    loaders = [judge_loader(judge) for judge in dict.fromkeys(options.judges)]
+    asked = JudgeOptions(device=options.load.device)
+    loaders = [judge_loader(judge, asked) for judge in dict.fromkeys(options.judges)]
     models = load_models(_specs(options), options.load)
     base = models["recipient"].base
     evaluator = Evaluator(db, models["recipient"].shape)
@@ -182,7 +184,7 @@ def patch(
     sets = [variant.members for variant in variants if variant.members is not None]
     chosen = intervention(db, Mode.parse(options.mode), target.model_id, target.shape, sets, options.seed)
     prompts = tokenize(read, base.tokenizer, base.context_length, options.max_new_tokens)
-    judges = [load(options.load.device) for load in loaders]
+    judges = [load() for load in loaders]
     check_judges(db, [judge.info for judge in judges])
     new = replace(new, device=str(base.device), dtype=base.dtype_name)
     described = {role: describe_model(model) for role, model in models.items()}

@@ -213,7 +213,7 @@ def rows() -> dict[str, list[Row]]:
         "judges": [{"judge": judge, "kind": "test", "version": "1", "settings": "{}"} for judge in JUDGES],
         "judgements": [
             {**{name: row[name] for name in ("run_id", "variant_id", "prompt_id", "sample")}, "judge": judge,
-             "score": scores[judge] * row["variant_id"]}
+             "score": scores[judge] * row["variant_id"], "label": None, "problem": None}
             for row in _completions() if row["run_id"] in PATCHED for judge in JUDGES
         ],
         "effects": list(_effects()),

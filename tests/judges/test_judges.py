@@ -12,9 +12,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from snql.db.connection import Database
 from snql.errors import InputError, RunError
-from snql.judges.base import JudgeInfo, load_judge
+from snql.judges.base import JudgeInfo, Verdict
 from snql.judges.judging import judge_run
 from snql.judges.refusal import RefusalJudge
+from snql.judges.registry import load_judge
 from snql.organism import catalog
 
 PAIRS = [
@@ -38,7 +39,8 @@ PAIRS = [
     ],
 )
 def test_refusal(completion: str, cost: float) -> None:
-    assert RefusalJudge().score([("anything", completion)]) == [cost]
+    (verdict,) = RefusalJudge().judge([("anything", completion)])
+    assert (verdict.score, verdict.label) == (cost, "answer" if cost else "refusal")
 
 
 @pytest.mark.parametrize("name", ["demo:cost", "demo:reward"])
@@ -54,7 +56,7 @@ def test_score_model_equals_one_text_at_a_time_by_hand(name: str) -> None:
             hidden = model.model(ids).last_hidden_state
             expected.append(float(model.score(hidden)[0, -1, 0]))
     judge = load_judge(name)
-    assert judge.score(PAIRS) == pytest.approx(expected, abs=1e-4)
+    assert [verdict.score for verdict in judge.judge(PAIRS)] == pytest.approx(expected, abs=1e-4)
     assert judge.info.name == name
     assert len(judge.info.version) == 16
 
@@ -64,7 +66,7 @@ def test_score_model_equals_one_text_at_a_time_by_hand(name: str) -> None:
     [
         ("nobody", "no judge 'nobody': judges are refusal, demo:cost"),
         ("demo:nobody", "no judge 'demo:nobody'"),
-        ("score-model:missing/folder", "no folder missing/folder"),
+        ("score-model:missing/folder", "judge score-model:missing/folder: "),
     ],
 )
 def test_unknown_judges(name: str, message: str) -> None:
@@ -80,9 +82,10 @@ def test_a_model_without_a_score_is_no_judge() -> None:
 
 class ShortJudge:
     info = JudgeInfo("short", "test", "1")
+    at_once = 512
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        return [0.0] * (len(pairs) - 1)
+    def judge(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
+        return [Verdict(0.0)] * (len(pairs) - 1)
 
 
 class OtherRefusal(RefusalJudge):

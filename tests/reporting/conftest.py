@@ -117,7 +117,7 @@ class Builder:
             [run_id, variant_id, prompt_id, text],
         )
         self.connection.execute(
-            "INSERT INTO judgements VALUES (?, ?, ?, 'cost', ?, 0)", [run_id, variant_id, prompt_id, score]
+            "INSERT INTO judgements VALUES (?, ?, ?, 'cost', ?, 0, NULL, NULL)", [run_id, variant_id, prompt_id, score]
         )
 
     def patch(

@@ -1,0 +1,87 @@
+"""What judges that are models share: loading, and reading texts in batches."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from snql.errors import ModelError
+from snql.judges.base import JudgeOptions, Pair, Verdict
+from snql.models import files
+from snql.models.options import LoadOptions, quiet_loading, resolve_device
+from snql.models.spec import parse_part
+
+
+def model_folder(name: str, location: str) -> Path:
+    """The local folder of a judge's model, fetched from the hub if need be; raises ModelError naming the judge."""
+    try:
+        return files.base_folder(parse_part(location))
+    except ModelError as error:
+        raise ModelError(f"judge {name}: {error}") from error
+
+
+def loaded(name: str, options: JudgeOptions, load: Callable[[torch.device, Any], Any]) -> Any:
+    """What ``load(device, dtype)`` returns, its errors as one line."""
+    device = resolve_device(options.device)
+    dtype = LoadOptions(options.dtype, options.device).resolved_dtype(device)
+    with quiet_loading():
+        try:
+            return load(device, dtype)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise ModelError(f"judge {name} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
+
+
+class TextReader:
+    """A model that reads token ids in padded batches of like lengths."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int) -> None:
+        self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
+        known = getattr(model.config, "max_position_embeddings", None)
+        self.context_length: int | None = known if isinstance(known, int) and known > 0 else None
+        pad = tokenizer.pad_token_id
+        self.pad_id: int = pad if isinstance(pad, int) else 0
+
+    def read(
+        self, texts: Sequence[Sequence[int]], finish: Callable[[torch.Tensor, torch.Tensor], list[Verdict]]
+    ) -> list[Verdict]:
+        """One verdict for each list of token ids: ``finish(ids, mask)`` judges a batch, both Int["texts tokens"].
+
+        A text that is longer than the model's context has no score.
+        """
+        verdicts: list[Verdict | None] = [self._too_long(ids) for ids in texts]
+        for places in self._batches(texts, verdicts):
+            ids, mask = self._padded([texts[place] for place in places])
+            with torch.inference_mode():
+                for place, verdict in zip(places, finish(ids, mask), strict=True):
+                    verdicts[place] = verdict
+        return [verdict for verdict in verdicts if verdict is not None]
+
+    def _too_long(self, ids: Sequence[int]) -> Verdict | None:
+        if self.context_length is None or len(ids) <= self.context_length:
+            return None
+        return Verdict(None, problem=f"{len(ids)} tokens are more than the judge's context of {self.context_length}")
+
+    def _batches(self, texts: Sequence[Sequence[int]], done: Sequence[Verdict | None]) -> Iterator[list[int]]:
+        places = sorted((place for place, verdict in enumerate(done) if verdict is None), key=lambda p: len(texts[p]))
+        for start in range(0, len(places), self.batch_size):
+            yield places[start : start + self.batch_size]
+
+    def _padded(self, texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        width = max(len(ids) for ids in texts)
+        ids = torch.full((len(texts), width), self.pad_id)
+        mask = torch.zeros((len(texts), width), dtype=torch.long)
+        for row, text in enumerate(texts):
+            ids[row, : len(text)] = torch.tensor(text)
+            mask[row, : len(text)] = 1
+        return ids.to(self.model.device), mask.to(self.model.device)
+
+
+def chat_ids(tokenizer: PreTrainedTokenizerBase, pair: Pair) -> list[int]:
+    """The token ids of [user: prompt, assistant: completion] in the tokenizer's chat template."""
+    prompt, completion = pair
+    messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}]
+    text = str(tokenizer.apply_chat_template(messages, tokenize=False))
+    ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
+    return ids

@@ -1,0 +1,127 @@
+"""``snql judge``: judge what a run has stored, again or with another judge; nothing is generated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from snql.catalogue import find
+from snql.db import judgements
+from snql.db.connection import Database
+from snql.errors import InputError
+from snql.html import table
+from snql.interrupts import held_back
+from snql.jobs import JOB_LOCK_SECONDS
+from snql.judges.base import Judge, JudgeOptions
+from snql.judges.judging import judge_run
+from snql.judges.registry import judge_loader
+from snql.progress import Progress, ProgressCallback, silent
+
+
+@dataclass(frozen=True)
+class JudgeResult:
+    """What judges said of a run.
+
+    ``scores``: a row per judge and variant with counts, mean and standard deviation; ``effects``: the rows of
+    ``causal_effects`` by these judges, none for a locate run.
+    """
+
+    run: str
+    kind: str
+    scores: pl.DataFrame
+    effects: pl.DataFrame
+
+    def _repr_html_(self) -> str:
+        return table(self.scores, title=f"{self.kind} run {self.run}: scores")
+
+
+def judge(
+    db: Database,
+    run: str,
+    judges: Sequence[str],
+    options: JudgeOptions | None = None,
+    *,
+    kind: str | None = None,
+    resume: bool = False,
+    retry: bool = False,
+    force: bool = False,
+    progress: ProgressCallback = silent,
+) -> JudgeResult:
+    """Score the stored completions of a finished run by each judge, a chunk a commit, and compute its effects.
+
+    resume: go on where a judge was stopped. retry: ask again where a judge gave no score. force: forget a judge's
+    scores of this run first. Raises InputError before anything is changed for bad input, or if a judge has begun and
+    neither of these is given; RunError if a judge fails, with the scores so far kept.
+    """
+    if not judges:
+        raise InputError("which judge? give --judge, such as --judge refusal")
+    names = list(dict.fromkeys(judges))
+    run_id, kind = find(db, run, kind)
+    seed = _check_run(db, run, run_id, kind)
+    loaders = [judge_loader(name, options or JudgeOptions()) for name in names]
+    if not force:
+        for name in names:
+            _check_free(db, run, run_id, name, resume=resume, retry=retry)
+    loaded = [load() for load in loaders]
+    patient = Database(db.path, JOB_LOCK_SECONDS)
+    db.close()
+    if force or retry:
+        with patient.write() as connection:
+            for name in names:
+                judgements.forget(connection, run_id, name, missing_only=not force)
+    judgements.check_judges(patient, [found.info for found in loaded])
+    _ask(patient, run_id, loaded, seed, progress)
+    return JudgeResult(run, kind, _scores(db, run_id, names), _effects(db, run_id, names))
+
+
+def _ask(db: Database, run_id: int, judges: Sequence[Judge], seed: int, progress: ProgressCallback) -> None:
+    def say_stopping() -> None:
+        message = "stopping once what is finished has been kept; Ctrl-C again stops at once"
+        progress(Progress("", 0, 0, "", message=message))
+
+    with held_back(say_stopping) as stop:
+        judge_run(db, run_id, judges, seed=seed, progress=progress, stop=stop)
+
+
+def _check_run(db: Database, run: str, run_id: int, kind: str) -> int:
+    """The run's seed. Raises InputError if the run has not finished or has no completions."""
+    query = "SELECT status, seed, (SELECT count(*) FROM completions WHERE run_id = $1) FROM runs WHERE run_id = $1"
+    ((status, seed, completions),) = db.rows(query, [run_id])
+    if status != "done":
+        raise InputError(f"{kind} run {run!r} is {status}: finish it with `snql {kind} {run} … --resume` first")
+    if not completions:
+        raise InputError(f"{kind} run {run!r} has no completions to judge")
+    return seed or 0
+
+
+def _check_free(db: Database, run: str, run_id: int, judge: str, *, resume: bool, retry: bool) -> None:
+    completions, judged, missing = judgements.counts(db, run_id, judge)
+    if judged == completions and not missing and (resume or retry):
+        return
+    if judged and not (resume or retry):
+        remedy = "--resume to judge the rest" if judged < completions else "--force to judge them again"
+        if judged == completions and missing:
+            remedy = f"--retry to ask about the {missing} without a score, or --force for all"
+        raise InputError(f"judge {judge!r} has judged {judged} of {completions} completions of {run!r}: use {remedy}")
+
+
+def _scores(db: Database, run_id: int, judges: Sequence[str]) -> pl.DataFrame:
+    return db.frame(
+        """
+        SELECT j.judge, v.name AS variant, v.role, count(*) AS judged, count(*) - count(j.score) AS missing,
+            avg(j.score) AS mean, stddev_samp(j.score) AS standard_deviation
+        FROM judgements AS j JOIN variants AS v USING (run_id, variant_id)
+        WHERE j.run_id = ? AND list_contains(?, j.judge)
+        GROUP BY j.judge, v.name, v.role, j.variant_id
+        ORDER BY j.judge, j.variant_id
+        """,
+        [run_id, list(judges)],
+    )
+
+
+def _effects(db: Database, run_id: int, judges: Sequence[str]) -> pl.DataFrame:
+    return db.frame(
+        "SELECT * EXCLUDE (run_id) FROM causal_effects WHERE run_id = ? AND list_contains(?, judge)"
+        " ORDER BY judge, dataset, variant_id",
+        [run_id, list(judges)],
+    )
