@@ -11,7 +11,7 @@ import typer
 import snql
 from snql.errors import SnqlError
 
-from . import database, demo, doctor, locate, neurons, overlap, patch, prompts, query, report, runs, sets, shell
+from . import database, demo, doctor, judge, locate, neurons, overlap, patch, prompts, query, report, runs, sets, shell
 from .config import read_config, split_environment_by_line
 from .render import plain
 from .state import State
@@ -28,7 +28,22 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"auto_envvar_prefix": "SNQL", "help_option_names": ["-h", "--help"]},
 )
-for module in (demo, doctor, locate, overlap, patch, prompts, sets, runs, neurons, query, shell, database, report):
+for module in (
+    demo,
+    doctor,
+    locate,
+    overlap,
+    patch,
+    judge,
+    prompts,
+    sets,
+    runs,
+    neurons,
+    query,
+    shell,
+    database,
+    report,
+):
     module.register(app)
 
 

@@ -49,7 +49,9 @@ def patch(
     recipient: Annotated[str, typer.Option(help="Model that writes and is patched.")],
     neurons: Annotated[list[str], typer.Option(help="Neuron expression, such as safety:5%; repeatable.")],
     prompts: opt.Prompts,
-    judge: Annotated[list[str], typer.Option(help="refusal, demo:cost, demo:reward or score-model:PATH; repeatable.")],
+    judge: Annotated[
+        list[str], typer.Option(help="refusal, demo:cost, score-model:PATH, ...: see `snql judge --help`; repeatable.")
+    ],
     donor: Annotated[
         str | None, typer.Option(help="Model whose activations are patched in; needed by --mode donor and for effects.")
     ] = None,

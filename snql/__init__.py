@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from snql.engines.base import EngineOptions as EngineOptions
     from snql.errors import SnqlError as SnqlError
     from snql.jobs import PromptOptions as PromptOptions
+    from snql.judges.agreement import agreement
+    from snql.judges.base import JudgeOptions as JudgeOptions
+    from snql.judges.stored import judge as judge
     from snql.models.options import LoadOptions as LoadOptions
     from snql.neuron_pages import describe_neuron as describe_neuron
     from snql.neuron_pages import describe_neurons as describe_neurons
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from snql.saved_sets import save_set as save_set
 
     overlap, report = compare, build
+    compare_judges = agreement
     __version__: str
     preview_prompts = preview
 
@@ -41,6 +45,7 @@ _HOMES = {
     "Analysis": ("snql.analysis", "Analysis"),
     "Database": ("snql.db.connection", "Database"),
     "EngineOptions": ("snql.engines.base", "EngineOptions"),
+    "JudgeOptions": ("snql.judges.base", "JudgeOptions"),
     "LoadOptions": ("snql.models.options", "LoadOptions"),
     "LocateOptions": ("snql.contrast.locate", "LocateOptions"),
     "LocateResult": ("snql.contrast.locate", "LocateResult"),
@@ -52,6 +57,8 @@ _HOMES = {
     "describe_neurons": ("snql.neuron_pages", "describe_neurons"),
     "diagnose": ("snql.doctor", "diagnose"),
     "demo": ("snql.demonstration", "demo"),
+    "compare_judges": ("snql.judges.agreement", "agreement"),
+    "judge": ("snql.judges.stored", "judge"),
     "locate": ("snql.contrast.locate", "locate"),
     "open": ("snql.analysis", "open_database"),
     "overlap": ("snql.overlaps", "compare"),

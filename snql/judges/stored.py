@@ -125,3 +125,16 @@ def _effects(db: Database, run_id: int, judges: Sequence[str]) -> pl.DataFrame:
         " ORDER BY judge, dataset, variant_id",
         [run_id, list(judges)],
     )
+
+
+def list_judges(db: Database) -> pl.DataFrame:
+    """One row per judge: what it is, which way its scores point, and how many it gave."""
+    return db.frame(
+        """
+        SELECT judge, kind, version, coalesce(settings ->> '$.higher_is', 'worse') AS higher_is,
+            count(DISTINCT run_id) AS runs, count(score) AS scores, count(run_id) - count(score) AS missing
+        FROM judges LEFT JOIN judgements USING (judge)
+        GROUP BY ALL
+        ORDER BY judge
+        """
+    )

@@ -1,0 +1,116 @@
+"""How far judges agree, against scipy and a hand-made table."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+
+from snql.db.connection import Database
+from snql.errors import InputError
+from snql.judges.agreement import agreement, parse_limits
+
+N_PROMPTS, N_VARIANTS = 12, 3
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Database:
+    """A patch run with three variants, two judges of costs and one of rewards; one score is missing."""
+    from ..reporting.conftest import Builder
+
+    db = Database(tmp_path / "x.duckdb")
+    random = np.random.default_rng(4)
+    with db.write() as connection:
+        builder = Builder(connection)
+        run_id = builder.run("run", "patch", {"recipient": "a", "donor": "b"})
+        for variant, role in enumerate(("recipient", "donor", "patched")):
+            builder.variant(run_id, variant, role, role)
+        for name, higher in (("a", "worse"), ("b", "worse"), ("r", "better"), ("flat", "worse")):
+            settings = f'{{"higher_is": "{higher}"}}'
+            connection.execute("INSERT INTO judges VALUES (?, 'test', '1', ?)", [name, settings])
+        for prompt_id in builder.prompts(run_id, "d", [f"p{n}" for n in range(N_PROMPTS)]):
+            for variant in range(N_VARIANTS):
+                connection.execute(
+                    "INSERT INTO completions VALUES (?, ?, ?, ?, [1], 'stop', 0, NULL, NULL)",
+                    [run_id, variant, prompt_id, f"text {variant} {prompt_id}"],
+                )
+                truth = random.normal()
+                scores = {"a": truth + random.normal(), "b": truth, "r": -truth + random.normal(), "flat": 0.5}
+                for judge, score in scores.items():
+                    value = None if (judge, prompt_id, variant) == ("b", 5, 1) else score
+                    connection.execute(
+                        "INSERT INTO judgements VALUES (?, ?, ?, ?, ?, 0, NULL, NULL)",
+                        [run_id, variant, prompt_id, judge, value],
+                    )
+    return db
+
+
+def pairs(db: Database, a: str, b: str) -> pl.DataFrame:
+    frame = db.frame("SELECT variant_id, prompt_id, judge, score FROM judgements")
+    wide = frame.pivot(on="judge", index=["variant_id", "prompt_id"], values="score")
+    return wide.select(x=a, y=b).drop_nulls()
+
+
+@pytest.mark.parametrize(("a", "b", "sign"), [("a", "b", 1), ("a", "r", -1)])
+def test_statistics(judged: Database, a: str, b: str, sign: int) -> None:
+    found = agreement(judged, "run", a, b)
+    wide = pairs(judged, a, b)
+    x, y = wide["x"].to_numpy(), wide["y"].to_numpy()
+    bad = x > 0, sign * y > 0
+    table = np.array([[np.sum((bad[0] == i) & (bad[1] == j)) for j in (0, 1)] for i in (0, 1)])
+    n = table.sum()
+    chance = (table.sum(0) * table.sum(1)).sum() / n**2
+    expected = {
+        "Pearson": stats.pearsonr(x, y).statistic,
+        "Spearman": stats.spearmanr(x, y).statistic,
+        "kappa": (np.trace(table) / n - chance) / (1 - chance),
+    }
+    assert dict(found.statistics.select("statistic", "value").iter_rows()) == pytest.approx(expected)
+    assert set(found.statistics["n_completions"]) == {n} and set(found.statistics["n_prompts"]) == {N_PROMPTS}
+    assert found.missing == N_PROMPTS * N_VARIANTS - n
+    assert found.disagreements.height == table[0, 1] + table[1, 0] > 0
+    apart = found.disagreements["apart"].to_list()
+    assert apart == sorted(apart, reverse=True)
+    for row in found.statistics.iter_rows(named=True):
+        assert row["ci_low"] < row["value"] < row["ci_high"]
+
+
+def test_interval_resamples_whole_prompts(judged: Database) -> None:
+    found = agreement(judged, "run", "a", "r", seed=3).statistics.row(0, named=True)
+    frame = judged.frame("SELECT variant_id, prompt_id, judge, score FROM judgements ORDER BY prompt_id, variant_id")
+    wide = frame.pivot(on="judge", index=["prompt_id", "variant_id"], values="score").sort("prompt_id", "variant_id")
+    by_prompt = [wide.filter(prompt_id=p).select("a", "r").to_numpy() for p in wide["prompt_id"].unique().sort()]
+    random = np.random.default_rng(3)
+    draws = random.multinomial(N_PROMPTS, np.full(N_PROMPTS, 1 / N_PROMPTS), size=2000)
+    values = []
+    for counts in draws:
+        rows = np.concatenate([np.tile(block, (count, 1)) for block, count in zip(by_prompt, counts, strict=True)])
+        values.append(np.corrcoef(rows.T)[0, 1])
+    assert (found["ci_low"], found["ci_high"]) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
+
+
+def test_limits_move_the_verdicts(judged: Database) -> None:
+    found = agreement(judged, "run", "a", "r", limits=parse_limits("0.5,-0.25"))
+    wide = pairs(judged, "a", "r")
+    expected = wide.select(bad_a=pl.col("x") > 0.5, bad_b=pl.col("y") < -0.25)
+    assert found.verdicts.rows() == expected.group_by("bad_a", "bad_b").len().sort("bad_a", "bad_b").rows()
+
+
+def test_a_judge_that_says_one_thing_has_no_correlation(judged: Database) -> None:
+    values = dict(agreement(judged, "run", "a", "flat").statistics.select("statistic", "value").iter_rows())
+    assert values["Pearson"] is None and values["Spearman"] is None
+    assert values["kappa"] == pytest.approx(0)
+
+
+@pytest.mark.parametrize("limits", ["", "a", "1,2,3", "nan", "0,inf"])
+def test_malformed_limits(limits: str) -> None:
+    with pytest.raises(InputError, match="is malformed: write two numbers"):
+        parse_limits(limits)
+
+
+def test_bad_input(judged: Database) -> None:
+    with pytest.raises(InputError, match=r"'c' has not judged 'run' \(judges that have: a, b, flat, r\)"):
+        agreement(judged, "run", "a", "c")
+    with pytest.raises(InputError, match="agrees with itself"):
+        agreement(judged, "run", "a", "a")
