@@ -34,10 +34,10 @@ class Agreement:
     """Two judges of one run.
 
     ``statistics``: a row each for Pearson, Spearman and Cohen's kappa of the verdicts, with value and interval, and
-    over how many completions, prompts and bootstrap resamples of prompts; value NULL where undefined. ``verdicts``: the
-    table of verdicts, both ways. ``disagreements``: completions that one judge calls bad and the other does not, those
-    first on whose scores, in standard deviations of each judge, they differ most. ``missing``: completions that one or both
-    gave no score.
+    over how many completions, prompts and bootstrap resamples of prompts; value NULL where undefined. ``verdicts``:
+    the table of verdicts, both ways. ``disagreements``: completions that one judge calls bad and the other does
+    not, those first on whose scores, in standard deviations of each judge, they differ most. ``missing``:
+    completions that one or both gave no score.
     """
 
     run: str
