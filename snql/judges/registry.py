@@ -10,6 +10,7 @@ from snql.organism import catalog
 
 DEMO_PREFIX = "demo:"
 KINDS = {
+    "refusal": ("snql.judges.refusal", "refusal:LIST"),
     "score-model": ("snql.judges.score_model", "score-model:PATH"),
     "classifier": ("snql.judges.classifier", "classifier:PATH[#label]"),
     "llm": ("snql.judges.endpoint", "llm:URL#MODEL"),
