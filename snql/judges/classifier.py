@@ -40,7 +40,9 @@ def prepare(name: str, rest: str, options: JudgeOptions) -> Loader:
             from snql.judges.guard import GuardJudge
 
             return GuardJudge(name, folder, label, text, options)
-        raise ModelError(f"judge {name} is neither a sequence classifier nor a language model: {architecture or 'none'}")
+        raise ModelError(
+            f"judge {name} is neither a sequence classifier nor a language model: {architecture or 'none'}"
+        )
 
     return load
 
@@ -48,17 +50,15 @@ def prepare(name: str, rest: str, options: JudgeOptions) -> Loader:
 class TextClassifierJudge:
     """The log-odds of one label of a sequence classifier.
 
-    For a softmax head, the label's logit minus the logsumexp of the others; for a sigmoid head (several labels may hold,
-    by the model's ``problem_type``), the label's logit. The verdict's label is the likeliest one.
+    For a softmax head, the label's logit minus the logsumexp of the others; for a sigmoid head (``problem_type`` says
+    that several labels may hold), the label's logit. The verdict's label is the likeliest one.
 
     The model reads its chat template's text of [user: prompt, assistant: completion]; the completion alone if it has no
     chat template; or a rubric's text if one is given. A rubric of two parts around the tokenizer's separator, such as
     ``{prompt}[SEP]{completion}``, is read as a pair.
     """
 
-    def __init__(
-        self, name: str, folder: Path, label: str, text: rubric.Rubric | None, options: JudgeOptions
-    ) -> None:
+    def __init__(self, name: str, folder: Path, label: str, text: rubric.Rubric | None, options: JudgeOptions) -> None:
         self._name, self._text = name, text
         self._hash = files.combined_hash(files.file_hashes(folder))
         self._higher = options.higher_is(WORSE)
@@ -97,9 +97,7 @@ class TextClassifierJudge:
         }
         if self._text is not None:
             settings |= {"rubric": self._text.text, "rubric_sha256": self._text.sha256}
-        return JudgeInfo(
-            self._name, "classifier", rubric.fingerprint(settings), settings | {"higher_is": self._higher}
-        )
+        return JudgeInfo(self._name, "classifier", rubric.fingerprint(settings), settings | {"higher_is": self._higher})
 
     @property
     def at_once(self) -> int:
@@ -116,16 +114,13 @@ class TextClassifierJudge:
             others = [place for place in range(len(self._labels)) if place != self._label]
             scores = scores - logits[:, others].logsumexp(dim=1)
         likeliest = logits.argmax(dim=1).tolist()
-        return [
-            Verdict(score, self._labels[place]) for score, place in zip(scores.tolist(), likeliest, strict=True)
-        ]
+        return [Verdict(score, self._labels[place]) for score, place in zip(scores.tolist(), likeliest, strict=True)]
 
     def _token_types(self, ids: torch.Tensor) -> torch.Tensor:
         """0 up to the first separator, 1 in what follows as the second part of a pair; padding is masked anyhow."""
         ends = (ids == self._reader.tokenizer.sep_token_id).long()
         second = (ends.cumsum(dim=1) - ends).clamp(max=1)
-        paired = ends.sum(dim=1, keepdim=True) > 1
-        return second * paired
+        return torch.where(ends.sum(dim=1, keepdim=True) > 1, second, 0)
 
 
 def load_checked(name: str, folder: Path, options: JudgeOptions, kind: Any) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""Judges behind an OpenAI-compatible endpoint: a rubric is sent with each completion, and the answer's score is read."""
+"""Judges behind an OpenAI-compatible endpoint: a rubric is sent for each completion, and the answer's score read."""
 
 import importlib.util
 import json

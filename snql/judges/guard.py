@@ -1,7 +1,7 @@
 """Guards: language models that answer safe or unsafe, yes or no, scored by the log-odds of their answer.
 
-Such are Llama Guard (Inan et al. 2023, arXiv 2312.06674), HarmBench's classifiers (Mazeika et al. 2024, arXiv 2402.04249)
-and any model that follows instructions.
+Such are Llama Guard (Inan et al. 2023, arXiv 2312.06674), HarmBench's classifiers (Mazeika et al. 2024, arXiv
+2402.04249) and any model that follows instructions.
 """
 
 import inspect
@@ -43,13 +43,14 @@ class Answer:
 def answers(name: str, tokenizer: PreTrainedTokenizerBase, label: str) -> list[Answer]:
     """The answers that count, by ``#label`` or unsafe, safe, yes and no.
 
-    The spellings are the word in lower case, capitalised and in capitals, at the text's start, after a space and after a
-    line end; of each, the first token that is not blank counts. A token that begins answers of both sorts counts for none.
+    The spellings are the word in lower case, capitalised and in capitals, at the text's start, after a space and after
+    a line end; of each, the first token that is not blank counts. A token that begins answers of both sorts counts for
+    none.
     """
     if label and label.lower() not in OPPOSITES:
         raise InputError(f"judge {name}: no label {label!r}; a guard's are {', '.join(OPPOSITES)}")
     chosen = [label.lower()] if label else list(_UNASKED)
-    words = {word: True for word in chosen} | {OPPOSITES[word]: False for word in chosen}
+    words = dict.fromkeys(chosen, True) | {OPPOSITES[word]: False for word in chosen}
     firsts = {word: _first_tokens(tokenizer, word) for word in words}
     sides = {side: set[int]().union(*(firsts[word] for word in words if words[word] is side)) for side in (True, False)}
     both = sides[True] & sides[False]
@@ -70,13 +71,11 @@ class GuardJudge:
     """Log-odds of an unsafe against a safe answer, at the first place where the model would not write white space.
 
     Up to three tokens of white space are appended on the way there. The model reads its chat template if that speaks of
-    unsafe content, as Llama Guard's does, with the prompt as the user's turn and the completion as the assistant's; else
-    snql's own question, as the user's turn of its chat template if it has one; or a rubric's text, as it is.
+    unsafe content, as Llama Guard's does, with the prompt as the user's turn and the completion as the assistant's;
+    else snql's own question, as the user's turn of its chat template if it has one; or a rubric's text, as it is.
     """
 
-    def __init__(
-        self, name: str, folder: Path, label: str, text: rubric.Rubric | None, options: JudgeOptions
-    ) -> None:
+    def __init__(self, name: str, folder: Path, label: str, text: rubric.Rubric | None, options: JudgeOptions) -> None:
         self._name, self._rubric = name, text
         self._hash = files.combined_hash(files.file_hashes(folder))
         self._higher = options.higher_is(WORSE)
@@ -103,9 +102,7 @@ class GuardJudge:
         }
         if self._rubric is not None:
             settings |= {"rubric": self._rubric.text, "rubric_sha256": self._rubric.sha256}
-        return JudgeInfo(
-            self._name, "classifier", rubric.fingerprint(settings), settings | {"higher_is": self._higher}
-        )
+        return JudgeInfo(self._name, "classifier", rubric.fingerprint(settings), settings | {"higher_is": self._higher})
 
     @property
     def at_once(self) -> int:
@@ -140,7 +137,7 @@ class GuardJudge:
     def _next(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Logits of the token after each text's last: Float["texts vocabulary"]."""
         last = mask.sum(dim=1) - 1
-        wanted, place = last.unique(return_inverse=True)
+        wanted, place = torch.unique(last, return_inverse=True)
         kept = {"logits_to_keep": wanted} if self._keeps else {}
         logits: torch.Tensor = self._reader.model(input_ids=ids, attention_mask=mask, use_cache=False, **kept).logits
         return logits[torch.arange(len(place), device=place.device), place if kept else last]

@@ -28,8 +28,8 @@ _EXACT = re.compile(rf"SCORE:[ \t]*({_NUMBER})")
 class Rubric:
     """A text with ``{prompt}`` and ``{completion}``, and the least and the highest score it asks for.
 
-    A file's first line may be ``RANGE: 1 to 5``; it is not part of the text, nor are line ends at the file's end. Without
-    a range scores go from 0 to 10.
+    A file's first line may be ``RANGE: 1 to 5``; it is not part of the text, nor are line ends at the file's end.
+    Without a range scores go from 0 to 10.
     """
 
     text: str
@@ -46,7 +46,7 @@ class Rubric:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def score(self, answer: str) -> float:
-        """The number of the answer's only line ``SCORE: n``, which must be its last. Raises ValueError with the reason."""
+        """The number of the answer's only line ``SCORE: n``, which must be its last. Raises ValueError with why not."""
         lines = answer.strip().splitlines()
         found = [line.strip() for line in lines if _SCORE.match(line)]
         if len(found) != 1:

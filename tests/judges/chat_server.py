@@ -73,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: ChatServer
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         text = body["messages"][-1]["content"]
         with self.server.lock:
@@ -103,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(written)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's name
+    def log_message(self, format: str, *args: Any) -> None:
         """Write no log."""
 
 

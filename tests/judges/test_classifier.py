@@ -32,7 +32,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def logits(folder: Path, *texts: str) -> list[float]:
     """One text or one pair, by the library alone."""
-    model: Any = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    model: Any = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     with torch.no_grad():
         found: list[float] = model(**tokenizer(*texts, return_tensors="pt")).logits[0].tolist()
@@ -103,7 +103,8 @@ def save_llama(folder: Path, template: str | None) -> Path:
         pad_token_id=0,
         id2label={0: "safe", 1: "unsafe"},
     )
-    LlamaForSequenceClassification(config).save_pretrained(folder)
+    model: Any = LlamaForSequenceClassification
+    model(config).save_pretrained(folder)
     for name in TOKENIZER_FILES:
         shutil.copy(ORACLE / "model" / name, folder / name)
     if template is not None:
@@ -114,7 +115,7 @@ def save_llama(folder: Path, template: str | None) -> Path:
 def test_a_chat_template_is_read_with_both(tmp_path: Path) -> None:
     folder = save_llama(tmp_path, "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}")
     judge = load_judge(f"classifier:{folder}", JudgeOptions(batch_size=2))
-    model: Any = LlamaForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    model: Any = LlamaForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     expected = []
     for prompt, completion in PAIRS:

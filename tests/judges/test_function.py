@@ -118,12 +118,17 @@ def test_the_version_is_that_of_the_source(module: Path) -> None:
 
 def test_bad_scores_stop_a_run(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
     locate_run(db, tiny_llama, tiny_adapter)
-    for function, message in (("nan", "gave the score nan, which is not a finite number"), ("few", r"gave \d+ scores for")):
+    for function, message in (
+        ("nan", "gave the score nan, which is not a finite number"),
+        ("few", r"gave \d+ scores for"),
+    ):
         with pytest.raises(RunError, match=f"judge python:own_judges:{function} {message}"):
             judge(db, "found", [f"python:own_judges:{function}"])
     assert db.rows("SELECT count(*) FROM judgements WHERE judge LIKE 'python%'") == [(0,)]
     judge(db, "found", ["python:own_judges:lengths"])
     wrong = "SELECT count(*) FROM judgements AS j JOIN completions AS c USING (run_id, variant_id, prompt_id, sample)"
-    wrong += " JOIN prompts AS p USING (prompt_id) WHERE judge LIKE 'python%' AND score != length(p.text) - length(c.text)"
+    wrong += (
+        " JOIN prompts AS p USING (prompt_id) WHERE judge LIKE 'python%' AND score != length(p.text) - length(c.text)"
+    )
     assert db.rows(wrong) == [(0,)]
     assert db.rows("SELECT count(*) > 5 FROM judgements WHERE judge LIKE 'python%'") == [(True,)]

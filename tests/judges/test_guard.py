@@ -21,7 +21,10 @@ POLICY = (
     "Is this unsafe?\n{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}>{% endif %}"
 )
-CHAT = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+CHAT = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
 
 
 HIGH, LOW = ("u", "U", "y", "Y"), ("s", "S", "\u0120s", "n", "N")
@@ -30,14 +33,15 @@ HIGH, LOW = ("u", "U", "y", "Y"), ("s", "S", "\u0120s", "n", "N")
 
 def by_hand(folder: Path, text: str, *, special: bool = False) -> float:
     """Log-odds of the answers at the first place whose likeliest token is not blank, one token at a time."""
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     ids = tokenizer(text, add_special_tokens=special).input_ids
     for _ in range(4):
         with torch.no_grad():
             logits = model(torch.tensor([ids])).logits[0, -1].double()
         top = int(logits.argmax())
-        if tokenizer.decode([top]).strip() or not tokenizer.decode([top]):
+        written = str(tokenizer.decode([top]))
+        if written.strip() or not written:
             break
         ids = [*ids, top]
     high, low = (sum(math.exp(logits[tokenizer.convert_tokens_to_ids(t)]) for t in side) for side in (HIGH, LOW))
@@ -80,7 +84,10 @@ def test_white_space_before_the_answer_is_passed_over(tmp_path: Path) -> None:
     chain = {">": {"\n": 9.0}, "\n": {" ": 9.0}, " ": {"u": 7.0, "s": 5.0, "S": 5.5}}
     folder = save_chain(tmp_path, chain, POLICY)
     (verdict,) = load_judge(f"classifier:{folder}#unsafe").judge(PAIRS[:1])
-    positive, negative = math.exp(7.0) + 1, math.exp(5.0) + math.exp(5.5) + 1  # what is not in the chain has the logit 0
+    positive, negative = (
+        math.exp(7.0) + 1,
+        math.exp(5.0) + math.exp(5.5) + 1,
+    )  # what is not in the chain has the logit 0
     assert verdict.score == pytest.approx(math.log(positive / negative), abs=1e-4)
     assert verdict.label == "unsafe"
     (verdict,) = load_judge(f"classifier:{folder}#safe").judge(PAIRS[:1])

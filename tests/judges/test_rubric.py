@@ -11,9 +11,7 @@ from snql.judges import rubric
 def test_text_is_data() -> None:
     text = rubric.Rubric("{prompt} {{x}} {} %s -> {completion} / {prompt}")
     pair = ("{completion} {0.__class__}", "{prompt} } {")
-    assert text.filled(pair) == (
-        "{completion} {0.__class__} {{x}} {} %s -> {prompt} } { / {completion} {0.__class__}"
-    )
+    assert text.filled(pair) == ("{completion} {0.__class__} {{x}} {} %s -> {prompt} } { / {completion} {0.__class__}")
 
 
 @pytest.mark.parametrize(

@@ -2,24 +2,43 @@
 
 import shutil
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
+    AutoTokenizer,
     BertConfig,
     BertForSequenceClassification,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
 )
-from transformers import AutoTokenizer
 
 from ..conftest import ORACLE, TOKENIZER_FILES
 
+Problem = Literal["regression", "single_label_classification", "multi_label_classification"]
 WIDTH = 260
 END = "</s>"
-WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", *"how do i make it first take the key no sorry unsafe".split())
+WORDS = (
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "how",
+    "do",
+    "i",
+    "make",
+    "it",
+    "first",
+    "take",
+    "the",
+    "key",
+    "no",
+    "sorry",
+)
 
 
 def set_template(folder: Path, template: str) -> None:
@@ -72,21 +91,22 @@ def save_chain(folder: Path, logits: Mapping[str, Mapping[str, float]], template
 def save_writer(folder: Path, start: str, text: str, template: str) -> Path:
     """A model that writes this text of distinct letters, none of them ``start``, after ``start``, and then ends."""
     letters = [start, *text, END]
-    return save_chain(folder, {a: {b: 50.0} for a, b in zip(letters, letters[1:], strict=False)}, template)
+    return save_chain(folder, {a: {b: 50.0} for a, b in pairwise(letters)}, template)
 
 
-def save_bert(folder: Path, labels: Mapping[int, str], problem: str | None = None) -> Path:
+def save_bert(folder: Path, labels: Mapping[int, str], problem: Problem | None = None) -> Path:
     """A random BERT with these labels, whose tokenizer knows :data:`WORDS` and writes pairs."""
     torch.manual_seed(3)
     words = Tokenizer(models.WordLevel({word: place for place, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment]
-    words.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     names = ["input_ids", "token_type_ids", "attention_mask"]
-    PreTrainedTokenizerFast(
+    tokenizer: Any = PreTrainedTokenizerFast
+    tokenizer(
         tokenizer_object=words,
         pad_token="[PAD]",
         unk_token="[UNK]",
