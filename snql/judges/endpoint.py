@@ -58,6 +58,7 @@ class EndpointJudge:
         self._name, self._url, self._model, self._rubric = name, url, model, text
         self._options = options
         self._client = _client(url, options)
+        self._down: RunError | None = None
 
     @property
     def info(self) -> JudgeInfo:
@@ -80,6 +81,7 @@ class EndpointJudge:
 
     def judge(self, pairs: Sequence[Pair]) -> list[Verdict]:
         """Raises RunError if the endpoint cannot be reached or does not let us in."""
+        self._down = None
         with ThreadPoolExecutor(self._options.concurrency) as pool:
             asked = [pool.submit(self._ask, pair) for pair in pairs]
             try:
@@ -91,6 +93,8 @@ class EndpointJudge:
     def _ask(self, pair: Pair) -> Verdict:
         import openai
 
+        if self._down is not None:  # found by a request beside this one
+            raise self._down
         try:
             answer = self._client.chat.completions.with_raw_response.create(
                 model=self._model,
@@ -101,20 +105,24 @@ class EndpointJudge:
             )
             return Verdict(self._rubric.score(content(answer.http_response.text)))
         except openai.APIError as error:
-            return Verdict(None, problem=self._failure(error))
+            outage = self._outage(error)
+            if outage is not None:
+                self._down = RunError(f"judge {self._name}: the endpoint {outage}")
+                raise self._down from None
+            status = f" with {error.status_code}" if isinstance(error, openai.APIStatusError) else ""
+            return Verdict(None, problem=f"request failed{status}: {self._clean(error)}")
         except ValueError as error:
             return Verdict(None, problem=str(error))
 
-    def _failure(self, error: Any) -> str:
-        """Why a request failed. Raises RunError if the next one would fail too."""
+    def _outage(self, error: Exception) -> str | None:
+        """Why the next request would fail too; None if it may not."""
         status = getattr(error, "status_code", None)
         if status in _REFUSED:
-            raise RunError(f"judge {self._name}: the endpoint answered {status}: {_REFUSED[status]}") from None
-        if any(type(cause).__name__ in _UNREACHABLE for cause in _causes(error)):
-            *_, root = _causes(error)
-            raise RunError(f"judge {self._name}: the endpoint cannot be reached ({self._clean(root)})") from None
-        what = f"request failed with {status}" if status else "request failed"
-        return f"{what}: {self._clean(error)}"
+            return f"answered {status}: {_REFUSED[status]}"
+        causes = list(_causes(error))
+        if any(type(cause).__name__ in _UNREACHABLE for cause in causes):
+            return f"cannot be reached ({self._clean(causes[-1])})"
+        return None
 
     def _clean(self, error: BaseException) -> str:
         """An error in a line, without the key."""

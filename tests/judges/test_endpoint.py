@@ -138,7 +138,7 @@ def test_an_endpoint_that_lets_nobody_in(monkeypatch: pytest.MonkeyPatch, status
         with pytest.raises(RunError) as raised:
             ask(server, [("p", str(n)) for n in range(40)], concurrency=2)
         assert str(raised.value) == f"judge llm:{server.url}#m: {message}"
-        assert len(server.asked) < 10
+        assert len(server.asked) <= 2  # those that were under way at once
 
 
 def test_an_endpoint_that_is_not_there() -> None:
