@@ -15,12 +15,12 @@ import polars as pl
 from snql.db import Database
 from snql.errors import DatabaseError, InputError
 from snql.progress import Progress, ProgressCallback, silent
-from snql.reporting import latex, page, render
+from snql.reporting import latex_tables, markdown, page, render, snippets
 from snql.reporting.context import Context
 from snql.reporting.figures import FIGURES, Figure
 from snql.reporting.model import RenderedFigure, RenderedTable, Report
 from snql.reporting.tables import TABLES, Table
-from snql.reporting.text import csv_frame
+from snql.reporting.text import csv_frame, visible
 
 INDEX = "index.html"
 DEFAULT_FORMATS = ("svg", "pdf", "png", "html")
@@ -54,12 +54,13 @@ def build(
     context = _context(db)
     with _staging(out) as folder:
         drawn = _figures(db, context, wanted, chosen, folder, progress)
-        tables = tuple(made for table in TABLES if (made := _table(db, table, folder)))
+        tables = tuple(made for table in TABLES if (made := _table(db, context, table, folder)))
         completions = _read(db, page.COMPLETIONS_QUERY)
         effects = _read(db, page.EFFECTS_QUERY)
         specifications = {figure.name: specification for figure, specification in drawn if specification}
         index = page.index(tuple(figure for figure, _ in drawn), specifications, tables, completions, effects, context)
         (folder / INDEX).write_text(index, "utf-8", newline="\n")
+        snippets.document(folder, [figure for figure, _ in drawn], tables)
         _publish(folder, out)
     return _report(out, tuple(figure for figure, _ in drawn), tables)
 
@@ -143,18 +144,21 @@ def _figure(
     data, query = folder / f"{figure.name}.csv", folder / f"{figure.name}.sql"
     data.write_bytes(_csv(frame))
     query.write_text(f"{figure.query};\n", "utf-8", newline="\n")
-    return RenderedFigure(figure.name, drawing.title, drawing.caption, (*files, data, query)), specification
+    words = snippets.figure(folder, figure.name, drawing.title, drawing.caption, formats)
+    return RenderedFigure(figure.name, drawing.title, drawing.caption, (*files, data, query, *words)), specification
 
 
-def _table(db: Database, table: Table, folder: Path) -> RenderedTable | None:
+def _table(db: Database, context: Context, table: Table, folder: Path) -> RenderedTable | None:
     rows = _read(db, table.query)
     if rows.is_empty():
         return None
-    cells = table.make(rows)
-    csv, tex = folder / f"table-{table.name}.csv", folder / f"table-{table.name}.tex"
+    cells, blocks, caption = table.cells(rows), table.blocks(rows), visible(table.caption(rows, context))
+    files = tuple(folder / f"table-{table.name}.{extension}" for extension in ("csv", "md", "tex"))
+    csv, md, tex = files
     csv.write_bytes(_csv(cells))
-    tex.write_text(latex.commented(f"{table.title}. {table.caption}") + latex.tabular(cells), "utf-8", newline="\n")
-    return RenderedTable(table.name, table.title, table.caption, (csv, tex), cells)
+    md.write_text(markdown.table(table.title, caption, blocks), "utf-8", newline="\n")
+    tex.write_text(latex_tables.environment(table.name, table.title, caption, blocks), "utf-8", newline="\n")
+    return RenderedTable(table.name, table.title, caption, files, cells)
 
 
 def _csv(frame: pl.DataFrame) -> bytes:

@@ -18,7 +18,7 @@ from .conftest import Builder
 
 def made(database: Database, name: str) -> pl.DataFrame:
     table = next(table for table in TABLES if table.name == name)
-    return table.make(database.frame(table.query))
+    return table.cells(database.frame(table.query))
 
 
 def test_top_neurons_are_those_with_the_highest_scores(database: Database) -> None:
