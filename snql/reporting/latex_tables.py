@@ -14,8 +14,8 @@ from snql.reporting.text import LATEX_OTHER, count, latex_cell, visible
 
 TEXT_WIDTH = 345.0
 """Points: what LaTeX's own article has at 10 pt, the narrowest of the usual classes."""
-MAX_LINES = 38
-"""Lines of one ``table``, so that it fits a page with its caption."""
+MAX_LINES = 46
+"""Lines of one ``table``, caption included, so that it fits a page of LaTeX's own article."""
 MAX_PARTS = 6
 MAX_CAPTION = 1600
 """Letters: what fits a page with a table, and less than what LaTeX refuses to set (about 3,400)."""
@@ -66,9 +66,9 @@ def _narrow(text: str, width: float) -> str:
 def environment(name: str, title: str, caption: str, blocks: Sequence[Block]) -> str:
     """The file of one table: comments, then one ``table`` for each page it needs."""
     fitted = [part for block in blocks for part in _fitted(block)]
-    pages = _pages(fitted)
-    left_out = sum(_n_rows(block) for page in pages[MAX_PARTS:] for block in page)
     caption = bounded(caption, f"The full caption is in table-{name}.md.")
+    pages = _pages(fitted, len(caption))
+    left_out = sum(_n_rows(block) for page in pages[MAX_PARTS:] for block in page)
     if left_out:
         caption = f"{caption} {count(left_out, 'more row')} in the CSV file."
     shown = pages[:MAX_PARTS]
@@ -162,19 +162,22 @@ def _units(block: Block) -> list[list[int]]:
     return units
 
 
-def _pages(blocks: Sequence[Block]) -> list[list[Block]]:
-    """Blocks by page; one that is longer than what is left of a page goes on, group by group, on the next."""
+def _pages(blocks: Sequence[Block], n_caption: int) -> list[list[Block]]:
+    """Blocks by page; one that is longer than what is left of a page goes on, group by group, on the next.
+
+    The first page also holds a caption of ``n_caption`` letters.
+    """
     pages: list[list[Block]] = [[]]
-    left = MAX_LINES
+    left = MAX_LINES - 1.2 * (n_caption // 85)
     for block in blocks:
-        for group in (piece for whole in block.groups for piece in _pieces(whole)):
-            lines = _n_lines(group)
+        widths, heads = _text_widths(block), _head_lines(block)
+        for group in (piece for whole in block.groups for piece in _pieces(whole, widths)):
             same = bool(pages[-1]) and pages[-1][-1].columns == block.columns and pages[-1][-1].head == block.head
-            needed = lines if same else lines + 3
-            if pages[-1] and needed > left:
+            lines = _n_lines(group, widths)
+            if pages[-1] and lines + (0 if same else heads) > left:
                 pages.append([])
                 left, same = MAX_LINES, False
-            left -= lines if same else lines + 3
+            left -= lines + (0 if same else heads)
             if same:
                 pages[-1][-1] = pages[-1][-1].with_groups([*pages[-1][-1].groups, group])
             else:
@@ -182,23 +185,40 @@ def _pages(blocks: Sequence[Block]) -> list[list[Block]]:
     return pages
 
 
-def _pieces(group: Group) -> Iterator[Group]:
+def _head_lines(block: Block) -> float:
+    """Lines that the heads of a block take, its own heading and the space around it included."""
+    widths = _text_widths(block)
+    folds = (_n_folds(column.head, _column_width(block, place, widths)) for place, column in enumerate(block.columns))
+    notes = (_n_folds(column.note, _MIN_HEAD) for column in block.columns if column.note)
+    return 3 + max(folds) + max(notes, default=0) + bool(block.head)
+
+
+def _pieces(group: Group, widths: dict[int, float]) -> Iterator[Group]:
     """A group that is longer than a page in pieces."""
-    rows = group.rows
-    step = len(rows) if _n_lines(group) <= MAX_LINES - 4 else (MAX_LINES - 8) // 3
-    for start in range(0, len(rows), max(step, 1)):
-        yield Group(group.head, rows[start : start + step])
+    rows: list[tuple[Cell, ...]] = []
+    for row in group.rows:
+        if rows and _n_lines(Group(group.head, (*rows, row)), widths) > MAX_LINES - 14:
+            yield Group(group.head, tuple(rows))
+            rows = []
+        rows.append(row)
+    yield Group(group.head, tuple(rows))
 
 
-def _n_lines(group: Group) -> int:
-    """Lines of a group as they are set, with some for text that is folded."""
-    lines = sum(2 if any(isinstance(cell, Estimate) for cell in row) else _n_folds(row) for row in group.rows)
-    return lines + (1 + int(text_width(group.head) // TEXT_WIDTH) if group.head else 0)
+def _n_lines(group: Group, widths: dict[int, float]) -> float:
+    """Lines of a group as they are set, with the text that is folded and the space before it."""
+    return sum(_row_lines(row, widths) for row in group.rows) + _n_folds(group.head, 0.8 * TEXT_WIDTH) + 0.5
 
 
-def _n_folds(row: Sequence[Cell]) -> int:
-    longest = max((text_width(cell) for cell in row if isinstance(cell, str)), default=0.0)
-    return 1 + int(longest // 110)
+def _row_lines(row: Sequence[Cell], widths: dict[int, float]) -> float:
+    texts = [(cell.split("\n"), widths[place]) for place, cell in enumerate(row) if isinstance(cell, str)]
+    folds = [sum(_n_folds(line, width) for line in lines) for lines, width in texts]
+    return max([2.2 if any(isinstance(cell, Estimate) for cell in row) else 1, *folds])
+
+
+def _n_folds(text: str, width: float) -> int:
+    """Lines of text in a column; words that do not fill it leave some of it empty."""
+    natural = text_width(text)
+    return 1 + int(1.2 * natural // width) if natural > width else 1
 
 
 def _n_rows(block: Block) -> int:

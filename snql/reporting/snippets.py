@@ -19,7 +19,8 @@ _DOCUMENT = r"""
 \documentclass{article}
 \usepackage[T1]{fontenc}
 \usepackage{lmodern}
-\usepackage[a4paper, textwidth=WIDTHmm, textheight=247mm]{geometry}
+\usepackage[a4paper, textwidth=WIDTHmm, textheight=262mm]{geometry}
+\usepackage[font=small]{caption}
 \usepackage{graphicx}
 \usepackage{booktabs}
 \usepackage{siunitx}
