@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from snql.db import Database
+
 from .progress import progress_shown
 from .render import note, print_rows
 from .state import state
@@ -24,6 +26,9 @@ def report(
     width: Annotated[
         str, typer.Option("--width", help="column (85 mm), page (170 mm) or a number of millimetres.")
     ] = "page",
+    compare: Annotated[
+        list[Path] | None, typer.Option("--compare", help="Another database, to be shown side by side; repeatable.")
+    ] = None,
     list_figures: Annotated[bool, typer.Option("--list", help="List the figures and exit.")] = False,
 ) -> None:
     """Draw the figures and tables of the database's runs, and write a page that shows them."""
@@ -37,8 +42,9 @@ def report(
         print_rows(rows, as_json=here.json)
         return
     chosen = [name.strip() for name in formats.split(",") if name.strip()]
+    others = [Database(path) for path in compare or ()]
     with progress_shown(quiet=here.quiet) as progress:
-        made = build(here.open(), out, figures or (), chosen, progress, theme=theme, width=width)
+        made = build(here.open(), out, figures or (), chosen, progress, theme=theme, width=width, compare=others)
     for figure in made.figures:
         if figure.skipped:
             note(f"{figure.name}: not drawn, {figure.skipped}", quiet=here.quiet)
