@@ -231,7 +231,8 @@ def _overlap(rows: Rows, width: int) -> Lines:
     for column, head in heads.items():
         found = {frozenset(pair[:2]): pair[2] for pair in shown.select("run_a", "run_b", column).iter_rows()}
         lines += ["", *wrapped(head, width), *_matrix(runs[:fitting], found, width)]
-    return [*lines, *([count(len(runs) - fitting, "more run")] if len(runs) > fitting else [])]
+    left = len({*rows["run_a"], *rows["run_b"]}) - fitting
+    return [*lines, *([f"{count(left, 'more run')}, of models of another shape or beyond the width."] if left else [])]
 
 
 def _matrix(runs: Sequence[str], found: dict[frozenset[str], float | None], width: int) -> Lines:

@@ -24,9 +24,9 @@ TABLES = ("runs", "effects", "transfer", "costs", "tax", "top-neurons")
 WORDS = ("csv", "sql", "caption.txt", "tex")
 
 
-@pytest.fixture(scope="module")
-def built(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    return build(database, tmp_path_factory.mktemp("report") / "out", formats=FORMATS)
+@pytest.fixture
+def built(whole: Report) -> Report:
+    return whole
 
 
 def test_every_figure_and_table_is_written(built: Report) -> None:

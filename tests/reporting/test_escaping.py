@@ -15,13 +15,13 @@ from snql.reporting.markdown import markdown_cell
 from snql.reporting.model import Report
 from snql.reporting.text import csv_cell, latex_cell, short_labels, visible
 
-from .hostile import HOSTILE, hostile_report
+from .hostile import HOSTILE
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Report:
+@pytest.fixture
+def built(hostile: Report) -> Report:
     """A report on runs whose every text is hostile."""
-    return hostile_report(tmp_path_factory.mktemp("hostile"), ("svg", "html", "json"))
+    return hostile
 
 
 class Page(HTMLParser):

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,6 @@ from snql.reporting import latex_tables
 from snql.reporting.build import build
 from snql.reporting.layout import Block, Cell, Column, Group, Interval, Number, estimate
 from snql.reporting.model import Report
-
-from .hostile import hostile_report
 
 NEEDED = ("siunitx.sty", "booktabs.sty", "graphicx.sty", "lmodern.sty")
 FEW_POINTS = 3.0
@@ -77,8 +76,10 @@ def text_of(reader: PdfReader) -> str:
 
 
 @pytest.fixture(scope="module")
-def built(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    return build(database, tmp_path_factory.mktemp("latex") / "out", formats=("pdf",))
+def built(whole: Report, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The report in a folder in which LaTeX may write."""
+    folder = shutil.copytree(whole.out, tmp_path_factory.mktemp("latex") / "out")
+    return replace(whole, out=folder)
 
 
 @needs_latex
@@ -107,11 +108,6 @@ def test_tables_fit_a_narrow_text(built: Report) -> None:
     _, log = compiled(built.out, "narrow.tex")
     assert overfull(log) == []
     assert "Float too large" not in log
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    return hostile_report(tmp_path_factory.mktemp("hostile"), ("pdf",))
 
 
 @needs_latex
