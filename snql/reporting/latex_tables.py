@@ -83,7 +83,7 @@ def _table(name: str, title: str, caption: str, page: Sequence[Block], place: in
     bodies = "\n\\par\\medskip\n".join(_tabular(block) for block in page)
     return (
         "\\begin{table}[tbp]\n\\centering\\small\\setlength{\\tabcolsep}{3pt}\\emergencystretch=3em\n"
-        f"\\caption[{latex_cell(title)}]{{{words}}}\n\\label{{{label}}}\n\\par\\smallskip\n"
+        f"\\caption[{latex_cell(title)}{part}]{{{words}}}\n\\label{{{label}}}\n\\par\\smallskip\n"
         f"{bodies}\n\\end{{table}}\n"
     )
 
