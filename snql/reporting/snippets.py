@@ -10,8 +10,8 @@ from snql.reporting.text import LATEX_OTHER, latex_cell, visible
 DOCUMENT = "report.tex"
 _INCLUDED = ("pdf", "png")
 _NEEDS = r"""
-% Needs \usepackage{graphicx}. The chart keeps its size, and its type too. Use figure* for one that is as wide as the
-% page in a text of two columns. Letters beyond Latin need LuaLaTeX or XeLaTeX.
+% Needs \usepackage{graphicx}. The chart keeps its size, and so its type, unless it is higher than a page. Use figure*
+% for one that is as wide as the page in a text of two columns. Letters beyond Latin need LuaLaTeX or XeLaTeX.
 """
 _DOCUMENT = r"""
 % All figures and tables of the report, each included as a paper would: run pdflatex twice in this folder.
@@ -43,7 +43,8 @@ def figure(folder: Path, name: str, title: str, caption: str, formats: Sequence[
     filled = (
         f"% {visible(title)}{_NEEDS}{LATEX_OTHER}\n"
         "\\begin{figure}[tbp]\n\\centering\\emergencystretch=3em\n"
-        f"\\includegraphics{{{name}.{included[0]}}}\n"
+        f"\\sbox0{{\\includegraphics{{{name}.{included[0]}}}}}%\n"
+        "\\ifdim\\ht0>.7\\textheight\\resizebox{!}{.7\\textheight}{\\usebox0}\\else\\usebox0\\fi\n"
         f"\\caption[{latex_cell(title)}]{{{latex_cell(title)}. {breaking(words)}}}\n"
         f"\\label{{fig:{name}}}\n\\end{{figure}}\n"
     )
