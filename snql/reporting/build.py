@@ -55,10 +55,8 @@ def build(
     with _staging(out) as folder:
         drawn = _figures(db, context, wanted, chosen, folder, progress)
         tables = tuple(made for table in TABLES if (made := _table(db, table, folder)))
-        completions = _read(db, page.COMPLETIONS_QUERY)
-        effects = _read(db, page.EFFECTS_QUERY)
         specifications = {figure.name: specification for figure, specification in drawn if specification}
-        index = page.index(tuple(figure for figure, _ in drawn), specifications, tables, completions, effects, context)
+        index = page.index(db, tuple(figure for figure, _ in drawn), specifications, tables, context)
         (folder / INDEX).write_text(index, "utf-8", newline="\n")
         _publish(folder, out)
     return _report(out, tuple(figure for figure, _ in drawn), tables)

@@ -1,8 +1,6 @@
 """Tables, the summary's sentences, the completions beside each other and the command lines."""
 
-import json
 import re
-import shlex
 
 import numpy as np
 import polars as pl
@@ -11,8 +9,6 @@ import pytest
 from snql.db import Database
 from snql.reporting import latex, summary
 from snql.reporting.tables import TABLES
-
-from .conftest import Builder
 
 
 def made(database: Database, name: str) -> pl.DataFrame:
