@@ -50,8 +50,9 @@ def interactive(spec: Mapping[str, Any]) -> Spec:
 
     Dragging pans, the wheel with Ctrl or Cmd zooms and a double click resets plots with a continuous axis; panels of a
     facet move together. A click on an entry of a legend of nominal values fades all other series, with Shift it adds
-    one, a double click beside the entries shows all again. Marks without a tooltip get one of what they encode. To a screen
-    reader a chart is its description, axes and legends: not a sound for every mark.
+    one, a double click beside the entries shows all again. Marks without a tooltip get one of what they encode.
+
+    To a screen reader a chart is its description, axes and legends, without a word for every mark.
     """
     made = deepcopy(dict(spec))
     views = list(_views(made, _Around({}, frozenset(), 0, frozenset()), made.get("datasets", {})))

@@ -1,5 +1,6 @@
 """The neurons of the page: the top of every locate run's ranking, to sort and to filter."""
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,7 @@ SEMI JOIN top AS t
     ON s.layer = t.layer AND s.neuron = t.neuron AND s.expert IS NOT DISTINCT FROM t.expert
 WHERE s.run_id IN (SELECT unnest($compared::INTEGER[])) AND s.rank IS NOT NULL
 """
+ALL = "SELECT * FROM neuron_scores WHERE run = $run ORDER BY rank"
 PLACE = ["layer", "expert", "neuron"]
 NUMBERS = ("score", "mean_before", "std_before", "mean_after", "std_after", "mean_difference")
 
@@ -103,11 +105,9 @@ def _left_out(found: pl.DataFrame, shown: pl.DataFrame, most: int) -> str:
     if cut.is_empty() and found.height == shown.height:
         return ""
     n_left = sum(found["n_ranked"].to_list()) - sum(min(most, n) for n in shown["n_ranked"].to_list())
-    run = "RUN" if cut.is_empty() else visible(cut["run"][0])
     words = f"Of each run the top {most:,} are here" + (
         f", of the first {shown.height} of {count(found.height, 'run')}" if found.height > shown.height else ""
     )
-    return (
-        f"{words}; {count(n_left, 'ranked neuron')} of lower ranks are left out. All of a run: "
-        f"snql query \"SELECT * FROM neuron_scores WHERE run = '{run}' ORDER BY rank\"."
-    )
+    run = visible((shown if cut.is_empty() else cut)["run"][0])
+    words += f"; {count(n_left, 'ranked neuron')} of lower ranks are left out. All of a run: "
+    return words + shlex.join(["snql", "query", ALL, "-p", f"run={run}"])

@@ -1,6 +1,7 @@
 """The completions of the page: for each patch run what recipient, patched sets and donor wrote, prompt by prompt."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,8 @@ WHERE j.run_id = $run_id AND j.sample = 0
     AND j.variant_id IN (SELECT unnest($variants::INTEGER[])) AND j.prompt_id IN (SELECT unnest($prompts::INTEGER[]))
 """
 JUDGES = "SELECT judge FROM figure_judges WHERE run_id = $run_id ORDER BY position"
+
+ALL = "SELECT variant, prompt, text FROM run_completions WHERE run = $run"
 
 
 @dataclass(frozen=True)
@@ -239,8 +242,5 @@ def _left_out(found: pl.DataFrame, n_shown: int, n_cut: int) -> str:
         words.append(f"{count(n_cut, 'long text')} {'ends' if n_cut == 1 else 'end'} with{CUT}")
     if not words:
         return ""
-    run = visible(found["run"][0])
-    return (
-        f"{'; '.join(words)}. All of a run: "
-        f"snql query \"SELECT variant, prompt, text FROM run_completions WHERE run = '{run}' AND kind = 'patch'\"."
-    )
+    query = shlex.join(["snql", "query", ALL, "-p", f"run={visible(found['run'][0])}"])
+    return f"{'; '.join(words)}. All of a run: {query}"

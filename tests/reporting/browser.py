@@ -58,7 +58,7 @@ def look(page: Page, *, width: int = 1280, height: int = 900, dark: bool = False
 
 def value(page: Page, expression: str, *arguments: object) -> Any:
     """What a JavaScript expression gives."""
-    return page.execute_script(f"return {expression}", *arguments)
+    return page.execute_script(f"return ({expression})", *arguments)
 
 
 def until(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
