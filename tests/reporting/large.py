@@ -12,10 +12,7 @@ from .conftest import Builder
 
 N_WORDS = 180
 """Of each completion, as many as 256 tokens are."""
-WORDS = (
-    "neuron layer model answer because therefore patching refuses harmless dangerous water burning letter recipe "
-    "people should never always first second then after that this house bridge computer small large question"
-).split()
+WORDS = [f"word{number}" for number in range(40)] + ["refuses", "harmless", "because", "never", "<b>bold</b>"]
 
 PROMPTS = """
 INSERT INTO prompts
@@ -28,7 +25,10 @@ INSERT INTO completions
 SELECT
     $run_id, v.variant_id, 1000 + i,
     'Variant ' || v.variant_id || ', prompt ' || i || ': ' || list_aggregate(
-        list_transform(range($n_words), lambda w: $words[(hash(w * 7919 + i * 31 + v.variant_id) % len($words) + 1)::INTEGER]),
+        list_transform(
+            range($n_words),
+            lambda w: $words[(hash(w * 7919 + i * 31 + v.variant_id) % len($words) + 1)::INTEGER]
+        ),
         'string_agg', ' '
     ),
     [1, 2], 'stop', 0, NULL, NULL

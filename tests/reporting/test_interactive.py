@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from snql.reporting.interactive import FADED, interactive
-from snql.reporting.render import rendered, spec
+from snql.reporting.render import page as chart_page
 
 from .browser import Page, complaints, needs_browser, opened, until, value
 
@@ -24,11 +24,17 @@ ROWS = pl.DataFrame(
 )
 
 
+def spec(chart: Any) -> dict[str, Any]:
+    """The specification of a chart."""
+    made: dict[str, Any] = chart.to_dict()
+    return made
+
+
 def _data() -> alt.InlineData:
     return alt.InlineData(values=ROWS.to_dicts())
 
 
-def _points() -> alt.Chart:
+def _points() -> Any:
     return (
         alt.Chart(_data(), width=200, height=120)
         .mark_point(filled=True, opacity=0.8)
@@ -36,7 +42,7 @@ def _points() -> alt.Chart:
     )
 
 
-def _layered() -> alt.LayerChart:
+def _layered() -> Any:
     base = alt.Chart().encode(x=alt.X("x:Q", scale=alt.Scale(type="log")), y="y:Q")
     line = base.mark_line().encode(strokeDash="run:N", color="run:N")
     band = base.mark_area(opacity=0.2).encode(color=alt.value("grey"), detail="run:N")
@@ -44,12 +50,12 @@ def _layered() -> alt.LayerChart:
     return alt.layer(band, chance, line, base.mark_point().encode(color="run:N"), data=_data())
 
 
-def _bars() -> alt.Chart:
+def _bars() -> Any:
     shown = alt.Chart(_data(), width=200, height=120).mark_bar()
     return shown.encode(x="panel:N", y=alt.Y("sum(x):Q"), color="run:N")
 
 
-CHARTS: dict[str, alt.TopLevelMixin] = {
+CHARTS: dict[str, Any] = {
     "single": _points(),
     "layered": _layered(),
     "faceted": _points().properties(data=alt.Undefined).facet("panel:N", data=_data()),
@@ -70,7 +76,7 @@ def shown(page: Page, chart: Any, folder: Path) -> dict[str, Any]:
     """Open the chart's own HTML page; return its specification."""
     specification = spec(chart)
     file = folder / "chart.html"
-    file.write_bytes(rendered(specification, "html", "A chart"))
+    file.write_bytes(chart_page(specification, "A chart"))
     opened(page, file)
     return specification
 
