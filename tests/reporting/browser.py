@@ -70,9 +70,9 @@ def until(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
     return found
 
 
-def complaints(page: Page) -> list[str]:
-    """What the console says since the last call: warnings and errors."""
-    return [entry["message"] for entry in _log(page, "browser") if entry["level"] in ("WARNING", "SEVERE")]
+def complaints(page: Page, *levels: str) -> list[str]:
+    """What the console says since the last call: errors (SEVERE), and warnings too if no levels are named."""
+    return [entry["message"] for entry in _log(page, "browser") if entry["level"] in (levels or ("WARNING", "SEVERE"))]
 
 
 def requests(page: Page) -> list[str]:

@@ -42,7 +42,7 @@ FROM completions WHERE run_id = $run_id AND prompt_id >= 1000
 """
 
 
-def large(path: Path, *, n_layers: int = 5, n_neurons: int = 2048, n_prompts: int = 1100) -> Database:
+def large(path: Path, *, n_layers: int = 5, n_neurons: int = 2048, n_prompts: int = 998) -> Database:
     """Two locate runs, one of them with token activations, and a patch run of three sets without controls."""
     database = Database(path)
     random = np.random.default_rng(0)
