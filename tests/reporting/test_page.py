@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from axe_core_python.selenium import Axe
+from axe_core_python.selenium import Axe  # type: ignore[import-untyped]
 
 from snql.db import Database
 from snql.db.connection import Database as Opened
@@ -47,7 +47,7 @@ def page(chromium: Page, report: Report) -> Page:
 
 def choose(page: Page, part: str, name: str, chosen: str) -> None:
     """Give a control of the part a value, as a person does."""
-    page.execute_script(  # type: ignore[no-untyped-call]
+    page.execute_script(
         "const found = document.getElementById(arguments[0] + '-controls').elements.namedItem(arguments[1]);"
         "found.value = arguments[2];"
         "found.dispatchEvent(new Event(found.tagName === 'SELECT' ? 'change' : 'input', {bubbles: true}));",
@@ -56,7 +56,7 @@ def choose(page: Page, part: str, name: str, chosen: str) -> None:
 
 
 def press(page: Page, selector: str) -> None:
-    page.execute_script("document.querySelector(arguments[0]).click()", selector)  # type: ignore[no-untyped-call]
+    page.execute_script("document.querySelector(arguments[0]).click()", selector)
 
 
 def texts(page: Page, selector: str) -> list[str]:
@@ -230,9 +230,7 @@ def test_a_phone_scrolls_down_only(chromium: Page, report: Report, dark: bool) -
 
 def page_open(page: Page) -> None:
     """Unfold everything."""
-    page.execute_script(  # type: ignore[no-untyped-call]
-        "document.querySelectorAll('details').forEach(part => { part.open = true; })"
-    )
+    page.execute_script("document.querySelectorAll('details').forEach(part => { part.open = true; })")
 
 
 @pytest.mark.parametrize("width", [1280, 360])
@@ -261,9 +259,9 @@ def test_the_page_has_landmarks_captions_and_labels(page: Page) -> None:
 def test_printing_unfolds_what_is_folded(page: Page) -> None:
     folded = "document.querySelectorAll('section > details:not([open])').length"
     assert value(page, folded) > 0
-    page.execute_script("dispatchEvent(new Event('beforeprint'))")  # type: ignore[no-untyped-call]
+    page.execute_script("dispatchEvent(new Event('beforeprint'))")
     assert value(page, folded) == 0
-    page.execute_script("dispatchEvent(new Event('afterprint'))")  # type: ignore[no-untyped-call]
+    page.execute_script("dispatchEvent(new Event('afterprint'))")
     assert value(page, folded) > 0
 
 
