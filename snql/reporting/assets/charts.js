@@ -18,7 +18,10 @@
   function next() {
     const element = waiting.shift();
     if (element) draw(element).then(() => setTimeout(next));
-    else document.documentElement.classList.add("all-drawn");
+    else {
+      performance.mark("all-drawn");
+      document.documentElement.classList.add("all-drawn");
+    }
   }
 
   setTimeout(next);
