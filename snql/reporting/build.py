@@ -66,10 +66,8 @@ def build(
     with _staging(out) as folder:
         drawn = _figures(source, context, wanted, chosen, style, folder, progress)
         tables = tuple(made for table in TABLES if (made := _table(source, context, table, folder)))
-        completions = source.frame(page.COMPLETIONS_QUERY)
-        effects = source.frame(page.EFFECTS_QUERY)
         specifications = {figure.name: specification for figure, specification in drawn if specification}
-        index = page.index(tuple(figure for figure, _ in drawn), specifications, tables, completions, effects, context)
+        index = page.index(source, tuple(figure for figure, _ in drawn), specifications, tables, context)
         (folder / INDEX).write_text(index, "utf-8", newline="\n")
         snippets.document(folder, [figure for figure, _ in drawn], tables, style.width / POINTS_PER_MM)
         _publish(folder, out)

@@ -41,8 +41,7 @@ class Sources:
         """What a caption says of the databases; nothing if there is one only."""
         if len(self.databases) == 1:
             return ""
-        pairs = zip(self.labels, self.databases, strict=True)
-        files = [f"[{label}] is {visible(database.path.name)}" for label, database in pairs]
+        files = [f"[{label}] is {visible(database.path.name)}" for database, label in self.each()]
         return f"Databases: {listing(files)}."
 
     @property
@@ -58,19 +57,27 @@ class Sources:
             name = name.str.strip_suffix(f" [{label}]")
         return runs.with_columns(name.alias("name"))
 
+    def each(self) -> tuple[tuple[Database, str], ...]:
+        """Every database with its label."""
+        return tuple(zip(self.databases, self.labels, strict=True))
+
     def frame(self, query: str) -> pl.DataFrame:
         """The rows of a query, in the order of its ORDER BY, which names columns only.
 
         Numbers keep 12 figures: the last ones depend on the order in which threads add. Raises DatabaseError if a
         database cannot be read, or lacks the views of this snql.
         """
-        pairs = zip(self.databases, self.labels, strict=True)
-        frames = [_labelled(_read(database, query), label) for database, label in pairs]
+        frames = [_labelled(_read(database, query), label) for database, label in self.each()]
         if len(frames) == 1:
             return frames[0]
         joined = pl.concat(frames, how="vertical_relaxed")
         order = [name.strip() for name in query.rpartition(" ORDER BY ")[2].split(",")]
         return joined.sort(order, nulls_last=True, maintain_order=True)
+
+
+def labelled(name: str, label: str) -> str:
+    """A run's name with the label of its database."""
+    return f"{name} [{label}]" if label else name
 
 
 def sources(database: Database, others: Sequence[Database] = ()) -> Sources:

@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from snql.reporting.context import read_words
-from snql.reporting.text import count, decimal, interval, listing
+from snql.reporting.context import Context, locate_words
+from snql.reporting.text import count, decimal, interval
 
 FEW_PROMPTS = 30
 MAX_FINDINGS = 24
@@ -15,10 +15,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Finding:
-    """One statement and what a reader must know before believing it."""
+    """One statement and what a reader must know before believing it. run: the patch run that it is about, if one."""
 
     text: str
     caveats: tuple[str, ...] = ()
+    run: str = ""
 
 
 def findings(effects: pl.DataFrame, runs: pl.DataFrame) -> tuple[Finding, ...]:
@@ -35,15 +36,15 @@ def _effect(row: Row) -> Finding:
     share = f", {100 * row['fraction']:.3g} % of all" if row["fraction"] is not None else ""
     size = f" ({count(row['n_neurons'], 'neuron')}{share})" if row["n_neurons"] is not None else ""
     text = (
-        f"{row['run']}: patching the set {row['variant']}{size} of {row['recipient'] or 'the recipient'} with "
+        f"Patching the set {row['variant']}{size} of {row['recipient'] or 'the recipient'} with "
         f"the activations of {row['donor'] or 'the donor'} takes the mean score by {row['judge']} from "
         f"{decimal(row['mean_recipient'])} to {decimal(row['mean_patched'])}; the donor itself scores "
         f"{decimal(row['mean_donor'])} ({count(row['n_prompts'], 'prompt')}). "
     )
     if row["effect"] is None:
-        return Finding(text + "Its causal effect is undefined.", (_undefined(row), *_sample(row)))
+        return Finding(text + "Its causal effect is undefined.", (_undefined(row), *_sample(row)), row["run"])
     text += f"Its causal effect is {decimal(row['effect'])}{_interval_of(row)}; {_controls(row)}."
-    return Finding(text, (*_doubts(row), *_sample(row)))
+    return Finding(text, (*_doubts(row), *_sample(row)), row["run"])
 
 
 def _interval_of(row: Row) -> str:
@@ -96,10 +97,5 @@ def _located(runs: pl.DataFrame) -> list[Finding]:
     located = runs.filter(pl.col("kind") == "locate").sort("run")
     if located.is_empty():
         return []
-    sizes = [
-        f"{row['run']} ({row['model_a'] or 'unknown'} against {row['model_b'] or 'unknown'}, "
-        f"{read_words(row)}, "
-        f"{row['n_ranked'] or 0:,} of {row['n_all'] or 0:,} neurons ranked)"
-        for row in located.iter_rows(named=True)
-    ]
-    return [Finding(f"Neurons were located in {count(located.height, 'run')}: {listing(sizes)}.")]
+    words = locate_words(Context(runs), located["run"].to_list())
+    return [Finding(f"Neurons were located in {count(located.height, 'run')}. {words}")]

@@ -15,16 +15,18 @@ from snql.reporting.build import build
 from snql.reporting.model import Report
 from snql.reporting.render import FORMATS
 
+from .browser import Page, browser
+
 STARTED = datetime(2026, 1, 2, 3, 4, 5)
 
 
 class Builder:
     """Insert runs into a database through one writing transaction."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, seed: int = 0) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, seed: int = 0, *, first_run: int = 1) -> None:
         self.connection = connection
         self.random = np.random.default_rng(seed)
-        self._n_runs = 0
+        self._n_runs = first_run - 1
         self._prompts: dict[tuple[str, str], int] = {}
 
     def run(self, name: str, kind: str, config: dict[str, object], status: str = "done") -> int:
@@ -231,3 +233,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
     from .hostile import hostile_report
 
     return hostile_report(tmp_path_factory.mktemp("hostile"), ("svg", "html", "json", "pdf"))
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A browser; tests that ask for it are marked ``needs_browser``."""
+    with browser(tmp_path_factory.mktemp("profile")) as page:
+        yield page

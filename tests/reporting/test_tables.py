@@ -1,8 +1,6 @@
 """Tables, the summary's sentences, the completions beside each other and the command lines."""
 
-import json
 import re
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +8,9 @@ import polars as pl
 import pytest
 
 from snql.db import Database
-from snql.reporting import latex, markdown, page, summary
+from snql.reporting import latex, markdown, summary
 from snql.reporting.context import Context
 from snql.reporting.layout import Block, Cell, Column, Estimate, Group, Interval, Number, estimate
-from snql.reporting.reproduce import command
 from snql.reporting.tables import TABLES, Table, tax
 
 from .conftest import Builder
@@ -203,42 +200,3 @@ def test_summary_has_its_caveats(changes: dict[str, object], caveat: str) -> Non
 
 def test_summary_leaves_out_what_is_not_the_main_set() -> None:
     assert summary.findings(effects(headline=False), NO_RUNS) == ()
-
-
-def test_completions_stand_side_by_side(database: Database) -> None:
-    (first, _) = page.comparisons(database.frame(page.COMPLETIONS_QUERY))
-    assert (first.run, first.judge, first.n_prompts) == ("sweep", "cost", 2)
-    dataset, prompt, writings = first.prompts[0]
-    assert (dataset, prompt) == ("d", "hello")
-    assert [writing.role for writing in writings] == ["recipient", "patched", "donor"]
-    # The builder writes "text VARIANT PROMPT" and scores it by the variant; 5 % is the second of three sets.
-    variants = [int(writing.text.split()[1]) for writing in writings]
-    assert variants == [0, 6, 1]
-    assert [writing.score for writing in writings] == ["0.00", "6.00", "1.00"]
-    assert writings[1].name == "safety:5%"
-
-
-def test_completions_are_limited(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with Database(tmp_path_factory.mktemp("many") / "x.duckdb") as database:
-        with database.write() as connection:
-            Builder(connection).patch("many", ((0.05, 0.5),), n_controls=0, texts=[f"p{n}" for n in range(60)])
-        (found,) = page.comparisons(database.frame(page.COMPLETIONS_QUERY))
-    assert (len(found.prompts), found.n_prompts) == (50, 60)
-
-
-def test_command_line_is_made_of_the_configuration() -> None:
-    config = {
-        "recipient": "a b", "donor": "c", "neurons": ["x:5%", "y:5% & z"], "sweep": ["1%", "5%"], "judges": ["j"],
-        "prompts": {"source": "p.jsonl"}, "limit": None, "resume": True, "seed": 0, "unknown": 3,
-    }  # fmt: skip
-    words = shlex.split(command("patch", "my run", json.dumps(config)))
-    assert words == [
-        *("snql", "patch", "my run", "--recipient", "a b", "--donor", "c"),
-        *("--neurons", "x:5%", "--neurons", "y:5% & z", "--sweep", "1%,5%", "--judge", "j"),
-        *("--prompts", "p.jsonl", "--seed", "0"),
-    ]
-
-
-def test_stored_command_line_is_preferred() -> None:
-    assert command("locate", "x", '{"command": "snql locate x --before a"}') == "snql locate x --before a"
-    assert command("locate", "x", '{"argv": ["snql", "a b"]}') == "snql 'a b'"
