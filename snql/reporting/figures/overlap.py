@@ -134,7 +134,9 @@ def _caption(shown: pl.DataFrame, runs: list[str], context: Context) -> str:
     ]
     others = context.runs.filter((pl.col("kind") == "locate") & ~pl.col("run").is_in(runs))["run"].sort().to_list()
     if others:
-        parts.append(f"Left out, because the models have another shape or the runs are too many: {listing(others)}.")
+        parts.append(
+            f"Left out, because they rank neurons of other models or layers, or runs are too many: {listing(others)}."
+        )
     return " ".join(part for part in parts if part)
 
 
