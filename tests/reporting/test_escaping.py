@@ -14,6 +14,7 @@ import pytest
 
 from snql.db import Database
 from snql.reporting.build import build
+from snql.reporting.figures import FIGURES
 from snql.reporting.model import Report
 from snql.reporting.text import csv_cell, latex_cell, short_labels, visible
 
@@ -42,7 +43,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Report:
             builder = Builder(connection)
             for number, text in enumerate(HOSTILE):
                 values = np.random.default_rng(number).lognormal(0, 1, (4, 50))
-                builder.locate(text, values, config={"before": text, "after": text, "positions": text})
+                located = builder.locate(text, values, config={"before": text, "after": text, "positions": text})
+                builder.sums(located)
+                builder.kept(located, HOSTILE)
             config: dict[str, object] = {"recipient": HOSTILE[0], "donor": HOSTILE[1], "argv": ["snql", *HOSTILE]}
             for text in HOSTILE[:3]:
                 builder.patch(
@@ -86,7 +89,7 @@ def test_page_has_only_its_own_scripts_and_no_handlers(built: Report) -> None:
     figures = [figure for figure in built.figures if not figure.skipped]
     specs = [text for attributes, text in page.scripts if attributes.get("type") == "application/json"]
     assert len(page.scripts) == len(figures) + 2
-    assert len(specs) == len(figures) == 6
+    assert len(specs) == len(figures) == len(FIGURES)
     for text in specs:
         assert "<" not in text and isinstance(json.loads(text), dict)
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
@@ -120,7 +123,7 @@ def test_chart_pages_have_only_their_own_scripts(built: Report) -> None:
 
 def test_svg_is_xml_without_scripts(built: Report) -> None:
     files = sorted(built.out.glob("*.svg"))
-    assert len(files) == 6
+    assert len(files) == len(FIGURES)
     for path in files:
         tags = {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()}
         assert tags <= {
@@ -141,7 +144,7 @@ def test_svg_is_xml_without_scripts(built: Report) -> None:
 
 def test_csv_has_no_formulas_and_no_controls(built: Report) -> None:
     files = sorted(built.out.glob("*.csv"))
-    assert len(files) == 11
+    assert len(files) == len(FIGURES) + len(built.tables)
     for path in files:
         content = path.read_text("utf-8")
         assert "\x1b" not in content

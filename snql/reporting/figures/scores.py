@@ -32,7 +32,7 @@ def _panels(shown: pl.DataFrame) -> dict[str, str]:
     sizes = shown.group_by("run").agg(pl.col("n_ranked").first(), pl.col("skewness").first()).sort("run")
     labels = short_labels(sizes["run"], 20)
     return {
-        run: f"{labels[run]}\n(n = {size:,}, skewness {decimal(skewness)})" for run, size, skewness in sizes.iter_rows()
+        run: f"{labels[run]}\n(n = {size:,})\nskewness {decimal(skewness)}" for run, size, skewness in sizes.iter_rows()
     }
 
 
