@@ -1,8 +1,13 @@
-"""What figures with a panel for each run share: which runs are drawn, and how neurons are written."""
+"""What figures with a panel for each run share: which runs are drawn, names of neurons, words that fit a panel."""
 
 import polars as pl
 
-from snql.reporting.text import count
+from snql.reporting.fonts import wrap
+from snql.reporting.look import Look
+from snql.reporting.text import count, short_labels
+
+FORMAT = ".6~g"
+"""Numbers on axes: 1000 and 0.01, not 1e+3."""
 
 
 def first_runs(frame: pl.DataFrame, most: int) -> tuple[pl.DataFrame, list[str], int]:
@@ -23,3 +28,14 @@ def neuron_names() -> pl.Expr:
     """``L12.N345``, or ``L12.E3.N345`` in a mixture of experts, from layer, expert and neuron."""
     expert = pl.when(pl.col("expert").is_null()).then(pl.lit("")).otherwise(pl.format("E{}.", "expert"))
     return pl.format("L{}.{}N{}", "layer", expert, "neuron")
+
+
+def run_labels(runs: list[str], look: Look, columns: int) -> dict[str, str]:
+    """A label for each run that fits the heading of one of ``columns`` panels in a row."""
+    room = 0.7 * look.width / columns
+    return short_labels(runs, max(8, min(26, int(room / (0.53 * look.size(1.1))))))
+
+
+def lines_of(text: str, look: Look, columns: int) -> list[str]:
+    """The title of an axis as lines that fit one of ``columns`` panels in a row."""
+    return wrap(text, 0.6 * look.width / columns, look.size(1.07))

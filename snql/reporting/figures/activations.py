@@ -10,8 +10,8 @@ from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.panels import first_runs, neuron_names, rest_words
-from snql.reporting.text import listing, short_labels
+from snql.reporting.panels import FORMAT, first_runs, neuron_names, rest_words, run_labels
+from snql.reporting.text import listing
 
 NAME = "activations"
 VIEW = "figure_activations"
@@ -34,28 +34,28 @@ WIDE = 30
 def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     """One square panel for each of the first runs by name, one point for each neuron."""
     shown, runs, n_rest = first_runs(frame, MAX_PANELS)
-    panels = _panels(shown)
+    columns = look.columns(len(runs))
+    panels = _panels(shown, runs, look, columns)
     points = shown.with_columns(
         panel=pl.col("run").replace_strict(panels, return_dtype=pl.String),
         label=pl.col("change").replace_strict(KINDS, return_dtype=pl.String),
         name=neuron_names(),
     )
-    chart = _chart(points, list(panels.values()), look)
+    chart = _chart(points, list(panels.values()), look, columns)
     return Drawing(chart, TITLE, _caption(shown, runs, n_rest, context))
 
 
-def _panels(shown: pl.DataFrame) -> dict[str, str]:
+def _panels(shown: pl.DataFrame, runs: list[str], look: Look, columns: int) -> dict[str, str]:
     sizes = shown.group_by("run").len("n").sort("run")
-    labels = short_labels(sizes["run"], 20)
-    return {run: f"{labels[run]} (n = {n:,})" for run, n in sizes.iter_rows()}
+    labels = run_labels(runs, look, columns)
+    return {run: f"{labels[run]}\n(n = {n:,})" for run, n in sizes.iter_rows()}
 
 
-def _chart(points: pl.DataFrame, panels: list[str], look: Look) -> Chart:
-    columns = look.columns(len(panels))
+def _chart(points: pl.DataFrame, panels: list[str], look: Look, columns: int) -> Chart:
     side = min(look.panel_width(columns), look.height(240))
-    ends, scale, axis = _axes(points)
-    x = alt.X("mean_before:Q", title="mean activation before", scale=scale, axis=axis)
-    y = alt.Y("mean_after:Q", title="mean activation after", scale=scale, axis=axis)
+    ends, scale, axis = _axes(points, roomy=side > look.height(110))
+    x = alt.X("mean_before:Q", title="mean before", scale=scale, axis=axis)
+    y = alt.Y("mean_after:Q", title="mean after", scale=scale, axis=axis)
     rows = points.select("run", "name", "rank", "score", "mean_before", "mean_after", "label", "panel")
     diagonal = pl.DataFrame({"panel": panels}).join(pl.DataFrame({"end": ends}), how="cross")
     layered = alt.layer(
@@ -94,7 +94,7 @@ def _points(points: pl.DataFrame, look: Look) -> alt.Chart:
     )
 
 
-def _axes(points: pl.DataFrame) -> tuple[tuple[float, float], alt.Scale, alt.Axis]:
+def _axes(points: pl.DataFrame, *, roomy: bool) -> tuple[tuple[float, float], alt.Scale, alt.Axis]:
     """Ends, scale and ticks of both axes: linear, or linear near 0 and logarithmic beyond where the range is wide."""
     means = [*points["mean_before"], *points["mean_after"]]
     low, high = min(0.0, *means), max(0.0, *means)
@@ -102,11 +102,12 @@ def _axes(points: pl.DataFrame) -> tuple[tuple[float, float], alt.Scale, alt.Axi
     if not _wide(points):
         margin = 0.05 * (high - low) or 1.0
         ends = (low - margin, high + margin)
-        return ends, alt.Scale(domain=list(ends), nice=False, zero=False), alt.Axis(tickCount=5, format="~g")
+        return ends, alt.Scale(domain=list(ends), nice=False, zero=False), alt.Axis(tickCount=5, format=FORMAT)
     ends = (low * 1.3 - middle / 2, high * 1.3 + middle / 2)
-    powers = [10.0**power for power in range(math.floor(math.log10(middle)), math.ceil(math.log10(most)) + 1)]
-    ticks = [*(-power for power in reversed(powers)), 0.0, *powers]
-    axis = alt.Axis(values=[tick for tick in ticks if ends[0] <= tick <= ends[1]], format="~g", labelOverlap="greedy")
+    last = math.floor(math.log10(most))
+    powers = [10.0**last, 10.0 ** ((last + math.floor(math.log10(middle)) + 1) // 2)][: 1 + roomy]
+    ticks = sorted({0.0, *powers, *(-power for power in powers)})
+    axis = alt.Axis(values=[tick for tick in ticks if ends[0] <= tick <= ends[1]], format=FORMAT, labelOverlap=False)
     return ends, alt.Scale(type="symlog", constant=middle, domain=list(ends), nice=False), axis
 
 

@@ -7,8 +7,8 @@ from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.panels import first_runs, neuron_names, rest_words
-from snql.reporting.text import count, listing, short_labels
+from snql.reporting.panels import FORMAT, first_runs, neuron_names, rest_words, run_labels
+from snql.reporting.text import count, listing
 
 NAME = "intervals"
 VIEW = "figure_intervals"
@@ -33,8 +33,8 @@ def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
 
 
 def _chart(rows: pl.DataFrame, runs: list[str], look: Look) -> Chart:
-    labels = short_labels(runs, 24)
     columns = look.columns(len(runs), narrowest=150, most=2)
+    labels = run_labels(runs, look, columns)
     panels = [_panel(rows.filter(pl.col("run") == run).sort("rank"), labels[run], look, columns) for run in runs]
     joined = alt.concat(*panels, columns=columns, spacing=look.height(14))
     shared = joined.resolve_scale(color="shared", shape="shared")
@@ -79,7 +79,7 @@ def _scale(low: float, high: float) -> alt.Scale:
     return alt.Scale(zero=False, nice=False, domain=[max(0.0, low - 0.04 * margin), high + 0.2 * margin])
 
 
-_X_AXIS = alt.Axis(format="~g", tickCount=5, labelOverlap="greedy")
+_X_AXIS = alt.Axis(format=FORMAT, tickCount=5, labelOverlap="greedy")
 _TOOLTIP = [
     alt.Tooltip("name:N", title="neuron"),
     alt.Tooltip("rank:Q", format=","),

@@ -39,7 +39,7 @@ def comparable(frame: pl.DataFrame) -> list[str]:
 
 
 def _chart(shown: pl.DataFrame, runs: list[str], look: Look) -> Chart:
-    labels = short_labels(runs, 22)
+    labels = short_labels(runs, min(22, int(0.23 * look.width / (0.53 * look.size()))))
     mirrored = pl.concat([shown, shown.rename({"run_a": "run_b", "run_b": "run_a"}).select(shown.columns)])
     cells = mirrored.with_columns(
         a=pl.col("run_a").replace_strict(labels, return_dtype=pl.String),
@@ -50,7 +50,8 @@ def _chart(shown: pl.DataFrame, runs: list[str], look: Look) -> Chart:
     share = {0: look.theme.ramp[0], 1: look.theme.ramp[1]}
     correlation = dict(zip((-1, 0, 1), look.theme.diverging, strict=True))
     overlap = f"overlap at 5 % (k = {first['k']:,})"
-    columns = look.columns(3, narrowest=120)
+    # Room for the labels and a legible number in each cell.
+    columns = look.columns(3, narrowest=max(120, 55 + 13 * len(runs)))
     panels = [
         Panel("overlap", (overlap, f"by chance {decimal(first['chance'], 3)}"), share),
         Panel("spearman_all", ("Spearman,", "all ranked neurons"), correlation),

@@ -9,8 +9,8 @@ from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.panels import first_runs, rest_words
-from snql.reporting.text import count, listing, short_labels
+from snql.reporting.panels import FORMAT, first_runs, lines_of, rest_words, run_labels
+from snql.reporting.text import count, listing
 
 NAME = "shift"
 VIEW = "figure_shift"
@@ -49,8 +49,8 @@ def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
 
 
 def _chart(shown: pl.DataFrame, runs: list[str], look: Look) -> Chart:
-    names = short_labels(runs, 24)
     columns = 2 * max(1, look.columns(2 * len(runs), most=4) // 2)
+    names = run_labels(runs, look, columns)
     panels = [
         _panel(shown.filter(pl.col("run") == run).sort("layer"), names[run], measure, look, columns)
         for run in runs
@@ -62,8 +62,13 @@ def _chart(shown: pl.DataFrame, runs: list[str], look: Look) -> Chart:
 
 
 def _panel(rows: pl.DataFrame, name: str, measure: Measure, look: Look, columns: int) -> Chart:
-    x_axis = alt.Axis(tickCount=5, labelOverlap="greedy", format="~g")
-    x = alt.X("depth:Q", title="depth (0 first layer, 1 last)", scale=alt.Scale(domain=[0, 1]), axis=x_axis)
+    x_axis = alt.Axis(tickCount=5, labelOverlap="greedy", format=FORMAT)
+    x = alt.X(
+        "depth:Q",
+        title=lines_of("depth (0 first, 1 last)", look, columns),
+        scale=alt.Scale(domain=[0, 1]),
+        axis=x_axis,
+    )
     given = charts.data(rows.select("layer", "depth", "n_neurons", "ranked", *_columns(measure)))
     base = alt.Chart(given).encode(x=x)
     bands = [
@@ -73,7 +78,7 @@ def _panel(rows: pl.DataFrame, name: str, measure: Measure, look: Look, columns:
     zero = alt.Chart().mark_rule(color=look.theme.line, strokeWidth=look.stroke(0.6)).encode(y=alt.datum(0))
     lines = [mark for field, label in measure.lines for mark in _line(base, label, _y(field, measure, rows), look)]
     layered = alt.layer(*_skipped(rows, look), *bands, zero, *lines)
-    heading = alt.Title(f"{name}: {measure.title}", fontSize=look.size(1.05), offset=look.height(3), frame="group")
+    heading = alt.Title([name, measure.title], fontSize=look.size(1.05), offset=look.height(3), frame="group")
     size = {"width": look.panel_width(columns), "height": look.height(95)}
     drawn: Chart = layered.properties(title=heading, **size)
     return drawn
@@ -89,7 +94,7 @@ def _y(field: str, measure: Measure, rows: pl.DataFrame) -> alt.Y:
     low, high = min([0.0, *values]), max([0.0, *values])
     margin = 0.08 * ((high - low) or 1.0)
     scale = alt.Scale(domain=[low - margin if low < 0 else 0.0, high + margin], nice=False)
-    return alt.Y(f"{field}:Q", scale=scale, axis=alt.Axis(title=measure.axis, tickCount=5, format="~g"))
+    return alt.Y(f"{field}:Q", scale=scale, axis=alt.Axis(title=measure.axis, tickCount=5, format=FORMAT))
 
 
 def _line(base: alt.Chart, label: str, y: alt.Y, look: Look) -> list[alt.Chart]:

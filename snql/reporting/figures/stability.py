@@ -7,8 +7,8 @@ from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.panels import first_runs, rest_words
-from snql.reporting.text import count, decimal, short_labels
+from snql.reporting.panels import first_runs, lines_of, rest_words, run_labels
+from snql.reporting.text import count, decimal
 
 NAME = "stability"
 VIEW = "figure_stability"
@@ -19,21 +19,22 @@ TITLE = "Agreement between rankings from two halves of the prompts"
 MAX_PANELS = 9
 SMALLEST = 0.005
 """Where the axis begins: the smallest share of the view."""
-OVERLAP, CHANCE = "top sets of two halves (mean and range of the splits)", "random sets of the same size"
+OVERLAP, CHANCE = "halves (mean and range of splits)", "random sets of the same size"
 
 
 def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     """One panel for each of the first runs by name: overlap against the size of the top set."""
     shown, runs, n_rest = first_runs(frame, MAX_PANELS)
-    panels = _panels(shown)
+    columns = look.columns(len(runs))
+    panels = _panels(shown, runs, look, columns)
     marked = _marks(shown).with_columns(panel=pl.col("run").replace_strict(panels, return_dtype=pl.String))
-    return Drawing(_chart(marked, list(panels.values()), look), TITLE, _caption(shown, runs, n_rest, context))
+    return Drawing(_chart(marked, list(panels.values()), look, columns), TITLE, _caption(shown, runs, n_rest, context))
 
 
-def _panels(shown: pl.DataFrame) -> dict[str, str]:
+def _panels(shown: pl.DataFrame, runs: list[str], look: Look, columns: int) -> dict[str, str]:
     sizes = shown.group_by("run").agg(pl.col("n_prompts").first()).sort("run")
-    labels = short_labels(sizes["run"], 24)
-    return {run: f"{labels[run]} (n = {count(n, 'prompt')})" for run, n in sizes.iter_rows()}
+    labels = run_labels(runs, look, columns)
+    return {run: f"{labels[run]}\n(n = {count(n, 'prompt')})" for run, n in sizes.iter_rows()}
 
 
 def _marks(shown: pl.DataFrame) -> pl.DataFrame:
@@ -45,17 +46,18 @@ def _marks(shown: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([halves, random]).with_columns(share="chance").sort("run", "label", "k")
 
 
-def _chart(marked: pl.DataFrame, panels: list[str], look: Look) -> Chart:
+def _chart(marked: pl.DataFrame, panels: list[str], look: Look, columns: int) -> Chart:
     ends = [min(SMALLEST, *marked["share"]), max(SMALLEST, *marked["share"])]
     x_scale = alt.Scale(type="log", nice=False, domain=ends)
-    labels, columns = [OVERLAP, CHANCE], look.columns(len(panels))
+    labels = [OVERLAP, CHANCE]
+    across = lines_of("size of the top set (% of ranked neurons)", look, columns)
     legend = alt.Legend(title=None, orient="bottom", columns=charts.legend_columns(labels, look))
     colours = alt.Scale(domain=labels, range=[look.theme.colours[0], look.theme.control])
     dashes = alt.Scale(domain=labels, range=[charts.DASHES[0], charts.DASHES[1]])
     shapes = alt.Scale(domain=labels, range=[charts.SHAPES[0], charts.SHAPES[3]])
-    y = alt.Y("value:Q", title="overlap (share of the top set)", scale=alt.Scale(domain=[0, 1]), axis=_Y_AXIS)
+    y = alt.Y("value:Q", title="overlap", scale=alt.Scale(domain=[0, 1]), axis=_Y_AXIS)
     base = alt.Chart().encode(
-        x=alt.X("share:Q", title="size of the top set (% of ranked neurons)", scale=x_scale, axis=_X_AXIS),
+        x=alt.X("share:Q", title=across, scale=x_scale, axis=_X_AXIS),
         color=alt.Color("label:N", scale=colours, legend=legend),
     )
     band = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.25).encode(y=alt.Y("low:Q"), y2="high:Q")

@@ -7,8 +7,8 @@ from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.panels import first_runs, neuron_names, rest_words
-from snql.reporting.text import count, decimal, short_labels
+from snql.reporting.panels import FORMAT, first_runs, neuron_names, rest_words, run_labels
+from snql.reporting.text import count, decimal
 
 NAME = "volcano"
 VIEW = "figure_volcano"
@@ -23,25 +23,25 @@ HIGHEST = "the highest-ranked neurons"
 def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     """One panel for each of the first runs by name: counts of all neurons in bins, the highest ones as points."""
     shown, runs, n_rest = first_runs(frame, MAX_PANELS)
-    panels = _panels(shown)
+    columns = look.columns(len(runs))
+    panels = _panels(shown, runs, look, columns)
     marked = shown.with_columns(
         panel=pl.col("run").replace_strict(panels, return_dtype=pl.String),
         name=neuron_names(),
         label=pl.when(pl.col("kind") == "neuron").then(pl.lit(HIGHEST)),
     )
-    return Drawing(_chart(marked, list(panels.values()), look), TITLE, _caption(shown, runs, n_rest, context))
+    return Drawing(_chart(marked, list(panels.values()), look, columns), TITLE, _caption(shown, runs, n_rest, context))
 
 
-def _panels(shown: pl.DataFrame) -> dict[str, str]:
+def _panels(shown: pl.DataFrame, runs: list[str], look: Look, columns: int) -> dict[str, str]:
     sizes = shown.group_by("run").agg(pl.col("n_ranked").first()).sort("run")
-    labels = short_labels(sizes["run"], 20)
-    return {run: f"{labels[run]} (n = {n:,})" for run, n in sizes.iter_rows()}
+    labels = run_labels(runs, look, columns)
+    return {run: f"{labels[run]}\n(n = {n:,})" for run, n in sizes.iter_rows()}
 
 
-def _chart(marked: pl.DataFrame, panels: list[str], look: Look) -> Chart:
-    columns = look.columns(len(panels))
+def _chart(marked: pl.DataFrame, panels: list[str], look: Look, columns: int) -> Chart:
     rows = marked.select("panel", "kind", "run", "name", "rank", "label", "n_neurons", *_ENDS)
-    x = alt.X("effect_low:Q", title="effect size (Cohen's d)", scale=alt.Scale(nice=False), axis=_X_AXIS)
+    x = alt.X("effect_low:Q", title="effect size d", scale=alt.Scale(nice=False), axis=_X_AXIS)
     y = alt.Y("score_low:Q", title="change score (log scale)", scale=_LOG, axis=_Y_AXIS)
     layered = alt.layer(
         _bins(x, y, marked, look),
@@ -92,8 +92,8 @@ def _points(x: alt.X, y: alt.Y, look: Look) -> alt.Chart:
 
 _ENDS = ("effect_low", "effect_high", "score_low", "score_high")
 _LOG = alt.Scale(type="log", nice=False)
-_X_AXIS = alt.Axis(tickCount=4, format="~g", labelOverlap="greedy")
-_Y_AXIS = alt.Axis(tickCount=4, format="~g", labelOverlap="greedy")
+_X_AXIS = alt.Axis(tickCount=4, format=FORMAT, labelOverlap="greedy")
+_Y_AXIS = alt.Axis(tickCount=4, format=FORMAT, labelOverlap="greedy")
 _BIN_TOOLTIP = [
     alt.Tooltip("run:N"),
     alt.Tooltip("n_neurons:Q", title="neurons", format=","),
