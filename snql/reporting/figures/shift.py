@@ -9,7 +9,7 @@ from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.panels import FORMAT, first_runs, lines_of, rest_words, run_labels
+from snql.reporting.panels import FORMAT, first_runs, rest_words, run_labels
 from snql.reporting.text import count, listing
 
 NAME = "shift"
@@ -65,7 +65,7 @@ def _panel(rows: pl.DataFrame, name: str, measure: Measure, look: Look, columns:
     x_axis = alt.Axis(tickCount=5, labelOverlap="greedy", format=FORMAT)
     x = alt.X(
         "depth:Q",
-        title=lines_of("depth (0 first, 1 last)", look, columns),
+        title="depth (0 to 1)",
         scale=alt.Scale(domain=[0, 1]),
         axis=x_axis,
     )
@@ -136,6 +136,7 @@ def _caption(shown: pl.DataFrame, runs: list[str], n_rest: int, context: Context
         "50 % and 90 % of the neurons, a spread over neurons, no confidence interval. Increases and decreases cancel "
         "out in the mean shift, not in the change scores, of which the median and the 95 % quantile over the layer's "
         "neurons are drawn.",
+        "Depth is 0 at the model's first layer and 1 at its last.",
         _skipped_words(shown),
         f"Neurons in a layer: {_sizes(shown)}.",
         "No shifts are known of imported scores." if shown["shift_mean"].null_count() else "",
