@@ -11,6 +11,9 @@ import polars as pl
 import pytest
 
 from snql.db import Database
+from snql.reporting.build import build
+from snql.reporting.model import Report
+from snql.reporting.render import FORMATS
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5)
 
@@ -257,3 +260,17 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """The example database; reports never change it, so the session shares one."""
     with example(tmp_path_factory.mktemp("db") / "snql.duckdb") as database:
         yield database
+
+
+@pytest.fixture(scope="session")
+def whole(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The report on the example database in all formats; tests only read it."""
+    return build(database, tmp_path_factory.mktemp("report") / "out", formats=FORMATS)
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """A report whose every text is hostile, in the formats that hold text."""
+    from .hostile import hostile_report
+
+    return hostile_report(tmp_path_factory.mktemp("hostile"), ("svg", "html", "json", "pdf"))
