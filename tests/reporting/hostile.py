@@ -37,7 +37,9 @@ def hostile_database(path: Path) -> Database:
         builder = Builder(connection)
         for number, text in enumerate(HOSTILE):
             values = np.random.default_rng(number).lognormal(0, 1, (4, 50))
-            builder.locate(text, values, config={"before": text, "after": text, "positions": text})
+            located = builder.locate(text, values, config={"before": text, "after": text, "positions": text})
+            builder.sums(located)
+            builder.kept(located, HOSTILE)
         config: dict[str, object] = {"recipient": HOSTILE[0], "donor": HOSTILE[1], "argv": ["snql", *HOSTILE]}
         for text in HOSTILE[:3]:
             builder.patch(

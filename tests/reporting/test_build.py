@@ -19,7 +19,10 @@ from snql.reporting.render import FORMATS
 
 from .conftest import Builder, example
 
-FIGURES = ("effect-size", "layers", "scores", "overlap", "transfer", "tax")
+FIGURES = (
+    "effect-size", "layers", "scores", "overlap", "transfer", "tax",
+    "stability", "intervals", "volcano", "shift", "activations", "tokens",
+)  # fmt: skip
 TABLES = ("runs", "effects", "transfer", "costs", "tax", "top-neurons")
 WORDS = ("csv", "sql", "caption.txt", "tex")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from snql.reporting.figures import FIGURES
 from snql.reporting.markdown import markdown_cell
 from snql.reporting.model import Report
 from snql.reporting.text import csv_cell, latex_cell, short_labels, visible
@@ -58,7 +59,7 @@ def test_page_has_only_its_own_scripts_and_no_handlers(built: Report) -> None:
     figures = [figure for figure in built.figures if not figure.skipped]
     specs = [text for attributes, text in page.scripts if attributes.get("type") == "application/json"]
     assert len(page.scripts) == len(specs) + 2
-    assert len(specs) == len(figures) + 2 == 8
+    assert len(specs) == len(figures) + 2 == len(FIGURES) + 2
     for text in specs:
         assert "<" not in text and isinstance(json.loads(text), dict)
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
@@ -92,7 +93,7 @@ def test_chart_pages_have_only_their_own_scripts(built: Report) -> None:
 
 def test_svg_is_xml_without_scripts(built: Report) -> None:
     files = sorted(built.out.glob("*.svg"))
-    assert len(files) == 6
+    assert len(files) == len(FIGURES)
     for path in files:
         tags = {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()}
         assert tags <= {
@@ -113,7 +114,7 @@ def test_svg_is_xml_without_scripts(built: Report) -> None:
 
 def test_csv_has_no_formulas_and_no_controls(built: Report) -> None:
     files = sorted(built.out.glob("*.csv"))
-    assert len(files) == 12
+    assert len(files) == len(FIGURES) + len(built.tables)
     for path in files:
         content = path.read_text("utf-8")
         assert "\x1b" not in content
@@ -184,7 +185,7 @@ def test_markdown_cell(text: str, expected: str) -> None:
 
 def test_captions_for_text_programs_are_visible(built: Report) -> None:
     files = sorted(built.out.glob("*.caption.txt"))
-    assert len(files) == 6
+    assert len(files) == len(FIGURES)
     for path in files:
         (line,) = path.read_text("utf-8").splitlines()
         assert not re.findall(r"[\x00-\x1f\u202e]", line)
