@@ -7,6 +7,7 @@ from snql.db.activations import tables_of
 from snql.neuron_pages.model import ContextToken, Example, Place
 from snql.neuron_pages.tokens import token_view
 from snql.reporting.read import rows
+from snql.reporting.sources import Sources
 
 MAX_RUNS = 3
 MAX_NEURONS = 3
@@ -38,10 +39,10 @@ class HeatMap:
     examples: tuple[Example, ...]
 
 
-def read(db: Database) -> tuple[HeatMap, ...]:
-    """The heat maps of the first runs that keep token activations."""
-    runs = rows(db, RUNS, most=MAX_RUNS)
-    return tuple(each for run_id, run in runs.iter_rows() for each in _of_run(db, run_id, run))
+def read(source: Sources) -> tuple[HeatMap, ...]:
+    """The heat maps of the first runs that keep token activations, of each database."""
+    found = [(db, end, *run) for db, end in source.labelled() for run in rows(db, RUNS, most=MAX_RUNS).iter_rows()]
+    return tuple(each for db, end, run_id, run in found for each in _of_run(db, run_id, run + end))
 
 
 def _of_run(db: Database, run_id: int, run: str) -> list[HeatMap]:

@@ -17,16 +17,16 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
-from snql.db import Database
 from snql.neuron_pages.html import ground
 from snql.neuron_pages.model import Example
 from snql.neuron_pages.shade import number, token_text
 from snql.pages import asset, template
-from snql.reporting import heat, neuron_rows, read, render, reproduce, summary, writings
+from snql.reporting import heat, neuron_rows, render, reproduce, summary, writings
 from snql.reporting.context import Context
 from snql.reporting.interactive import interactive
 from snql.reporting.latex import decimals
 from snql.reporting.model import RenderedFigure, RenderedTable
+from snql.reporting.sources import Sources
 from snql.reporting.text import decimal, listing, slug, visible
 
 EFFECTS_QUERY = "SELECT * FROM figure_effects ORDER BY run, series, judge_position, judge, dataset, n_neurons, variant"
@@ -47,7 +47,7 @@ class Cell:
 
 
 def index(
-    db: Database,
+    source: Sources,
     figures: Sequence[RenderedFigure],
     specifications: Mapping[str, dict[str, Any]],
     tables: Sequence[RenderedTable],
@@ -55,19 +55,19 @@ def index(
 ) -> str:
     """The text of the page. specifications: those of the figures that were drawn, by name."""
     script = Markup("\n").join(map(asset, SCRIPTS))
-    neurons, written = neuron_rows.read(db), writings.read(db)
+    neurons, written = neuron_rows.read(source), writings.read(source)
     page: str = template("index.html.j2").render(
         policy=render.policy(script),
         style=asset("page.css") + asset("report.css"),
         library=render.library(),
         script=script,
         facts=_facts(context),
-        findings=summary.findings(read.rows(db, EFFECTS_QUERY), context.runs),
+        findings=summary.findings(source.frame(EFFECTS_QUERY), context.runs),
         figures=[_figure(figure, specifications[figure.name]) for figure in figures if not figure.skipped],
         skipped=[figure for figure in figures if figure.skipped],
         tables=[_table(table) for table in tables],
         neurons=None if neurons is None else _neurons(neurons),
-        heat_maps=[_heat_map(each) for each in heat.read(db)],
+        heat_maps=[_heat_map(each) for each in heat.read(source)],
         context_tokens=heat.CONTEXT,
         completions=None if written is None else _completions(written),
         runs=[_run(row) for row in context.runs.iter_rows(named=True)],
@@ -203,7 +203,7 @@ def _run(row: dict[str, Any]) -> dict[str, Any]:
         "id": slug(f"{row['kind']} {row['run']} {row['run_id']}"),
         "kind": row["kind"],
         "name": row["run"],
-        "command": reproduce.command(row["kind"], row["run"], row["config"]),
+        "command": reproduce.command(row["kind"], row.get("name", row["run"]), row["config"]),
         "config": json.dumps(json.loads(row["config"]), indent=2, sort_keys=True, ensure_ascii=False),
         "facts": [
             ("snql", row["snql_version"]),

@@ -10,6 +10,7 @@ import polars as pl
 
 from snql.db import Database
 from snql.reporting.read import figures, rows
+from snql.reporting.sources import Sources
 from snql.reporting.text import count, visible
 
 MAX_COMPLETIONS = 5_000
@@ -130,24 +131,29 @@ class Writings:
         return {"texts": list(texts), "runs": runs}
 
 
-def read(db: Database) -> Writings | None:
+def read(source: Sources) -> Writings | None:
     """What the patch runs wrote, as much as fits; None if nothing was written."""
-    found = rows(db, RUNS)
-    if found.is_empty():
+    room = MAX_COMPLETIONS // len(source.databases)
+    pairs = [(db, end, found) for db, end in source.labelled() if not (found := rows(db, RUNS)).is_empty()]
+    if not pairs:
         return None
-    wanted = found.filter(~pl.col("control"))
-    sizes = {int(str(key[0])): group for key, group in wanted.group_by("run_id", maintain_order=True)}
-    runs = [_run(db, run_id, sizes[run_id], share) for run_id, share in _shares(sizes).items()]
-    cut = _fitting(runs)
+    cut = _fitting([run for db, end, found in pairs for run in _of_database(db, end, found, room)])
     n_shown = sum(text is not None for run in cut for variant in run.variants for text in variant.texts)
     n_cut = sum(text.endswith(CUT) for run in cut for text in _texts(run))
-    return Writings(tuple(cut), n_shown, _left_out(found, n_shown, n_cut))
+    return Writings(tuple(cut), n_shown, _left_out(pl.concat(found for *_, found in pairs), n_shown, n_cut))
 
 
-def _shares(sizes: Mapping[int, pl.DataFrame]) -> dict[int, int]:
+def _of_database(db: Database, end: str, found: pl.DataFrame, room: int) -> list[WrittenRun]:
+    """The runs of one database, ``room`` completions at most. end: what names of runs get added."""
+    wanted = found.filter(~pl.col("control")).with_columns(pl.col("run") + end)
+    sizes = {int(str(key[0])): group for key, group in wanted.group_by("run_id", maintain_order=True)}
+    return [_run(db, run_id, sizes[run_id], share) for run_id, share in _shares(sizes, room).items()]
+
+
+def _shares(sizes: Mapping[int, pl.DataFrame], room: int) -> dict[int, int]:
     """How many completions of each run are shown: what small runs leave over goes to larger ones."""
-    totals = {run_id: int((group["n_prompts"]).sum()) for run_id, group in sizes.items()}
-    shares, room = dict.fromkeys(totals, 0), MAX_COMPLETIONS
+    totals = {run_id: int(group["n_prompts"].sum()) for run_id, group in sizes.items()}
+    shares = dict.fromkeys(totals, 0)
     for done, run_id in enumerate(sorted(totals, key=lambda run_id: (totals[run_id], run_id))):
         shares[run_id] = min(totals[run_id], room // (len(totals) - done))
         room -= shares[run_id]

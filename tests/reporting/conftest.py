@@ -11,6 +11,9 @@ import polars as pl
 import pytest
 
 from snql.db import Database
+from snql.reporting.build import build
+from snql.reporting.model import Report
+from snql.reporting.render import FORMATS
 
 from .browser import Page, browser
 
@@ -223,3 +226,17 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A browser; tests that ask for it are marked ``needs_browser``."""
     with browser(tmp_path_factory.mktemp("profile")) as page:
         yield page
+
+
+@pytest.fixture(scope="session")
+def whole(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The report on the example database in all formats; tests only read it."""
+    return build(database, tmp_path_factory.mktemp("report") / "out", formats=FORMATS)
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """A report whose every text is hostile, in the formats that hold text."""
+    from .hostile import hostile_report
+
+    return hostile_report(tmp_path_factory.mktemp("hostile"), ("svg", "html", "json", "pdf"))

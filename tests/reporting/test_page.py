@@ -14,12 +14,13 @@ from snql.db.connection import Database as Opened
 from snql.reporting import neuron_rows, writings
 from snql.reporting.build import build
 from snql.reporting.model import Report
+from snql.reporting.sources import sources
 from snql.reporting.text import visible
 
 from .browser import Page, complaints, look, needs_browser, opened, requests, until, value
 from .conftest import Builder
+from .hostile import HOSTILE
 from .large import large
-from .test_escaping import HOSTILE
 
 pytestmark = needs_browser
 STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
@@ -89,7 +90,7 @@ def test_every_chart_is_drawn_and_nothing_is_asked_for(chromium: Page, report: R
 
 
 def test_a_full_page_stays_small(report: Report, database: Database) -> None:
-    found, written = neuron_rows.read(database), writings.read(database)
+    found, written = neuron_rows.read(sources(database)), writings.read(sources(database))
     assert found is not None and found.frame.height == neuron_rows.MAX_NEURONS
     assert written is not None and written.n_completions == writings.MAX_COMPLETIONS
     assert report.index.stat().st_size < MOST_BYTES

@@ -11,6 +11,7 @@ from snql.db import Database
 from snql.neurons.sets import Shape
 from snql.reporting import heat, neuron_rows, writings
 from snql.reporting.read import figures
+from snql.reporting.sources import sources
 
 from ..neuron_pages.made import add_run, add_tokens
 from .conftest import Builder, neuron_frame
@@ -37,7 +38,7 @@ def test_neurons_are_the_top_of_each_run_with_their_ranks_in_the_others(
     located: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(neuron_rows, "MAX_NEURONS", 90)
-    found = neuron_rows.read(located)
+    found = neuron_rows.read(sources(located))
     assert found is not None
     ranked = {name: neuron_frame(scores(seed), 1) for name, seed in (("a", 1), ("b", 2))}
     for place, name in enumerate(("a", "b")):
@@ -54,7 +55,7 @@ def test_neurons_are_the_top_of_each_run_with_their_ranks_in_the_others(
 
 
 def test_the_data_of_neurons_are_columns_of_the_same_length(located: Database) -> None:
-    found = neuron_rows.read(located)
+    found = neuron_rows.read(sources(located))
     assert found is not None and found.left_out == ""
     data = json.loads(json.dumps(found.data()))
     n_rows = 2 * 3 * 60 + 2 * 40
@@ -68,7 +69,7 @@ def test_the_data_of_neurons_are_columns_of_the_same_length(located: Database) -
 def test_experts_have_their_names(db: Database) -> None:
     add_run(db, "mixed", Shape(2, 24, 4), 5)
     add_run(db, "twin", Shape(2, 24, 4), 6)
-    found = neuron_rows.read(db)
+    found = neuron_rows.read(sources(db))
     assert found is not None
     first = found.first(1)[0]
     assert first["name"] == f"L{first['layer']}.E{first['expert']}.N{first['neuron']}"
@@ -84,7 +85,7 @@ def test_numbers_are_short_and_never_infinite() -> None:
 
 
 def test_completions_stand_side_by_side(database: Database) -> None:
-    found = writings.read(database)
+    found = writings.read(sources(database))
     assert found is not None
     first = found.runs[0]
     assert (first.run, first.judges, first.prompts) == ("sweep", ("cost",), (("d", "hello"), ("d", "good morning")))
@@ -120,7 +121,7 @@ def test_what_does_not_fit_is_left_out_fairly(
     crowded: Database, monkeypatch: pytest.MonkeyPatch, most: int, n_prompts: int, n_sets: int
 ) -> None:
     monkeypatch.setattr(writings, "MAX_COMPLETIONS", most)
-    found = writings.read(crowded)
+    found = writings.read(sources(crowded))
     assert found is not None
     large, small = found.runs
     assert (len(large.prompts), len(large.of("patched"))) == (n_prompts, n_sets)
@@ -138,7 +139,7 @@ def test_texts_are_stored_once_and_cut_where_they_are_too_long(
     with crowded.write() as connection:
         connection.execute("UPDATE completions SET text = repeat('é', 5000) WHERE variant_id = 0")
     monkeypatch.setattr(writings, "MAX_BYTES", 9_000)
-    found = writings.read(crowded)
+    found = writings.read(sources(crowded))
     assert found is not None
     data = found.data()
     assert len(data["texts"]) == len(set(data["texts"]))
@@ -153,7 +154,7 @@ def test_heat_maps_show_the_tokens_that_change_most(db: Database) -> None:
     ranked = made.statistics.sort("rank", nulls_last=True).select("layer", "neuron").rows()
     kept = [(layer, None, neuron) for layer, neuron in (ranked[0], ranked[2], ranked[30])]
     add_tokens(db, made, "rows", list(kept), ["one", " two"])
-    maps = heat.read(db)
+    maps = heat.read(sources(db))
     # Rank 31 is beyond those that are looked at.
     assert [(each.place.layer, None, each.place.neuron) for each in maps] == kept[:2]
     assert [each.rank for each in maps] == [1, 3]
@@ -168,11 +169,39 @@ def test_heat_maps_show_the_tokens_that_change_most(db: Database) -> None:
 
 
 def test_without_kept_activations_there_are_no_heat_maps(located: Database) -> None:
-    assert heat.read(located) == ()
-    assert writings.read(located) is None
+    assert heat.read(sources(located)) == ()
+    assert writings.read(sources(located)) is None
 
 
 def test_an_empty_database_has_nothing_to_show(tmp_path: Path) -> None:
     with Database(tmp_path / "x.duckdb") as empty:
         empty.initialise()
-        assert (neuron_rows.read(empty), writings.read(empty), heat.read(empty)) == (None, None, ())
+        assert (neuron_rows.read(sources(empty)), writings.read(sources(empty)), heat.read(sources(empty))) == (
+            None,
+            None,
+            (),
+        )
+
+
+def test_databases_side_by_side_have_labels_and_half_the_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    databases = []
+    for number, name in enumerate(("left", "right")):
+        database = Database(tmp_path / f"{name}.duckdb")
+        with database.write() as connection:
+            builder = Builder(connection)
+            builder.locate("a", scores(number))
+            builder.locate("b", scores(number + 5))
+            builder.patch("moved", n_controls=0)
+        databases.append(database)
+    monkeypatch.setattr(neuron_rows, "MAX_NEURONS", 80)
+    both = sources(databases[0], databases[1:])
+    found, written = neuron_rows.read(both), writings.read(both)
+    assert found is not None and written is not None
+    assert found.runs == found.compared == ("a [left]", "b [left]", "a [right]", "b [right]")
+    assert [run.run for run in written.runs] == ["moved [left]", "moved [right]"]
+    for number in range(2):
+        rows = found.frame.filter(pl.col("run") == 2 * number)
+        expected = neuron_frame(scores(number), 1).filter(pl.col("rank") <= 20).sort("rank")
+        assert rows.select("layer", "neuron").rows() == expected.select("layer", "neuron").rows()
+        known = [rows[f"rank_{place}"].null_count() == 0 for place in range(4)]
+        assert known == [place // 2 == number for place in range(4)]
