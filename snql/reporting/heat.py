@@ -7,7 +7,7 @@ from snql.db.activations import tables_of
 from snql.neuron_pages.model import ContextToken, Example, Place
 from snql.neuron_pages.tokens import token_view
 from snql.reporting.read import rows
-from snql.reporting.sources import Sources, labelled
+from snql.reporting.sources import Sources
 
 MAX_RUNS = 3
 MAX_NEURONS = 3
@@ -40,13 +40,9 @@ class HeatMap:
 
 
 def read(source: Sources) -> tuple[HeatMap, ...]:
-    """The heat maps of the first runs of each database that keep token activations."""
-    return tuple(
-        each
-        for db, label in source.each()
-        for run_id, run in rows(db, RUNS, most=MAX_RUNS).iter_rows()
-        for each in _of_run(db, run_id, labelled(run, label))
-    )
+    """The heat maps of the first runs that keep token activations, of each database."""
+    found = [(db, end, *run) for db, end in source.labelled() for run in rows(db, RUNS, most=MAX_RUNS).iter_rows()]
+    return tuple(each for db, end, run_id, run in found for each in _of_run(db, run_id, run + end))
 
 
 def _of_run(db: Database, run_id: int, run: str) -> list[HeatMap]:

@@ -1,6 +1,7 @@
 """The neurons of the page: the top of every locate run's ranking, to sort and to filter."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import polars as pl
 from snql.db import Database
 from snql.neurons.sets import neuron_name
 from snql.reporting.read import figures, rows
-from snql.reporting.sources import Sources, labelled
+from snql.reporting.sources import Sources
 from snql.reporting.text import count, visible
 
 MAX_NEURONS = 10_000
@@ -80,44 +81,56 @@ class Neurons:
 
 
 def read(source: Sources) -> Neurons | None:
-    """The top neurons of all finished locate runs, each database an equal share; None if none is ranked."""
+    """The top neurons of all finished locate runs; None if none is ranked."""
     most = MAX_NEURONS // len(source.databases)
-    parts = [part for db, label in source.each() if (part := _read(db, label, most))]
-    if not parts:
-        return None
-    runs, compared, frames = 0, 0, []
-    for part in parts:  # runs are numbered through all databases
-        ranks = {f"rank_{place}": f"rank_{compared + place}" for place in range(len(part.compared))}
-        frames.append(part.frame.rename(ranks).with_columns(pl.col("run") + runs))
-        runs, compared = runs + len(part.runs), compared + len(part.compared)
-    return Neurons(
-        tuple(run for part in parts for run in part.runs),
-        tuple(run for part in parts for run in part.compared),
-        pl.concat(frames, how="diagonal_relaxed"),
-        " ".join(part.left_out for part in parts if part.left_out),
-    )
+    found = [_of_database(db, end, most) for db, end in source.labelled()]
+    parts = [part for part in found if part is not None]
+    return _joined(parts) if parts else None
 
 
-def _read(db: Database, label: str, n_rows: int) -> Neurons | None:
+def _joined(parts: Sequence[Neurons]) -> Neurons:
+    """Neurons of several databases: the ranks of one database's runs are unknown in the other's."""
+    frames: list[pl.DataFrame] = []
+    runs: list[str] = []
+    compared: list[str] = []
+    for part in parts:
+        names = {f"rank_{place}": f"rank_{len(compared) + place}" for place in range(len(part.compared))}
+        frames.append(part.frame.rename(names).with_columns(pl.col("run") + len(runs)))
+        runs += part.runs
+        compared += part.compared
+    left_out = [part.left_out for part in parts if part.left_out]
+    return Neurons(tuple(runs), tuple(compared), pl.concat(frames, how="diagonal_relaxed"), " ".join(left_out))
+
+
+def _of_database(db: Database, end: str, room: int) -> Neurons | None:
+    """The top neurons of one database, ``room`` rows at most. end: what names of runs get added."""
     found = rows(db, RUNS)
     if found.is_empty():
         return None
     shown = found.head(MAX_RUNS)
-    most = max(1, n_rows // shown.height)
+    most = max(1, room // shown.height)
     ids = shown["run_id"].to_list()
     compared = shown.head(MAX_COMPARED) if shown.height > 1 else shown.head(0)
-    top = rows(db, TOP, runs=ids, most=most)
-    ranks = rows(db, RANKS, runs=ids, most=most, compared=compared["run_id"].to_list())
+    top = _with_ranks(rows(db, TOP, runs=ids, most=most), _ranks(db, ids, most, compared), shown, compared)
+    names = dict(zip(ids, range(len(ids)), strict=True))
+    frame = top.with_columns(pl.col("run_id").replace_strict(names, return_dtype=pl.Int64).alias("run"))
+    labels = [tuple(name + end for name in each["run"]) for each in (shown, compared)]
+    return Neurons(labels[0], labels[1], frame.drop("run_id"), _left_out(found, shown, most))
+
+
+def _ranks(db: Database, ids: list[int], most: int, compared: pl.DataFrame) -> pl.DataFrame:
+    return rows(db, RANKS, runs=ids, most=most, compared=compared["run_id"].to_list())
+
+
+def _with_ranks(top: pl.DataFrame, ranks: pl.DataFrame, shown: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFrame:
+    """The rows with a column ``rank_N`` for each run that is compared, where models have the same shape."""
     for place, (run_id, _, n_all, n_layers, _) in enumerate(compared.iter_rows()):
         peers = shown.filter((pl.col("n_all") == n_all) & (pl.col("n_layers") == n_layers))["run_id"]
         of_run = ranks.filter(pl.col("run_id") == run_id).select(*PLACE, pl.col("rank").alias(f"rank_{place}"))
         top = top.join(of_run, on=PLACE, how="left", nulls_equal=True, maintain_order="left").with_columns(
             pl.when(pl.col("run_id").is_in(peers.implode())).then(f"rank_{place}").alias(f"rank_{place}")
         )
-    names = dict(zip(ids, range(len(ids)), strict=True))
-    frame = top.with_columns(pl.col("run_id").replace_strict(names, return_dtype=pl.Int64).alias("run"))
-    shown_names, compared_names = (tuple(labelled(name, label) for name in part["run"]) for part in (shown, compared))
-    return Neurons(shown_names, compared_names, frame.drop("run_id"), _left_out(found, shown, most))
+    return top
 
 
 def _left_out(found: pl.DataFrame, shown: pl.DataFrame, most: int) -> str:

@@ -41,13 +41,19 @@ class Sources:
         """What a caption says of the databases; nothing if there is one only."""
         if len(self.databases) == 1:
             return ""
-        files = [f"[{label}] is {visible(database.path.name)}" for database, label in self.each()]
+        pairs = zip(self.labels, self.databases, strict=True)
+        files = [f"[{label}] is {visible(database.path.name)}" for label, database in pairs]
         return f"Databases: {listing(files)}."
 
     @property
     def sql_note(self) -> str:
         """A comment for files of SQL: where to run it; nothing if there is one database only."""
         return f"-- Run it in each of the databases. {self.words}\n" if self.words else ""
+
+    def labelled(self) -> tuple[tuple[Database, str], ...]:
+        """Each database with what its runs' names end in: nothing if there is one only."""
+        ends = [f" [{label}]" if label else "" for label in self.labels]
+        return tuple(zip(self.databases, ends, strict=True))
 
     def runs(self) -> pl.DataFrame:
         """The finished runs; ``name`` is each one's name in its own database."""
@@ -57,27 +63,18 @@ class Sources:
             name = name.str.strip_suffix(f" [{label}]")
         return runs.with_columns(name.alias("name"))
 
-    def each(self) -> tuple[tuple[Database, str], ...]:
-        """Every database with its label."""
-        return tuple(zip(self.databases, self.labels, strict=True))
-
     def frame(self, query: str) -> pl.DataFrame:
         """The rows of a query, in the order of its ORDER BY, which names columns only.
 
         Numbers keep 12 figures: the last ones depend on the order in which threads add. Raises DatabaseError if a
         database cannot be read, or lacks the views of this snql.
         """
-        frames = [_labelled(_read(database, query), label) for database, label in self.each()]
+        frames = [_labelled(_read(database, query), end) for database, end in self.labelled()]
         if len(frames) == 1:
             return frames[0]
         joined = pl.concat(frames, how="vertical_relaxed")
         order = [name.strip() for name in query.rpartition(" ORDER BY ")[2].split(",")]
         return joined.sort(order, nulls_last=True, maintain_order=True)
-
-
-def labelled(name: str, label: str) -> str:
-    """A run's name with the label of its database."""
-    return f"{name} [{label}]" if label else name
 
 
 def sources(database: Database, others: Sequence[Database] = ()) -> Sources:
@@ -120,8 +117,8 @@ def _read(database: Database, query: str) -> pl.DataFrame:
     return frame.with_columns(pl.col(pl.Float64).round_sig_figs(12))
 
 
-def _labelled(frame: pl.DataFrame, label: str) -> pl.DataFrame:
-    if not label:
+def _labelled(frame: pl.DataFrame, end: str) -> pl.DataFrame:
+    if not end:
         return frame
     named = [name for name in RUN_COLUMNS if name in frame.columns]
-    return frame.with_columns(pl.concat_str(pl.col(name), pl.lit(f" [{label}]")).alias(name) for name in named)
+    return frame.with_columns(pl.concat_str(pl.col(name), pl.lit(end)).alias(name) for name in named)

@@ -10,7 +10,7 @@ import polars as pl
 
 from snql.db import Database
 from snql.reporting.read import figures, rows
-from snql.reporting.sources import Sources, labelled
+from snql.reporting.sources import Sources
 from snql.reporting.text import count, visible
 
 MAX_COMPLETIONS = 5_000
@@ -132,32 +132,27 @@ class Writings:
 
 
 def read(source: Sources) -> Writings | None:
-    """What the patch runs wrote, as much as fits, each database an equal share; None if nothing was written."""
-    n_databases = len(source.databases)
-    parts = [part for db, label in source.each() if (part := _read(db, label, n_databases))]
-    if not parts:
+    """What the patch runs wrote, as much as fits; None if nothing was written."""
+    room = MAX_COMPLETIONS // len(source.databases)
+    pairs = [(db, end, found) for db, end in source.labelled() if not (found := rows(db, RUNS)).is_empty()]
+    if not pairs:
         return None
-    left_out = " ".join(part.left_out for part in parts if part.left_out)
-    return Writings(tuple(run for part in parts for run in part.runs), sum(p.n_completions for p in parts), left_out)
-
-
-def _read(db: Database, label: str, n_databases: int) -> Writings | None:
-    found = rows(db, RUNS)
-    if found.is_empty():
-        return None
-    wanted = found.filter(~pl.col("control"))
-    sizes = {int(str(key[0])): group for key, group in wanted.group_by("run_id", maintain_order=True)}
-    shares = _shares(sizes, MAX_COMPLETIONS // n_databases)
-    runs = [_run(db, label, run_id, sizes[run_id], share) for run_id, share in shares.items()]
-    cut = _fitting(runs, MAX_BYTES // n_databases)
+    cut = _fitting([run for db, end, found in pairs for run in _of_database(db, end, found, room)])
     n_shown = sum(text is not None for run in cut for variant in run.variants for text in variant.texts)
     n_cut = sum(text.endswith(CUT) for run in cut for text in _texts(run))
-    return Writings(tuple(cut), n_shown, _left_out(found, n_shown, n_cut))
+    return Writings(tuple(cut), n_shown, _left_out(pl.concat(found for *_, found in pairs), n_shown, n_cut))
+
+
+def _of_database(db: Database, end: str, found: pl.DataFrame, room: int) -> list[WrittenRun]:
+    """The runs of one database, ``room`` completions at most. end: what names of runs get added."""
+    wanted = found.filter(~pl.col("control")).with_columns(pl.col("run") + end)
+    sizes = {int(str(key[0])): group for key, group in wanted.group_by("run_id", maintain_order=True)}
+    return [_run(db, run_id, sizes[run_id], share) for run_id, share in _shares(sizes, room).items()]
 
 
 def _shares(sizes: Mapping[int, pl.DataFrame], room: int) -> dict[int, int]:
     """How many completions of each run are shown: what small runs leave over goes to larger ones."""
-    totals = {run_id: int((group["n_prompts"]).sum()) for run_id, group in sizes.items()}
+    totals = {run_id: int(group["n_prompts"].sum()) for run_id, group in sizes.items()}
     shares = dict.fromkeys(totals, 0)
     for done, run_id in enumerate(sorted(totals, key=lambda run_id: (totals[run_id], run_id))):
         shares[run_id] = min(totals[run_id], room // (len(totals) - done))
@@ -165,7 +160,7 @@ def _shares(sizes: Mapping[int, pl.DataFrame], room: int) -> dict[int, int]:
     return shares
 
 
-def _run(db: Database, label: str, run_id: int, variants: pl.DataFrame, share: int) -> WrittenRun:
+def _run(db: Database, run_id: int, variants: pl.DataFrame, share: int) -> WrittenRun:
     """The run's first prompts under recipient, donor and at least one set; then as many more sets as fit."""
     unpatched = variants.filter(pl.col("role") != "patched")
     sets = variants.filter(pl.col("role") == "patched")
@@ -181,7 +176,7 @@ def _run(db: Database, label: str, run_id: int, variants: pl.DataFrame, share: i
     order = sorted(chosen.iter_rows(named=True), key=lambda row: (_ROLES[row["role"]], not row["headline"]))
     made = [_variant(row, places, judges, texts, scores) for row in order]
     pairs = [(dataset, visible(text, keep="\n")) for _, dataset, text in prompts.iter_rows()]
-    return WrittenRun(labelled(str(variants["run"][0]), label), tuple(judges), tuple(pairs), tuple(made))
+    return WrittenRun(str(variants["run"][0]), tuple(judges), tuple(pairs), tuple(made))
 
 
 _ROLES = {"recipient": 0, "patched": 1, "donor": 2}
@@ -205,11 +200,11 @@ def _texts(run: WrittenRun) -> list[str]:
     return [text for _, text in run.prompts] + wrote
 
 
-def _fitting(runs: Sequence[WrittenRun], n_bytes: int) -> list[WrittenRun]:
-    """The runs with long texts cut, so that all of them take no more than so many bytes."""
+def _fitting(runs: Sequence[WrittenRun]) -> list[WrittenRun]:
+    """The runs with long texts cut, so that all of them fit."""
     lengths = [_length(text) for text in {text for run in runs for text in _texts(run)}]
     longest = MAX_LENGTH
-    while sum(min(length, longest) for length in lengths) > n_bytes:
+    while sum(min(length, longest) for length in lengths) > MAX_BYTES:
         longest = longest * 3 // 4
     return [_shortened(run, longest) for run in runs]
 

@@ -170,11 +170,38 @@ def test_heat_maps_show_the_tokens_that_change_most(db: Database) -> None:
 
 def test_without_kept_activations_there_are_no_heat_maps(located: Database) -> None:
     assert heat.read(sources(located)) == ()
-    assert heat.read(sources(located)) == ()
+    assert writings.read(sources(located)) is None
 
 
 def test_an_empty_database_has_nothing_to_show(tmp_path: Path) -> None:
     with Database(tmp_path / "x.duckdb") as empty:
         empty.initialise()
-        assert neuron_rows.read(sources(empty)) is None and writings.read(sources(empty)) is None
-        assert heat.read(sources(empty)) == ()
+        assert (neuron_rows.read(sources(empty)), writings.read(sources(empty)), heat.read(sources(empty))) == (
+            None,
+            None,
+            (),
+        )
+
+
+def test_databases_side_by_side_have_labels_and_half_the_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    databases = []
+    for number, name in enumerate(("left", "right")):
+        database = Database(tmp_path / f"{name}.duckdb")
+        with database.write() as connection:
+            builder = Builder(connection)
+            builder.locate("a", scores(number))
+            builder.locate("b", scores(number + 5))
+            builder.patch("moved", n_controls=0)
+        databases.append(database)
+    monkeypatch.setattr(neuron_rows, "MAX_NEURONS", 80)
+    both = sources(databases[0], databases[1:])
+    found, written = neuron_rows.read(both), writings.read(both)
+    assert found is not None and written is not None
+    assert found.runs == found.compared == ("a [left]", "b [left]", "a [right]", "b [right]")
+    assert [run.run for run in written.runs] == ["moved [left]", "moved [right]"]
+    for number in range(2):
+        rows = found.frame.filter(pl.col("run") == 2 * number)
+        expected = neuron_frame(scores(number), 1).filter(pl.col("rank") <= 20).sort("rank")
+        assert rows.select("layer", "neuron").rows() == expected.select("layer", "neuron").rows()
+        known = [rows[f"rank_{place}"].null_count() == 0 for place in range(4)]
+        assert known == [place // 2 == number for place in range(4)]

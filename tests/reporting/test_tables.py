@@ -1,5 +1,6 @@
 """Tables, the summary's sentences, the completions beside each other and the command lines."""
 
+import json
 import re
 from pathlib import Path
 
@@ -171,7 +172,8 @@ def effects(**changes: object) -> pl.DataFrame:
     return pl.DataFrame([row | changes])
 
 
-NO_RUNS = pl.DataFrame(schema={"kind": pl.String, "run": pl.String})
+RUNS = {"kind": pl.String, "run": pl.String, "model_b": pl.String, "config": pl.String}
+NO_RUNS = pl.DataFrame(schema=RUNS)
 
 
 def test_summary_states_the_numbers() -> None:
@@ -200,3 +202,37 @@ def test_summary_has_its_caveats(changes: dict[str, object], caveat: str) -> Non
 
 def test_summary_leaves_out_what_is_not_the_main_set() -> None:
     assert summary.findings(effects(headline=False), NO_RUNS) == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "Patching the set s:5% (50 neurons, 5 % of all) of A with the activations of B takes the mean score"),
+        ({"mode": "zero"}, "Changing the set s:5% (50 neurons, 5 % of all) of A with --mode zero takes the mean score"),
+        ({"steps": "prompt"}, "with the activations of B at the positions of the prompt takes the mean score"),
+        ({"first": 1}, "with the activations of B, while the first token is written, takes the mean score"),
+        (
+            {"freeze": True},
+            "Freezing the set s:5% (50 neurons, 5 % of all) of B at the activations of A takes the mean score by cost "
+            "from \u22122.00 to \u22121.20; the recipient itself scores 2.00",
+        ),
+    ],
+)
+def test_summary_says_what_was_done(settings: dict[str, object], words: str) -> None:
+    runs = pl.DataFrame([("patch", "r", "B", json.dumps(settings))], RUNS, orient="row")
+    (finding,) = summary.findings(effects(), runs)
+    assert words in finding.text
+
+
+def test_summary_of_a_frozen_set_doubts_at_1() -> None:
+    runs = pl.DataFrame([("patch", "r", "B", '{"freeze": true}')], RUNS, orient="row")
+    (finding,) = summary.findings(effects(effect=0.95, ci_low=0.8, ci_high=1.1), runs)
+    assert [text for text in finding.caveats if "covers 1" in text]
+    (finding,) = summary.findings(effects(effect=0.0, ci_low=-0.1, ci_high=0.1), runs)
+    assert finding.caveats == ()
+
+
+def test_summary_names_runs_without_a_donor() -> None:
+    runs = pl.DataFrame([("patch", "ablated", None, "{}"), ("patch", "r", "B", "{}")], RUNS, orient="row")
+    (_, finding) = summary.findings(effects(), runs)
+    assert finding.text.endswith("(view causal_effects): ablated.")

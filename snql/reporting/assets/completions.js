@@ -73,12 +73,12 @@
   }
 
   function head(variant, place) {
-    const name = variant.role === "patched" ? `${variant.role} ${variant.name}` : variant.role;
-    if (!run.judges.length) return [name];
+    const name = [element("strong", {}, variant.role), variant.role === "patched" ? ` ${variant.name}` : ""];
+    if (!run.judges.length) return name;
     const difference = variant.role === "patched" ? change(place) : null;
     const moved = difference === null ? "" : ` (${number(difference, { signed: true, places: 2 })})`;
     const words = `score ${number(score(variant, place), { places: 2 })}${moved}`;
-    return [`${name} `, element("span", { class: "score" }, words)];
+    return [...name, " ", element("span", { class: "score" }, words)];
   }
 
   function card(place) {
