@@ -1,28 +1,40 @@
-"""The page ``index.html``: summary, figures, tables, completions and how to reproduce them, in one file.
+"""The page ``index.html``: summary, figures, tables, neurons, completions and how to reproduce them, in one file.
 
-Nothing is fetched: Vega is inside, once. A content security policy names the hashes of the two scripts, so a
-script that got into the page by way of a model's text would not run even if escaping failed.
+Nothing is fetched: Vega is inside, once. A content security policy names the hashes of the scripts, so that one that
+got into the page by way of a model's text would not run even if escaping failed. Long tables come as data; the page's
+own script makes rows of them, a page at a time, and puts all text in as text. Without it the first rows are there.
 """
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import floor, log10
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from markupsafe import Markup
 
+from snql.neuron_pages.html import ground
+from snql.neuron_pages.model import Example
+from snql.neuron_pages.shade import number, token_text
 from snql.pages import asset, template
-from snql.reporting import render, reproduce, summary
+from snql.reporting import heat, neuron_rows, render, reproduce, summary, writings
 from snql.reporting.context import Context
+from snql.reporting.interactive import interactive
 from snql.reporting.latex import decimals
 from snql.reporting.model import RenderedFigure, RenderedTable
-from snql.reporting.text import decimal, slug, visible
+from snql.reporting.sources import Sources
+from snql.reporting.text import decimal, listing, slug, visible
 
 EFFECTS_QUERY = "SELECT * FROM figure_effects ORDER BY run, series, judge_position, judge, dataset, n_neurons, variant"
-COMPLETIONS_QUERY = "SELECT * FROM figure_completions ORDER BY run, ordinal, role, variant_id"
-MAX_PROMPTS = 50
+SCRIPTS = ("charts.js", "rows.js", "neurons.js", "completions.js")
+"""The page's own script, in this order; it runs after the library."""
+FIRST_ROWS = 20
+FIRST_PROMPTS = 5
+MAX_TABLE_ROWS = 500
 MISSING = "\u2013"
 
 
@@ -34,49 +46,49 @@ class Cell:
     number: bool
 
 
-@dataclass(frozen=True)
-class Writing:
-    """One completion: who wrote it, with its judge's score."""
-
-    role: str
-    name: str
-    text: str
-    score: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What the models of one run wrote to some of its prompts."""
-
-    run: str
-    judge: str | None
-    n_prompts: int
-    prompts: tuple[tuple[str, str, tuple[Writing, ...]], ...]
-
-
 def index(
+    source: Sources,
     figures: Sequence[RenderedFigure],
     specifications: Mapping[str, dict[str, Any]],
     tables: Sequence[RenderedTable],
-    completions: pl.DataFrame,
-    effects: pl.DataFrame,
     context: Context,
 ) -> str:
-    """The text of the page."""
+    """The text of the page. specifications: those of the figures that were drawn, by name."""
+    script = Markup("\n").join(map(asset, SCRIPTS))
+    neurons, written = neuron_rows.read(source), writings.read(source)
     page: str = template("index.html.j2").render(
-        policy=render.policy(),
-        style=asset("page.css"),
+        policy=render.policy(script),
+        style=asset("page.css") + asset("report.css"),
         library=render.library(),
-        start=asset("charts.js"),
-        findings=summary.findings(effects, context.runs),
+        script=script,
+        facts=_facts(context),
+        findings=summary.findings(source.frame(EFFECTS_QUERY), context.runs),
         figures=[_figure(figure, specifications[figure.name]) for figure in figures if not figure.skipped],
         skipped=[figure for figure in figures if figure.skipped],
         tables=[_table(table) for table in tables],
-        comparisons=comparisons(completions),
+        neurons=None if neurons is None else _neurons(neurons),
+        heat_maps=[_heat_map(each) for each in heat.read(source)],
+        context_tokens=heat.CONTEXT,
+        completions=None if written is None else _completions(written),
         runs=[_run(row) for row in context.runs.iter_rows(named=True)],
         shown=shown,
+        number=number,
+        ground=ground,
+        decimal=lambda value: MISSING if value is None else decimal(value),
     )
     return page
+
+
+def _facts(context: Context) -> list[tuple[str, object]]:
+    """What the whole page is about, in a line."""
+    kinds = context.runs["kind"]
+    models = pl.concat([context.runs["model_a"], context.runs["model_b"]]).drop_nulls().unique(maintain_order=True)
+    return [
+        ("Runs", f"{(kinds == 'locate').sum()} locate, {(kinds == 'patch').sum()} patch"),
+        ("Models", listing(models.to_list(), 6)),
+        ("Finished", context.runs["finished_at"].dt.date().max()),
+        ("snql", listing(context.runs["snql_version"].unique(maintain_order=True).to_list(), 3)),
+    ]
 
 
 def shown(text: object) -> str:
@@ -85,15 +97,22 @@ def shown(text: object) -> str:
 
 
 def _figure(figure: RenderedFigure, specification: dict[str, Any]) -> dict[str, Any]:
+    described = {**specification, "description": f"{visible(figure.title)}. {visible(figure.caption)}"}
     picture = base64.b64encode(render.file_of(figure.picture, "svg")).decode()
     return {
         "name": figure.name,
         "title": figure.title,
         "caption": figure.caption,
-        "chart": render.script_json(specification),
+        "chart": render.script_json(interactive(described)),
+        "ground": _colour(specification.get("background")),
         "picture": f"data:image/svg+xml;base64,{picture}",
         "files": _links(figure.files),
     }
+
+
+def _colour(name: object) -> str:
+    """A colour of a specification as it may stand in a style: a name or hexadecimal digits, else white."""
+    return str(name) if re.fullmatch(r"#[0-9a-fA-F]{3,8}|[a-z]{3,20}", str(name)) else "white"
 
 
 def _links(files: Sequence[Path]) -> list[tuple[str, str]]:
@@ -101,13 +120,15 @@ def _links(files: Sequence[Path]) -> list[tuple[str, str]]:
 
 
 def _table(table: RenderedTable) -> dict[str, Any]:
-    columns = [_cells(table.frame[name]) for name in table.frame.columns]
+    frame = table.frame.head(MAX_TABLE_ROWS)
+    columns = [_cells(frame[name]) for name in frame.columns]
     return {
         "name": table.name,
         "title": table.title,
         "caption": table.caption,
-        "heads": [(name, table.frame[name].dtype.is_numeric()) for name in table.frame.columns],
+        "heads": [(name, frame[name].dtype.is_numeric()) for name in frame.columns],
         "rows": list(zip(*columns, strict=True)),
+        "n_more": table.frame.height - frame.height,
         "files": _links(table.files),
     }
 
@@ -122,37 +143,59 @@ def _cells(values: pl.Series) -> list[Cell]:
     ]
 
 
-def comparisons(completions: pl.DataFrame) -> tuple[Comparison, ...]:
-    """The first prompts of each patch run, ``MAX_PROMPTS`` in all: recipient, main set and donor of each."""
-    runs = completions["run"].unique(maintain_order=True).to_list()
-    each = max(1, MAX_PROMPTS // max(1, len(runs)))
-    return tuple(_comparison(completions.filter(pl.col("run") == run), each) for run in runs[:MAX_PROMPTS])
+def _neurons(neurons: neuron_rows.Neurons) -> dict[str, Any]:
+    return {
+        "n": neurons.frame.height,
+        "n_runs": len(neurons.runs),
+        "rows": neurons.first(FIRST_ROWS),
+        "left_out": neurons.left_out,
+        "data": render.script_json(neurons.data()),
+    }
 
 
-def _comparison(rows: pl.DataFrame, n_prompts: int) -> Comparison:
-    patched = rows.filter(pl.col("role") == "patched")["variant_id"].min()
-    kept = rows.filter((pl.col("role") != "patched") | (pl.col("variant_id") == patched))
-    prompts = [group for _, group in kept.group_by("ordinal", maintain_order=True)]
-    return Comparison(
-        rows["run"][0],
-        rows["judge"][0],
-        len(prompts),
-        tuple((group["dataset"][0], group["prompt"][0], _writings(group)) for group in prompts[:n_prompts]),
-    )
+def _completions(written: writings.Writings) -> dict[str, Any]:
+    first = written.runs[0]
+    columns = (*first.of("recipient"), *first.of("patched")[:1], *first.of("donor"))
+    return {
+        "n": written.n_completions,
+        "n_runs": len(written.runs),
+        "run": first,
+        "judge": first.judges[0] if first.judges else None,
+        "prompts": [
+            (dataset, prompt, [(variant, variant.texts[place], _score(variant, place)) for variant in columns])
+            for place, (dataset, prompt) in enumerate(first.prompts[:FIRST_PROMPTS])
+        ],
+        "left_out": written.left_out,
+        "data": render.script_json(written.data()),
+    }
 
 
-def _writings(group: pl.DataFrame) -> tuple[Writing, ...]:
-    places = {"recipient": 0, "patched": 1, "donor": 2}
-    rows = sorted(group.iter_rows(named=True), key=lambda row: places[row["role"]])
-    return tuple(
-        Writing(
-            row["role"],
-            row["variant"] if row["role"] == "patched" else "",
-            row["text"],
-            MISSING if row["score"] is None else decimal(row["score"]),
-        )
-        for row in rows
-    )
+def _score(variant: writings.Variant, place: int) -> float | None:
+    return variant.scores[0][place] if variant.scores else None
+
+
+def _heat_map(each: heat.HeatMap) -> dict[str, Any]:
+    strips = [
+        (example, token_text(example.lead) if example.lead else "", _tokens(example, each.scale))
+        for example in each.examples
+    ]
+    return {"map": each, "strips": strips}
+
+
+def _tokens(example: Example, scale: float) -> list[dict[str, Any]]:
+    """Tokens with their numbers as text: all have as many digits after the point as three figures of the scale."""
+    places = max(0, 2 - floor(log10(scale))) if scale else 0
+    return [
+        {
+            "text": token_text(token.text),
+            "peak": place == example.peak,
+            "sides": [
+                (side, MISSING if value is None else decimal(value, places), ground(value, scale))
+                for side, value in (("before", token.before), ("after", token.after))
+            ],
+        }
+        for place, token in enumerate(example.tokens)
+    ]
 
 
 def _run(row: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +203,7 @@ def _run(row: dict[str, Any]) -> dict[str, Any]:
         "id": slug(f"{row['kind']} {row['run']} {row['run_id']}"),
         "kind": row["kind"],
         "name": row["run"],
-        "command": reproduce.command(row["kind"], row["run"], row["config"]),
+        "command": reproduce.command(row["kind"], row.get("name", row["run"]), row["config"]),
         "config": json.dumps(json.loads(row["config"]), indent=2, sort_keys=True, ensure_ascii=False),
         "facts": [
             ("snql", row["snql_version"]),

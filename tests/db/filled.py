@@ -22,6 +22,9 @@ RUNS = {
 LOCATED, PATCHED, EXPERTS, RUNNING = (1, 2, 3, 4), (5, 6), 4, 7
 KEPT = (1, 2, EXPERTS)
 """Runs with token-level activations."""
+KEPT_SETS = {1: 1, 2: 4, EXPERTS: 5}
+"""Their sets of kept neurons, as far as they say: set 1 is no match for run 1."""
+KEPT_PLACES = (0, 1, 30, 31, 61)
 DATASETS = {1: "harm", 2: "harm", 3: "plain", 4: "plain"}
 JUDGES = ("cost", "reward")
 SETS = {2: "safety:5%", 4: "safety:10%", 6: "helpful:5%"}
@@ -66,7 +69,7 @@ def _runs() -> Iterator[Row]:
             "run_id": run_id, "name": name, "kind": kind, "status": status, "started_at": AT,
             "finished_at": AT if status == "done" else None, "error": None, "config": config, "config_sha256": "x",
             "snql_version": "0.1.0", "git_commit": None, "libraries": "{}", "platform": "p", "device": "cpu",
-            "dtype": "float32", "seed": 0, "owner": None, "kept_set_id": 1 if run_id == 1 else None,
+            "dtype": "float32", "seed": 0, "owner": None, "kept_set_id": KEPT_SETS.get(run_id),
             "store": "rows" if run_id in KEPT else None, "statistics_digest": None,
         }  # fmt: skip
 
@@ -128,7 +131,7 @@ def _control_effects() -> Iterator[Row]:
 
 def _activations() -> Iterator[Row]:
     for run_id in KEPT:
-        for place in (neurons(run_id)[x] for x in (0, 1, 30, 31, 61)):
+        for place in (neurons(run_id)[x] for x in KEPT_PLACES):
             for token in _positions():
                 value = run_id + place["layer"] + place["neuron"] / 4
                 yield {"run_id": run_id, **place, **token, "before": value, "after": value - token["position"]}
@@ -177,6 +180,7 @@ def rows() -> dict[str, list[Row]]:
     interval = {"ci_low": 0.25, "ci_high": 0.75, "standard_error": 0.125, "top_share": 0.5}
     members = [{"layer": 0, "expert": expert, "neuron": neuron} for expert in (0, 1) for neuron in range(4)]
     members.append({"layer": 1, "expert": 0, "neuron": 0})
+    kept = [{"set_id": KEPT_SETS[run_id], **neurons(run_id)[x]} for run_id in (2, EXPERTS) for x in KEPT_PLACES]
     scores = {"cost": 1.0, "reward": -2.0}
     return {
         "runs": list(_runs()),
@@ -193,8 +197,11 @@ def rows() -> dict[str, list[Row]]:
             for i, prompt in enumerate(_prompts(run_id))
         ],
         "run_prompt_sets": list(_prompt_sets()),
-        "neuron_sets": [{"set_id": i, "sha256": f"n{i}", "n_neurons": 9, "created_at": AT} for i in (1, 2, 3)],
-        "neuron_set_members": [{"set_id": i, **place} for i in (1, 2, 3) for place in members],
+        "neuron_sets": [
+            {"set_id": i, "sha256": f"n{i}", "n_neurons": 9 if i < 4 else 5, "created_at": AT}
+            for i in range(1, 6)
+        ],
+        "neuron_set_members": [{"set_id": i, **place} for i in (1, 2, 3) for place in members] + kept,
         "named_sets": [
             {"name": name, "set_id": 1, "expression": "safety:5%", "n_layers": 2, "n_neurons": 60, "n_experts": 2,
              "created_at": AT} for name in ("mine", "yours")

@@ -11,6 +11,11 @@ import polars as pl
 import pytest
 
 from snql.db import Database
+from snql.reporting.build import build
+from snql.reporting.model import Report
+from snql.reporting.render import FORMATS
+
+from .browser import Page, browser
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5)
 
@@ -18,10 +23,10 @@ STARTED = datetime(2026, 1, 2, 3, 4, 5)
 class Builder:
     """Insert runs into a database through one writing transaction."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, seed: int = 0) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, seed: int = 0, *, first_run: int = 1) -> None:
         self.connection = connection
         self.random = np.random.default_rng(seed)
-        self._n_runs = 0
+        self._n_runs = first_run - 1
         self._prompts: dict[tuple[str, str], int] = {}
 
     def run(self, name: str, kind: str, config: dict[str, object], status: str = "done") -> int:
@@ -182,6 +187,47 @@ class Builder:
                     self.completion(run_id, variant_id, prompt_id, f"text {variant_id} {prompt_id}", variant_id)
         return run_id
 
+    def sums(self, located: pl.DataFrame, n_prompts: int = 9) -> pl.DataFrame:
+        """Give a locate run sums of ``n_prompts`` prompts, and intervals: as with --bootstrap; return the sums."""
+        run_id = int(located["run_id"][0])
+        prompts = self.prompts(run_id, "train", [f"sums {run_id} {number}" for number in range(n_prompts)])
+        cells = located.select("run_id", "layer", "neuron", "score").join(
+            pl.DataFrame({"prompt_id": prompts}), how="cross"
+        )
+        squared = cells["score"] ** 2 * 40 * self.random.lognormal(0, 0.5, cells.height)
+        sums = cells.select("run_id", "layer", "neuron", "prompt_id").with_columns(
+            n_tokens=pl.lit(40), squared_differences=squared.cast(pl.Float32)
+        )
+        self._insert("prompt_sums", sums)
+        ends = located.select(
+            "run_id", "layer", "neuron", ci_low=0.9 * pl.col("score"), ci_high=1.2 * pl.col("score"),
+            standard_error=0.1 * pl.col("score"),
+            top_share=pl.when(pl.col("rank") <= 12).then(1 - pl.col("rank") / 100).when(pl.col("rank") > 12).then(0.1),
+        )  # fmt: skip
+        self._insert("score_intervals", ends)
+        return sums
+
+    def kept(self, located: pl.DataFrame, texts: Sequence[str], n_neurons: int = 5) -> pl.DataFrame:
+        """Keep the activations of a run's first neurons over a text of these tokens; return the activations."""
+        run_id = int(located["run_id"][0])
+        (prompt,) = self.prompts(run_id, "train", [f"kept {run_id}"])
+        tokens = [(run_id, index, prompt, index, 7, text) for index, text in enumerate(texts)]
+        self.connection.executemany("INSERT INTO scored_tokens VALUES (?, ?, ?, ?, ?, ?)", tokens)
+        places = located.filter(pl.col("rank") <= n_neurons).select("run_id", "layer", "neuron")
+        rows = places.join(pl.DataFrame({"token_index": range(len(texts))}), how="cross").with_columns(
+            before=pl.Series(self.random.normal(0, 1, places.height * len(texts)), dtype=pl.Float32),
+            after=pl.Series(self.random.normal(0, 2, places.height * len(texts)), dtype=pl.Float32),
+        )
+        self._insert("activation_rows", rows)
+        self._insert("neuron_set_members", places.select("layer", "neuron", set_id=pl.lit(run_id)))
+        self.connection.execute("UPDATE runs SET kept_set_id = run_id, store = 'rows' WHERE run_id = ?", [run_id])
+        return rows
+
+    def _insert(self, table: str, rows: pl.DataFrame) -> None:
+        self.connection.register("incoming", rows.to_arrow())
+        self.connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
+        self.connection.unregister("incoming")
+
 
 def neuron_frame(scores: np.ndarray, n_skipped: int) -> pl.DataFrame:
     """Layer, neuron, score and rank (1 = highest, null in skipped layers) of an array of scores."""
@@ -201,7 +247,9 @@ def example(path: Path, seed: int = 0) -> Database:
     shared = random.lognormal(-2, 1, (6, 200))
     with database.write() as connection:
         builder = Builder(connection)
-        builder.locate("safety", shared)
+        located = builder.locate("safety", shared)
+        builder.sums(located)
+        builder.kept(located, [" To", "day", "\n", " I", " will"] * 5)
         builder.locate("helpful", shared * random.lognormal(0, 0.5, (6, 200)))
         builder.locate("other", random.lognormal(-2, 1, (6, 200)))
         builder.patch("sweep")
@@ -214,3 +262,24 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """The example database; reports never change it, so the session shares one."""
     with example(tmp_path_factory.mktemp("db") / "snql.duckdb") as database:
         yield database
+
+
+@pytest.fixture(scope="session")
+def whole(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The report on the example database in all formats; tests only read it."""
+    return build(database, tmp_path_factory.mktemp("report") / "out", formats=FORMATS)
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """A report whose every text is hostile, in the formats that hold text."""
+    from .hostile import hostile_report
+
+    return hostile_report(tmp_path_factory.mktemp("hostile"), ("svg", "html", "json", "pdf"))
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A browser; tests that ask for it are marked ``needs_browser``."""
+    with browser(tmp_path_factory.mktemp("profile")) as page:
+        yield page

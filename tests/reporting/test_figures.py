@@ -115,7 +115,7 @@ def test_overlap_takes_the_largest_group_of_one_shape_and_names_the_rest(located
     context = Context(located.frame("SELECT * FROM figure_runs ORDER BY kind, run"))
     assert overlap.comparable(frame) == ["a", "b"]
     assert (
-        "Left out, because the models have another shape or the runs are too many: c."
+        "Left out, because they rank neurons of other models or layers, or runs are too many: c."
         in overlap.draw(frame, context, look()).caption
     )
 

@@ -7,7 +7,20 @@ from typing import Protocol
 import polars as pl
 
 from snql.reporting.context import Context
-from snql.reporting.figures import effect_size, layers, overlap, scores, tax, transfer
+from snql.reporting.figures import (
+    activations,
+    effect_size,
+    intervals,
+    layers,
+    overlap,
+    scores,
+    shift,
+    stability,
+    tax,
+    tokens,
+    transfer,
+    volcano,
+)
 from snql.reporting.look import Look
 from snql.reporting.model import Drawing
 
@@ -61,6 +74,12 @@ FIGURES = tuple(
         overlap,
         transfer,
         tax,
+        stability,
+        intervals,
+        volcano,
+        shift,
+        activations,
+        tokens,
     )
 )
 """All figures, in the order of a report."""

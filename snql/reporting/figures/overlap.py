@@ -25,21 +25,30 @@ MAX_RUNS = 12
 
 def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     """Three heatmaps of the same pairs: overlap, Spearman over all neurons, Spearman over the common ones."""
-    runs = comparable(frame)
+    runs = comparable(frame, context.several)
     shown = frame.filter(pl.col("run_a").is_in(runs) & pl.col("run_b").is_in(runs))
     return Drawing(_chart(shown, runs, look), TITLE, _caption(shown, runs, context))
 
 
-def comparable(frame: pl.DataFrame) -> list[str]:
-    """The largest group of runs of one shape, the first by name among equals; at most ``MAX_RUNS`` of it."""
+def comparable(frame: pl.DataFrame, several: bool = False) -> list[str]:
+    """The largest group of runs of one shape, the first by name among equals; at most ``MAX_RUNS`` of it.
+
+    Runs of ``several`` databases are not paired with each other; all groups with as many ranked neurons are shown.
+    """
     pairs = [frame.select(run=run, other=other) for run, other in (("run_a", "run_b"), ("run_b", "run_a"))]
     partners = pl.concat(pairs).group_by("run").agg(pl.col("other"))
     groups = [sorted([run, *others]) for run, others in partners.iter_rows()]
-    return min(groups, key=lambda group: (-len(group), group))[:MAX_RUNS]
+    best = min(groups, key=lambda group: (-len(group), group))
+    if several:
+        sizes = {size for run, size in frame.select("run_a", "n_ranked").iter_rows() if run in best}
+        of_size = frame.filter(pl.col("n_ranked").is_in(sizes))
+        best = sorted({*of_size["run_a"], *of_size["run_b"]})[:MAX_RUNS]
+        best.sort(key=lambda run: (run.rpartition(" [")[2], run))  # blocks of one database each
+    return best[:MAX_RUNS]
 
 
 def _chart(shown: pl.DataFrame, runs: list[str], look: Look) -> Chart:
-    labels = short_labels(runs, 22)
+    labels = short_labels(runs, min(22, int(0.23 * look.width / (0.53 * look.size()))))
     mirrored = pl.concat([shown, shown.rename({"run_a": "run_b", "run_b": "run_a"}).select(shown.columns)])
     cells = mirrored.with_columns(
         a=pl.col("run_a").replace_strict(labels, return_dtype=pl.String),
@@ -50,7 +59,8 @@ def _chart(shown: pl.DataFrame, runs: list[str], look: Look) -> Chart:
     share = {0: look.theme.ramp[0], 1: look.theme.ramp[1]}
     correlation = dict(zip((-1, 0, 1), look.theme.diverging, strict=True))
     overlap = f"overlap at 5 % (k = {first['k']:,})"
-    columns = look.columns(3, narrowest=120)
+    # Room for the labels and a legible number in each cell.
+    columns = look.columns(3, narrowest=max(120, 55 + 13 * len(runs)))
     panels = [
         Panel("overlap", (overlap, f"by chance {decimal(first['chance'], 3)}"), share),
         Panel("spearman_all", ("Spearman,", "all ranked neurons"), correlation),
@@ -105,7 +115,7 @@ def _numbers(base: alt.Chart, field: str, cell: float, look: Look) -> alt.Chart:
     """The number of each cell, on dark in the colour for it; `none` where there is no number."""
     color = alt.condition(f"abs(datum.{field}) > 0.62", alt.value(look.theme.on_fill), alt.value(look.theme.ink))
     shown = f"isValid(datum.{field}) ? format(datum.{field}, '.2f') : 'none'"
-    size = min(look.size(1.1), cell / 2.2)
+    size = min(look.size(1.1), cell / 2.5)
     numbers: alt.Chart = base.mark_text(fontSize=size).transform_calculate(shown=shown)
     return numbers.encode(text="shown:N", color=color)
 
@@ -130,11 +140,14 @@ def _caption(shown: pl.DataFrame, runs: list[str], context: Context) -> str:
         "same layers. The correlation over the common neurons says nothing of how many there are: read it with "
         "the other two.",
         _undefined(shown),
+        "Empty: runs of different databases are not paired." if context.several else "",
         locate_words(context, runs),
     ]
     others = context.runs.filter((pl.col("kind") == "locate") & ~pl.col("run").is_in(runs))["run"].sort().to_list()
     if others:
-        parts.append(f"Left out, because the models have another shape or the runs are too many: {listing(others)}.")
+        parts.append(
+            f"Left out, because they rank neurons of other models or layers, or runs are too many: {listing(others)}."
+        )
     return " ".join(part for part in parts if part)
 
 

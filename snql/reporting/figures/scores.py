@@ -29,9 +29,11 @@ def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
 
 
 def _panels(shown: pl.DataFrame) -> dict[str, str]:
-    sizes = shown.group_by("run").agg(pl.col("n_ranked").first()).sort("run")
+    sizes = shown.group_by("run").agg(pl.col("n_ranked").first(), pl.col("skewness").first()).sort("run")
     labels = short_labels(sizes["run"], 20)
-    return {run: f"{labels[run]}\n(n = {size:,})" for run, size in sizes.iter_rows()}
+    return {
+        run: f"{labels[run]}\n(n = {size:,})\nskewness {decimal(skewness)}" for run, size, skewness in sizes.iter_rows()
+    }
 
 
 def _chart(marked: pl.DataFrame, panels: list[str], look: Look) -> Chart:
