@@ -84,7 +84,7 @@ def agreement(
         run,
         (a, b),
         limits,
-        _statistics(judged, seed),
+        statistics(judged, seed),
         judged.group_by("bad_a", "bad_b").len("n").sort("bad_a", "bad_b"),
         _disagreements(judged),
         len(asked) - len(scored),
@@ -117,8 +117,11 @@ def _bad(db: Database, judge: str, scores: pl.Series, limit: float) -> pl.Series
     return scores < limit if higher_is == BETTER else scores > limit
 
 
-def _statistics(judged: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Each statistic of the completions, from sums over each prompt, so that prompts can be resampled."""
+def statistics(judged: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Pearson, Spearman and kappa with intervals, of rows of prompt_id, score_a, score_b, bad_a and bad_b.
+
+    All are computed from sums over each prompt, so that prompts can be resampled.
+    """
     prompts = judged["prompt_id"].rank("dense").to_numpy().astype(np.int64) - 1
     x, y = (judged[column].to_numpy() for column in _SCORES)
     ranks = stats.rankdata(x), stats.rankdata(y)

@@ -11,6 +11,7 @@ from snql.reporting.figures import (
     activations,
     effect_size,
     intervals,
+    judges,
     layers,
     overlap,
     scores,
@@ -80,6 +81,7 @@ FIGURES = tuple(
         shift,
         activations,
         tokens,
+        judges,
     )
 )
 """All figures, in the order of a report."""
