@@ -152,6 +152,18 @@ def test_means_are_those_of_a_run(made: Database, run: Any, logits_by_hand: Logi
     assert losses(made, "averaged", "L1.N3,L1.N9") == pytest.approx(by_hand, abs=5e-5)
 
 
+def test_noise_depends_on_seed_and_place_alone(made: Database, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def noisy(name: str, seed: int, mode: str = "noise:found:2") -> dict[tuple[int, int], float]:
+        run(name, ("L1.N3,L1.N9",), donor=None, mode=mode, seed=seed)
+        return losses(made, name, "L1.N3,L1.N9")
+
+    first, other = noisy("first", 1), noisy("other", 2)
+    monkeypatch.setattr("snql.capability.reader.choosing_tokens", lambda _: 32)
+    assert noisy("again", 1) == pytest.approx(first, abs=5e-5)
+    assert first != pytest.approx(other, abs=1e-2)
+    assert first != pytest.approx(losses(made, "first"), abs=1e-2)
+
+
 def test_two_checkpoints_in_lockstep(made: Database, run: Any, tiny_llama: Path, tmp_path: Path) -> None:
     other = save_tiny_llama(tmp_path / "other", seed=4)
     run("apart", ("all", "found:0"), donor=str(other))
