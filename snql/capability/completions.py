@@ -1,5 +1,6 @@
 """Where stored donor completions come from: a finished patch run with a donor, or a locate run whose writer is it."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,8 +38,6 @@ def find_completions(db: Database, run: str) -> WrittenBy:
 
     Raises InputError if there is no such run, it is not done, or has no donor.
     """
-    import json
-
     found = db.rows(
         """
         SELECT run_id, kind, status, config, config_sha256 FROM runs

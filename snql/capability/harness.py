@@ -4,6 +4,7 @@ How texts are encoded, cut and windowed is the harness's own Hugging Face model'
 read with the hooks of a patch, and answers written by the decode loop of ``snql patch``, with the donor in lockstep.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -122,7 +123,11 @@ class HarnessModel(HFLM):  # type: ignore[misc]
             asked.max_new_tokens, subject.target.base.end_ids, asked.sampling, self._seed,
             prefill_tokens=budget.reading_tokens(subject.target), drafts=False, stop=self._stop(asked.until),
         )  # fmt: skip
-        tasks = [Task(0, index, 0, ids, _key(ids), by=by, patch=self._way.patch) for index, ids in enumerate(prompts)]
+        seen: Counter[tuple[int, ...]] = Counter()
+        tasks = []
+        for index, ids in enumerate(prompts):  # a prompt that is asked several times gets several samples
+            tasks.append(Task(0, index, seen[ids], ids, _key(ids), by=by, patch=self._way.patch))
+            seen[ids] += 1
         longest = max(map(len, prompts)) + asked.max_new_tokens
         rows = budget.patching_rows(subject.target, longest, reads_source=reads_source)
         engine = PatchEngine(models, writing, reads_source=reads_source)

@@ -1,6 +1,7 @@
 """``snql lm-eval``: tasks of the LM Evaluation Harness, plain and with neurons patched."""
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,8 @@ def lm_eval(
     """
     if find_spec("lm_eval") is None:
         raise InputError(MISSING)
-    new = runs.NewRun("lm-eval", name, options.config(), options.subject.seed)
+    config = options.config() | {"harness": version("lm-eval")}
+    new = runs.NewRun("lm-eval", name, config, options.subject.seed)
     resumed = runs.check_free(db, new, resume=resume, force=force)
     if resumed is not None and resumed.status == "done":
         return _summary(db, name, resumed.run_id)

@@ -40,6 +40,15 @@ doc_to_target: "{{say}}"
 generation_kwargs: {until: ["e"], max_gen_toks: 8, do_sample: true, top_k: 5}
 metric_list: [{metric: exact_match}]
 """,
+    "snql_repeated": """
+output_type: generate_until
+repeats: 3
+doc_to_text: "{{question}}"
+doc_to_target: "{{say}}"
+generation_kwargs: {until: ["e"], max_gen_toks: 8, do_sample: true, temperature: 2.0}
+filter_list: [{name: all, filter: [{function: take_first_k, k: 3}]}]
+metric_list: [{metric: bypass}]
+""",
 }
 NAMES = tuple(TASKS)[:3]
 
@@ -216,3 +225,21 @@ def test_bad_input_writes_nothing(made: Database, run: Any, tasks: Path, monkeyp
 def test_ways_of_drawing_that_snql_lacks_are_refused(run: Any) -> None:
     with pytest.raises((InputError, RunError), match="a task asks for generation with top_k"):
         run("drawn", ("snql_drawn",))
+
+
+def test_a_document_asked_several_times_gets_several_answers(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from snql.capability.harness import HarnessModel
+
+    answers: list[list[str]] = []
+    real = HarnessModel.generate_until
+
+    def spy(model: HarnessModel, requests: Any, **more: Any) -> list[str]:
+        answers.append(real(model, requests, **more))
+        return answers[-1]
+
+    monkeypatch.setattr(HarnessModel, "generate_until", spy)
+    for name in ("first", "again"):
+        run(name, ("snql_repeated",), limit=2)
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == 6
+    assert len(set(answers[0][:3])) == len(set(answers[0][3:])) == 3
