@@ -26,13 +26,17 @@ SHAPE = Shape(3, 40)
 
 def kl(p_logits: torch.Tensor, q_logits: torch.Tensor) -> list[float]:
     """KL(p || q) at each position, in plain Python floats."""
+
+    def softmax(row: list[float]) -> list[float]:
+        highest = max(row)
+        powers = [math.exp(x - highest) for x in row]
+        total = math.fsum(powers)
+        return [power / total for power in powers]
+
     found = []
     for p_row, q_row in zip(p_logits.tolist(), q_logits.tolist(), strict=True):
-        p, q = (
-            [math.exp(x - max(row)) / math.fsum(math.exp(y - max(row)) for y in row) for x in row]
-            for row in (p_row, q_row)
-        )
-        found.append(math.fsum(a * (math.log(a) - math.log(b)) for a, b in zip(p, q, strict=True) if a > 0))
+        pairs = zip(softmax(p_row), softmax(q_row), strict=True)
+        found.append(math.fsum(p * (math.log(p) - math.log(q)) for p, q in pairs if p > 0))
     return found
 
 

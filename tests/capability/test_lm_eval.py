@@ -83,6 +83,17 @@ def data_in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path_factor
 
 
 @pytest.fixture
+def own_tasks_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the harness's thousands of definitions, which take seconds to list."""
+    from lm_eval.tasks import TaskManager
+
+    def listed(include_path: str | None) -> Any:
+        return TaskManager(include_path=include_path, include_defaults=False)
+
+    monkeypatch.setattr("snql.capability.tasks.TaskManager", listed)
+
+
+@pytest.fixture
 def run(made: Database, tasks: Path, tiny_llama: Path, tiny_adapter: Path) -> Any:
     def call(name: str, names: tuple[str, ...], neurons: tuple[str, ...] = (), **settings: Any) -> LmEvalResult:
         donor = f"{tiny_llama}+{tiny_adapter}" if neurons else None
@@ -101,7 +112,7 @@ def harness_results(model: Path, tasks: Path, names: tuple[str, ...], **settings
     from lm_eval.tasks import TaskManager
 
     own = HFLM(pretrained=str(model), device="cpu", dtype="float32", batch_size=4)
-    manager = TaskManager(include_path=str(tasks))
+    manager = TaskManager(include_path=str(tasks), include_defaults=False)
     seeds = dict.fromkeys(("random_seed", "numpy_random_seed", "torch_random_seed", "fewshot_random_seed"), 0)
     found: dict[str, Any] = simple_evaluate(own, tasks=list(names), task_manager=manager, **seeds, **settings)
     return found
@@ -116,6 +127,7 @@ def samples(db: Database, run: str, task: str, variant: int = 0) -> dict[tuple[i
     return {(doc, metric): (value, response) for doc, metric, value, response in db.rows(query, [run, task, variant])}
 
 
+@pytest.mark.usefixtures("own_tasks_only")
 @pytest.mark.parametrize("shots", [None, 2])
 def test_the_plain_model_is_the_harness_own_sample_for_sample(
     made: Database, run: Any, tiny_llama: Path, tasks: Path, shots: int | None
@@ -151,6 +163,7 @@ def test_the_plain_model_is_the_harness_own_sample_for_sample(
         assert not any("e" in text or "Ba" in text for text in written)
 
 
+@pytest.mark.usefixtures("own_tasks_only")
 def test_patched_models_at_their_limits(made: Database, run: Any, tiny_llama: Path, tiny_adapter: Path) -> None:
     names = NAMES[:2]
     found = run("patched", names, ("all", "found:0", "found:20%")).scores
@@ -181,6 +194,7 @@ def test_groups_limits_and_what_is_tested(made: Database, run: Any) -> None:
     assert scores["change"].is_null().all()
 
 
+@pytest.mark.usefixtures("own_tasks_only")
 def test_a_run_that_was_cut_off_does_the_other_tasks(made: Database, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from snql.capability.harness import HarnessModel
 
@@ -198,6 +212,7 @@ def test_a_run_that_was_cut_off_does_the_other_tasks(made: Database, run: Any, m
     assert made.rows("SELECT status, done, total FROM run_progress WHERE run = 'cut'") == [("done", 2, 2)]
 
 
+@pytest.mark.usefixtures("own_tasks_only")
 def test_bad_input_writes_nothing(made: Database, run: Any, tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for names, settings, message in (
         (("snql_chioce",), {}, "the harness has no task 'snql_chioce': did you mean snql_choice"),
@@ -222,11 +237,13 @@ def test_bad_input_writes_nothing(made: Database, run: Any, tasks: Path, monkeyp
     assert made.rows("SELECT name FROM runs WHERE kind = 'lm-eval'") == []
 
 
+@pytest.mark.usefixtures("own_tasks_only")
 def test_ways_of_drawing_that_snql_lacks_are_refused(run: Any) -> None:
     with pytest.raises((InputError, RunError), match="a task asks for generation with top_k"):
         run("drawn", ("snql_drawn",))
 
 
+@pytest.mark.usefixtures("own_tasks_only")
 def test_a_document_asked_several_times_gets_several_answers(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from snql.capability.harness import HarnessModel
 
