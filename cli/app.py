@@ -11,7 +11,25 @@ import typer
 import snql
 from snql.errors import SnqlError
 
-from . import database, demo, doctor, judge, locate, neurons, overlap, patch, prompts, query, report, runs, sets, shell
+from . import (
+    database,
+    demo,
+    divergence,
+    doctor,
+    judge,
+    lm_eval,
+    locate,
+    neurons,
+    overlap,
+    patch,
+    perplexity,
+    prompts,
+    query,
+    report,
+    runs,
+    sets,
+    shell,
+)
 from .config import read_config, split_environment_by_line
 from .render import plain
 from .state import State
@@ -35,6 +53,9 @@ for module in (
     overlap,
     patch,
     judge,
+    divergence,
+    perplexity,
+    lm_eval,
     prompts,
     sets,
     runs,

@@ -55,6 +55,34 @@ RayAddress = Annotated[
     str | None,
     typer.Option("--ray-address", help="Join this Ray cluster (auto or HOST:PORT); else one is started."),
 ]
+Mode = Annotated[
+    str,
+    typer.Option(
+        "--mode",
+        help="What neurons become: donor (dynamic patching), zero, mean:RUN, noise:RUN[:K] (K standard deviations) "
+        "or scale:X. Means and deviations are those of a locate run (RUN:before or RUN:after).",
+    ),
+]
+Sweep = Annotated[
+    str,
+    typer.Option("--sweep", help="Sizes, such as 0.5%,1%,5% or 0..20000:1000; --neurons then names locate runs."),
+]
+Random = Annotated[
+    int,
+    typer.Option("--random", help="Random controls for each set: as many neurons in each layer, none of the set's."),
+]
+CapabilityDonor = Annotated[
+    str | None, typer.Option("--donor", help="Model whose activations are patched in; needed by --mode donor.")
+]
+CapabilityNeurons = Annotated[
+    list[str] | None,
+    typer.Option("--neurons", help="Neuron expression, such as safety:5%; repeatable. None: the plain model."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue a run of this name that did not finish.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a run of this name.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of standard output.")]
+
+
+def split(text: str) -> tuple[str, ...]:
+    """The parts of an option that takes several, with commas between."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

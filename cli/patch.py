@@ -55,13 +55,7 @@ def patch(
     donor: Annotated[
         str | None, typer.Option(help="Model whose activations are patched in; needed by --mode donor and for effects.")
     ] = None,
-    mode: Annotated[
-        str,
-        typer.Option(
-            help="What neurons become: donor (dynamic patching), zero, mean:RUN, noise:RUN[:K] (K standard deviations) "
-            "or scale:X. Means and deviations are those of a locate run (RUN:before or RUN:after)."
-        ),
-    ] = "donor",
+    mode: opt.Mode = "donor",
     freeze: Annotated[
         bool, typer.Option("--freeze", help="The other direction: the donor writes, with neurons of the recipient.")
     ] = False,
@@ -69,17 +63,12 @@ def patch(
     first: Annotated[
         int | None, typer.Option(help="Patch only while the first N tokens of the completion are written.")
     ] = None,
-    sweep: Annotated[
-        str,
-        typer.Option(help="Sizes, such as 0.5%,1%,5% or 0..20000:1000; --neurons then names locate runs."),
-    ] = "",
+    sweep: opt.Sweep = "",
     window: Annotated[
         str | None,
         typer.Option(help="Windows of ranks of this width (5%, or 5%:30% to stop there); --neurons names locate runs."),
     ] = None,
-    random: Annotated[
-        int, typer.Option(help="Random controls for each set: as many neurons in each layer, none of the set's.")
-    ] = 0,
+    random: opt.Random = 0,
     random_anywhere: Annotated[
         int, typer.Option("--random-anywhere", help="Random controls for each set from all layers, not matched.")
     ] = 0,
@@ -143,7 +132,7 @@ def patch(
             response_prefix,
         ),
         judges=tuple(judge),
-        sweep=tuple(size.strip() for size in sweep.split(",") if size.strip()),
+        sweep=opt.split(sweep),
         window=window,
         random=random,
         random_anywhere=random_anywhere,

@@ -27,7 +27,7 @@ def runs(context: typer.Context) -> None:
 def show(
     context: typer.Context,
     run: Annotated[str, typer.Argument(help="Name of a run.")],
-    kind: Annotated[str | None, typer.Option(help="locate or patch, if both have a run of that name.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Its kind, if runs of several kinds have that name.")] = None,
     prompts: Annotated[
         bool, typer.Option("--prompts", help="Show the exact text and token ids of each prompt instead.")
     ] = False,
@@ -46,7 +46,7 @@ def show(
 def rm(
     context: typer.Context,
     run: Annotated[str, typer.Argument(help="Name of a run.")],
-    kind: Annotated[str | None, typer.Option(help="locate or patch, if both have a run of that name.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Its kind, if runs of several kinds have that name.")] = None,
 ) -> None:
     """Delete a run and all its rows."""
     from snql.catalogue import remove_run

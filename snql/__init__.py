@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from snql.analysis import open_database
 
     open = open_database
+    from snql.capability.divergence import DivergenceOptions as DivergenceOptions
+    from snql.capability.divergence import DivergenceResult as DivergenceResult
+    from snql.capability.divergence import divergence as divergence
+    from snql.capability.documents import TextOptions as TextOptions
+    from snql.capability.lm_eval import LmEvalOptions as LmEvalOptions
+    from snql.capability.lm_eval import LmEvalResult as LmEvalResult
+    from snql.capability.lm_eval import lm_eval as lm_eval
+    from snql.capability.perplexity import PerplexityOptions as PerplexityOptions
+    from snql.capability.perplexity import PerplexityResult as PerplexityResult
+    from snql.capability.perplexity import perplexity as perplexity
+    from snql.capability.subject import SubjectOptions as SubjectOptions
     from snql.contrast.locate import LocateOptions as LocateOptions
     from snql.contrast.locate import LocateResult as LocateResult
     from snql.contrast.locate import locate as locate
@@ -44,25 +55,36 @@ if TYPE_CHECKING:
 _HOMES = {
     "Analysis": ("snql.analysis", "Analysis"),
     "Database": ("snql.db.connection", "Database"),
+    "DivergenceOptions": ("snql.capability.divergence", "DivergenceOptions"),
+    "DivergenceResult": ("snql.capability.divergence", "DivergenceResult"),
     "EngineOptions": ("snql.engines.base", "EngineOptions"),
     "JudgeOptions": ("snql.judges.base", "JudgeOptions"),
+    "LmEvalOptions": ("snql.capability.lm_eval", "LmEvalOptions"),
+    "LmEvalResult": ("snql.capability.lm_eval", "LmEvalResult"),
     "LoadOptions": ("snql.models.options", "LoadOptions"),
     "LocateOptions": ("snql.contrast.locate", "LocateOptions"),
     "LocateResult": ("snql.contrast.locate", "LocateResult"),
     "PatchOptions": ("snql.patching.patch", "PatchOptions"),
     "PatchResult": ("snql.patching.patch", "PatchResult"),
+    "PerplexityOptions": ("snql.capability.perplexity", "PerplexityOptions"),
+    "PerplexityResult": ("snql.capability.perplexity", "PerplexityResult"),
     "PromptOptions": ("snql.jobs", "PromptOptions"),
     "SnqlError": ("snql.errors", "SnqlError"),
+    "SubjectOptions": ("snql.capability.subject", "SubjectOptions"),
+    "TextOptions": ("snql.capability.documents", "TextOptions"),
     "describe_neuron": ("snql.neuron_pages", "describe_neuron"),
     "describe_neurons": ("snql.neuron_pages", "describe_neurons"),
     "diagnose": ("snql.doctor", "diagnose"),
     "demo": ("snql.demonstration", "demo"),
     "compare_judges": ("snql.judges.agreement", "agreement"),
     "judge": ("snql.judges.stored", "judge"),
+    "divergence": ("snql.capability.divergence", "divergence"),
+    "lm_eval": ("snql.capability.lm_eval", "lm_eval"),
     "locate": ("snql.contrast.locate", "locate"),
     "open": ("snql.analysis", "open_database"),
     "overlap": ("snql.overlaps", "compare"),
     "patch": ("snql.patching.patch", "patch"),
+    "perplexity": ("snql.capability.perplexity", "perplexity"),
     "preview_prompts": ("snql.prompts.preview", "preview"),
     "query": ("snql.querying.execute", "query"),
     "report": ("snql.reporting.build", "build"),

@@ -120,8 +120,11 @@ class Analysis(Database):
         return shape
 
     def _check_run(self, run: str, kind: str | None) -> None:
-        """Raise InputError if there is no run of that name and kind, or one of each kind and none is named."""
-        found = self.rows("SELECT kind FROM runs WHERE name = $1 AND kind = coalesce($2, kind)", [run, kind])
+        """Raise InputError if there is no run that writes of that name and kind, or one of each and none is named."""
+        found = self.rows(
+            "SELECT kind FROM runs WHERE name = $1 AND kind = coalesce($2, kind) AND kind IN ('locate', 'patch')",
+            [run, kind],
+        )
         if not found:
             raise InputError(
                 f"no {f'{kind} run' if kind else 'run'} {run!r} in {self.path}: `snql runs` lists those it has"

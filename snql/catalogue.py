@@ -55,6 +55,10 @@ def describe_run(db: Database, name: str, kind: str | None = None) -> pl.DataFra
                     FROM activation_chunks WHERE run_id = $1
                 UNION ALL SELECT 'judgements', count(*) FROM judgements WHERE run_id = $1
                 UNION ALL SELECT 'effects', count(*) FROM effects WHERE run_id = $1
+                UNION ALL SELECT 'text_windows', count(*) FROM text_windows WHERE run_id = $1
+                UNION ALL SELECT 'divergences', count(*) FROM divergences WHERE run_id = $1
+                UNION ALL SELECT 'task_results', count(*) FROM task_results WHERE run_id = $1
+                UNION ALL SELECT 'task_samples', count(*) FROM task_samples WHERE run_id = $1
             )
         )
         SELECT key, value FROM (

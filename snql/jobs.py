@@ -46,16 +46,16 @@ def begin_run(
     models: Mapping[str, records.ModelRecord],
     prompts: Sequence[Prompt],
     variants: Sequence[records.Variant],
-    read: PromptInputs,
+    read: PromptInputs | None,
     *,
     force: bool,
     batches: Sequence[int] | None = None,
 ) -> tuple[int, list[Prompt]]:
     """Open the run's row and record its models, prompts and variants; return its id and the prompts with theirs.
 
-    ``read`` is where the prompts come from, for the counts of what was left out; ``batches`` the batch of each prompt,
-    in a run that has a plan: a resumed run keeps the plan that it began with. Raises InputError if a resumed run began
-    with other prompts: its completions would be of both.
+    ``read`` is where the prompts come from, for the counts of what was left out, None for those of another run;
+    ``batches`` the batch of each prompt, in a run that has a plan: a resumed run keeps the plan that it began with.
+    Raises InputError if a resumed run began with other prompts: its completions would be of both.
     """
     if resumed is not None and not prompt_records.same_prompts(db, resumed.run_id, prompts):
         raise InputError(
@@ -69,7 +69,8 @@ def begin_run(
         run_id = runs.start_run(connection, new, resumed, force=force)
         records.write_models(connection, run_id, models)
         ids = records.write_prompts(connection, run_id, prompts, batches)
-        prompt_records.write_sets(connection, run_id, read.sets.counts, read.disjoint_from)
+        if read is not None:
+            prompt_records.write_sets(connection, run_id, read.sets.counts, read.disjoint_from)
         records.write_variants(connection, run_id, variants)
     storage.remove_orphans(db)
     return run_id, [replace(prompt, prompt_id=ids[prompt.dataset, prompt.sha256]) for prompt in prompts]

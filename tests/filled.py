@@ -14,6 +14,7 @@ ROWS = (21, 22, 23)
 ALLOWED = {"status": "done", "role": "patched", "finish_reason": "stop", "stage": "keep"}
 """Columns whose values a CHECK constrains."""
 
+LISTS: dict[str, object] = {"DOUBLE[]": 0.1, "BOOLEAN[]": False}
 HOSTILE = 'it\'s "{}"\n<b>ünïcode</b>,\t\x1b[31m;--'
 
 
@@ -25,6 +26,8 @@ def value(column: Column, i: int) -> object:
         return None
     if column.name == "kind":
         return "patch"
+    if column.type in LISTS:
+        return [] if i == ROWS[0] else [LISTS[column.type], LISTS[column.type]]
     if column.type.endswith("[]"):
         return [] if i == ROWS[0] else [None, i] if column.type == "INTEGER[]" else [HOSTILE.format(i)]
     if column.type == "JSON":

@@ -1,10 +1,10 @@
 -- Purpose: everything that snql ran, with what is needed to trace or repeat it.
--- Grain:   one row per run (a locate or a patch).
+-- Grain:   one row per run.
 -- Key:     run_id
 -- Columns:
 --   run_id: number of the run, never used again
 --   name: the run's name, unique within its kind
---   kind: locate or patch
+--   kind: locate, patch, perplexity, divergence or lm-eval
 --   status: running, done, failed or interrupted; only done runs are in most views
 --   started_at [UTC]: when the run began, also of one that was resumed
 --   finished_at [UTC]: when it ended, whatever its end; NULL while it is running

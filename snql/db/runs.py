@@ -33,6 +33,12 @@ RUN_TABLES = (
     "control_effects",
     "prompt_sums",
     "score_intervals",
+    "text_windows",
+    "text_perplexities",
+    "divergences",
+    "divergence_effects",
+    "task_results",
+    "task_samples",
 )
 """Tables whose rows belong to one run and go with it."""
 

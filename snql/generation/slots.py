@@ -114,6 +114,11 @@ class SlotStream:
         held = [(keys, values) for layer in cache.layers for keys, values in [(layer.keys, layer.values)]]  # type: ignore[union-attr]
         return Fresh(logits, [len(text) for text in texts], held)  # type: ignore[arg-type]
 
+    def scan(self, texts: Sequence[Sequence[int]], width: int, keep: int) -> torch.Tensor:
+        """Read texts that will not go on, so with no cache; logits as :meth:`read` gives them."""
+        batch = left_padded(texts, self.model.base.pad_id, self.model.base.device, width)
+        return self.model.logits(batch.ids, batch.mask, batch.positions, keep=keep)
+
     def place(self, fresh: Fresh, texts: Sequence[int], lengths: Sequence[int] | None = None) -> None:
         """Give the next slots to these of the fresh texts (by index; one may be given several slots).
 

@@ -68,6 +68,13 @@ class ModelPass:
         width = max(len(text) for part in texts for text in part)
         return self._run(lambda stream, part: stream.read(part, width, keep), texts, rows)
 
+    def scan(
+        self, texts: Sequence[Sequence[tuple[int, ...]]], rows: Sequence[Rows], keep: int
+    ) -> list[torch.Tensor | None]:
+        """Read texts of each stream that will not go on; logits after their last ``keep`` tokens, None as above."""
+        width = max(len(text) for part in texts for text in part)
+        return self._run(lambda stream, part: stream.scan(part, width, keep), texts, rows)
+
     def step(self, tokens: Sequence[Sequence[int]], rows: Sequence[Rows]) -> list[torch.Tensor | None]:
         """Add a token to each row of each stream; logits of the next ones, None for a stream that has no rows."""
         return self._run(SlotStream.step, tokens, rows)

@@ -1,6 +1,6 @@
 """Completions that are being written, and the rows of the batch that they need."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from snql.generation.sampling import Sampling
@@ -58,6 +58,7 @@ class Writing:
 
     prefill_tokens: rows times longest of the texts that are read at once. drafts: whether drafts are used. Reading at
     once and step by step round differently: in half precision, near ties between tokens may then fall the other way.
+    stop: whether what has been written ends the completion, beside ``end_ids``.
     """
 
     max_new_tokens: int
@@ -67,6 +68,7 @@ class Writing:
     where: Where = field(default_factory=Where)
     prefill_tokens: int = 4096
     drafts: bool = True
+    stop: Callable[[Sequence[int]], bool] | None = None
 
 
 @dataclass(eq=False)
@@ -125,11 +127,15 @@ class Row:
         self.written.append(tokens[0])
 
     def ended(self, writing: Writing) -> bool:
-        return len(self.written) == writing.max_new_tokens or self.written[-1] in writing.end_ids
+        return len(self.written) == writing.max_new_tokens or self._stopped(writing)
+
+    def _stopped(self, writing: Writing) -> bool:
+        ended = self.written[-1] in writing.end_ids
+        return ended or (writing.stop is not None and writing.stop(self.written))
 
     def result(self, writing: Writing) -> Written:
         """What it is once it has ended."""
-        reason: FinishReason = "stop" if self.written[-1] in writing.end_ids else "length"
+        reason: FinishReason = "stop" if self._stopped(writing) else "length"
         source, target = (tuple(choices) for choices in self.choices)
         return Written(self.task, Completion(tuple(self.written), reason), source, target)
 

@@ -35,6 +35,17 @@ def read_rows(path: Path, source: str) -> list[Row]:
         raise InputError(f"prompt file {source} cannot be read as {suffix}: {' '.join(str(bad).split())}") from bad
 
 
+def read_text(path: Path, source: str) -> str:
+    """All of a plain text file, compressed or not; raises InputError if it is no UTF-8 text, or damaged."""
+    _, unpack = _packed(path.name.lower())
+    try:
+        return unpack(path.read_bytes()).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"text file {source} is not UTF-8 text (byte {error.start}): convert it first") from error
+    except (OSError, EOFError, lzma.LZMAError) as bad:
+        raise InputError(f"text file {source} cannot be read: {' '.join(str(bad).split())}") from bad
+
+
 def is_readable(name: str) -> bool:
     """Whether a file of that name is of a known type."""
     return Path(_packed(name.lower())[0]).suffix in _READERS

@@ -31,7 +31,7 @@ def read_prompt_sets(options: PromptOptions, *, seed: int = 0, excluded: Collect
     excluded: SHA-256 of prompt texts to leave out. Raises InputError for a missing or unreadable file, a missing
     column, or a set of which no prompt is left.
     """
-    sources = [_locate(source) for source in options.prompts]
+    sources = [locate_source(source) for source in options.prompts]
     names = [dataset for _, dataset in sources]
     if len(set(names)) != len(names):
         raise InputError(f"two prompt sets are both named {max(names, key=names.count)!r}: rename one of the files")
@@ -51,7 +51,7 @@ def read_prompt_sets(options: PromptOptions, *, seed: int = 0, excluded: Collect
     return PromptSets(prompts, counts)
 
 
-def _locate(source: str) -> tuple[list[Path], str]:
+def locate_source(source: str) -> tuple[list[Path], str]:
     """The files of a source, and its name as a data set."""
     if source.startswith(DEMO_PREFIX):
         return [_bundled(source)], source

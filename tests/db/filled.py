@@ -7,6 +7,8 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from tests.db import filled_capability
+
 Row = dict[str, Any]
 
 AT = datetime(2026, 1, 2, 3, 4, 5)
@@ -18,8 +20,10 @@ RUNS = {
     5: ("safety", "patch", "done"),  # the name of a locate run
     6: ("again", "patch", "done"),
     7: ("halfway", "locate", "running"),
+    8: ("screen", "divergence", "done"),  # of the patch run named safety; has the rows of other capability runs, too
+    9: ("screened", "divergence", "done"),
 }
-LOCATED, PATCHED, EXPERTS, RUNNING = (1, 2, 3, 4), (5, 6), 4, 7
+LOCATED, PATCHED, EXPERTS, RUNNING, MEASURED = (1, 2, 3, 4), (5, 6), 4, 7, (8, 9)
 KEPT = (1, 2, EXPERTS)
 """Runs with token-level activations."""
 KEPT_SETS = {1: 1, 2: 4, EXPERTS: 5}
@@ -41,7 +45,7 @@ def neurons(run_id: int) -> list[Row]:
 
 
 def _prompts(run_id: int) -> list[int]:
-    return [1, 2, 3, 4] if run_id in PATCHED else [1, 2]
+    return [1, 2, 3, 4] if run_id in (*PATCHED, *MEASURED) else [1, 2]
 
 
 def _positions() -> list[Row]:
@@ -65,6 +69,8 @@ def _runs() -> Iterator[Row]:
         config = '{"before": "b", "after": "a", "positions": "generating"}'
         if kind == "patch":
             config = '{"recipient": "b", "donor": "a", "judges": ["cost", "reward"], "samples": 2}'
+        if kind == "divergence":
+            config = '{"completions": "safety", "completions_sha256": "x", "samples": 2}'
         yield {
             "run_id": run_id, "name": name, "kind": kind, "status": status, "started_at": AT,
             "finished_at": AT if status == "done" else None, "error": None, "config": config, "config_sha256": "x",
@@ -78,7 +84,7 @@ def _variants() -> Iterator[Row]:
     empty = dict.fromkeys(("neurons", "set_id", "n_neurons", "fraction", "control_of", "control_seed", "control_kind"))
     for run_id in LOCATED:
         yield {"run_id": run_id, "variant_id": 0, "name": "before", "role": "before", **empty}
-    for run_id in PATCHED:
+    for run_id in (*PATCHED, *MEASURED):
         for number, name in VARIANTS.items():
             row = {"run_id": run_id, "variant_id": number, "name": name, "role": name, **empty}
             if number > 1:
@@ -233,6 +239,7 @@ def rows() -> dict[str, list[Row]]:
             for prompt in (1, 2)
         ],
         "score_intervals": [{**cell, **interval} for cell in cells],
+        **filled_capability.rows(MEASURED, VARIANTS, _prompts(MEASURED[0])),
     }  # fmt: skip
 
 

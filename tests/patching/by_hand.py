@@ -18,6 +18,11 @@ Change = Callable[[int, list[int], list[int], torch.Tensor, torch.Tensor], torch
 
 def read(model: LoadedModel, ids: Sequence[int], hook: Any) -> torch.Tensor:
     """Last logits of one text, with ``hook(layer, activations)`` on every down-projection's input."""
+    return read_whole(model, ids, hook)[-1]
+
+
+def read_whole(model: LoadedModel, ids: Sequence[int], hook: Any) -> torch.Tensor:
+    """All logits of one text: Float[Tensor, "tokens vocabulary"]."""
     sites: Any = model.base.sites
     handles = [
         site.entry.register_forward_pre_hook(lambda _m, inputs, la=layer: (hook(la, inputs[0]),))
@@ -25,7 +30,7 @@ def read(model: LoadedModel, ids: Sequence[int], hook: Any) -> torch.Tensor:
     ]
     try:
         with model.switched_on() as network:
-            logits: torch.Tensor = network(torch.tensor([list(ids)])).logits[0, -1]
+            logits: torch.Tensor = network(torch.tensor([list(ids)])).logits[0]
     finally:
         for handle in handles:
             handle.remove()
@@ -69,6 +74,30 @@ def by_hand(
         choices[1].append(choose(read(target, text, lambda _layer, own: own), len(new)))
         new.append(choose(read(target, text, overwrite), len(new)))
     return new, *choices
+
+
+def read_all(
+    target: LoadedModel, source: LoadedModel, ids: Sequence[int], neurons: NeuronSet | None, change: Change | None
+) -> torch.Tensor:
+    """All logits of one text with chosen neurons changed at every position; of the plain target without neurons."""
+    given: dict[int, torch.Tensor] = {}
+    members = {} if neurons is None else {layer: columns.tolist() for layer, columns in neurons.by_layer().items()}
+    positions = list(range(len(ids)))
+
+    def overwrite(layer: int, activations: torch.Tensor) -> torch.Tensor:
+        patched = activations.clone()
+        chosen = members.get(layer, [])
+        if chosen and change is not None:
+            own, other = activations[0][:, chosen], given[layer][:, chosen]
+            patched[0][:, chosen] = change(layer, positions, chosen, own, other)
+        return patched
+
+    def remember(layer: int, activations: torch.Tensor) -> torch.Tensor:
+        given[layer] = activations[0].clone()
+        return activations
+
+    read_whole(source, ids, remember)
+    return read_whole(target, ids, overwrite)
 
 
 def random_sets(seed: int, sizes: Sequence[int], shape: Shape = SHAPE) -> list[NeuronSet]:

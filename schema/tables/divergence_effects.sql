@@ -1,0 +1,30 @@
+-- Purpose: the share of the recipient's divergence from the donor that patched sets close.
+-- Grain:   one row per divergence run, patched variant and data set ('*': all data sets of a run with several, pooled).
+-- Key:     run_id, variant_id, dataset
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: the patched variant
+--   dataset: the data set; * for all of the run's
+--   n_prompts [prompts]: prompts
+--   n_tokens [tokens]: tokens that the donor wrote for them
+--   kl_recipient [nats per token]: KL(donor || recipient)
+--   kl_recipient_ci_low [nats per token]: lower end of its interval; NULL with one prompt
+--   kl_recipient_ci_high [nats per token]: upper end of it
+--   kl_patched [nats per token]: KL(donor || patched)
+--   kl_patched_ci_low [nats per token]: lower end of its interval; NULL with one prompt
+--   kl_patched_ci_high [nats per token]: upper end of it
+--   closed [share]: 1 - kl_patched / kl_recipient; NULL where kl_recipient is about 0, and with one prompt
+--   ci_low [share]: lower end of its interval
+--   ci_high [share]: upper end of it
+--   agreement_recipient [share]: tokens where recipient and donor find the same one most likely
+--   agreement_patched [share]: tokens where patched model and donor do
+--   control_kind: kind of the random controls: matched or anywhere; NULL without controls
+--   n_controls [controls]: their number; NULL without controls
+--   controls_closed [share]: mean share that they close; NULL without controls, or where undefined
+--   controls_difference [share]: closed minus controls_closed
+--   controls_difference_ci_low [share]: lower end of its interval
+--   controls_difference_ci_high [share]: upper end of it
+--   confidence [share]: level of the intervals, such as 0.95
+--   resamples: bootstrap resamples of the prompts
+--   seed: seed of the bootstrap
+-- Caveats: read it through screened_effects, which has the judged effects beside it.

@@ -1,0 +1,15 @@
+-- Purpose: how far recipient and patched sets are from the donor on what the donor wrote.
+-- Grain:   one row per divergence run, variant, prompt and sample.
+-- Key:     run_id, variant_id, prompt_id, sample
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: the unpatched recipient, or a patched set
+--   prompt_id -> run_prompts.prompt_id: what was asked
+--   sample: number of the donor's completion of this prompt, from 0
+--   n_tokens [tokens]: tokens of the completion
+--   kl [nats]: sum over them of the divergence KL(donor || variant) of the distributions that they are drawn from
+--   n_agreeing [tokens]: those where both find the same token most likely
+--   kls [nats]: the divergence at each token
+--   agrees: whether both find the same token most likely, at each token
+-- Caveats: the text is the donor's throughout, token ids as stored; it says nothing of what a variant would go on to
+--          write.

@@ -1,0 +1,17 @@
+-- Purpose: results of tasks of the evaluation harness, plain and with neurons patched.
+-- Grain:   one row per run, variant, name asked for, task, metric and filter.
+-- Key:     run_id, variant_id, requested, task, metric, filter
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: who was tested
+--   requested: the name that was asked for, of a task or of a group
+--   task: the task, or the group itself for means over its tasks
+--   metric: the metric, such as acc or exact_match
+--   filter: how answers were read, such as none or strict-match
+--   value [metric's units]: the metric; NULL where the harness gives no number
+--   stderr [metric's units]: the harness's own standard error; NULL where it gives none
+--   n_samples [documents]: documents that were tested; NULL for groups
+--   n_shot [examples]: examples in the prompt; NULL where tasks of a group differ
+--   task_version: version of the task's definition
+--   higher_is_better: whether more is better; NULL where the harness does not say
+-- Caveats: numbers of other task versions, or of another n_shot, are not comparable.

@@ -1,0 +1,15 @@
+-- Purpose: what was answered to each document of a task, and what each metric makes of it.
+-- Grain:   one row per run, variant, name asked for, task, document, filter and metric.
+-- Key:     run_id, variant_id, requested, task, doc_id, filter, metric
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: who was tested
+--   requested: the name that was asked for, of a task or of a group
+--   task: the task
+--   doc_id: number of the document in the task, from 0
+--   filter: how answers were read
+--   metric: the metric
+--   value [metric's units]: the metric of this document; NULL where it is no number, such as a pair that is pooled
+--   target: the right answer, as the task has it
+--   response: the answer after the filter: a text, or JSON such as the log-likelihood of each choice
+-- Caveats: documents have the harness's numbers; the same number is the same document under all variants of a run.

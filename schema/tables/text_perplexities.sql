@@ -1,0 +1,22 @@
+-- Purpose: the perplexities of a run's variants.
+-- Grain:   one row per run, variant and data set ('*': all data sets of a run with several, pooled).
+-- Key:     run_id, variant_id, dataset
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: who read
+--   dataset: the data set; * for all of the run's
+--   n_documents [documents]: documents with a scored token
+--   n_windows [windows]: windows
+--   n_tokens [tokens]: scored tokens
+--   nll [nats]: mean negative log-likelihood of a token
+--   perplexity: its exponential
+--   ci_low: lower end of the perplexity's interval; NULL with one document of one window
+--   ci_high: upper end of it
+--   ratio: perplexity over that of the unpatched model on the same tokens
+--   ratio_ci_low: lower end of the ratio's paired interval
+--   ratio_ci_high: upper end of it
+--   unit: what the bootstrap draws: document, or window where there is one document
+--   confidence [share]: level of the intervals, such as 0.95
+--   resamples: bootstrap resamples
+--   seed: seed of the bootstrap
+-- Caveats: read it through perplexities, which adds names and controls.

@@ -1,0 +1,14 @@
+-- Purpose: what a perplexity run read: windows of its texts, with the loss of every scored token.
+-- Grain:   one row per run, variant, document and window; each token but a document's first is scored in one window.
+-- Key:     run_id, variant_id, prompt_id, window_index
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: who read
+--   prompt_id -> run_prompts.prompt_id: the document
+--   window_index: number of the window in its document, from 0
+--   first_position: position of the first scored token in the document, from 0
+--   n_context [tokens]: tokens of the window before that, which only give context
+--   n_tokens [tokens]: scored tokens
+--   nll [nats]: sum of their negative log-likelihoods
+--   nlls [nats]: negative log-likelihood of each, from first_position on
+-- Caveats: the view token_losses has one row per token. All variants of a window are stored together.

@@ -1,0 +1,156 @@
+"""The stages of a divergence run: read the donor's completions under every variant, then pool what was found."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+import polars as pl
+import torch
+
+from snql.capability.completions import Completed
+from snql.capability.measures import divergence
+from snql.capability.reader import Reader, Text, Way
+from snql.capability.work import Done, Work
+from snql.db import capability as rows
+from snql.db.capability import DivergenceRow
+from snql.db.connection import Database
+from snql.db.judgements import POOLED
+from snql.db.records import Variant
+from snql.patching.passes import SOURCE, TARGET
+from snql.patching.variants import RECIPIENT
+from snql.stats.closing import Closing, Closings
+from snql.stats.pooled import CONFIDENCE, RESAMPLES
+
+_TYPICAL_LOGIT = 10.0
+_KINDS = ("matched", "anywhere")
+"""Of a set's controls; it is compared with the first kind that it has."""
+
+
+def rounding_floor(dtype: torch.dtype) -> float:
+    """The divergence that rounding of logits may make: two models with less are the same, nats per token."""
+    return (_TYPICAL_LOGIT * torch.finfo(dtype).eps) ** 2
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run whose row, models, prompts and variants are in the database.
+
+    freeze: the donor is the reader's target, as it is the one that is patched.
+    """
+
+    db: Database
+    run_id: int
+    reader: Reader
+    variants: Sequence[Variant]
+    texts: Sequence[Completed]
+    freeze: bool
+    floor: float
+    seed: int
+
+    def work(self) -> Work[list[Completed], DivergenceRow]:
+        """What is left to do, in batches that are the same however often the run is resumed."""
+        donor, ways = self._ways()
+        plan = self.reader.plan([len(t.prompt.input_ids) + len(t.token_ids) - 1 for t in self.texts], len(ways))
+        known = rows.completions_read(self.db, self.run_id)
+
+        def left() -> Iterator[list[Completed]]:
+            for indices in plan.batches:
+                batch = [self.texts[index] for index in indices]
+                if any((text.prompt.prompt_id, text.sample) not in known for text in batch):
+                    yield batch
+
+        def do(batch: list[Completed]) -> Done[DivergenceRow]:
+            texts = [_text(each) for each in batch]
+            found = []
+            for group in plan.groups(list(ways)):
+                for index, (theirs, *others) in self.reader.read(texts, [donor, *(ways[v] for v in group)]):
+                    for variant, logits in zip(group, others, strict=True):
+                        found.append(_row(variant, batch[index], theirs, logits))
+            return Done(found, len(found), sum(len(text.ids) for text in texts) * (len(ways) + 1))
+
+        total = len(self.texts) * len(ways)
+        store = self._store
+        return Work("divergence", "completions", len(known) * len(ways), total, left(), do, store, self._finish)
+
+    def _ways(self) -> tuple[Way, dict[int, Way]]:
+        """How the donor reads, and every other variant by its id."""
+        donor, recipient = (TARGET, SOURCE) if self.freeze else (SOURCE, TARGET)
+        patched = [variant.variant_id for variant in self.variants if variant.members is not None]
+        ways = {RECIPIENT: Way(recipient)} | {number: Way(TARGET, index) for index, number in enumerate(patched)}
+        return Way(donor), ways
+
+    def _store(self, connection: duckdb.DuckDBPyConnection, found: list[DivergenceRow]) -> None:
+        rows.write_rows(connection, self.run_id, found)
+
+    def _finish(self) -> Callable[[duckdb.DuckDBPyConnection], None]:
+        sums = rows.divergence_sums(self.db, self.run_id)
+        found = closing_rows(sums, self.variants, self.floor, self.seed)
+        return lambda connection: rows.write_table(connection, self.run_id, "divergence_effects", found)
+
+
+def _text(each: Completed) -> Text:
+    """What is read: the last token is only predicted, as when it was written."""
+    ids = each.prompt.input_ids + each.token_ids[:-1]
+    return Text(ids, len(each.token_ids), each.prompt.sha256, each.sample, len(each.prompt.input_ids))
+
+
+def _row(variant: int, each: Completed, donor: torch.Tensor, logits: torch.Tensor) -> DivergenceRow:
+    kls, agrees = divergence(donor, logits)
+    return DivergenceRow(variant, each.prompt.prompt_id, each.sample, len(kls), sum(kls), sum(agrees), kls, agrees)
+
+
+def closing_rows(sums: pl.DataFrame, variants: Sequence[Variant], floor: float, seed: int) -> list[dict[str, Any]]:
+    """What every patched variant closes on each data set, and on all of them pooled if there are several.
+
+    sums: one row per prompt and variant, as :func:`snql.db.capability.divergence_sums` gives them.
+    """
+    parts = {str(name): part for (name,), part in sums.group_by("dataset", maintain_order=True)}
+    if len(parts) > 1:
+        parts[POOLED] = sums
+    columns = [RECIPIENT, *(v.variant_id for v in variants if v.members is not None)]
+    place = {variant: column for column, variant in enumerate(columns)}
+    found = []
+    for dataset, part in parts.items():
+        n_tokens, kl, agreeing = (_wide(part, value, columns) for value in ("n_tokens", "kl", "n_agreeing"))
+        closings = Closings(n_tokens[:, 0], kl, agreeing, floor, seed)
+        for variant in columns[1:]:
+            kind, controls = _controls(variants, variant)
+            closing = closings.of(place[variant], [place[control] for control in controls])
+            found.append({"variant_id": variant, "dataset": dataset, "control_kind": kind, **_flat(closing)})
+            found[-1] |= {"confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": seed}
+    return found
+
+
+def _wide(part: pl.DataFrame, value: str, columns: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """One value of each prompt under each variant: Float64["prompts variants"]."""
+    wide = part.pivot(on="variant_id", index="prompt_id", values=value, maintain_order=True)
+    return wide.select(map(str, columns)).cast(pl.Float64).to_numpy()
+
+
+def _controls(variants: Sequence[Variant], of: int) -> tuple[str | None, list[int]]:
+    for kind in _KINDS:
+        if found := [v.variant_id for v in variants if v.control_of == of and v.control_kind == kind]:
+            return kind, found
+    return None, []
+
+
+def _flat(closing: Closing) -> dict[str, Any]:
+    over = closing.over
+    return {
+        "n_prompts": closing.n_prompts,
+        "n_tokens": closing.n_tokens,
+        "kl_recipient": closing.kl_recipient,
+        **rows.flat("kl_recipient_", closing.kl_recipient_interval),
+        "kl_patched": closing.kl_patched,
+        **rows.flat("kl_patched_", closing.kl_patched_interval),
+        "closed": None if closing.closed is None else closing.closed.value,
+        **rows.flat("", closing.closed),
+        "agreement_recipient": closing.agreement_recipient,
+        "agreement_patched": closing.agreement_patched,
+        "n_controls": None if over is None else over.n_controls,
+        "controls_closed": None if over is None else over.controls_closed,
+        "controls_difference": None if over is None or over.difference is None else over.difference.value,
+        **rows.flat("controls_difference_", None if over is None else over.difference),
+    }

@@ -1,0 +1,115 @@
+"""Where stored donor completions come from: a finished patch run with a donor, or a locate run whose writer is it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from snql.db import records
+from snql.db.connection import Database
+from snql.db.records import Variant
+from snql.errors import InputError
+from snql.neurons.sets import Shape
+from snql.patching.variants import DONOR
+from snql.prompts.types import Prompt
+
+
+@dataclass(frozen=True)
+class WrittenBy:
+    """A run with completions of the model that plays ``role`` in it. config: the run's own; models: ids by role."""
+
+    run: str
+    run_id: int
+    kind: str
+    config: dict[str, Any]
+    config_sha256: str
+    role: str
+    models: dict[str, str]
+    n_samples: int
+
+    @property
+    def writer(self) -> str:
+        """The model_id of who wrote."""
+        return self.models[self.role]
+
+
+def find_completions(db: Database, run: str) -> WrittenBy:
+    """The run's donor completions; of a patch and a locate run of one name, the patch run is meant.
+
+    Raises InputError if there is no such run, it is not done, or has no donor.
+    """
+    found = db.rows(
+        """
+        SELECT run_id, kind, status, config, config_sha256 FROM runs
+        WHERE name = ? AND kind IN ('patch', 'locate') ORDER BY kind = 'patch' DESC LIMIT 1
+        """,
+        [run],
+    ) if db.path.exists() else []  # fmt: skip
+    if not found:
+        raise InputError(
+            f"no patch or locate run {run!r} in {db.path}: `snql runs` lists those it has; name one with --completions"
+        )
+    run_id, kind, status, config, sha256 = found[0]
+    if status != "done":
+        raise InputError(f"{kind} run {run!r} is {status}: finish it first (--resume), or name another --completions")
+    roles = db.rows("SELECT variant_id, role FROM variants WHERE run_id = ? ORDER BY variant_id", [run_id])
+    role = next((role for number, role in roles if number == (DONOR if kind == "patch" else 0)), None)
+    if role not in ("donor", "before", "after"):
+        raise InputError(
+            f"{kind} run {run!r} has no completions of a donor: name a run with --donor, or a locate run that writes"
+        )
+    query = "SELECT max(sample) + 1 FROM completions WHERE run_id = ?"
+    ((n_samples,),) = db.rows(query, [run_id])
+    models = records.read_models(db, run_id)
+    return WrittenBy(run, run_id, kind, json.loads(config), sha256, role, models, int(n_samples))
+
+
+def patched_variants(db: Database, run_id: int, shape: Shape) -> list[Variant]:
+    """The variants of a patch run as it has them, with their members."""
+    rows = db.rows(
+        """
+        SELECT variant_id, name, role, neurons, set_id, control_of, control_seed, control_kind
+        FROM variants WHERE run_id = ? ORDER BY variant_id
+        """,
+        [run_id],
+    )
+    return [
+        Variant(
+            number, name, role, neurons, None if set_id is None else records.read_set(db, set_id, shape), of, seed, kind
+        )
+        for number, name, role, neurons, set_id, of, seed, kind in rows
+    ]
+
+
+def prompts_given(db: Database, run_id: int) -> list[Prompt]:
+    """The prompts of a run, in order, with the token ids that its models were given."""
+    rows = db.rows(
+        """
+        SELECT dataset, text, category, label, formatted, input_ids, prompt_id
+        FROM run_prompts JOIN prompts USING (prompt_id) WHERE run_id = ? ORDER BY ordinal
+        """,
+        [run_id],
+    )
+    return [
+        Prompt(dataset, text, category, label, formatted=formatted, input_ids=tuple(ids), prompt_id=prompt_id)
+        for dataset, text, category, label, formatted, ids, prompt_id in rows
+    ]
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A prompt with one completion, both as token ids."""
+
+    prompt: Prompt
+    sample: int
+    token_ids: tuple[int, ...]
+
+
+def completed_prompts(db: Database, source: WrittenBy, prompts: Sequence[Prompt]) -> list[Completed]:
+    """Every completion that the donor wrote, token ids as stored; an empty one has nothing to compare."""
+    variant = DONOR if source.kind == "patch" else 0
+    ids = [prompt.prompt_id for prompt in prompts]
+    written = records.read_tokens(db, source.run_id, variant, ids)
+    by_id = {prompt.prompt_id: prompt for prompt in prompts}
+    return [Completed(by_id[prompt_id], sample, tokens) for (prompt_id, sample), tokens in sorted(written.items())
+            if tokens]  # fmt: skip

@@ -1,0 +1,176 @@
+"""``snql divergence``: how much nearer a patch brings the recipient to the donor's next-token distributions.
+
+Both models and the patched one read completions that the donor wrote: seconds in place of a sweep that writes. A screen
+before a judge is asked, never instead of it.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import polars as pl
+
+from snql.capability import completions
+from snql.capability.comparing import Comparison, rounding_floor
+from snql.capability.completions import WrittenBy
+from snql.capability.reader import Reader
+from snql.capability.work import work_through
+from snql.db import runs
+from snql.db.connection import Database
+from snql.db.records import Variant
+from snql.db.scores import read_run_scores
+from snql.errors import InputError
+from snql.html import table
+from snql.jobs import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model
+from snql.models.load import load_models
+from snql.models.loaded import LoadedModel
+from snql.models.options import LoadOptions
+from snql.neurons.evaluate import Evaluator
+from snql.patching.interventions import Where
+from snql.patching.modes import Mode, intervention
+from snql.patching.variants import expressions, plan_variants
+from snql.progress import ProgressCallback, silent
+
+_FROM_RUN = ("recipient", "donor", "mode", "freeze", "steps", "first", "seed")
+
+
+@dataclass(frozen=True)
+class DivergenceOptions:
+    """Settings of a divergence run.
+
+    completions: the run whose donor completions are read, None for the one of the same name. Without ``neurons`` a
+    patch run's own sets, controls and settings are used; with them these sets, and of the settings what is given here.
+    """
+
+    completions: str | None = None
+    neurons: tuple[str, ...] = ()
+    recipient: str | None = None
+    donor: str | None = None
+    mode: str | None = None
+    sweep: tuple[str, ...] = ()
+    random: int = 0
+    seed: int = 0
+    load: LoadOptions = field(default_factory=LoadOptions)
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.mode is not None:
+            Mode.parse(self.mode)
+        if not self.neurons:
+            for name, given in (("--mode", self.mode), ("--sweep", self.sweep), ("--random", self.random)):
+                if given:
+                    raise InputError(f"{name} does nothing without --neurons: a patch run's own sets are read")
+
+    def settings(self, source: WrittenBy) -> dict[str, Any]:
+        """What is done, from the options and the run of the completions; raises InputError if a model is not known."""
+        known = {name: source.config.get(name) for name in _FROM_RUN} if source.kind == "patch" else {}
+        if self.neurons:
+            known = {name: known.get(name) for name in ("recipient", "donor")}
+        elif source.kind != "patch":
+            raise InputError(f"{source.run!r} is a locate run: say which neurons, with --neurons")
+        given = {"recipient": self.recipient, "donor": self.donor, "mode": self.mode}
+        known |= {name: value for name, value in given.items() if value is not None}
+        for name in ("recipient", "donor"):
+            if known.get(name) is None:
+                raise InputError(f"which {name}? {source.run!r} is a locate run: give --{name}")
+        defaults = {"mode": "donor", "freeze": False, "steps": "all", "first": None, "seed": self.seed}
+        return {name: default if known.get(name) is None else known[name] for name, default in defaults.items()} | {
+            "recipient": known["recipient"], "donor": known["donor"],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DivergenceResult:
+    """What a divergence run found: its rows of ``screened_effects``."""
+
+    run: str
+    run_id: int
+    effects: pl.DataFrame
+
+    def _repr_html_(self) -> str:
+        columns = (
+            "variant", "n_neurons", "dataset", "kl_recipient", "kl_patched", "closed", "closed_ci_low",
+            "closed_ci_high", "judge", "effect",
+        )  # fmt: skip
+        return table(self.effects, columns, title=f"divergence run {self.run}: share of the divergence closed")
+
+
+def divergence(
+    db: Database,
+    name: str,
+    options: DivergenceOptions | None = None,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    progress: ProgressCallback = silent,
+) -> DivergenceResult:
+    """Read the donor's stored completions under recipient, donor and every patched variant, and compare.
+
+    Raises InputError before anything is written for bad input. A failure later, or Ctrl-C, leaves what has been read,
+    which ``resume`` continues from.
+    """
+    options = options or DivergenceOptions()
+    source = completions.find_completions(db, options.completions or name)
+    settings = options.settings(source)
+    new = runs.NewRun("divergence", name, _config(options, source, settings), settings["seed"])
+    resumed = runs.check_free(db, new, resume=resume, force=force)
+    if resumed is not None and resumed.status == "done":
+        return _summary(db, name, resumed.run_id)
+    models = load_models({role: settings[role] for role in ("recipient", "donor")}, options.load)
+    _check_models(models, source, settings, own_sets=not options.neurons)
+    base = models["recipient"].base
+    variants = _variants(db, models["recipient"], options, source)
+    target, giver = models["recipient"], models["donor"]
+    if settings["freeze"]:
+        target, giver = giver, target
+    sets = [variant.members for variant in variants if variant.members is not None]
+    chosen = intervention(db, Mode.parse(settings["mode"]), target.model_id, target.shape, sets, settings["seed"])
+    new = replace(new, device=str(base.device), dtype=base.dtype_name)
+    described = {role: describe_model(model) for role, model in models.items()}
+    prompts = completions.prompts_given(db, source.run_id)
+    texts = completions.completed_prompts(db, source, prompts)
+    run_id, _ = begin_run(db, new, resumed, described, prompts, variants, None, force=force)
+    patient = Database(db.path, JOB_LOCK_SECONDS)
+    db.close()
+    with runs.recorded(patient, run_id):
+        reader = Reader(target, giver, sets, chosen, Where(settings["steps"], settings["first"]))
+        floor, seed = rounding_floor(base.model.dtype), settings["seed"]
+        job = Comparison(patient, run_id, reader, variants, texts, settings["freeze"], floor, seed)
+        work_through(patient, run_id, job.work(), progress)
+    return _summary(db, name, run_id)
+
+
+def _config(options: DivergenceOptions, source: WrittenBy, settings: dict[str, Any]) -> dict[str, object]:
+    """The canonical configuration. The hash of the other run's one says whether it has been replaced meanwhile."""
+    loaded = {key: value for key, value in vars(options.load).items() if key != "device"}
+    own = {"neurons": options.neurons, "sweep": options.sweep, "random": options.random}
+    read = {
+        "completions": source.run, "completions_kind": source.kind, "completions_sha256": source.config_sha256,
+        "samples": source.n_samples,
+    }  # fmt: skip
+    return read | settings | own | loaded
+
+
+def _check_models(
+    models: dict[str, LoadedModel], source: WrittenBy, settings: dict[str, Any], *, own_sets: bool
+) -> None:
+    """Raise InputError unless the donor is who wrote, and a run's own sets are read with its own recipient."""
+    expected = {"donor": source.writer} | ({"recipient": source.models["recipient"]} if own_sets else {})
+    for role, model_id in expected.items():
+        if models[role].model_id != model_id:
+            raise InputError(
+                f"{role} {settings[role]} is not the {source.role if role == 'donor' else role} model of "
+                f"{source.run!r}: its files differ; the completions to read must be the donor's own"
+            )
+
+
+def _variants(db: Database, recipient: LoadedModel, options: DivergenceOptions, source: WrittenBy) -> list[Variant]:
+    """Recipient, donor, sets and controls: those of a patch run, or what the options name."""
+    if not options.neurons:
+        return completions.patched_variants(db, source.run_id, recipient.shape)
+    wanted = expressions(options.neurons, options.sweep, None, lambda run: len(read_run_scores(db, run).ids))
+    return plan_variants(Evaluator(db, recipient.shape), wanted, options.random, 0, donor=True)
+
+
+def _summary(db: Database, name: str, run_id: int) -> DivergenceResult:
+    query = "SELECT * EXCLUDE (run_id) FROM screened_effects WHERE run_id = ? ORDER BY dataset, variant_id, judge"
+    return DivergenceResult(name, run_id, db.frame(query, [run_id]))

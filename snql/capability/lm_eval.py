@@ -1,0 +1,148 @@
+"""``snql lm-eval``: tasks of the LM Evaluation Harness, plain and with neurons patched."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import duckdb
+import polars as pl
+
+from snql.capability.subject import Subject, SubjectOptions, load_subject
+from snql.capability.work import Done, Work, work_through
+from snql.db import capability as rows
+from snql.db import runs
+from snql.db.capability import Row
+from snql.db.connection import Database
+from snql.db.records import Variant
+from snql.errors import InputError
+from snql.html import table
+from snql.jobs import JOB_LOCK_SECONDS, begin_run
+from snql.progress import Progress, ProgressCallback, silent
+
+if TYPE_CHECKING:
+    from snql.capability.tasks import Tasks
+
+MISSING = 'lm-eval needs the LM Evaluation Harness: pip install "snql[lm-eval]"'
+
+
+@dataclass(frozen=True)
+class LmEvalOptions:
+    """Settings of an lm-eval run.
+
+    tasks: names of tasks or groups. num_fewshot: None for each task's own. limit: only so many documents of each task.
+    chat_template: put tasks to the model in its chat template. include_path: a folder with more task definitions.
+    patched_only: test neither the unpatched model nor the donor.
+    """
+
+    subject: SubjectOptions
+    tasks: tuple[str, ...]
+    num_fewshot: int | None = None
+    limit: int | None = None
+    chat_template: bool = False
+    include_path: str | None = None
+    patched_only: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.tasks:
+            raise InputError("which tasks? give --tasks, such as --tasks gsm8k,mmlu")
+        if self.num_fewshot is not None and self.num_fewshot < 0:
+            raise InputError(f"--num-fewshot {self.num_fewshot} is out of range: use 0 or more")
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"--limit {self.limit}: at least one document is needed")
+        if self.patched_only and not self.subject.neurons:
+            raise InputError("--patched-only tests nothing without --neurons: give them, or leave it out")
+
+    def config(self) -> dict[str, object]:
+        """The canonical configuration: everything that the numbers depend on."""
+        names = ("num_fewshot", "limit", "chat_template", "include_path", "patched_only")
+        tasks = {"tasks": list(dict.fromkeys(self.tasks))}
+        return self.subject.config() | tasks | {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class LmEvalResult:
+    """What an lm-eval run found: its rows of ``task_scores``."""
+
+    run: str
+    run_id: int
+    scores: pl.DataFrame
+
+    def _repr_html_(self) -> str:
+        columns = ("variant", "n_neurons", "task", "metric", "filter", "value", "stderr", "change", "n_samples")
+        return table(self.scores, columns, title=f"lm-eval run {self.run}")
+
+
+def lm_eval(
+    db: Database,
+    name: str,
+    options: LmEvalOptions,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    progress: ProgressCallback = silent,
+) -> LmEvalResult:
+    """Run tasks under every variant and store the harness's results, and each document's, as run ``name``.
+
+    Raises InputError before anything is written for bad input, and if the harness is not installed. A failure later,
+    or Ctrl-C, leaves the tasks that are done; ``resume`` does the others.
+    """
+    if find_spec("lm_eval") is None:
+        raise InputError(MISSING)
+    config = options.config() | {"harness": version("lm-eval")}
+    new = runs.NewRun("lm-eval", name, config, options.subject.seed)
+    resumed = runs.check_free(db, new, resume=resume, force=force)
+    if resumed is not None and resumed.status == "done":
+        return _summary(db, name, resumed.run_id)
+    from snql.capability.tasks import find_tasks
+
+    tasks = find_tasks(options)
+    subject = load_subject(db, options.subject)
+    base = subject.target.base
+    new = runs.NewRun(new.kind, name, new.config, new.seed, str(base.device), base.dtype_name)
+    tested = [v for v in subject.variants if v.members is not None or not options.patched_only]
+    run_id, _ = begin_run(db, new, resumed, subject.records, [], tested, None, force=force)
+    patient = Database(db.path, JOB_LOCK_SECONDS)
+    db.close()
+    with runs.recorded(patient, run_id):
+        work_through(patient, run_id, _work(patient, run_id, options, subject, tested, tasks, progress), progress)
+    return _summary(db, name, run_id)
+
+
+def _work(
+    db: Database,
+    run_id: int,
+    options: LmEvalOptions,
+    subject: Subject,
+    tested: list[Variant],
+    tasks: "Tasks",
+    progress: ProgressCallback,
+) -> Work[tuple[Variant, str], Row]:
+    """What is left to do: a task under a variant at a time."""
+    from snql.capability.harness import HarnessModel
+
+    known = rows.tasks_done(db, run_id)
+    pairs = [(variant, task) for task in tasks.names for variant in tested]
+    left = [(variant, task) for variant, task in pairs if (variant.variant_id, task) not in known]
+
+    def do(pair: tuple[Variant, str]) -> Done[Row]:
+        variant, task = pair
+        stage = f"{task} of {variant.name}"
+
+        def tick(done: int, total: int) -> None:
+            progress(Progress(stage, done, total, "requests"))
+
+        def model() -> HarnessModel:
+            return HarnessModel(subject, subject.ways[variant.variant_id], options.subject.seed, tick)
+
+        return Done(tasks.evaluate(model, task, variant.variant_id), 1, 0)
+
+    def store(connection: duckdb.DuckDBPyConnection, found: list[Row]) -> None:
+        rows.write_rows(connection, run_id, found)
+
+    return Work("lm-eval", "tasks", len(pairs) - len(left), len(pairs), left, do, store, lambda: lambda _: None)
+
+
+def _summary(db: Database, name: str, run_id: int) -> LmEvalResult:
+    query = "SELECT * EXCLUDE (run_id) FROM task_scores WHERE run_id = ? ORDER BY task, metric, filter, variant_id"
+    return LmEvalResult(name, run_id, db.frame(query, [run_id]))
