@@ -16,6 +16,7 @@
 --   n_donor_asked [completions]: those for which the donor was asked too
 --   agrees [share]: those of them whose token is the donor's; NULL if nothing was asked
 --   mode: what chosen neurons become, such as donor or zero
+--   frozen: whether the donor writes, with neurons of the recipient: then the donor's choice is the recipient's
 --   confidence [share]: level of the intervals, 0.95
 -- Units:   shares of the completions that reach the step.
 -- Caveats: as in patch_steps. All on the text that the patched model wrote: a change at one step is in the text of all
@@ -23,11 +24,11 @@
 --          other, which the intervals do not know.
 CREATE OR REPLACE VIEW figure_trace AS
 WITH shown AS (
-    SELECT s.run, s.variant, 'set' AS kind, s.mode, s.run_id, s.variant_id
+    SELECT s.run, s.variant, 'set' AS kind, s.mode, s.frozen, s.run_id, s.variant_id
     FROM figure_sets AS s
     WHERE s.headline
     UNION ALL
-    SELECT s.run, s.variant, 'controls' AS kind, s.mode, v.run_id, v.variant_id
+    SELECT s.run, s.variant, 'controls' AS kind, s.mode, s.frozen, v.run_id, v.variant_id
     FROM figure_sets AS s
     JOIN variants AS v ON v.run_id = s.run_id AND v.control_of = s.variant_id
     WHERE s.headline AND v.control_kind = 'matched'
@@ -38,6 +39,7 @@ written AS (
         shown.variant,
         shown.kind,
         shown.mode,
+        shown.frozen,
         unnest(range(1, len(c.token_ids) + 1))::INTEGER AS step,
         unnest(c.token_ids) AS token_id,
         unnest(coalesce(c.unpatched_ids, list_transform(c.token_ids, lambda t: NULL::INTEGER))) AS unpatched_id,
@@ -53,6 +55,7 @@ counted AS (
         kind,
         step,
         any_value(mode) AS mode,
+        any_value(frozen) AS frozen,
         count(*) AS n_completions,
         count(unpatched_id) AS n_asked,
         count(*) FILTER (token_id <> unpatched_id) AS n_changed,
@@ -76,5 +79,6 @@ SELECT
     n_donor_asked,
     agrees,
     mode,
+    frozen,
     0.95::DOUBLE AS confidence
 FROM counted;
