@@ -20,6 +20,10 @@ def report(
     figures: Annotated[list[str] | None, typer.Argument(help="Figures to draw; all by default.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder to write into.")] = Path("snql-report"),
     formats: Annotated[str, typer.Option("--format", help="Any of svg, pdf, png, html, json.")] = "svg,pdf,png,html",
+    theme: Annotated[str, typer.Option("--theme", help="paper, talk (large) or dark.")] = "paper",
+    width: Annotated[
+        str, typer.Option("--width", help="column (85 mm), page (170 mm) or a number of millimetres.")
+    ] = "page",
     list_figures: Annotated[bool, typer.Option("--list", help="List the figures and exit.")] = False,
 ) -> None:
     """Draw the figures and tables of the database's runs, and write a page that shows them."""
@@ -34,7 +38,7 @@ def report(
         return
     chosen = [name.strip() for name in formats.split(",") if name.strip()]
     with progress_shown(quiet=here.quiet) as progress:
-        made = build(here.open(), out, figures or (), chosen, progress)
+        made = build(here.open(), out, figures or (), chosen, progress, theme=theme, width=width)
     for figure in made.figures:
         if figure.skipped:
             note(f"{figure.name}: not drawn, {figure.skipped}", quiet=here.quiet)

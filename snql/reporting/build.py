@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from snql.progress import Progress, ProgressCallback, silent
 from snql.reporting import latex, page, render
 from snql.reporting.context import Context
 from snql.reporting.figures import FIGURES, Figure
+from snql.reporting.look import Look, look, on_screen
 from snql.reporting.model import RenderedFigure, RenderedTable, Report
+from snql.reporting.sizing import draw_once, fitted
 from snql.reporting.tables import TABLES, Table
 from snql.reporting.text import csv_frame
 
@@ -37,12 +40,16 @@ def build(
     figures: Sequence[str] = (),
     formats: Sequence[str] = DEFAULT_FORMATS,
     progress: ProgressCallback = silent,
+    *,
+    theme: str = "paper",
+    width: str = "page",
 ) -> Report:
     """Write figures, tables and ``index.html`` into the folder ``out``, creating it if need be.
 
     ``figures`` names those wanted (see :func:`catalogue`), all if empty; ``formats`` is any of svg, pdf, png,
     html and json (Vega-Lite). Equal data give equal bytes. Files in ``out`` with other names stay. Until
-    everything is rendered, nothing in ``out`` changes.
+    everything is rendered, nothing in ``out`` changes. ``theme`` and ``width`` are those of
+    :func:`snql.reporting.look.look`.
 
     Raises InputError for an unknown name, an ``out`` that is no folder, or a database with no finished run;
     DatabaseError if the database cannot be read.
@@ -51,9 +58,10 @@ def build(
     wanted = _wanted(figures)
     chosen = tuple(dict.fromkeys(formats))
     render.check_formats(chosen)
+    style = look(theme, width)
     context = _context(db)
     with _staging(out) as folder:
-        drawn = _figures(db, context, wanted, chosen, folder, progress)
+        drawn = _figures(db, context, wanted, chosen, style, folder, progress)
         tables = tuple(made for table in TABLES if (made := _table(db, table, folder)))
         completions = _read(db, page.COMPLETIONS_QUERY)
         effects = _read(db, page.EFFECTS_QUERY)
@@ -118,32 +126,43 @@ def _figures(
     context: Context,
     wanted: Sequence[Figure],
     formats: Sequence[str],
+    style: Look,
     folder: Path,
     progress: ProgressCallback,
 ) -> list[tuple[RenderedFigure, dict[str, Any] | None]]:
     drawn = []
     for done, figure in enumerate(wanted):
         progress(Progress("report", done, len(wanted), "figures"))
-        drawn.append(_figure(db, context, figure, formats, folder))
+        drawn.append(_figure(db, context, figure, formats, style, folder))
     progress(Progress("report", len(wanted), len(wanted), "figures"))
     return drawn
 
 
 def _figure(
-    db: Database, context: Context, figure: Figure, formats: Sequence[str], folder: Path
+    db: Database, context: Context, figure: Figure, formats: Sequence[str], style: Look, folder: Path
 ) -> tuple[RenderedFigure, dict[str, Any] | None]:
+    """One figure with its files, and its specification for the page."""
     frame = _read(db, figure.query)
     if frame.is_empty():
         return RenderedFigure(figure.name, figure.title, "", (), figure.lacking), None
-    drawing = figure.draw(frame, context)
-    specification = render.spec(drawing.chart)
+    draw = partial(figure.draw, frame, context)
+    drawing, specification, svg = fitted(draw, style)
+    _, shown = draw_once(draw, on_screen(style.theme))
+    picture = render.picture(svg, style.width)
     files = [folder / f"{figure.name}.{extension}" for extension in formats]
     for path in files:
-        path.write_bytes(render.rendered(specification, path.suffix[1:], drawing.title))
+        extension = path.suffix[1:]
+        if extension == "html":
+            path.write_bytes(render.page(shown, drawing.title))
+        elif extension == "json":
+            path.write_bytes(render.specification_file(specification))
+        else:
+            path.write_bytes(render.file_of(picture, extension))
     data, query = folder / f"{figure.name}.csv", folder / f"{figure.name}.sql"
     data.write_bytes(_csv(frame))
     query.write_text(f"{figure.query};\n", "utf-8", newline="\n")
-    return RenderedFigure(figure.name, drawing.title, drawing.caption, (*files, data, query)), specification
+    written = (*files, data, query)
+    return RenderedFigure(figure.name, drawing.title, drawing.caption, written, picture=picture), shown
 
 
 def _table(db: Database, table: Table, folder: Path) -> RenderedTable | None:

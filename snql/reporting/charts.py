@@ -1,44 +1,45 @@
-"""What all charts share: palette, sizes, and how frames become chart data.
+"""What all charts share: how frames become chart data, shapes and dashes, and the house style."""
 
-The palette is Okabe and Ito's, which colour-blind readers can tell apart; every colour also has its own point
-shape and dash, so that a greyscale print keeps the difference.
-"""
-
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 import polars as pl
+from altair.utils.schemapi import debug_mode
 
+from snql.reporting.fonts import FAMILY, measure, wrap
+from snql.reporting.look import Look
 from snql.reporting.model import Chart
 from snql.reporting.text import visible_frame
 
-FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
-INK = "#222222"
-MUTED = "#6b6b6b"
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
-DASHES = ([1, 0], [6, 2], [2, 2], [8, 2, 2, 2])
-CONTROL_COLOUR = "#8a8a8a"
-PAGE_WIDTH = 640
-"""Width of a full-page figure in points of the chart; one panel of several gets its share of it."""
+DASHES = ([1, 0], [6, 2], [2, 2], [8, 2, 2, 2], [4, 4], [1, 3], [10, 3])
 
 
 def data(frame: pl.DataFrame) -> alt.InlineData:
-    """Rows of a frame as inline chart data, text made visible; what is not a finite number becomes null."""
+    """Rows of a frame as chart data, text made visible; what is not a finite number becomes null.
+
+    The rows are one string until the chart is done (see :func:`specification`): Altair copies all that it could change
+    whenever charts are joined.
+    """
     floats = pl.col(pl.Float64, pl.Float32)
     finite = visible_frame(frame, keep="\n").with_columns(pl.when(floats.is_finite()).then(floats))
-    return alt.InlineData(values=finite.to_dicts())
+    return alt.InlineData(values=json.dumps(finite.to_dicts()))
+
+
+def specification(chart: Chart) -> dict[str, Any]:
+    """The chart's Vega-Lite specification, equal data in it once."""
+    with debug_mode(False):
+        made: dict[str, Any] = chart.to_dict(validate=False)
+    given = made.get("datasets", {})
+    datasets = {name: json.loads(rows) if isinstance(rows, str) else rows for name, rows in given.items()}
+    return made | {"datasets": datasets}
 
 
 def cycle(values: Sequence[Any], length: int) -> list[Any]:
     """The first ``length`` values, again from the start when there are fewer."""
     return [values[index % len(values)] for index in range(length)]
-
-
-def panel_width(n_panels: int, columns: int) -> int:
-    """Width of one of ``n_panels`` panels set in ``columns`` columns, axes left out."""
-    return {1: 380, 2: 255}.get(min(n_panels, columns), 168)
 
 
 def facet(panels: Sequence[str]) -> alt.Facet:
@@ -47,57 +48,82 @@ def facet(panels: Sequence[str]) -> alt.Facet:
     return alt.Facet("panel:N", sort=list(panels), header=header)
 
 
-def finish(chart: Chart, title: str, subtitle: Sequence[str] = ()) -> Chart:
-    """The chart with its title and the house style."""
-    heading = alt.Title(title, subtitle=list(subtitle)) if subtitle else alt.Title(title)
-    styled: Chart = chart.properties(title=heading, padding=8, background="white")
-    configured: Chart = styled.configure(**_CONFIG)
+def legend_columns(labels: Sequence[str], look: Look) -> int:
+    """In how many columns the entries of a legend below the plots fit."""
+    widest = max((measure(label, look.size(1.05)) for label in labels), default=0) + 26 * look.scale
+    return max(1, min(len(labels), int(look.plots // widest)))
+
+
+def labels_in_lines(look: Look, share: float = 0.42) -> alt.Axis:
+    """An axis of names: no ticks, a line break in a name starts a second line, at most ``share`` of the width."""
+    labels = "split(datum.label, '\\n')"
+    return alt.Axis(title=None, grid=True, ticks=False, labelExpr=labels, labelLimit=look.width * share)
+
+
+def broken(text: str, look: Look) -> list[str]:
+    """A legend's title as lines that fit the chart."""
+    return wrap(text, look.plots, look.size(1.05))
+
+
+def finish(chart: Chart, look: Look, title: str, subtitle: Sequence[str] = ()) -> Chart:
+    """The chart with its title, broken to its width, and the house style."""
+    room = look.width - 2 * look.height(4)
+    lines = wrap(title, room, look.size(1.25), bold=True)
+    below = [line for text in subtitle for line in wrap(text, room, look.size(1.05))]
+    heading = alt.Title(lines, subtitle=below) if below else alt.Title(lines)
+    styled: Chart = chart.properties(title=heading, padding=look.height(4), background=look.theme.paper)
+    configured: Chart = styled.configure(**_config(look))
     return configured
 
 
-_CONFIG: dict[str, Any] = {
-    "font": FONT,
-    "title": {
-        "anchor": "start",
-        "fontSize": 13,
-        "fontWeight": "bold",
-        "color": INK,
-        "subtitleColor": MUTED,
-        "subtitleFontSize": 11,
-        "subtitlePadding": 4,
-        "offset": 12,
-        "limit": PAGE_WIDTH,
-        "frame": "bounds",
-    },
-    "axis": {
-        "labelFontSize": 10,
-        "titleFontSize": 11,
-        "titleFontWeight": "normal",
-        "labelColor": INK,
-        "titleColor": INK,
-        "gridColor": "#e9e9e9",
-        "domainColor": "#888888",
-        "tickColor": "#888888",
-        "titlePadding": 7,
-        "labelLimit": 220,
-    },
-    "legend": {
-        "labelFontSize": 10.5,
-        "titleFontSize": 10.5,
-        "titleFontWeight": "normal",
-        "labelColor": INK,
-        "titleColor": INK,
-        "labelLimit": 300,
-        "symbolStrokeWidth": 1.5,
-        "symbolOpacity": 1,
-        "titleLimit": 460,
-    },
-    "header": {
-        "labelFontSize": 11,
-        "labelColor": INK,
-        "labelFontWeight": "bold",
-        "labelLimit": 380,
-        "labelPadding": 6,
-    },
-    "view": {"stroke": "#d0d0d0"},
-}
+def _config(look: Look) -> dict[str, Any]:
+    theme = look.theme
+    return {
+        "font": FAMILY,
+        "title": {
+            "anchor": "start",
+            "fontSize": look.size(1.25),
+            "fontWeight": "bold",
+            "color": theme.ink,
+            "subtitleColor": theme.muted,
+            "subtitleFontSize": look.size(1.05),
+            "subtitlePadding": look.height(3),
+            "offset": look.height(8),
+            "frame": "bounds",
+        },
+        "axis": {
+            "labelFontSize": look.size(),
+            "titleFontSize": look.size(1.07),
+            "titleFontWeight": "normal",
+            "labelColor": theme.ink,
+            "titleColor": theme.ink,
+            "gridColor": theme.grid,
+            "gridWidth": look.stroke(0.6),
+            "domainColor": theme.line,
+            "tickColor": theme.line,
+            "tickSize": look.height(3.5),
+            "titlePadding": look.height(5),
+            "labelLimit": look.width * 0.4,
+        },
+        "legend": {
+            "labelFontSize": look.size(1.05),
+            "titleFontSize": look.size(1.05),
+            "titleFontWeight": "normal",
+            "labelColor": theme.ink,
+            "titleColor": theme.ink,
+            "labelLimit": look.plots - look.height(12),
+            "titleLimit": look.plots,
+            "symbolStrokeWidth": look.stroke(1.2),
+            "symbolSize": look.area(40),
+            "symbolOpacity": 1,
+            "offset": look.height(8),
+        },
+        "header": {
+            "labelFontSize": look.size(1.1),
+            "labelColor": theme.ink,
+            "labelFontWeight": "bold",
+            "labelLimit": look.width * 0.9,
+            "labelPadding": look.height(4),
+        },
+        "view": {"stroke": theme.line, "strokeOpacity": 0.5},
+    }

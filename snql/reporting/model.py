@@ -1,6 +1,6 @@
 """What a report is made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import altair as alt
@@ -25,7 +25,7 @@ class RenderedFigure:
     """One figure of a report.
 
     ``files`` are those written, chart formats first, then the data as CSV and the query as SQL. ``skipped`` says
-    why a figure has no files: what the database lacks for it.
+    why a figure has no files: what the database lacks for it. ``picture`` is the chart as SVG text, in points.
     """
 
     name: str
@@ -33,6 +33,7 @@ class RenderedFigure:
     caption: str
     files: tuple[Path, ...]
     skipped: str | None = None
+    picture: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

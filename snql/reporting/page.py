@@ -85,8 +85,7 @@ def shown(text: object) -> str:
 
 
 def _figure(figure: RenderedFigure, specification: dict[str, Any]) -> dict[str, Any]:
-    drawn = [path.read_bytes() for path in figure.files if path.suffix == ".svg"]
-    picture = base64.b64encode(drawn[0] if drawn else render.svg(specification).encode()).decode()
+    picture = base64.b64encode(render.file_of(figure.picture, "svg")).decode()
     return {
         "name": figure.name,
         "title": figure.title,

@@ -1,4 +1,7 @@
-"""Charts as files: the same bytes for the same data, and nothing fetched from a network."""
+"""Charts as files: the same bytes for the same data, and nothing fetched from a network.
+
+One SVG picture is the source of the SVG, PDF and PNG files, so that they agree; its unit is the point.
+"""
 
 import base64
 import hashlib
@@ -12,14 +15,18 @@ from markupsafe import Markup
 
 from snql.errors import InputError
 from snql.pages import asset, template
-from snql.reporting.model import Chart
+from snql.reporting import fonts
+from snql.reporting.look import POINTS_PER_MM
 from snql.reporting.pdf import canonical
+from snql.reporting.sizing import measured, resized
 
 FORMATS = ("svg", "pdf", "png", "html", "json")
+PICTURES = ("svg", "pdf", "png")
 PNG_PPI = 300
 _SVG_TAG = re.compile(r"<[^<>]*>")
 _SVG_NAME = re.compile(r'<[^<>]* id="((?:clip|gradient_)\d+)"')
 _SVG_USE = re.compile(r"""( id="|url\(#)((?:clip|gradient_)\d+)("|\))""")
+_SIZE = re.compile(r' width="[^"]*" height="[^"]*"')
 
 
 def check_formats(formats: tuple[str, ...]) -> None:
@@ -31,46 +38,52 @@ def check_formats(formats: tuple[str, ...]) -> None:
         raise InputError(f"no format given: choose from {', '.join(FORMATS)}")
 
 
-def spec(chart: Chart) -> dict[str, Any]:
-    """The chart's Vega-Lite specification, with its data inside."""
-    specification: dict[str, Any] = chart.to_dict()
-    return specification
-
-
-def rendered(specification: dict[str, Any], extension: str, title: str) -> bytes:
-    """One chart in one of ``FORMATS``; ``title`` is the page title of html."""
-    if extension == "json":
-        return (json.dumps(specification, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
-    if extension == "html":
-        page: str = template("figure.html.j2").render(
-            policy=policy(),
-            title=title,
-            chart=script_json(specification),
-            library=library(),
-            start=asset("charts.js"),
-        )
-        return page.encode()
-    if extension == "svg":
-        return svg(specification).encode()
-    if extension == "pdf":
-        return canonical(vl_convert.vegalite_to_pdf(specification, allowed_base_urls=[]))
-    png = vl_convert.vegalite_to_png(specification, ppi=PNG_PPI, allowed_base_urls=[])
-    return bytes(png)
-
-
-def svg(specification: dict[str, Any]) -> str:
-    """The chart as SVG text, its clips and gradients numbered from 1.
+def picture(drawn: str, width: float) -> str:
+    """What the renderer drew as an SVG picture ``width`` points wide, its clips and gradients numbered from 1.
 
     Vega numbers them through the life of the process, so that a second chart would get other names.
     """
-    drawn: str = vl_convert.vegalite_to_svg(specification, allowed_base_urls=[])
-    names = dict.fromkeys(_SVG_NAME.findall(drawn))
+    sized = resized(drawn, width)
+    names = dict.fromkeys(_SVG_NAME.findall(sized))
     numbered = {name: f"{name.rstrip('0123456789')}{number}" for number, name in enumerate(names, start=1)}
 
     def renamed(tag: re.Match[str]) -> str:
         return _SVG_USE.sub(lambda use: use[1] + numbered.get(use[2], use[2]) + use[3], tag[0])
 
-    return _SVG_TAG.sub(renamed, drawn)
+    return _SVG_TAG.sub(renamed, sized)
+
+
+def file_of(drawn: str, extension: str) -> bytes:
+    """A picture as the content of a file, one of ``PICTURES``: of its real size, fonts embedded."""
+    if extension == "svg":
+        return fonts.embedded(in_millimetres(drawn)).encode()
+    if extension == "pdf":
+        return canonical(vl_convert.svg_to_pdf(drawn))
+    return bytes(vl_convert.svg_to_png(drawn, ppi=PNG_PPI))
+
+
+def in_millimetres(drawn: str) -> str:
+    """The picture with its size in millimetres, for programs that take a bare number as a 96th of an inch."""
+    width, height = (length / POINTS_PER_MM for length in measured(drawn))
+    return _SIZE.sub(f' width="{width:.3f}mm" height="{height:.3f}mm"', drawn, count=1)
+
+
+def specification_file(specification: dict[str, Any]) -> bytes:
+    """The Vega-Lite specification, to change and draw again."""
+    return (json.dumps(specification, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def page(specification: dict[str, Any], title: str) -> bytes:
+    """One chart as a page to open."""
+    made: str = template("figure.html.j2").render(
+        policy=policy(),
+        title=title,
+        paper=specification.get("background", "#ffffff"),
+        chart=script_json(specification),
+        library=library(),
+        start=asset("charts.js"),
+    )
+    return made.encode()
 
 
 def script_json(value: object) -> Markup:

@@ -127,6 +127,7 @@ def test_svg_is_xml_without_scripts(built: Report) -> None:
             "svg",
             "g",
             "path",
+            "style",
             "text",
             "rect",
             "defs",

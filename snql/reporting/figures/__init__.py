@@ -2,12 +2,28 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import polars as pl
 
 from snql.reporting.context import Context
 from snql.reporting.figures import effect_size, layers, overlap, scores, tax, transfer
+from snql.reporting.look import Look
 from snql.reporting.model import Drawing
+
+Draw = Callable[[pl.DataFrame, Context, Look], Drawing]
+
+
+class _Module(Protocol):
+    """What a module of this folder has."""
+
+    NAME: str
+    DESCRIPTION: str
+    TITLE: str
+    VIEW: str
+    ORDER: tuple[str, ...]
+    LACKING: str
+    draw: Draw
 
 
 @dataclass(frozen=True)
@@ -15,7 +31,7 @@ class Figure:
     """One kind of figure.
 
     ``order`` names the columns that sort the rows of ``view``, so that equal data give equal files. ``lacking``
-    says what to run when the view is empty.
+    says what to run when the view is empty. ``draw`` is pure: it is called again with other looks.
     """
 
     name: str
@@ -24,7 +40,7 @@ class Figure:
     view: str
     order: tuple[str, ...]
     lacking: str
-    draw: Callable[[pl.DataFrame, Context], Drawing]
+    draw: Draw
 
     @property
     def query(self) -> str:
@@ -32,15 +48,19 @@ class Figure:
         return f"SELECT * FROM {self.view} ORDER BY {', '.join(self.order)}"  # noqa: S608  (names of this package)
 
 
+def _figure(module: _Module) -> Figure:
+    return Figure(module.NAME, module.DESCRIPTION, module.TITLE, module.VIEW, module.ORDER, module.LACKING, module.draw)
+
+
 FIGURES = tuple(
-    Figure(module.NAME, module.DESCRIPTION, module.TITLE, module.VIEW, order, module.LACKING, module.draw)
-    for module, order in (
-        (effect_size, ("run", "dataset", "series", "kind", "n_neurons", "variant")),
-        (layers, ("run", "band", "layer")),
-        (scores, ("run", "bin")),
-        (overlap, ("run_a", "run_b")),
-        (transfer, ("run", "series", "dataset")),
-        (tax, ("run", "series", "judge_position", "judge", "dataset")),
+    _figure(module)
+    for module in (
+        effect_size,
+        layers,
+        scores,
+        overlap,
+        transfer,
+        tax,
     )
 )
 """All figures, in the order of a report."""

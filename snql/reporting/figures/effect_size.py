@@ -7,26 +7,28 @@ import polars as pl
 
 from snql.reporting import charts
 from snql.reporting.context import Context, interval_words, judge_words, patch_words
+from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
 from snql.reporting.text import count, listing, short_labels
 
 NAME = "effect-size"
 VIEW = "figure_effect_size"
+ORDER = ("run", "dataset", "series", "kind", "n_neurons", "variant")
 DESCRIPTION = "causal effect against number of patched neurons, with matched random sets (paper figure 2)"
 LACKING = "no finished patch run has sets of several sizes: run `snql patch` with --sweep and --judge to get some"
 TITLE = "Causal effect of the patched neurons, by their number"
 MAX_PANELS = 12
 PANELS_WITH_DATASETS = 6
-CONTROL = "random sets, same number in each layer (points, mean, range)"
+CONTROL = "random sets (points, mean, range)"
 
 
-def draw(frame: pl.DataFrame, context: Context) -> Drawing:
+def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     """One panel for each run, or for each run and data set while they are few."""
     shown = choose_panels(frame)
     panels = panel_labels(shown)
     marked = _marks(shown, panels)
     drawn = [panel for panel in panels.values() if panel in marked["panel"]]
-    chart = _chart(marked, drawn)
+    chart = _chart(marked, drawn, look)
     return Drawing(chart, TITLE, _caption(frame, shown, context))
 
 
@@ -79,47 +81,50 @@ def limits(frame: pl.DataFrame) -> tuple[float, float]:
     return bottom - 0.04 * (top - bottom), top + 0.04 * (top - bottom)
 
 
-def _chart(marked: pl.DataFrame, panels: list[str]) -> Chart:
+def _chart(marked: pl.DataFrame, panels: list[str], look: Look) -> Chart:
     series = [label for label in marked["label"].unique().sort().to_list() if label != CONTROL]
     has_controls = bool((marked["label"] == CONTROL).any())
     domain = [*series, CONTROL] if has_controls else series
-    legend = alt.Legend(title=None, orient="bottom", columns=1 if len(domain) < 4 else 2, symbolSize=50)
-    colours = charts.cycle(charts.COLOURS, len(series)) + [charts.CONTROL_COLOUR] * has_controls
+    legend = alt.Legend(title=None, orient="bottom", columns=charts.legend_columns(domain, look))
+    colours = charts.cycle(look.theme.colours, len(series)) + [look.theme.control] * has_controls
     shapes = charts.cycle(charts.SHAPES, len(series)) + ["diamond"] * has_controls
-    columns = min(3 if len(panels) > 4 else 2, len(panels))
+    columns = look.columns(len(panels), most=3 if len(panels) > 4 else 2)
     x = alt.X("n_neurons:Q", title="patched neurons", scale=_x_scale(marked), axis=_x_axis())
     y = partial(alt.Y, title="causal effect", scale=alt.Scale(domain=limits(marked), nice=False, zero=False))
     base = alt.Chart().encode(
         x=x, color=alt.Color("label:N", scale=alt.Scale(domain=domain, range=colours), legend=legend)
     )
     shape = alt.Shape("label:N", scale=alt.Scale(domain=domain, range=shapes), legend=legend)
-    layers = _references() + _controls(base, y, shape) + _sets(base, y, shape)
+    layers = _references(look) + _controls(base, y, shape, look) + _sets(base, y, shape, series, look)
     layered = alt.layer(*layers, data=charts.data(marked))
-    layered = layered.properties(width=charts.panel_width(len(panels), columns), height=230)
+    layered = layered.properties(width=look.panel_width(columns), height=look.height(150))
     facet = layered.facet(facet=charts.facet(panels), columns=columns)
     facet = facet.resolve_axis(x="independent")
-    return charts.finish(facet, TITLE)
+    return charts.finish(facet, look, TITLE)
 
 
-def _references() -> list[alt.Chart]:
+def _references(look: Look) -> list[alt.Chart]:
     return [
-        alt.Chart().mark_rule(color=charts.INK, strokeWidth=0.8, strokeDash=dash).encode(y=alt.datum(value))
+        alt.Chart()
+        .mark_rule(color=look.theme.ink, strokeWidth=look.stroke(0.6), strokeDash=dash)
+        .encode(y=alt.datum(value))
         for value, dash in ((0, [1, 0]), (1, [4, 3]))
     ]
 
 
-def _controls(base: alt.Chart, y: partial[alt.Y], shape: alt.Shape) -> list[alt.Chart]:
+def _controls(base: alt.Chart, y: "partial[alt.Y]", shape: alt.Shape, look: Look) -> list[alt.Chart]:
     summary = base.transform_filter("datum.kind == 'controls'")
-    band = summary.mark_area(opacity=0.18, clip=True, color=charts.CONTROL_COLOUR).encode(
+    band = summary.mark_area(opacity=0.18, clip=True, color=look.theme.control).encode(
         y=y("control_min:Q"),
         y2="control_max:Q",
-        color=alt.value(charts.CONTROL_COLOUR),
+        color=alt.value(look.theme.control),
         detail=["series:N"],
     )
-    mean = summary.mark_line(strokeDash=[5, 3], strokeWidth=1.4, clip=True).encode(
+    mean = summary.mark_line(strokeDash=[5, 3], strokeWidth=look.stroke(1), clip=True).encode(
         y=y("control_mean:Q"), detail=["series:N"]
     )
-    points = base.transform_filter("datum.kind == 'control'").mark_point(size=16, strokeWidth=1, clip=True)
+    points = base.transform_filter("datum.kind == 'control'")
+    points = points.mark_point(size=look.area(9), strokeWidth=look.stroke(0.7), clip=True)
     return [
         band,
         mean,
@@ -127,14 +132,18 @@ def _controls(base: alt.Chart, y: partial[alt.Y], shape: alt.Shape) -> list[alt.
     ]
 
 
-def _sets(base: alt.Chart, y: partial[alt.Y], shape: alt.Shape) -> list[alt.Chart]:
+def _sets(base: alt.Chart, y: "partial[alt.Y]", shape: alt.Shape, series: list[str], look: Look) -> list[alt.Chart]:
     sets = base.transform_filter("datum.kind == 'set'")
-    bars = sets.mark_rule(strokeWidth=1.4, clip=True).encode(y=y("ci_low:Q"), y2="ci_high:Q")
-    tooltip = [*_TOOLTIP, *_INTERVAL]
+    bars = sets.mark_rule(strokeWidth=look.stroke(1), clip=True).encode(y=y("ci_low:Q"), y2="ci_high:Q")
+    dashes = alt.Scale(domain=series, range=charts.cycle(charts.DASHES, len(series)))
+    dash = alt.StrokeDash("label:N", scale=dashes, legend=None)
+    points = sets.mark_point(filled=True, opacity=1, size=look.area(26))
     return [
-        sets.mark_line(strokeWidth=1.8).encode(y=y("effect:Q"), detail=["series:N"]),
+        sets.mark_line(strokeWidth=look.stroke(1.3), clip=True).encode(
+            y=y("effect:Q"), strokeDash=dash, detail=["series:N"]
+        ),
         bars,
-        sets.mark_point(filled=True, opacity=1, size=48).encode(y=y("effect:Q"), shape=shape, tooltip=tooltip),
+        points.encode(y=y("effect:Q"), shape=shape, tooltip=[*_TOOLTIP, *_INTERVAL]),
     ]
 
 

@@ -1,17 +1,19 @@
 """How far the rankings of different runs agree."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import altair as alt
 import polars as pl
 
 from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
+from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
 from snql.reporting.text import count, decimal, listing, short_labels
 
 NAME = "overlap"
 VIEW = "figure_overlap"
+ORDER = ("run_a", "run_b")
 DESCRIPTION = "overlap of the top 5 % and rank correlations for all pairs of locate runs"
 LACKING = (
     "fewer than two finished locate runs rank neurons of models of the same shape: "
@@ -21,11 +23,11 @@ TITLE = "Agreement between rankings"
 MAX_RUNS = 12
 
 
-def draw(frame: pl.DataFrame, context: Context) -> Drawing:
+def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     """Three heatmaps of the same pairs: overlap, Spearman over all neurons, Spearman over the common ones."""
     runs = comparable(frame)
     shown = frame.filter(pl.col("run_a").is_in(runs) & pl.col("run_b").is_in(runs))
-    return Drawing(_chart(shown, runs), TITLE, _caption(shown, runs, context))
+    return Drawing(_chart(shown, runs, look), TITLE, _caption(shown, runs, context))
 
 
 def comparable(frame: pl.DataFrame) -> list[str]:
@@ -36,7 +38,7 @@ def comparable(frame: pl.DataFrame) -> list[str]:
     return min(groups, key=lambda group: (-len(group), group))[:MAX_RUNS]
 
 
-def _chart(shown: pl.DataFrame, runs: list[str]) -> Chart:
+def _chart(shown: pl.DataFrame, runs: list[str], look: Look) -> Chart:
     labels = short_labels(runs, 22)
     mirrored = pl.concat([shown, shown.rename({"run_a": "run_b", "run_b": "run_a"}).select(shown.columns)])
     cells = mirrored.with_columns(
@@ -45,25 +47,26 @@ def _chart(shown: pl.DataFrame, runs: list[str]) -> Chart:
     ).sort("run_a", "run_b")
     first = shown.row(0, named=True)
     order = [labels[run] for run in runs]
-    side = max(100, min(190, 46 * len(runs)))
+    share = {0: look.theme.ramp[0], 1: look.theme.ramp[1]}
+    correlation = dict(zip((-1, 0, 1), look.theme.diverging, strict=True))
     overlap = f"overlap at 5 % (k = {first['k']:,})"
-    panels = (
-        Panel("overlap", (overlap, f"by chance {decimal(first['chance'], 3)}"), _SHARE, labelled=True),
-        Panel("spearman_all", ("Spearman,", "all ranked neurons"), _CORRELATION),
-        Panel("spearman_common", ("Spearman,", "common neurons only"), _CORRELATION),
-    )
-    drawn = [_heatmap(cells, order, side, panel) for panel in panels]
-    joined = alt.hconcat(*drawn, spacing=22).resolve_scale(color="independent")
-    return charts.finish(joined, TITLE)
-
-
-_SHARE = {0: "#ffffff", 1: "#08519c"}
-_CORRELATION = {-1: "#b35806", 0: "#ffffff", 1: "#08519c"}
+    columns = look.columns(3, narrowest=120)
+    panels = [
+        Panel("overlap", (overlap, f"by chance {decimal(first['chance'], 3)}"), share),
+        Panel("spearman_all", ("Spearman,", "all ranked neurons"), correlation),
+        Panel("spearman_common", ("Spearman,", "common neurons only"), correlation),
+    ]
+    drawn = [
+        _heatmap(cells, order, replace(panel, labelled=i % columns == 0), look, columns)
+        for i, panel in enumerate(panels)
+    ]
+    joined = alt.concat(*drawn, columns=columns, spacing=look.height(14)).resolve_scale(color="independent")
+    return charts.finish(joined, look, TITLE)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One heatmap: the column it shows, its title and the colours of its scale by value."""
+    """One heatmap: the column it shows, its title, the colours of its scale by value, whether rows are labelled."""
 
     field: str
     title: tuple[str, ...]
@@ -71,37 +74,42 @@ class Panel:
     labelled: bool = False
 
 
-def _heatmap(cells: pl.DataFrame, order: list[str], side: int, panel: Panel) -> Chart:
-    y_axis = alt.Axis(title=None, labels=panel.labelled, ticks=False, domain=False, labelLimit=160)
+def _heatmap(cells: pl.DataFrame, order: list[str], panel: Panel, look: Look, columns: int) -> Chart:
+    side = look.panel_width(columns)
+    high = min(side, look.height(24) * len(order))
+    y_axis = alt.Axis(title=None, labels=panel.labelled, ticks=False, domain=False, labelLimit=look.width * 0.25)
+    x_axis = alt.Axis(title=None, labelAngle=-45, ticks=False, domain=False, labelLimit=look.height(90))
     base = alt.Chart(charts.data(cells)).encode(
-        x=alt.X("b:N", sort=order, scale=alt.Scale(domain=order), axis=_X_AXIS),
+        x=alt.X("b:N", sort=order, scale=alt.Scale(domain=order), axis=x_axis),
         y=alt.Y("a:N", sort=order, scale=alt.Scale(domain=order), axis=y_axis),
     )
-    rect = base.mark_rect(stroke="white", strokeWidth=1).encode(color=_colour(panel, side), tooltip=_TOOLTIP)
-    layered = alt.layer(rect, _numbers(base, panel.field, len(order)))
-    heading = alt.Title(list(panel.title), fontSize=11, fontWeight="normal", offset=6, frame="group")
-    view = alt.ViewConfig(fill="#ececec", strokeWidth=0)
-    sized: Chart = layered.properties(width=side, height=side, title=heading, view=view)
+    rect = base.mark_rect(stroke=look.theme.paper, strokeWidth=look.stroke(0.7))
+    rect = rect.encode(color=_colour(panel, side, look), tooltip=_TOOLTIP)
+    layered = alt.layer(rect, _numbers(base, panel.field, min(side / len(order), high / len(order) * 1.6), look))
+    heading = alt.Title(list(panel.title), fontSize=look.size(1.1), fontWeight="normal", offset=4, frame="group")
+    view = alt.ViewConfig(fill=look.theme.empty, strokeWidth=0)
+    sized: Chart = layered.properties(width=side, height=high, title=heading, view=view)
     return sized
 
 
-def _colour(panel: Panel, side: int) -> alt.Color:
+def _colour(panel: Panel, side: float, look: Look) -> alt.Color:
     values = list(panel.ends)
-    legend = alt.Legend(title=None, orient="bottom", gradientLength=side, gradientThickness=8, values=values)
+    legend = alt.Legend(
+        title=None, orient="bottom", gradientLength=side, gradientThickness=look.height(5), values=values
+    )
     scale = alt.Scale(domain=values, range=list(panel.ends.values()), interpolate="rgb")
     return alt.Color(f"{panel.field}:Q", scale=scale, legend=legend)
 
 
-def _numbers(base: alt.Chart, field: str, n_runs: int) -> alt.Chart:
-    """The number of each cell, white on dark; `none` where there is no number."""
-    color = alt.condition(f"abs(datum.{field}) > 0.68", alt.value("white"), alt.value(charts.INK))
-    size = 11 if n_runs <= 4 else 8.5 if n_runs <= 7 else 6.5
+def _numbers(base: alt.Chart, field: str, cell: float, look: Look) -> alt.Chart:
+    """The number of each cell, on dark in the colour for it; `none` where there is no number."""
+    color = alt.condition(f"abs(datum.{field}) > 0.62", alt.value(look.theme.on_fill), alt.value(look.theme.ink))
     shown = f"isValid(datum.{field}) ? format(datum.{field}, '.2f') : 'none'"
+    size = min(look.size(1.1), cell / 2.2)
     numbers: alt.Chart = base.mark_text(fontSize=size).transform_calculate(shown=shown)
     return numbers.encode(text="shown:N", color=color)
 
 
-_X_AXIS = alt.Axis(title=None, labelAngle=-45, ticks=False, domain=False, labelLimit=120)
 _TOOLTIP = [
     alt.Tooltip("run_a:N", title="run"),
     alt.Tooltip("run_b:N", title="with"),

@@ -5,11 +5,13 @@ import polars as pl
 
 from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
+from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
 from snql.reporting.text import count, decimal, short_labels
 
 NAME = "scores"
 VIEW = "figure_scores"
+ORDER = ("run", "bin")
 DESCRIPTION = "distribution of the change scores, with the threshold of the top 5 % and the knee (paper figure 5a)"
 LACKING = "no finished locate run has a change score above 0: run `snql locate` on two models that differ"
 TITLE = "Distribution of change scores"
@@ -17,32 +19,32 @@ MAX_PANELS = 12
 THRESHOLD, KNEE = "lowest score of the top 5 %", "knee of the ranking"
 
 
-def draw(frame: pl.DataFrame, context: Context) -> Drawing:
+def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     """One histogram on a logarithmic axis for each run."""
     runs = frame["run"].unique().sort().to_list()
     shown = frame.filter(pl.col("run").is_in(runs[:MAX_PANELS])).sort("run", "bin")
     panels = _panels(shown)
     marked = shown.with_columns(panel=pl.col("run").replace_strict(panels, return_dtype=pl.String))
-    return Drawing(_chart(marked, list(panels.values())), TITLE, _caption(shown, runs, context))
+    return Drawing(_chart(marked, list(panels.values()), look), TITLE, _caption(shown, runs, context))
 
 
 def _panels(shown: pl.DataFrame) -> dict[str, str]:
     sizes = shown.group_by("run").agg(pl.col("n_ranked").first()).sort("run")
     labels = short_labels(sizes["run"], 20)
-    return {run: f"{labels[run]} (n = {size:,})" for run, size in sizes.iter_rows()}
+    return {run: f"{labels[run]}\n(n = {size:,})" for run, size in sizes.iter_rows()}
 
 
-def _chart(marked: pl.DataFrame, panels: list[str]) -> Chart:
+def _chart(marked: pl.DataFrame, panels: list[str], look: Look) -> Chart:
     rules = _rules(marked)
     bars = marked.with_columns(kind=pl.lit("bin"), **_widened())
     rows = pl.concat([bars, rules], how="diagonal")
-    columns = min(3 if len(panels) > 4 else 2, len(panels))
+    columns = look.columns(len(panels), most=3 if len(panels) > 4 else 2)
     x_axis = alt.Axis(format="~g", tickCount=5, labelOverlap="greedy")
     x = alt.X("bin_low:Q", title="change score (log scale)", scale=alt.Scale(type="log", nice=False), axis=x_axis)
     histogram = (
         alt.Chart()
         .transform_filter("datum.kind == 'bin'")
-        .mark_rect(fill="#9ecae1", stroke="#3d6f94", strokeWidth=0.5)
+        .mark_rect(fill=look.theme.fill, stroke=look.theme.ink, strokeWidth=look.stroke(0.3))
         .encode(
             x=x,
             x2="bin_high:Q",
@@ -51,18 +53,18 @@ def _chart(marked: pl.DataFrame, panels: list[str]) -> Chart:
             tooltip=_TOOLTIP,
         )
     )
-    layered = alt.layer(histogram, _marker(), data=charts.data(rows))
-    layered = layered.properties(width=charts.panel_width(len(panels), columns), height=170)
+    layered = alt.layer(histogram, _marker(look), data=charts.data(rows))
+    layered = layered.properties(width=look.panel_width(columns), height=look.height(110))
     facet = layered.facet(facet=charts.facet(panels), columns=columns)
-    return charts.finish(facet.resolve_axis(x="independent"), TITLE)
+    return charts.finish(facet.resolve_axis(x="independent"), look, TITLE)
 
 
-def _marker() -> alt.Chart:
+def _marker(look: Look) -> alt.Chart:
     """The vertical rules: threshold and knee."""
-    legend = alt.Legend(title=None, orient="bottom", symbolType="stroke", symbolSize=220)
-    colours = alt.Scale(domain=[THRESHOLD, KNEE], range=["#D55E00", "#000000"])
+    legend = alt.Legend(title=None, orient="bottom", symbolType="stroke", symbolSize=look.area(110))
+    colours = alt.Scale(domain=[THRESHOLD, KNEE], range=[look.theme.colours[1], look.theme.ink])
     dashes = alt.Scale(domain=[THRESHOLD, KNEE], range=[[1, 0], [5, 3]])
-    rules: alt.Chart = alt.Chart().transform_filter("datum.kind == 'rule'").mark_rule(strokeWidth=1.7)
+    rules: alt.Chart = alt.Chart().transform_filter("datum.kind == 'rule'").mark_rule(strokeWidth=look.stroke(1.3))
     return rules.encode(
         x="bin_low:Q",
         color=alt.Color("label:N", scale=colours, legend=legend),

@@ -8,31 +8,33 @@ import polars as pl
 from snql.reporting import charts
 from snql.reporting.context import Context, interval_words, judge_words, patch_words
 from snql.reporting.figures.effect_size import limits, undefined_words
+from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
 from snql.reporting.text import count, short_labels
 
 NAME = "transfer"
 VIEW = "figure_transfer"
+ORDER = ("run", "series", "variant", "dataset")
 DESCRIPTION = "causal effect of each run's main neuron set on each data set, with the range of random sets"
 LACKING = "no finished patch run has more than one data set: run `snql patch` with several --prompts"
 TITLE = "Causal effect on each data set"
 MAX_RUNS = 8
-UNDEFINED_AT = 22
+UNDEFINED_AT = 14
 CONTROL = "random sets (mean and range)"
 
 
-def draw(frame: pl.DataFrame, context: Context) -> Drawing:
+def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     """One panel for each run, one line for each data set."""
     runs = frame["run"].unique().sort().to_list()
     shown = frame.filter(pl.col("run").is_in(runs[:MAX_RUNS]))
-    return Drawing(_chart(shown), TITLE, _caption(shown, runs, context))
+    return Drawing(_chart(shown, look), TITLE, _caption(shown, runs, context))
 
 
-def _chart(shown: pl.DataFrame) -> Chart:
-    labelled = _labelled(shown)
+def _chart(shown: pl.DataFrame, look: Look) -> Chart:
+    labelled = _labelled(shown, look)
     controlled = bool(shown["control_mean"].is_not_null().any())
     labels = labelled["label"].unique().sort().to_list()
-    color, shape = _channels(labels, controlled)
+    color, shape = _channels(labels, controlled, look)
     scale = alt.Scale(domain=limits(_with_controls(shown)), nice=False, zero=False)
     runs = short_labels(labelled["run"].unique().sort(), 40)
     panels = []
@@ -42,25 +44,31 @@ def _chart(shown: pl.DataFrame) -> Chart:
         axis = alt.Axis(title="causal effect" if last else None, labels=last, ticks=last)
         x = partial(alt.X, scale=scale, axis=axis)
         layers = [
-            *_references(x),
-            *(_controls(_base(rows), x) if controlled else ()),
-            *_sets(_base(rows, color), x, shape),
+            *_references(x, look),
+            *(_controls(_base(rows, look), x, look) if controlled else ()),
+            *_sets(_base(rows, look, color), x, shape, look),
         ]
         panels.append(
             alt.layer(*layers).properties(
-                width=340, height=alt.Step(26), title=alt.Title(name, fontSize=11, offset=6, frame="group")
+                width=look.panel_width(),
+                height=alt.Step(look.height(22 if look.narrow else 16)),
+                title=_heading(name, look),
             )
         )
-    return charts.finish(alt.vconcat(*panels, spacing=14), TITLE)
+    return charts.finish(alt.vconcat(*panels, spacing=look.height(9)), look, TITLE)
 
 
-def _labelled(shown: pl.DataFrame) -> pl.DataFrame:
+def _heading(name: str, look: Look) -> alt.Title:
+    return alt.Title(name, fontSize=look.size(1.1), offset=look.height(4), frame="group")
+
+
+def _labelled(shown: pl.DataFrame, look: Look) -> pl.DataFrame:
     sets = short_labels(shown["variant"].unique().sort(), 34)
     datasets = short_labels(shown["dataset"].unique().sort(), 30) | {"*": "all data sets"}
     return shown.with_columns(
         label=pl.col("variant").replace_strict(sets, return_dtype=pl.String),
         place=pl.col("dataset").replace_strict(datasets, return_dtype=pl.String)
-        + pl.format(" (n = {})", pl.col("n_prompts")),
+        + pl.format("{}(n = {})", pl.lit("\n" if look.narrow else " "), pl.col("n_prompts")),
     ).sort("run", "label", pl.col("dataset") == "*", "dataset")
 
 
@@ -69,55 +77,55 @@ def _with_controls(shown: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([shown.select("effect", "ci_low", "ci_high"), *ranges])
 
 
-def _channels(labels: list[str], controlled: bool) -> tuple[alt.Color, alt.Shape]:
+def _channels(labels: list[str], controlled: bool, look: Look) -> tuple[alt.Color, alt.Shape]:
     """Colour and shape of the sets, and of the random sets where there are any."""
     domain = [*labels, CONTROL] if controlled else labels
-    colours = [*charts.cycle(charts.COLOURS, len(labels)), charts.CONTROL_COLOUR][: len(domain)]
+    colours = [*charts.cycle(look.theme.colours, len(labels)), look.theme.control][: len(domain)]
     shapes = [*charts.cycle(charts.SHAPES, len(labels)), "diamond"][: len(domain)]
-    legend = alt.Legend(title=None, orient="bottom", columns=2)
+    legend = alt.Legend(title=None, orient="bottom", columns=charts.legend_columns(domain, look))
     return (
         alt.Color("label:N", scale=alt.Scale(domain=domain, range=colours), legend=legend),
         alt.Shape("label:N", scale=alt.Scale(domain=domain, range=shapes), legend=legend),
     )
 
 
-def _base(rows: pl.DataFrame, color: alt.Color | None = None) -> alt.Chart:
+def _base(rows: pl.DataFrame, look: Look, color: alt.Color | None = None) -> alt.Chart:
     """The rows of one run by data set, sets of one data set below each other."""
     places = rows.sort(pl.col("dataset") == "*", "dataset")["place"].unique(maintain_order=True).to_list()
     labels = rows["label"].unique().sort().to_list()
-    y = alt.Y("place:N", sort=places, title=None, axis=alt.Axis(grid=True, ticks=False, labelLimit=230))
+    y = alt.Y("place:N", sort=places, title=None, axis=charts.labels_in_lines(look))
     base = alt.Chart(charts.data(rows)).encode(y=y)
     if len(labels) > 1:
         base = base.encode(yOffset=alt.YOffset("label:N", sort=labels))
     return base if color is None else base.encode(color=color)
 
 
-def _references(x: "partial[alt.X]") -> list[alt.Chart]:
+def _references(x: "partial[alt.X]", look: Look) -> list[alt.Chart]:
     return [
         alt.Chart(alt.InlineData(values=[{"at": value}]))
-        .mark_rule(color=charts.INK, strokeWidth=0.8, strokeDash=dash)
+        .mark_rule(color=look.theme.ink, strokeWidth=look.stroke(0.6), strokeDash=dash)
         .encode(x=x("at:Q"))
         for value, dash in ((0, [1, 0]), (1, [4, 3]))
     ]
 
 
-def _controls(base: alt.Chart, x: "partial[alt.X]") -> list[alt.Chart]:
-    span = base.mark_rule(strokeWidth=7, opacity=0.35, color=charts.CONTROL_COLOUR, clip=True)
-    mean = base.mark_point(size=26, filled=True, opacity=1)
+def _controls(base: alt.Chart, x: "partial[alt.X]", look: Look) -> list[alt.Chart]:
+    span = base.mark_rule(strokeWidth=look.height(4.5), opacity=0.35, color=look.theme.control, clip=True)
+    mean = base.mark_point(size=look.area(14), filled=True, opacity=1)
     return [
         span.encode(x=x("control_min:Q"), x2="control_max:Q"),
         mean.encode(x=x("control_mean:Q"), color=alt.datum(CONTROL), shape=alt.datum(CONTROL)),
     ]
 
 
-def _sets(base: alt.Chart, x: "partial[alt.X]", shape: alt.Shape) -> list[alt.Chart]:
-    bars = base.mark_rule(strokeWidth=1.6, clip=True)
-    points = base.mark_point(size=58, filled=True, opacity=1)
+def _sets(base: alt.Chart, x: "partial[alt.X]", shape: alt.Shape, look: Look) -> list[alt.Chart]:
+    bars = base.mark_rule(strokeWidth=look.stroke(1.1), clip=True)
+    points = base.mark_point(size=look.area(30), filled=True, opacity=1)
     undefined = base.transform_filter("!isValid(datum.effect)").mark_text(
-        text="undefined", align="left", fontSize=9.5, color=charts.MUTED
+        text="undefined", align="left", fontSize=look.size(), color=look.theme.muted
     )
     return [
-        undefined.encode(x=alt.value(UNDEFINED_AT), color=alt.value(charts.MUTED)),
+        undefined.encode(x=alt.value(look.height(UNDEFINED_AT)), color=alt.value(look.theme.muted)),
         bars.encode(x=x("ci_low:Q"), x2="ci_high:Q"),
         points.encode(x=x("effect:Q"), shape=shape, tooltip=_TOOLTIP),
     ]
