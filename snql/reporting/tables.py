@@ -79,6 +79,26 @@ def _tax(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _controls(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(pl.col("n_controls").is_not_null()).select(
+        "run",
+        pl.col("variant").alias("set"),
+        "judge",
+        pl.col("dataset").alias("data set"),
+        pl.col("n_prompts").alias("prompts"),
+        pl.col("n_controls").alias("random sets"),
+        pl.col("controls_kind").alias("drawn"),
+        pl.col("mean_patched").alias("set's mean"),
+        pl.col("controls_mean").alias("random mean"),
+        pl.col("controls_difference").alias("difference"),
+        pl.col("controls_difference_ci_low").alias("from"),
+        pl.col("controls_difference_ci_high").alias("to"),
+        pl.col("controls_effect_difference").alias("share of the gap"),
+        pl.col("controls_permutation_p_value").alias("p, sign flips"),
+        pl.col("controls_t_p_value").alias("p, paired t"),
+    )
+
+
 def _top_neurons(rows: pl.DataFrame) -> pl.DataFrame:
     plain = pl.format("L{}.N{}", "layer", "neuron")
     expert = pl.format("L{}.E{}.N{}", "layer", "expert", "neuron")
@@ -136,6 +156,16 @@ TABLES = (
         "The main set of each run, in each judge's own units; change is patched less recipient. Data set * pools all.",
         "SELECT * FROM figure_tax ORDER BY run, series, judge_position, judge, dataset",
         _tax,
+    ),
+    Table(
+        "controls",
+        "Sets against their random controls",
+        "The main set of each run less the mean of its random sets, paired over prompts, in each judge's own units. "
+        "The p-values are two-sided and not corrected for their number; a small one says that these random sets differ "
+        "from the set, not that others would. Data set * pools all.",
+        "SELECT * FROM figure_tax WHERE n_controls IS NOT NULL "
+        "ORDER BY run, series, variant, judge_position, judge, dataset",
+        _controls,
     ),
     Table(
         "top-neurons",

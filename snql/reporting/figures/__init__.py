@@ -7,7 +7,21 @@ from typing import Protocol
 import polars as pl
 
 from snql.reporting.context import Context
-from snql.reporting.figures import effect_size, layers, overlap, scores, tax, transfer
+from snql.reporting.figures import (
+    cross_effects,
+    effect_size,
+    layers,
+    locating_pairs,
+    locating_positions,
+    locating_prompts,
+    overlap,
+    scores,
+    tax,
+    trace,
+    transfer,
+    verdicts,
+    windows,
+)
 from snql.reporting.look import Look
 from snql.reporting.model import Drawing
 
@@ -59,8 +73,15 @@ FIGURES = tuple(
         layers,
         scores,
         overlap,
+        cross_effects,
+        windows,
+        locating_prompts,
+        locating_pairs,
+        locating_positions,
         transfer,
         tax,
+        verdicts,
+        trace,
     )
 )
 """All figures, in the order of a report."""

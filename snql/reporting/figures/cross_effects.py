@@ -1,4 +1,4 @@
-"""What the tops of several rankings do in each direction of patching: are the neurons of one behaviour those of another?"""
+"""What the tops of several rankings do in each direction of patching."""
 
 from functools import partial
 
@@ -22,7 +22,7 @@ LACKING = (
     "--neurons safety:5% --neurons helpful:5%"
 )
 TITLE = "Causal effect of the neurons of each ranking, by direction of patching"
-MAX_PANELS = 8
+MAX_PANELS = 6
 SET = "top of the ranking (bar: interval)"
 _PANEL = ("setup", "judge")
 
@@ -42,7 +42,12 @@ def _chart(shown: pl.DataFrame, look: Look) -> Chart:
     color, shape = sourced.channels([SET], controlled, look)
     parts = labelled.partition_by("panel", maintain_order=True)
     columns = look.columns(len(parts), narrowest=200, most=2)
-    panels = [_panel(rows, scale, color, shape, look, columns) for rows in parts]
+    panels = [
+        _panel(
+            rows, partial(alt.X, scale=scale, axis=_axis(place >= len(parts) - columns)), color, shape, look, columns
+        )
+        for place, rows in enumerate(parts)
+    ]
     return charts.finish(alt.concat(*panels, columns=columns, spacing=look.height(10)), look, TITLE)
 
 
@@ -74,15 +79,19 @@ def _labelled(shown: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _axis(last: bool) -> alt.Axis:
+    """The axis of effects, with numbers on the last panel of a column only: all panels have one scale."""
+    return alt.Axis(title="causal effect" if last else None, labels=last, ticks=last, tickCount=5)
+
+
 def _panel(
-    rows: pl.DataFrame, scale: alt.Scale, color: alt.Color, shape: alt.Shape, look: Look, columns: int
-) -> alt.LayerChart:
-    x = partial(alt.X, scale=scale, axis=alt.Axis(title="causal effect", tickCount=5))
+    rows: pl.DataFrame, x: "partial[alt.X]", color: alt.Color, shape: alt.Shape, look: Look, columns: int
+) -> Chart:
     y = alt.Y("line:N", sort=rows["line"].to_list(), axis=charts.labels_in_lines(look, 0.42 / columns))
     base = alt.Chart(charts.data(rows)).encode(y=y)
     layers = [*sourced.references(x, "x", look), *_controls(rows, base, x, look), *_sets(base, x, color, shape, look)]
     heading = alt.Title(rows["panel"][0].split("\n"), fontSize=look.size(1.1), offset=look.height(4), frame="group")
-    panel: alt.LayerChart = alt.layer(*layers).properties(
+    panel: Chart = alt.layer(*layers).properties(
         width=look.panel_width(columns), height=alt.Step(look.height(15)), title=heading
     )
     return panel
@@ -117,8 +126,8 @@ _P_VALUE = alt.Tooltip("controls_p_value:Q", title="p against random sets", form
 
 def _caption(shown: pl.DataFrame, n_panels: int, context: Context) -> str:
     parts = [
-        "Each panel patches the donor's activations into the recipient; each line is the top of one run's ranking, with "
-        "its number of neurons. Effect 1: the set carries the whole difference between donor and recipient; 0: none of "
+        "Each panel patches the donor's activations into the recipient; each line is the top of one run's ranking, "
+        "with its number of neurons. Effect 1: the set carries the whole difference between donor and recipient; 0: none of "
         f"it. Bars are {interval_words(shown)}.",
         sourced.control_words(shown),
         _test_words(shown),
@@ -141,7 +150,6 @@ def _test_words(shown: pl.DataFrame) -> str:
         f"Of {count(tested.height, 'set')} compared with their random sets over prompts (sign flips, two-sided, not "
         f"corrected for their number), {same.height} do not differ at p < 0.05"
     )
-    names = listing(
-        [f"{source} ({judge})" for source, judge in same.select("source", "judge").unique(maintain_order=True).rows()]
-    )
+    pairs = same.select("source", "judge").unique(maintain_order=True).rows()
+    names = listing([f"{source} ({judge})" for source, judge in pairs])
     return f"{words}: {names}." if same.height else f"{words}."

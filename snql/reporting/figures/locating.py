@@ -80,15 +80,15 @@ def _heading(text: str, look: Look) -> alt.Title:
 
 def _effects(
     part: pl.DataFrame, base: alt.Chart, x: alt.X, shape: alt.Shape, dash: alt.StrokeDash, look: Look
-) -> alt.LayerChart:
+) -> Chart:
     scale = alt.Scale(domain=limits(sourced.with_controls(part)), nice=False, zero=False)
     y = partial(alt.Y, title="causal effect", scale=scale)
-    layers = [*sourced.references(y, "y", look), *_controls(part, x, y, shape, look)]
-    chart: alt.LayerChart = alt.layer(*layers, *_lines(base, y, ("effect", "ci_low", "ci_high"), shape, dash, look))
+    layers = [*sourced.references(y, "y", look), *_controls(part, x, y, look)]
+    chart: Chart = alt.layer(*layers, *_lines(base, y, ("effect", "ci_low", "ci_high"), shape, dash, look))
     return chart
 
 
-def _controls(part: pl.DataFrame, x: alt.X, y: "partial[alt.Y]", shape: alt.Shape, look: Look) -> list[alt.Chart]:
+def _controls(part: pl.DataFrame, x: alt.X, y: "partial[alt.Y]", look: Look) -> list[alt.Chart]:
     """One band for all sets of a size: their random sets differ little, and seven bands would hide the lines."""
     band = part.filter(pl.col("control_mean").is_not_null())
     band = band.group_by("n_neurons").agg(pl.col("control_min").min(), pl.col("control_max").max()).sort("n_neurons")
@@ -123,7 +123,7 @@ def _lines(
     ]
 
 
-def _scores(part: pl.DataFrame, base: alt.Chart, shape: alt.Shape, dash: alt.StrokeDash, look: Look) -> alt.LayerChart:
+def _scores(part: pl.DataFrame, base: alt.Chart, shape: alt.Shape, dash: alt.StrokeDash, look: Look) -> Chart:
     """Mean score of the patched model, between lines for recipient and donor."""
     judge = short_labels(part["judge"].unique().sort(), 28)[part["judge"][0]]
     y = partial(alt.Y, title=f"mean score by {judge}", scale=alt.Scale(zero=False, nice=False, padding=look.height(13)))
@@ -147,7 +147,7 @@ def _scores(part: pl.DataFrame, base: alt.Chart, shape: alt.Shape, dash: alt.Str
         patched_high="datum.mean_recipient + datum.change_ci_high",
     )
     lines = _lines(scored, y, ("mean_patched", "patched_low", "patched_high"), shape, dash, look)
-    chart: alt.LayerChart = alt.layer(*drawn, *lines)
+    chart: Chart = alt.layer(*drawn, *lines)
     return chart
 
 
@@ -161,10 +161,10 @@ _SCORES = [
 def _caption(frame: pl.DataFrame, shown: pl.DataFrame, n_comparisons: int, context: Context) -> str:
     drawn = shown.select("comparison", "dataset").n_unique()
     parts = [
-        "The locate runs of a comparison agree in all that their rankings depend on, except for what the lines are named "
-        "by; their tops were patched into the same recipient on the same prompts. Effect 1: the set carries the whole "
-        f"difference between donor and recipient; 0: none of it. Bars are {interval_words(shown)}; those of mean scores "
-        "are of the change from the recipient. Sets of one size are drawn a little apart.",
+        "The locate runs of a comparison agree in all that their rankings depend on, except for what the lines are "
+        "named by; their tops were patched into the same recipient on the same prompts. Effect 1: the set carries the "
+        "whole difference between donor and recipient; 0: none of it. "
+        f"Bars are {interval_words(shown)}; those of mean scores are of the change from the recipient. Sets of one size are drawn a little apart.",
         sourced.control_words(shown).replace("mean and range of random sets", "range of all random sets"),
         judge_words(shown),
         undefined_words(shown),

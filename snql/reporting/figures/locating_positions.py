@@ -12,8 +12,8 @@ VIEW = "figure_locating_positions"
 ORDER = locating.ORDER
 DESCRIPTION = "causal effect and mean score by the token positions at which neurons were located (paper figure 9)"
 LACKING = (
-    "no patch run has sets of several sizes from locate runs that differ in --positions only: run `snql locate` with other "
-    "--positions, then `snql patch` with both runs in --neurons and a --sweep"
+    "no patch run has sets of several sizes from locate runs that differ in --positions only: run `snql locate` with "
+    "other --positions, then `snql patch` with both runs in --neurons and a --sweep"
 )
 TITLE = "Causal effect and mean score, by the token positions at which the neurons were located"
 

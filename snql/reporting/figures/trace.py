@@ -16,7 +16,8 @@ ORDER = ("run", "variant", "kind", "step")
 DESCRIPTION = "share of completions whose token the patch changes, or is the donor's, at each step"
 LACKING = "no finished patch run has traces: run `snql patch` without --no-trace"
 TITLE = "Tokens that patching changes, step by step"
-MAX_PANELS = 6
+FEW = 10
+MAX_PANELS, MAX_PANELS_NARROW = 6, 3
 CHANGED = "changed by the patch (band: interval)"
 CONTROLS = "changed by random sets"
 AGREES = "the donor's own choice"
@@ -28,7 +29,12 @@ def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     sets = frame.filter(pl.col("kind") == "set").select("run", "variant").unique(maintain_order=True)
     # The first set of every run before the second of any.
     sets = sets.sort(pl.int_range(pl.len()).over("run"), "run", maintain_order=True)
-    shown = frame.join(sets.head(MAX_PANELS), on=["run", "variant"], how="semi", maintain_order="left")
+    shown = frame.join(
+        sets.head(MAX_PANELS_NARROW if look.narrow else MAX_PANELS),
+        on=["run", "variant"],
+        how="semi",
+        maintain_order="left",
+    )
     return Drawing(_chart(shown, look), TITLE, _caption(shown, sets.height, context))
 
 
@@ -38,16 +44,22 @@ def _chart(shown: pl.DataFrame, look: Look) -> Chart:
     drawn = set(marked["label"])
     labels = [label for label in _DASH if label in drawn]
     colours = {CHANGED: look.theme.colours[0], CONTROLS: look.theme.control, AGREES: look.theme.colours[1]}
-    legend = alt.Legend(title=None, orient="bottom", columns=charts.legend_columns(labels, look), symbolType="stroke")
+    legend = alt.Legend(
+        title=None,
+        orient="bottom",
+        columns=charts.legend_columns(labels, look),
+        symbolType="stroke",
+        symbolSize=look.area(120),
+    )
     color = alt.Color("label:N", scale=alt.Scale(domain=labels, range=[colours[x] for x in labels]), legend=legend)
     dash = alt.StrokeDash("label:N", scale=alt.Scale(domain=labels, range=[_DASH[x] for x in labels]), legend=legend)
-    columns = look.columns(len(panels), most=3 if len(panels) > 4 else 2)
-    base = alt.Chart().encode(x=alt.X("step:Q", title="step (token of the completion)", scale=alt.Scale(nice=False)))
+    columns = look.columns(len(panels), narrowest=140, most=3 if len(panels) > 4 else 2)
+    base = alt.Chart().encode(x=alt.X("step:Q", title="token of the completion", scale=alt.Scale(nice=False)))
     y = alt.Y("share:Q", title="share of the completions", scale=alt.Scale(domain=(0, 1)), axis=alt.Axis(format="%"))
     band = (
         base.transform_filter("isValid(datum.low)")
         .mark_area(opacity=0.22, color=look.theme.colours[0])
-        .encode(y=alt.Y("low:Q", title=None), y2="high:Q")
+        .encode(y=alt.Y("low:Q", title="share of the completions"), y2="high:Q")
     )
     lines = base.mark_line(strokeWidth=look.stroke(1.2)).encode(y=y, color=color, strokeDash=dash)
     points = base.mark_point(opacity=0, size=look.area(30)).encode(y=y, tooltip=_TOOLTIP)
@@ -100,14 +112,14 @@ _TOOLTIP = [
 
 
 def _caption(shown: pl.DataFrame, n_panels: int, context: Context) -> str:
-    last = shown.filter((pl.col("kind") == "set") & (pl.col("n_completions") < 10))["step"].min()
+    few = shown.filter((pl.col("kind") == "set") & (pl.col("n_completions") < FEW))["step"].to_list()
     parts = [
-        "At each step of a completion: how often the token that the patched model writes is not what the same model would "
-        "write without the patch, and how often it is what the donor would write, all on the text written so far. "
+        "At each step of a completion: how often the token that the patched model writes is not what the same model "
+        "would write without the patch, and how often it is what the donor would write, all on the text written so far. "
         "Band: 95 % Wilson interval, as if completions were independent. n: completions of the set.",
-        "A change goes into the text that all models read from then on, so later steps agree because the text decides them.",
+        "A change goes into the text that all models read from then on, so later steps can agree because of the text.",
         _frozen_words(shown),
-        f"From step {last} on, some lines rest on fewer than 10 completions." if last is not None else "",
+        f"From step {min(few)} on, some lines rest on fewer than {FEW} completions." if few else "",
         "For each run the set of 5 % of the neurons, or the largest one with a defined effect.",
         patch_words(context, shown["run"].unique().sort().to_list()),
         sourced.left_out(n_panels - shown.select("run", "variant").n_unique(), "panel"),

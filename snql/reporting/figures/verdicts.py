@@ -16,7 +16,7 @@ ORDER = ("run", "series", "variant", "dataset")
 DESCRIPTION = "flow of verdicts from recipient to patched model: prompts fixed, kept and broken"
 LACKING = "no finished patch run was judged: run `snql patch` with --judge"
 TITLE = "Prompts that patching fixes, keeps and breaks"
-MAX_ROWS = 20
+MAX_ROWS, MAX_ROWS_NARROW = 20, 8
 FLOWS = {"kept bad": "n_kept_bad", "fixed": "n_fixed", "kept good": "n_kept_good", "broken": "n_broken"}
 """In the order of a bar: those bad before patching are its first two parts, those good after it the middle two."""
 
@@ -25,9 +25,10 @@ def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     """One bar for each run, main set and data set, and beside it the share of bad prompts that were fixed."""
     window = pl.col("is_window").fill_null(False)
     rows = frame.sort(window, "run", "series", "variant", pl.col("dataset") == "*", "dataset", maintain_order=True)
-    if rows.height > MAX_ROWS:
+    most = MAX_ROWS_NARROW if look.narrow else MAX_ROWS
+    if rows.height > most:
         rows = rows.filter((pl.col("dataset") == "*") | (pl.col("dataset").n_unique().over("run") == 1))
-    shown = rows.head(MAX_ROWS)
+    shown = rows.head(most)
     return Drawing(_chart(_labelled(shown, look), look), TITLE, _caption(frame, shown, context))
 
 
@@ -43,28 +44,28 @@ def _labelled(shown: pl.DataFrame, look: Look) -> pl.DataFrame:
     ]
     size = pl.concat_str(pl.lit(" (n = "), pl.col("n_prompts").cast(pl.String), pl.lit(")"))
     return shown.with_columns(
-        place=pl.concat_str(named[0], pl.lit(" · "), named[1], pl.lit("\n"), named[2], size),
+        place=pl.concat_str(named[0], pl.lit("\n" if look.narrow else " · "), named[1], pl.lit("\n"), named[2], size),
         bad=pl.col("n_fixed") + pl.col("n_kept_bad"),
     )
 
 
 def _chart(rows: pl.DataFrame, look: Look) -> Chart:
     places = rows["place"].unique(maintain_order=True).to_list()
-    height = alt.Step(look.height(24))
+    height = alt.Step(look.height(31 if look.narrow else 24))
     bars = alt.layer(*_bars(rows, places, look)).properties(
         width=look.panel_width() * (1 if look.narrow else 0.7), height=height
     )
-    axis = charts.labels_in_lines(look, 0.5) if look.narrow else None
+    axis = _names(look) if look.narrow else None
     fixed = alt.layer(*_fixed(rows, alt.Y("place:N", sort=places, axis=axis), look)).properties(
         width=look.panel_width() * (1 if look.narrow else 0.3), height=height
     )
-    chart = alt.vconcat(bars, fixed) if look.narrow else alt.hconcat(bars, fixed)
-    return charts.finish(chart.properties(spacing=look.height(10)), look, TITLE)
+    join = alt.vconcat if look.narrow else alt.hconcat
+    return charts.finish(join(bars, fixed, spacing=look.height(10)), look, TITLE)
 
 
 def _bars(rows: pl.DataFrame, places: list[str], look: Look) -> list[alt.Chart]:
     parts = _parts(rows)
-    y = alt.Y("place:N", sort=places, axis=charts.labels_in_lines(look, 0.5 if look.narrow else 0.36))
+    y = alt.Y("place:N", sort=places, axis=_names(look))
     x = alt.X(
         "low:Q", title="share of the prompts", scale=alt.Scale(domain=(0, 1)), axis=alt.Axis(format="%", tickCount=5)
     )
@@ -72,7 +73,9 @@ def _bars(rows: pl.DataFrame, places: list[str], look: Look) -> list[alt.Chart]:
     color = alt.Color(
         "flow:N",
         scale=alt.Scale(domain=list(FLOWS), range=list(fills.values())),
-        legend=alt.Legend(title=None, orient="bottom", direction="horizontal", symbolType="square"),
+        legend=alt.Legend(
+            title=None, orient="bottom", symbolType="square", columns=charts.legend_columns(list(FLOWS), look)
+        ),
     )
     base = alt.Chart(charts.data(parts)).encode(y=y)
     bar = base.mark_bar(stroke=look.theme.paper, strokeWidth=look.stroke(1), height=look.height(15))
@@ -85,11 +88,14 @@ def _numbers(base: alt.Chart, fill: str, room: float, look: Look) -> alt.Chart:
     """The number of prompts in each part of a bar, after its name where both fit: names need no colour."""
     wide = f"(datum.high - datum.low) * {room:.2f} > {look.size() * 0.58:.2f} * length(datum.{{}}) + {look.height(3)}"
     text = f"{wide.format('named')} ? datum.named : {wide.format('plain')} ? datum.plain : ''"
-    marks = base.transform_calculate(plain="'' + datum.n", named="datum.flow + ' ' + datum.n")
+    marks: alt.Chart = base.transform_calculate(plain="'' + datum.n", named="datum.flow + ' ' + datum.n")
     marks = marks.transform_calculate(text=text)
-    return marks.mark_text(fontSize=look.size(), color=_readable(fill, look)).encode(
-        x=alt.X("middle:Q", title="share of the prompts"), text="text:N"
-    )
+    marks = marks.mark_text(fontSize=look.size(), color=_readable(fill, look))
+    return marks.encode(x=alt.X("middle:Q", title="share of the prompts"), text="text:N")
+
+
+def _names(look: Look) -> alt.Axis:
+    return charts.labels_in_lines(look, *((0.5, 3) if look.narrow else (0.36, 2)))
 
 
 def _parts(rows: pl.DataFrame) -> pl.DataFrame:
@@ -161,9 +167,10 @@ _TOOLTIP = [*_TOOLTIP_FIXED[:3], alt.Tooltip("flow:N", title="verdict"), alt.Too
 
 def _caption(frame: pl.DataFrame, shown: pl.DataFrame, context: Context) -> str:
     parts = [
-        "Numbers in the bars are prompts. The first two parts were bad before patching, the middle two are good after it. "
-        f"{_rule_words(shown)} Right: of the prompts bad before, the share that patching fixes, with 95 % Wilson intervals; "
-        "prompts count as independent.",
+        "Numbers in the bars are prompts. The first two parts were bad before patching, the middle two are good after "
+        "it. "
+        f"{_rule_words(shown)} Points: of the prompts bad before, the share that patching fixes, with 95 % Wilson "
+        "intervals, which take prompts for independent.",
         "For each run the set of 5 % of the neurons, or the largest one with a defined effect.",
         _before_words(shown),
         judge_words(shown),

@@ -54,7 +54,7 @@ def _chart(shown: pl.DataFrame, title: str, form: str, look: Look) -> Chart:
     controlled = bool(headed["control_mean"].is_not_null().any())
     color, shape = sourced.channels(headed["label"].unique().sort().to_list(), controlled, look)
     columns = look.columns(len(panels), most=3 if len(panels) > 4 else 2)
-    span = float(headed["place"].cast(pl.Float64).max() or 0) or 1.0
+    span = max(headed["place"].to_list(), default=0) or 1
     scale = alt.Scale(domain=(-0.04 * span, 1.04 * span), nice=False, zero=False)
     x = alt.X("place:Q", title=title, scale=scale, axis=alt.Axis(format=form, tickCount=6, labelOverlap="greedy"))
     y = partial(
@@ -109,12 +109,13 @@ _LAST = alt.Tooltip("rank_last:Q", title="to rank", format=",")
 
 def _caption(frame: pl.DataFrame, chosen: pl.DataFrame, shown: pl.DataFrame, context: Context) -> str:
     runs = shown["run"].unique().sort().to_list()
-    sizes = shown["n_neurons"]
+    sizes = shown["n_neurons"].to_list()
     parts = [
-        f"Each point patches only the neurons of one window ({sizes.min():,} to {sizes.max():,} neurons). Effect 1: they "
-        f"carry the whole difference between donor and recipient; 0: none of it. Bars are {interval_words(shown)}.",
+        f"Each point patches only the neurons of one window ({min(sizes):,} to {max(sizes):,} neurons). Effect 1: "
+        "they carry the whole difference between donor and recipient; 0: none of it. "
+        f"Bars are {interval_words(shown)}.",
         sourced.control_words(shown),
-        "Dotted: the effect if every neuron of the model carried as much as any other. Effects of windows need not add up.",
+        "Dotted: the effect if every neuron of the model carried as much as any other; effects need not add up.",
         judge_words(shown),
         undefined_words(shown),
         patch_words(context, runs),
