@@ -96,7 +96,7 @@ def test_summary_leaves_out_what_is_not_the_main_set() -> None:
 
 
 def test_completions_stand_side_by_side(database: Database) -> None:
-    (first, _) = page.comparisons(database.frame(page.COMPLETIONS_QUERY))
+    (first, *_) = page.comparisons(database.frame(page.COMPLETIONS_QUERY))
     assert (first.run, first.judge, first.n_prompts) == ("sweep", "cost", 2)
     dataset, prompt, writings = first.prompts[0]
     assert (dataset, prompt) == ("d", "hello")

@@ -127,8 +127,8 @@ _P_VALUE = alt.Tooltip("controls_p_value:Q", title="p against random sets", form
 def _caption(shown: pl.DataFrame, n_panels: int, context: Context) -> str:
     parts = [
         "Each panel patches the donor's activations into the recipient; each line is the top of one run's ranking, "
-        "with its number of neurons. Effect 1: the set carries the whole difference between donor and recipient; 0: none of "
-        f"it. Bars are {interval_words(shown)}.",
+        "with its number of neurons. Effect 1: the set carries the whole difference between donor and recipient; 0: "
+        f"none of it. Bars are {interval_words(shown)}.",
         sourced.control_words(shown),
         _test_words(shown),
         undefined_words(shown),

@@ -164,7 +164,8 @@ def _caption(frame: pl.DataFrame, shown: pl.DataFrame, n_comparisons: int, conte
         "The locate runs of a comparison agree in all that their rankings depend on, except for what the lines are "
         "named by; their tops were patched into the same recipient on the same prompts. Effect 1: the set carries the "
         "whole difference between donor and recipient; 0: none of it. "
-        f"Bars are {interval_words(shown)}; those of mean scores are of the change from the recipient. Sets of one size are drawn a little apart.",
+        f"Bars are {interval_words(shown)}; those of mean scores are of the change from the recipient. "
+        "Sets of one size are drawn a little apart.",
         sourced.control_words(shown).replace("mean and range of random sets", "range of all random sets"),
         judge_words(shown),
         undefined_words(shown),

@@ -32,6 +32,12 @@ def once(frame: pl.DataFrame, *keys: str) -> pl.DataFrame:
     return ordered.unique(keys, keep="first", maintain_order=True)
 
 
+def fairly(rows: pl.DataFrame, most: int) -> pl.DataFrame:
+    """At most ``most`` rows in their order: the first of every run before the second of any."""
+    placed = rows.with_row_index("_place").with_columns(pl.int_range(pl.len()).over("run").alias("_turn"))
+    return placed.sort("_turn", "_place").head(most).sort("_place").drop("_place", "_turn")
+
+
 def directions(frame: pl.DataFrame, length: int = 24) -> pl.Expr:
     """``recipient → donor`` of each row."""
     models = short_labels(pl.concat([frame["recipient"], frame["donor"]]).drop_nulls().unique().sort(), length)

@@ -7,6 +7,7 @@ import polars as pl
 
 from snql.reporting import charts
 from snql.reporting.context import Context, interval_words, patch_words
+from snql.reporting.figures import sourced
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
 from snql.reporting.text import count, listing, short_labels
@@ -36,7 +37,7 @@ def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     most = MAX_ROWS_NARROW if look.narrow else MAX_ROWS
     if places.height > most:
         places = places.filter((pl.col("dataset") == "*") | (pl.col("dataset").n_unique().over("run") == 1))
-    shown = frame.join(places.head(most), on=["run", "variant", "dataset"], how="semi")
+    shown = frame.join(sourced.fairly(places, most), on=["run", "variant", "dataset"], how="semi")
     return Drawing(_chart(shown, look), TITLE, _caption(frame, shown, context))
 
 

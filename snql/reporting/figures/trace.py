@@ -27,14 +27,8 @@ _DASH = {CHANGED: [1, 0], CONTROLS: [2, 2], AGREES: [6, 2]}
 def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     """One panel for each run and main set."""
     sets = frame.filter(pl.col("kind") == "set").select("run", "variant").unique(maintain_order=True)
-    # The first set of every run before the second of any.
-    sets = sets.sort(pl.int_range(pl.len()).over("run"), "run", maintain_order=True)
-    shown = frame.join(
-        sets.head(MAX_PANELS_NARROW if look.narrow else MAX_PANELS),
-        on=["run", "variant"],
-        how="semi",
-        maintain_order="left",
-    )
+    drawn = sourced.fairly(sets, MAX_PANELS_NARROW if look.narrow else MAX_PANELS)
+    shown = frame.join(drawn, on=["run", "variant"], how="semi", maintain_order="left")
     return Drawing(_chart(shown, look), TITLE, _caption(shown, sets.height, context))
 
 
@@ -115,7 +109,7 @@ def _caption(shown: pl.DataFrame, n_panels: int, context: Context) -> str:
     few = shown.filter((pl.col("kind") == "set") & (pl.col("n_completions") < FEW))["step"].to_list()
     parts = [
         "At each step of a completion: how often the token that the patched model writes is not what the same model "
-        "would write without the patch, and how often it is what the donor would write, all on the text written so far. "
+        "would write without the patch, and how often it is what the donor would write, on the text written so far. "
         "Band: 95 % Wilson interval, as if completions were independent. n: completions of the set.",
         "A change goes into the text that all models read from then on, so later steps can agree because of the text.",
         _frozen_words(shown),

@@ -28,7 +28,7 @@ def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     most = MAX_ROWS_NARROW if look.narrow else MAX_ROWS
     if rows.height > most:
         rows = rows.filter((pl.col("dataset") == "*") | (pl.col("dataset").n_unique().over("run") == 1))
-    shown = rows.head(most)
+    shown = sourced.fairly(rows, most)
     return Drawing(_chart(_labelled(shown, look), look), TITLE, _caption(frame, shown, context))
 
 
@@ -138,7 +138,7 @@ def _luminance(colour: str) -> float:
 def _fixed(rows: pl.DataFrame, y: alt.Y, look: Look) -> list[alt.Chart]:
     title = ["fixed, of the prompts bad before"] if look.narrow else ["fixed, of the", "prompts bad before"]
     axis = alt.Axis(format="%", tickCount=3)
-    x = alt.X("fixed:Q", title=title, scale=alt.Scale(domain=(0, 1)), axis=axis)
+    x = alt.X("fixed:Q", title=title, scale=alt.Scale(domain=(-0.03, 1.03), nice=False), axis=axis)
     base = alt.Chart(charts.data(rows)).encode(y=y)
     none = base.transform_filter("datum.bad == 0").mark_text(
         text="none was bad", align="left", fontSize=look.size(), color=look.theme.muted
