@@ -359,3 +359,20 @@ def test_every_run_has_its_turn_where_rows_are_many() -> None:
     frame = pl.DataFrame({"run": ["a", "a", "a", "b", "c"], "row": range(5)})
     assert sourced.fairly(frame, 4)["row"].to_list() == [0, 1, 3, 4]
     assert sourced.fairly(frame, 2)["row"].to_list() == [0, 3]
+
+
+def test_hostile_names_stay_inert_in_every_chart(database: Database) -> None:
+    hostile = "</text><script>alert(1)</script>\x1b[31m\u202e"
+    config: dict[str, object] = {"recipient": hostile, "donor": f"b{hostile}", "mode": f"mean:{hostile}"}
+    with database.write() as connection:
+        builder = Builder(connection)
+        for name, more in (("base", {"before": hostile}), ("after", {"before": hostile, "completions_by": "after"})):
+            builder.locate(name, np.ones((3, 10)), config=dict(more), prompts_of="base")
+        tops = {"base:5%": 0.1, "base:10%": 0.2, "after:5%": 0.3, "after:10%": 0.4, "base:0..5": 0.1, "base:5..9": 0.1}
+        sizes = {text: 10 * place for place, text in enumerate(tops, start=1)}
+        builder.sets(hostile, tops, n_neurons=sizes.__getitem__, config=config, steps={"base:5%": ([1], [2], [3])})
+    for name in ("cross-effects", "windows", "locating-pairs", "tax", "verdicts", "trace"):
+        figure = next(figure for figure in FIGURES if figure.name == name)
+        picture = svg_of(charts.specification(figure.draw(rows(database, name), context_of(database), look()).chart))
+        assert "alert" in picture or name == "locating-pairs", name
+        assert "<script" not in picture and "\x1b" not in picture and "\u202e" not in picture, name

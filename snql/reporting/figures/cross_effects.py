@@ -22,7 +22,7 @@ LACKING = (
     "--neurons safety:5% --neurons helpful:5%"
 )
 TITLE = "Causal effect of the neurons of each ranking, by direction of patching"
-MAX_PANELS = 6
+MAX_PANELS, MAX_PANELS_NARROW = 6, 4
 SET = "top of the ranking (bar: interval)"
 _PANEL = ("setup", "judge")
 
@@ -31,7 +31,9 @@ def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     """One panel for each recipient, donor, judge and prompts; one line for each ranking."""
     rows = sourced.once(frame, *_PANEL, "source").sort(ORDER)
     panels = rows.select(_PANEL).unique(maintain_order=True)
-    shown = rows.join(panels.head(MAX_PANELS), on=_PANEL, how="semi", maintain_order="left")
+    shown = rows.join(
+        panels.head(MAX_PANELS_NARROW if look.narrow else MAX_PANELS), on=_PANEL, how="semi", maintain_order="left"
+    )
     return Drawing(_chart(shown, look), TITLE, _caption(shown, panels.height, context))
 
 

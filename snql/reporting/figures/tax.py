@@ -18,7 +18,7 @@ ORDER = ("run", "series", "variant", "judge_position", "judge", "dataset")
 DESCRIPTION = "mean score of recipient, patched model and donor (if any) on each data set, by every judge"
 LACKING = "no finished patch run was judged: run `snql patch` with --judge"
 TITLE = "Mean scores of recipient, patched model and donor"
-MAX_ROWS, MAX_ROWS_NARROW = 24, 10
+MAX_ROWS, MAX_ROWS_NARROW = 18, 8
 CONTROL = "random sets"
 _MEANS = {
     "donor": ("mean_donor", 50),
