@@ -1,9 +1,15 @@
 """``snql report``: figures, tables and a page to open."""
 
+import os
+import shutil
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from snql.db import Database
 
 from .progress import progress_shown
 from .render import note, print_rows
@@ -24,6 +30,12 @@ def report(
     width: Annotated[
         str, typer.Option("--width", help="column (85 mm), page (170 mm) or a number of millimetres.")
     ] = "page",
+    compare: Annotated[
+        list[Path] | None, typer.Option("--compare", help="Another database, to be shown side by side; repeatable.")
+    ] = None,
+    terminal: Annotated[
+        bool, typer.Option("--terminal", help="Draw the main figures as text right here; write nothing.")
+    ] = False,
     list_figures: Annotated[bool, typer.Option("--list", help="List the figures and exit.")] = False,
 ) -> None:
     """Draw the figures and tables of the database's runs, and write a page that shows them."""
@@ -36,9 +48,13 @@ def report(
         rows = pl.DataFrame(catalogue(), schema=["figure", "description"], orient="row")
         print_rows(rows, as_json=here.json)
         return
+    others = [Database(path) for path in compare or ()]
+    if terminal:
+        _print_text(here.open(), figures or (), others)
+        return
     chosen = [name.strip() for name in formats.split(",") if name.strip()]
     with progress_shown(quiet=here.quiet) as progress:
-        made = build(here.open(), out, figures or (), chosen, progress, theme=theme, width=width)
+        made = build(here.open(), out, figures or (), chosen, progress, theme=theme, width=width, compare=others)
     for figure in made.figures:
         if figure.skipped:
             note(f"{figure.name}: not drawn, {figure.skipped}", quiet=here.quiet)
@@ -46,3 +62,12 @@ def report(
     files += [(table.name, str(path)) for table in made.tables for path in table.files]
     files.append(("page", str(made.index)))
     print_rows(pl.DataFrame(files, schema=["part", "file"], orient="row"), as_json=here.json)
+
+
+def _print_text(database: Database, figures: Sequence[str], others: Sequence[Database]) -> None:
+    """Figures as text, as wide as the terminal; colours on a terminal only, and not with NO_COLOR."""
+    from snql.reporting import terminal
+
+    width = shutil.get_terminal_size((80, 24)).columns
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    sys.stdout.write(terminal.draw(database, figures, width, colour=colour, compare=others))

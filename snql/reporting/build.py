@@ -10,20 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import polars as pl
 
 from snql.db import Database
-from snql.errors import DatabaseError, InputError
+from snql.errors import InputError
 from snql.progress import Progress, ProgressCallback, silent
-from snql.reporting import latex, page, render
+from snql.reporting import latex_tables, markdown, page, render, snippets
 from snql.reporting.context import Context
 from snql.reporting.figures import FIGURES, Figure
-from snql.reporting.look import Look, look, on_screen
+from snql.reporting.look import POINTS_PER_MM, Look, look, on_screen
 from snql.reporting.model import RenderedFigure, RenderedTable, Report
 from snql.reporting.sizing import draw_once, fitted
+from snql.reporting.sources import Sources, sources
 from snql.reporting.tables import TABLES, Table
-from snql.reporting.text import csv_frame
+from snql.reporting.text import csv_frame, visible
 
 INDEX = "index.html"
 DEFAULT_FORMATS = ("svg", "pdf", "png", "html")
@@ -43,31 +43,35 @@ def build(
     *,
     theme: str = "paper",
     width: str = "page",
+    compare: Sequence[Database] = (),
 ) -> Report:
     """Write figures, tables and ``index.html`` into the folder ``out``, creating it if need be.
 
     ``figures`` names those wanted (see :func:`catalogue`), all if empty; ``formats`` is any of svg, pdf, png,
     html and json (Vega-Lite). Equal data give equal bytes. Files in ``out`` with other names stay. Until
     everything is rendered, nothing in ``out`` changes. ``theme`` and ``width`` are those of
-    :func:`snql.reporting.look.look`.
+    :func:`snql.reporting.look.look`. The runs of the databases of ``compare`` stand beside those of ``db``, see
+    :mod:`snql.reporting.sources`.
 
-    Raises InputError for an unknown name, an ``out`` that is no folder, or a database with no finished run;
-    DatabaseError if the database cannot be read.
+    Raises InputError for an unknown name, an ``out`` that is no folder, a database with no finished run or given
+    twice; DatabaseError if a database cannot be read.
     """
     out = Path(out)
     wanted = _wanted(figures)
     chosen = tuple(dict.fromkeys(formats))
     render.check_formats(chosen)
     style = look(theme, width)
-    context = _context(db)
+    source = sources(db, compare)
+    context = _context(source)
     with _staging(out) as folder:
-        drawn = _figures(db, context, wanted, chosen, style, folder, progress)
-        tables = tuple(made for table in TABLES if (made := _table(db, table, folder)))
-        completions = _read(db, page.COMPLETIONS_QUERY)
-        effects = _read(db, page.EFFECTS_QUERY)
+        drawn = _figures(source, context, wanted, chosen, style, folder, progress)
+        tables = tuple(made for table in TABLES if (made := _table(source, context, table, folder)))
+        completions = source.frame(page.COMPLETIONS_QUERY)
+        effects = source.frame(page.EFFECTS_QUERY)
         specifications = {figure.name: specification for figure, specification in drawn if specification}
         index = page.index(tuple(figure for figure, _ in drawn), specifications, tables, completions, effects, context)
         (folder / INDEX).write_text(index, "utf-8", newline="\n")
+        snippets.document(folder, [figure for figure, _ in drawn], tables, style.width / POINTS_PER_MM)
         _publish(folder, out)
     return _report(out, tuple(figure for figure, _ in drawn), tables)
 
@@ -80,22 +84,13 @@ def _wanted(names: Sequence[str]) -> tuple[Figure, ...]:
     return tuple(figure for figure in FIGURES if not names or figure.name in names)
 
 
-def _context(db: Database) -> Context:
-    runs = _read(db, "SELECT * FROM figure_runs ORDER BY kind, run")
+def _context(db: Sources) -> Context:
+    runs = db.runs()
     if runs.is_empty():
         raise InputError(
-            f"{db.path} has no finished run to report on: run `snql demo`, or `snql locate` and then `snql patch`"
+            f"{db.names} has no finished run to report on: run `snql demo`, or `snql locate` and then `snql patch`"
         )
-    return Context(runs)
-
-
-def _read(db: Database, query: str) -> pl.DataFrame:
-    """The rows of a query. Numbers keep 12 figures: the last ones depend on the order in which threads add."""
-    try:
-        frame = db.frame(query)
-    except duckdb.CatalogException as error:
-        raise DatabaseError(f"{db.path} lacks the views of this snql: run `snql --db {db.path} db migrate`") from error
-    return frame.with_columns(pl.col(pl.Float64).round_sig_figs(12))
+    return Context(runs, several=len(db.databases) > 1)
 
 
 @contextmanager
@@ -122,7 +117,7 @@ def _publish(folder: Path, out: Path) -> None:
 
 
 def _figures(
-    db: Database,
+    db: Sources,
     context: Context,
     wanted: Sequence[Figure],
     formats: Sequence[str],
@@ -139,10 +134,10 @@ def _figures(
 
 
 def _figure(
-    db: Database, context: Context, figure: Figure, formats: Sequence[str], style: Look, folder: Path
+    db: Sources, context: Context, figure: Figure, formats: Sequence[str], style: Look, folder: Path
 ) -> tuple[RenderedFigure, dict[str, Any] | None]:
     """One figure with its files, and its specification for the page."""
-    frame = _read(db, figure.query)
+    frame = db.frame(figure.query)
     if frame.is_empty():
         return RenderedFigure(figure.name, figure.title, "", (), figure.lacking), None
     draw = partial(figure.draw, frame, context)
@@ -158,22 +153,26 @@ def _figure(
             path.write_bytes(render.specification_file(specification))
         else:
             path.write_bytes(render.file_of(picture, extension))
+    caption = f"{drawing.caption} {db.words}".rstrip()
     data, query = folder / f"{figure.name}.csv", folder / f"{figure.name}.sql"
     data.write_bytes(_csv(frame))
-    query.write_text(f"{figure.query};\n", "utf-8", newline="\n")
-    written = (*files, data, query)
-    return RenderedFigure(figure.name, drawing.title, drawing.caption, written, picture=picture), shown
+    query.write_text(f"{db.sql_note}{figure.query};\n", "utf-8", newline="\n")
+    written = (*files, data, query, *snippets.figure(folder, figure.name, drawing.title, caption, formats))
+    return RenderedFigure(figure.name, drawing.title, caption, written, picture=picture), shown
 
 
-def _table(db: Database, table: Table, folder: Path) -> RenderedTable | None:
-    rows = _read(db, table.query)
+def _table(db: Sources, context: Context, table: Table, folder: Path) -> RenderedTable | None:
+    rows = db.frame(table.query)
     if rows.is_empty():
         return None
-    cells = table.make(rows)
-    csv, tex = folder / f"table-{table.name}.csv", folder / f"table-{table.name}.tex"
+    cells, blocks = table.cells(rows), table.blocks(rows)
+    caption = visible(f"{table.caption(rows, context)} {db.words}".rstrip())
+    files = tuple(folder / f"table-{table.name}.{extension}" for extension in ("csv", "md", "tex"))
+    csv, md, tex = files
     csv.write_bytes(_csv(cells))
-    tex.write_text(latex.commented(f"{table.title}. {table.caption}") + latex.tabular(cells), "utf-8", newline="\n")
-    return RenderedTable(table.name, table.title, table.caption, (csv, tex), cells)
+    md.write_text(markdown.table(table.title, caption, blocks), "utf-8", newline="\n")
+    tex.write_text(latex_tables.environment(table.name, table.title, caption, blocks), "utf-8", newline="\n")
+    return RenderedTable(table.name, table.title, caption, files, cells)
 
 
 def _csv(frame: pl.DataFrame) -> bytes:

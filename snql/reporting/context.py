@@ -12,9 +12,10 @@ from snql.reporting.text import count, listing
 
 @dataclass(frozen=True)
 class Context:
-    """The finished runs of the database, one row each (view ``figure_runs``)."""
+    """The finished runs, one row each (view ``figure_runs``), and whether they are from several databases."""
 
     runs: pl.DataFrame
+    several: bool = False
 
     def of(self, kind: str, names: Sequence[str]) -> pl.DataFrame:
         """Rows of the runs of one kind with these names, in the order of the names."""

@@ -160,7 +160,7 @@ def _run(row: dict[str, Any]) -> dict[str, Any]:
         "id": slug(f"{row['kind']} {row['run']} {row['run_id']}"),
         "kind": row["kind"],
         "name": row["run"],
-        "command": reproduce.command(row["kind"], row["run"], row["config"]),
+        "command": reproduce.command(row["kind"], row.get("name", row["run"]), row["config"]),
         "config": json.dumps(json.loads(row["config"]), indent=2, sort_keys=True, ensure_ascii=False),
         "facts": [
             ("snql", row["snql_version"]),

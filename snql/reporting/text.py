@@ -31,7 +31,17 @@ _LATEX = {
     "]": "{]}",
     "*": "{*}",
     "\ufffd": "?",
+    "\u2212": "$-$",
+    "\u2026": r"\ldots{}",
 }
+_LETTERS = "\x00-\u017f\u2013\u2014\u2018\u2019\u201c\u201d"
+_UNKNOWN = (
+    "\xab\xad\xbb\xd0\xde\xf0\xfe\u0104\u0105\u0110\u0111\u0118\u0119\u0126\u0127\u012e\u012f"
+    "\u0138\u013f\u0140\u0149-\u014b\u0166\u0167\u0172\u0173\u017f"
+)
+_OTHER = re.compile(f"(?:[^{_LETTERS}]|[{_UNKNOWN}])+")
+LATEX_OTHER = r"\providecommand{\snqlother}[1]{\ifdefined\directlua #1\else\ifdefined\XeTeXversion #1\else ?\fi\fi}"
+"""What :func:`latex_cell` puts letters in that pdfLaTeX does not know: it prints a question mark for them."""
 _FORMULA_STARTS = ("=", "+", "-", "@")
 
 
@@ -58,11 +68,13 @@ def csv_cell(text: str) -> str:
 def latex_cell(text: str) -> str:
     """Text as LaTeX typesets it: no command, comment, ligature or option of a line end; one line.
 
-    Characters that have no glyph become question marks.
+    Characters that have no glyph become question marks; letters that only LuaLaTeX and XeLaTeX know stand in
+    ``\\snqlother``, which :data:`LATEX_OTHER` defines.
     """
     shown = re.sub("[\u2400-\u2426]", "?", visible(text))
     escaped = "".join(_LATEX.get(character, character) for character in shown)
-    return re.sub(r"([-'])(?=\1)", r"\1{}", escaped)
+    parted = re.sub(r"([-',])(?=\1)", r"\1{}", escaped)
+    return _OTHER.sub(lambda found: f"\\snqlother{{{found[0]}}}", parted)
 
 
 def shorten(text: str, length: int) -> str:

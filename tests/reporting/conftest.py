@@ -11,6 +11,9 @@ import polars as pl
 import pytest
 
 from snql.db import Database
+from snql.reporting.build import build
+from snql.reporting.model import Report
+from snql.reporting.render import FORMATS
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5)
 
@@ -18,11 +21,12 @@ STARTED = datetime(2026, 1, 2, 3, 4, 5)
 class Builder:
     """Insert runs into a database through one writing transaction."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, seed: int = 0) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, seed: int = 0, n_runs: int = 0) -> None:
         self.connection = connection
         self.random = np.random.default_rng(seed)
-        self._n_runs = 0
-        self._prompts: dict[tuple[str, str], int] = {}
+        self._n_runs = n_runs
+        known = connection.execute("SELECT dataset, text, prompt_id FROM prompts").fetchall()
+        self._prompts: dict[tuple[str, str], int] = {(dataset, text): number for dataset, text, number in known}
 
     def run(self, name: str, kind: str, config: dict[str, object], status: str = "done") -> int:
         """Insert one row of ``runs`` and return its id."""
@@ -191,6 +195,16 @@ class Builder:
                     self.completion(run_id, variant_id, prompt_id, f"text {variant_id} {prompt_id}", variant_id)
         return run_id
 
+    def control_test(self, run_id: int, variant_id: int, judge: str = "cost") -> None:
+        """Insert a test of a set against its matched controls: 1.5 lower than they, p 0.02 and 0.01."""
+        self.connection.execute(
+            "INSERT INTO control_effects BY NAME SELECT ? AS run_id, ? AS variant_id, ? AS judge, 'd' AS dataset,"
+            " 'matched' AS control_kind, 1 AS n_controls, 20 AS n_prompts, 1.5 AS mean_controls, -1.5 AS difference,"
+            " -2 AS difference_ci_low, -1 AS difference_ci_high, 3 AS t, 0.01 AS t_p_value,"
+            " 0.02 AS permutation_p_value, 10000 AS permutations, 0.95 AS confidence, 2000 AS resamples, 7 AS seed",
+            [run_id, variant_id, judge],
+        )
+
     def sets(
         self,
         name: str,
@@ -250,8 +264,8 @@ def neuron_frame(scores: np.ndarray, n_skipped: int) -> pl.DataFrame:
     )
 
 
-def example(path: Path, seed: int = 0) -> Database:
-    """A database with locate and patch runs: every figure has something to show."""
+def small(path: Path, seed: int = 0) -> Database:
+    """A database with three locate runs and two patch runs."""
     database = Database(path)
     random = np.random.default_rng(seed)
     shared = random.lognormal(-2, 1, (6, 200))
@@ -260,14 +274,23 @@ def example(path: Path, seed: int = 0) -> Database:
         builder.locate("safety", shared)
         builder.locate("helpful", shared * random.lognormal(0, 0.5, (6, 200)))
         builder.locate("other", random.lognormal(-2, 1, (6, 200)))
-        builder.patch("sweep")
-        builder.locate("writer", shared, config={"completions_by": "after"}, prompts_of="safety")
-        builder.locate("places", shared, config={"positions": "prompt"}, prompts_of="safety")
+        builder.control_test(builder.patch("sweep"), 6)
+        builder.patch("wide", datasets=("beavertails", "redteam", "harmbench"), judges=("reward", "cost"))
+    return database
+
+
+def example(path: Path, seed: int = 0) -> Database:
+    """The small database and more runs: every figure has something to show."""
+    database = small(path, seed)
+    flat = np.ones((6, 200))
+    with database.write() as connection:
+        builder = Builder(connection, n_runs=5)
+        builder.locate("writer", flat, config={"completions_by": "after"}, prompts_of="safety")
+        builder.locate("places", flat, config={"positions": "prompt"}, prompts_of="safety")
         tops = [f"{run}:{size}%" for run in ("safety", "other", "writer", "places") for size in (5, 10)]
         steps = {"safety:5%": ([1, 2, 3], [1, 9, 3], [8, 2, 3])}
         builder.sets("tops", dict.fromkeys(tops, 0.5), n_neurons=lambda text: 5 * len(text), steps=steps)
         builder.sets("windows", {"safety:0%..5%": 0.6, "safety:5%..10%": 0.1, "safety:10%..15%": None})
-        builder.patch("wide", datasets=("beavertails", "redteam", "harmbench"), judges=("reward", "cost"))
     return database
 
 
@@ -276,3 +299,17 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """The example database; reports never change it, so the session shares one."""
     with example(tmp_path_factory.mktemp("db") / "snql.duckdb") as database:
         yield database
+
+
+@pytest.fixture(scope="session")
+def whole(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The report on the example database in all formats; tests only read it."""
+    return build(database, tmp_path_factory.mktemp("report") / "out", formats=FORMATS)
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """A report whose every text is hostile, in the formats that hold text."""
+    from .hostile import hostile_report
+
+    return hostile_report(tmp_path_factory.mktemp("hostile"), ("svg", "html", "json", "pdf"))

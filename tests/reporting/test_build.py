@@ -23,18 +23,19 @@ FIGURES = (
     "effect-size", "layers", "scores", "overlap", "cross-effects", "windows", "locating-prompts", "locating-pairs",
     "locating-positions", "transfer", "tax", "verdicts", "trace",
 )  # fmt: skip
-TABLES = ("runs", "effects", "transfer", "tax", "top-neurons")
+TABLES = ("runs", "effects", "transfer", "costs", "tax", "controls", "top-neurons")
+WORDS = ("csv", "sql", "caption.txt", "tex")
 
 
-@pytest.fixture(scope="module")
-def built(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    return build(database, tmp_path_factory.mktemp("report") / "out", formats=FORMATS)
+@pytest.fixture
+def built(whole: Report) -> Report:
+    return whole
 
 
 def test_every_figure_and_table_is_written(built: Report) -> None:
-    charts = {f"{name}.{suffix}" for name in FIGURES for suffix in (*FORMATS, "csv", "sql")}
-    tables = {f"table-{name}.{suffix}" for name in TABLES for suffix in ("csv", "tex")}
-    assert {path.name for path in built.out.iterdir()} == charts | tables | {"index.html"}
+    charts = {f"{name}.{suffix}" for name in FIGURES for suffix in (*FORMATS, *WORDS)}
+    tables = {f"table-{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")}
+    assert {path.name for path in built.out.iterdir()} == charts | tables | {"index.html", "report.tex"}
     assert {path.name for figure in built.figures for path in figure.files} == charts
     assert all(path.is_file() for figure in built.figures for path in figure.files)
     assert built.index == built.out / "index.html"
@@ -138,7 +139,7 @@ def test_figures_without_data_are_skipped_with_what_to_run(tmp_path: Path) -> No
         assert not (built.out / f"{name}.svg").exists()
     page = built.index.read_text("utf-8")
     assert "--sweep" in page
-    assert [table.name for table in built.tables] == ["runs", "effects", "tax"]
+    assert [table.name for table in built.tables] == ["runs", "effects", "costs", "tax"]
 
 
 def test_no_finished_run(tmp_path: Path) -> None:

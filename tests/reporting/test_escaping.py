@@ -8,48 +8,20 @@ import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
-from snql.db import Database
-from snql.reporting.build import build
+from snql.reporting.markdown import markdown_cell
 from snql.reporting.model import Report
 from snql.reporting.text import csv_cell, latex_cell, short_labels, visible
 
-from .conftest import Builder
-
-HOSTILE = (
-    "<script>alert(1)</script>",
-    "</script><img src=x onerror=alert(2)>",
-    "<!--<script>",
-    "\\input{x}",
-    "=cmd()",
-    "\x1b[31mred",
-    "{{ 7 * 7 }}",
-    "' onmouseover='alert(3)",
-    '" onload="alert(4)',
-    "right\u202eleft",
-)
+from .hostile import HOSTILE
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Report:
+@pytest.fixture
+def built(hostile: Report) -> Report:
     """A report on runs whose every text is hostile."""
-    folder = tmp_path_factory.mktemp("hostile")
-    with Database(folder / "x.duckdb") as database:
-        with database.write() as connection:
-            builder = Builder(connection)
-            for number, text in enumerate(HOSTILE):
-                values = np.random.default_rng(number).lognormal(0, 1, (4, 50))
-                builder.locate(text, values, config={"before": text, "after": text, "positions": text})
-            config: dict[str, object] = {"recipient": HOSTILE[0], "donor": HOSTILE[1], "argv": ["snql", *HOSTILE]}
-            for text in HOSTILE[:3]:
-                builder.patch(
-                    f"{text} patch", source=text, datasets=(text, "y"), judges=(text,), texts=HOSTILE, config=config
-                )
-            connection.execute("UPDATE completions SET text = ?", ["\n".join(HOSTILE)])
-        return build(database, folder / "out", formats=("svg", "html", "json"))
+    return hostile
 
 
 class Page(HTMLParser):
@@ -141,7 +113,7 @@ def test_svg_is_xml_without_scripts(built: Report) -> None:
 
 def test_csv_has_no_formulas_and_no_controls(built: Report) -> None:
     files = sorted(built.out.glob("*.csv"))
-    assert len(files) == 11
+    assert len(files) == 12
     for path in files:
         content = path.read_text("utf-8")
         assert "\x1b" not in content
@@ -149,21 +121,73 @@ def test_csv_has_no_formulas_and_no_controls(built: Report) -> None:
             assert not [cell for cell in row if cell[:1] in "=@+" and cell[:1]], path.name
             for cell in row:
                 assert not cell.startswith("-") or float(cell) < 0
-    assert "'=cmd()" in (built.out / "table-runs.csv").read_text("utf-8")
+    assert "'=cmd|' /C calc'!A0" in (built.out / "table-runs.csv").read_text("utf-8")
 
 
 def test_latex_has_no_command_of_a_text(built: Report) -> None:
-    allowed = {"begin", "end", "toprule", "midrule", "bottomrule", "char", *"\\{}$&#%_"}
-    allowed |= {"textbackslash", "textasciitilde", "textasciicircum", "textasciigrave", "textless", "textgreater"}
-    files = sorted(built.out.glob("*.tex"))
-    assert len(files) == 5
+    """Every command in a file is one that snql writes; tests of its own compile the files."""
+    own = {"begin", "end", "toprule", "midrule", "bottomrule", "cmidrule", "addlinespace", "multicolumn", "centering"}
+    own |= {"small", "scriptsize", "setlength", "tabcolsep", "emergencystretch", "caption", "label", "par", "smallskip"}
+    own |= {"medskip", "nopagebreak", "emph", "hspace", "allowbreak", "snqlother", "snqlragged", "snqlcentred", "char"}
+    own |= {"textbackslash", "textasciitilde", "textasciicircum", "textasciigrave", "textless", "textgreater"}
+    own |= {"textbar", "ldots", ",", *"\\{}$&#%_"}
+    files = sorted(built.out.glob("table-*.tex"))
+    assert len(files) == 6
     for path in files:
         lines = path.read_text("utf-8").splitlines()
-        body = "\n".join(line for line in lines if not line.startswith("%"))
-        assert set(re.findall(r"\\([a-zA-Z]+|.)", body)) <= allowed, path.name
+        body = "\n".join(line for line in lines if not line.startswith(("%", "\\providecommand")))
+        assert set(re.findall(r"\\([a-zA-Z]+|.)", body)) <= own, path.name
         assert "\x1b" not in body
-    runs = (built.out / "table-runs.tex").read_text("utf-8")
-    assert r"\textbackslash{}input\{x\}" in runs
+    runs = (built.out / "table-runs.tex").read_text("utf-8").replace("\\allowbreak{}", "")
+    assert r"\textbackslash{}input\{/etc/passwd\}" in runs
+
+
+def test_markdown_has_no_markup_of_a_text(built: Report) -> None:
+    files = sorted(built.out.glob("*.md"))
+    assert len(files) == 6
+    for path in files:
+        content = path.read_text("utf-8")
+        assert not re.findall(r"[\x00-\x09\x0b-\x1f\u202e<>]", content), path.name
+        assert not re.findall(r"\]\(|(?<!\\)`|https?:|www\.", content), path.name
+        for line in content.splitlines():
+            if line.startswith("|"):
+                cells = re.split(r"(?<!\\)\|", line)
+                assert len(cells) == rows_of(content, line), path.name
+    runs = (built.out / "table-runs.md").read_text("utf-8")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in runs
+
+
+def rows_of(content: str, line: str) -> int:
+    """Cells of the head of the table in which a line stands, split as Markdown does."""
+    before = content[: content.index(line)]
+    start = before.rfind("\n\n") + 2
+    return len(re.split(r"(?<!\\)\|", content[start:].split("\n", 1)[0]))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[a](http://b)", "&#91;a&#93;(http&#58;//b)"),
+        ("![i](x.png)", "!&#91;i&#93;(x.png)"),
+        ("a|b", r"a\|b"),
+        ("`c` *d* _e_ ~f~", r"\`c\` \*d\* \_e\_ \~f\~"),
+        ("\\| x", r"\\\| x"),
+        ("<b>&amp;", "&lt;b&gt;&amp;amp;"),
+        ("$x$ www.y.z", "&#36;x&#36; www&#46;y.z"),
+        ("two\nlines", "two␊lines"),
+        ("safety:5% & helpful - L3.N2", "safety:5% &amp; helpful - L3.N2"),
+    ],
+)
+def test_markdown_cell(text: str, expected: str) -> None:
+    assert markdown_cell(text) == expected
+
+
+def test_captions_for_text_programs_are_visible(built: Report) -> None:
+    files = sorted(built.out.glob("*.caption.txt"))
+    assert len(files) == 6
+    for path in files:
+        (line,) = path.read_text("utf-8").splitlines()
+        assert not re.findall(r"[\x00-\x1f\u202e]", line)
 
 
 @pytest.mark.parametrize(
@@ -195,6 +219,11 @@ def test_csv_cell(text: str, expected: str) -> None:
         ("<a|b>", r"\textless{}a\textbar{}b\textgreater{}"),
         ("two\nlines\x1b", "two?lines?"),
         ('`"', r"\textasciigrave{}{\char34}"),
+        ("a,,b", "a,{},b"),
+        (
+            "na\u00efve \u6f22\u5b57 \u2212 \u0105\u2026",
+            "na\u00efve \\snqlother{\u6f22\u5b57} $-$ \\snqlother{\u0105}\\ldots{}",
+        ),
     ],
 )
 def test_latex_cell(text: str, expected: str) -> None:

@@ -1,5 +1,6 @@
 """The rows and charts of patch runs, against the same numbers computed by hand."""
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
@@ -11,7 +12,7 @@ from scipy import stats
 
 from snql.db import Database
 from snql.neurons.syntax import Ranked, parse
-from snql.reporting import charts
+from snql.reporting import charts, terminal
 from snql.reporting.context import Context
 from snql.reporting.figures import FIGURES, cross_effects, sourced, tax, verdicts, windows
 from snql.reporting.look import look
@@ -292,13 +293,7 @@ def test_runs_without_a_donor_have_scores_but_no_donor_mark(database: Database) 
             " ci_low = NULL, ci_high = NULL WHERE run_id = ?",
             [run_id],
         )
-        connection.execute(
-            "INSERT INTO control_effects BY NAME SELECT ? AS run_id, 2 AS variant_id, 'cost' AS judge, 'd' AS dataset,"
-            " 'matched' AS control_kind, 1 AS n_controls, 20 AS n_prompts, 1.5 AS mean_controls, -1.5 AS difference,"
-            " -2 AS difference_ci_low, -1 AS difference_ci_high, 3 AS t, 0.01 AS t_p_value,"
-            " 0.02 AS permutation_p_value, 10000 AS permutations, 0.95 AS confidence, 2000 AS resamples, 7 AS seed",
-            [run_id],
-        )
+        builder.control_test(run_id, 2)
     frame = rows(database, "tax")
     (row,) = frame.filter(pl.col("run") == "zeroed").iter_rows(named=True)
     assert (row["variant"], row["mode"], row["mean_donor"], row["change"]) == ("safety:5%", "zero", None, -2)
@@ -310,8 +305,10 @@ def test_runs_without_a_donor_have_scores_but_no_donor_mark(database: Database) 
     }  # fmt: skip
     assert "recipient demo:sft, no donor, mode zero" in drawing.caption
     assert "Of 1 row with random sets, 1 differs from them at p < 0.05" in drawing.caption
+    text = "\n".join(terminal.draw(database, ("tax",), 110).splitlines())
+    assert re.search(r"zeroed.*\n.*\n.*2\.00 +0\.00 +\u2013 +\u22122\.00", text)
     table = next(table for table in TABLES if table.name == "controls")
-    (cells,) = table.make(database.frame(table.query)).iter_rows(named=True)
+    (cells,) = table.cells(database.frame(table.query)).iter_rows(named=True)
     shown = ("run", "random mean", "difference", "p, sign flips", "p, paired t", "share of the gap")
     assert [cells[name] for name in shown] == ["zeroed", 1.5, -1.5, 0.02, 0.01, None]
 

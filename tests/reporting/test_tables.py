@@ -3,22 +3,32 @@
 import json
 import re
 import shlex
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
 from snql.db import Database
-from snql.reporting import latex, page, summary
+from snql.reporting import latex, markdown, page, summary
+from snql.reporting.context import Context
+from snql.reporting.layout import Block, Cell, Column, Estimate, Group, Interval, Number, estimate
 from snql.reporting.reproduce import command
-from snql.reporting.tables import TABLES
+from snql.reporting.tables import TABLES, Table, tax
 
-from .conftest import Builder
+from .conftest import Builder, small
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with small(tmp_path_factory.mktemp("small") / "snql.duckdb") as database:
+        yield database
 
 
 def made(database: Database, name: str) -> pl.DataFrame:
     table = next(table for table in TABLES if table.name == name)
-    return table.make(database.frame(table.query))
+    return table.cells(database.frame(table.query))
 
 
 def test_top_neurons_are_those_with_the_highest_scores(database: Database) -> None:
@@ -42,6 +52,113 @@ def test_runs_have_models_and_sizes(database: Database) -> None:
     row = made(database, "runs").filter(pl.col("run") == "safety").row(0, named=True)
     assert (row["before or recipient"], row["after or donor"], row["tokens"]) == ("demo:sft", "demo:safety", 400)
     assert row["ranked neurons"] == 1000
+
+
+def blocks(database: Database, name: str) -> tuple[Block, ...]:
+    table = next(table for table in TABLES if table.name == name)
+    return table.blocks(database.frame(table.query))
+
+
+def rows_of(block: Block, head: str) -> dict[str, tuple[Cell, ...]]:
+    """The rows below a heading that contains ``head``, by their first cell."""
+    (group,) = [group for group in block.groups if head in group.head]
+    return {str(row[0]): row[1:] for row in group.rows}
+
+
+def test_transfer_has_a_column_for_each_data_set_and_one_for_all(database: Database) -> None:
+    (block,) = blocks(database, "transfer")
+    heads = [(column.head, column.note) for column in block.columns[1:]]
+    names = ("beavertails", "harmbench", "redteam", "all data sets")
+    assert heads == [(name, "n = 20") for name in names]
+    rows = rows_of(block, "wide: safety:5% (50 neurons), judge reward")
+    shown = [cell.text() for cell in rows["effect\n(interval)"] if isinstance(cell, Estimate)]
+    assert shown == ["0.80 [0.70, 0.90]"] * 4
+    random = rows["3 random sets\n(range)"][0]
+    assert isinstance(random, Estimate)
+    assert (random.number.value, random.interval.low, random.interval.high) == pytest.approx((0.05, 0.03, 0.07))
+
+
+def test_undefined_and_missing_data_sets_differ(tmp_path: Path) -> None:
+    with Database(tmp_path / "x.duckdb") as database:
+        with database.write() as connection:
+            builder = Builder(connection)
+            builder.patch("one", ((0.05, None),), datasets=("a", "b"))
+            builder.patch("two", ((0.05, 0.5),), datasets=("b", "c"))
+        (block,) = blocks(database, "transfer")
+    assert [column.head for column in block.columns[1:]] == ["a", "b", "c", "all data sets"]
+    one, two = (rows_of(block, head)["effect\n(interval)"] for head in ("one:", "two:"))
+    undefined = estimate(None, None, None)
+    assert one == (undefined, undefined, None, undefined)
+    assert two == (None, *[estimate(0.5, 0.4, 0.6)] * 3)
+    assert undefined.text() == "\u2013"
+
+
+def test_costs_have_a_block_for_each_judge(database: Database) -> None:
+    cost, reward = blocks(database, "costs")
+    assert (cost.head, reward.head) == ("Judge cost", "Judge reward")
+    assert [group.head.partition(":")[0] for group in cost.groups] == ["sweep", "wide"]
+    rows = rows_of(reward, "wide: safety:5% (50 neurons), of demo:safety into demo:sft")
+    values = {role: {cell.value for cell in cells if isinstance(cell, Number)} for role, cells in rows.items()}
+    assert values == {"recipient": {2.0}, "patched": {2 - 4 * 0.8}, "donor": {-2.0}}
+    sweep = rows_of(cost, "sweep:")["patched"]
+    assert [cell is None for cell in sweep] == [True, False, True, True, True], "one data set, d, of five columns"
+
+
+def test_tax_puts_both_directions_next_to_each_other(tmp_path: Path) -> None:
+    with Database(tmp_path / "x.duckdb") as database:
+        with database.write() as connection:
+            builder = Builder(connection)
+            for name, recipient, donor in (("a", "S", "H"), ("b", "x", "y"), ("c", "H", "S"), ("d", "S", "H")):
+                config: dict[str, object] = {"recipient": recipient, "donor": donor}
+                builder.patch(name, ((0.05, 0.5),), judges=("cost", "reward"), config=config)
+        rows = database.frame(tax.QUERY)
+        (block,) = tax.blocks(rows)
+        caption = tax.caption(rows, Context(database.frame("SELECT * FROM figure_runs ORDER BY kind, run")))
+    assert tax.directions(rows) == [("a", "c")]
+    assert [group.head.partition(":")[0] for group in block.groups] == ["a", "c", "b", "d"]
+    assert block.groups[0].head == "a: safety:5% (50 neurons), of H into S"
+    assert "Both directions were run: a and c." in caption
+    row = block.groups[0].rows[0]
+    assert row[:2] == ("cost", "d (20)")
+    values = [cell.value for cell in row[2:6] if isinstance(cell, Number)]
+    ends = row[6]
+    assert values == pytest.approx([2, 0, -2, -2])
+    assert isinstance(ends, Interval) and (ends.low, ends.high) == pytest.approx((-2.4, -1.6))
+
+
+def test_top_neurons_stand_beside_each_other(database: Database) -> None:
+    (block,) = blocks(database, "top-neurons")
+    assert [column.group for column in block.columns[1::4]] == ["helpful", "other", "safety"]
+    frame = made(database, "top-neurons").filter(pl.col("run") == "safety")
+    (group,) = block.groups
+    assert [row[9] for row in group.rows] == frame["neuron"].head(10).to_list()
+    scores = [row[10].value for row in group.rows if isinstance(row[10], Number)]
+    assert scores == frame["change score"].head(10).to_list()
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_captions_say_whose_numbers_these_are(database: Database, table: Table) -> None:
+    context = Context(database.frame("SELECT * FROM figure_runs ORDER BY kind, run"))
+    caption = table.caption(database.frame(table.query), context)
+    for words in ("cpu, float32",) if table.name == "runs" else ("demo:sft", "demo:safety", "seed 0", "prompts"):
+        assert words in caption
+    if table.name in ("effects", "transfer", "tax"):
+        assert "95 % bootstrap intervals over prompts (2,000 resamples, seed 7)" in caption
+
+
+def test_markdown_table(database: Database) -> None:
+    (block,) = blocks(database, "transfer")
+    lines = markdown.table("A | title", "What it is.", [block]).splitlines()
+    assert lines[0] == r"**A \| title.** What it is."
+    assert lines[3] == "| --- | ---: | ---: | ---: | ---: |"
+    effects = "| effect (interval) | 0.80 [0.70, 0.90] | 0.80 [0.70, 0.90] | 0.80 [0.70, 0.90] | 0.80 [0.70, 0.90] |"
+    assert effects in lines
+    assert lines[4].startswith("| **wide: safety:5% (50 neurons), judge reward** |")
+
+
+def test_a_block_has_a_cell_in_each_column() -> None:
+    with pytest.raises(ValueError, match=r"rows of \[1\] cells in a block of 2 columns"):
+        Block("", (Column("a"), Column("b")), (Group("", ((Number(1),),)),))
 
 
 def test_latex_numbers_fit_their_columns() -> None:

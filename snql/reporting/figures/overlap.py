@@ -25,17 +25,26 @@ MAX_RUNS = 12
 
 def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     """Three heatmaps of the same pairs: overlap, Spearman over all neurons, Spearman over the common ones."""
-    runs = comparable(frame)
+    runs = comparable(frame, context.several)
     shown = frame.filter(pl.col("run_a").is_in(runs) & pl.col("run_b").is_in(runs))
     return Drawing(_chart(shown, runs, look), TITLE, _caption(shown, runs, context))
 
 
-def comparable(frame: pl.DataFrame) -> list[str]:
-    """The largest group of runs of one shape, the first by name among equals; at most ``MAX_RUNS`` of it."""
+def comparable(frame: pl.DataFrame, several: bool = False) -> list[str]:
+    """The largest group of runs of one shape, the first by name among equals; at most ``MAX_RUNS`` of it.
+
+    Runs of ``several`` databases are not paired with each other; all groups with as many ranked neurons are shown.
+    """
     pairs = [frame.select(run=run, other=other) for run, other in (("run_a", "run_b"), ("run_b", "run_a"))]
     partners = pl.concat(pairs).group_by("run").agg(pl.col("other"))
     groups = [sorted([run, *others]) for run, others in partners.iter_rows()]
-    return min(groups, key=lambda group: (-len(group), group))[:MAX_RUNS]
+    best = min(groups, key=lambda group: (-len(group), group))
+    if several:
+        sizes = {size for run, size in frame.select("run_a", "n_ranked").iter_rows() if run in best}
+        of_size = frame.filter(pl.col("n_ranked").is_in(sizes))
+        best = sorted({*of_size["run_a"], *of_size["run_b"]})[:MAX_RUNS]
+        best.sort(key=lambda run: (run.rpartition(" [")[2], run))  # blocks of one database each
+    return best[:MAX_RUNS]
 
 
 def _chart(shown: pl.DataFrame, runs: list[str], look: Look) -> Chart:
@@ -130,6 +139,7 @@ def _caption(shown: pl.DataFrame, runs: list[str], context: Context) -> str:
         "same layers. The correlation over the common neurons says nothing of how many there are: read it with "
         "the other two.",
         _undefined(shown),
+        "Empty: runs of different databases are not paired." if context.several else "",
         locate_words(context, runs),
     ]
     others = context.runs.filter((pl.col("kind") == "locate") & ~pl.col("run").is_in(runs))["run"].sort().to_list()
