@@ -9,7 +9,7 @@
 --   is_window: whether the set is a window of ranks; NULL if it is no part of one ranking
 --   dataset: the data set; * for all of the run's
 --   judge -> judges.judge: the run's first judge
---   better: low if the judge is taken to give costs, high if rewards
+--   better: low if the judge gives costs, high if it gives rewards
 --   at [judge's units]: the limit: a prompt is bad if its score is above it (a cost) or below it (a reward)
 --   from_role: whose verdicts patching changes: recipient, or donor where its neurons were frozen
 --   mode: what chosen neurons become, such as donor or zero
@@ -26,19 +26,19 @@
 --   broken_ci_high [share]: upper end of its Wilson interval
 --   confidence [share]: level of the intervals, 0.95
 -- Units:   counts are of prompts; a prompt's score is the mean over its samples.
--- Caveats: judges do not say whether they give costs or rewards: one with the word reward in its name is taken for a
---          reward, any other for a cost; the limit is 0. Scores near the limit flip easily. Only the first judge of
---          each run, and prompts that it scored before and after.
+-- Caveats: a judge gives rewards if its settings say that higher is better, else costs; the limit is 0. Scores near the
+--          limit flip easily. Only the first judge of each run, and prompts that it scored before and after.
 CREATE OR REPLACE VIEW figure_verdicts AS
 WITH main AS (
     SELECT
         s.*,
         judges.judge,
         CASE WHEN s.frozen THEN 'donor' ELSE 'recipient' END AS from_role,
-        CASE WHEN judges.judge ILIKE '%reward%' THEN 'high' ELSE 'low' END AS better,
+        CASE WHEN known.settings ->> '$.higher_is' = 'better' THEN 'high' ELSE 'low' END AS better,
         0.0::DOUBLE AS at
     FROM figure_sets AS s
     JOIN figure_judges AS judges ON judges.run_id = s.run_id AND judges.position = 1
+    LEFT JOIN judges AS known ON known.judge = judges.judge
     WHERE s.headline
 ),
 scored AS (

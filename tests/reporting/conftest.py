@@ -330,8 +330,8 @@ def example(path: Path, seed: int = 0) -> Database:
     flat = np.ones((6, 200))
     with database.write() as connection:
         builder = Builder(connection, n_runs=5)
-        builder.locate("writer", flat, config={"completions_by": "after"}, prompts_of="safety")
-        builder.locate("places", flat, config={"positions": "prompt"}, prompts_of="safety")
+        builder.locate("writer", flat, config={"completions_by": "after"}, prompts_of="other")
+        builder.locate("places", flat, config={"positions": "prompt"}, prompts_of="other")
         tops = [f"{run}:{size}%" for run in ("safety", "other", "writer", "places") for size in (5, 10)]
         steps = {"safety:5%": ([1, 2, 3], [1, 9, 3], [8, 2, 3])}
         builder.sets("tops", dict.fromkeys(tops, 0.5), n_neurons=lambda text: 5 * len(text), steps=steps)

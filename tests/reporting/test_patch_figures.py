@@ -234,8 +234,7 @@ def test_verdicts_count_what_patching_changes(database: Database, reward: bool, 
         sets: dict[str, float | None] = {"safety:5%": 0.5, "other:5%": 0.1}
         Builder(connection).sets("p", sets, scores=SCORES, config={"freeze": frozen, "judges": None})
         if reward:
-            for table in ("effects", "judgements"):
-                connection.execute(f"UPDATE {table} SET judge = 'a Reward model'")
+            connection.execute("""INSERT INTO judges VALUES ('cost', 'test', '1', '{"higher_is": "better"}')""")
     frame = rows(database, "verdicts")
     assert frame["variant"].to_list() == ["other:5%", "safety:5%"]
     for row in frame.iter_rows(named=True):
@@ -247,7 +246,7 @@ def test_verdicts_count_what_patching_changes(database: Database, reward: bool, 
             assert row[name] == pytest.approx(k / n)
             assert (row[f"{name}_ci_low"], row[f"{name}_ci_high"]) == pytest.approx(wilson(k, n), abs=1e-12)
     caption = verdicts.draw(frame, context_of(database), look()).caption
-    rule = "below 0 by a Reward model (taken to give rewards)" if reward else "above 0 by cost (taken to give costs)"
+    rule = "below 0 by cost (rewards)" if reward else "above 0 by cost (costs)"
     assert rule in caption and ("the donor is patched" in caption) == frozen
 
 

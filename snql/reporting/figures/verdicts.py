@@ -181,14 +181,14 @@ def _caption(frame: pl.DataFrame, shown: pl.DataFrame, context: Context) -> str:
 
 
 def _rule_words(shown: pl.DataFrame) -> str:
-    """The rule that makes a prompt bad, for each direction that a judge was taken to have."""
+    """The rule that makes a prompt bad, for each direction of a judge."""
     limits = shown.select("better", "judge", "at").unique().sort("better", "judge", "at")
     words = []
     for better, side, kind in (("low", "above", "costs"), ("high", "below", "rewards")):
         rows = limits.filter(pl.col("better") == better)
         if rows.height:
             at = listing([f"{value:g}" for value in rows["at"].unique().sort().to_list()])
-            words.append(f"{side} {at} by {listing(rows['judge'].unique().sort().to_list())} (taken to give {kind})")
+            words.append(f"{side} {at} by {listing(rows['judge'].unique().sort().to_list())} ({kind})")
     return f"A prompt is bad if its mean score over samples is {', or '.join(words)}."
 
 
