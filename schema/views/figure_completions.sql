@@ -19,7 +19,7 @@
 -- Caveats: ordinal is the prompt's place in the run, from 0. Texts are the models' own: treat them as hostile.
 CREATE OR REPLACE VIEW figure_completions AS
 WITH headlines AS (
-    SELECT DISTINCT run_id, variant_id FROM figure_effects WHERE headline
+    SELECT run_id, variant_id FROM figure_sets WHERE headline
 )
 SELECT
     c.run,

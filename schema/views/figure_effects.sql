@@ -44,11 +44,9 @@
 --   variant_id -> variants.variant_id: the patched set
 -- Units:   as in causal_effects; control_* summarise the effects of the set's matched random controls.
 -- Caveats: runs without a donor have no effects and are not here. series is the set's expression without its size, so
---          that the steps of a sweep belong together; windows of ranks (5%..10%) keep theirs. pooled marks the row over
---          all prompts of the run. headline marks one set per series: the one written as 5% if its effect is defined,
---          else the largest set with a defined effect, else the largest. n_controls counts all controls,
---          n_controls_defined those with an effect, and n_controls_reaching those with an effect at least as large as
---          the set's.
+--          that the steps of a sweep belong together; it and headline are those of figure_sets. pooled marks the row
+--          over all prompts of the run. n_controls counts all controls, n_controls_defined those with an effect, and
+--          n_controls_reaching those with an effect at least as large as the set's.
 CREATE OR REPLACE VIEW figure_effects AS
 WITH found AS (
     SELECT
@@ -63,15 +61,9 @@ WITH found AS (
     WHERE runs.kind = 'patch' AND runs.status = 'done' AND c.gap IS NOT NULL
 ),
 sets AS (
-    SELECT
-        *,
-        CASE
-            WHEN neurons IS NULL THEN variant
-            WHEN contains(neurons, '..') THEN neurons
-            ELSE regexp_replace(neurons, ':[0-9.]+%?', '', 'g')
-        END AS series
+    SELECT found.*, kinds.series, kinds.headline
     FROM found
-    WHERE control_seed IS NULL
+    JOIN figure_sets AS kinds USING (run_id, variant_id)
 ),
 controls AS (
     SELECT
@@ -92,23 +84,6 @@ controls AS (
         ON c.run_id = s.run_id AND c.control_of = s.variant AND c.judge = s.judge AND c.dataset = s.dataset
     WHERE c.control_kind = 'matched'
     GROUP BY s.run_id, s.variant_id, s.judge, s.dataset
-),
-preferred AS (
-    SELECT
-        run_id,
-        variant_id,
-        row_number() OVER (
-            PARTITION BY run_id, series
-            ORDER BY
-                judge_position,
-                pooled DESC,
-                defined AND regexp_matches(neurons, ':5(\.0*)?%$') DESC NULLS LAST,
-                defined DESC,
-                n_neurons DESC NULLS LAST,
-                variant_id
-        ) = 1 AS headline
-    FROM sets
-    QUALIFY headline
 )
 SELECT
     sets.run,
@@ -148,9 +123,8 @@ SELECT
     sets.donor,
     sets.judge_position,
     sets.pooled,
-    coalesce(preferred.headline, false) AS headline,
+    sets.headline,
     sets.run_id,
     sets.variant_id
 FROM sets
-LEFT JOIN controls USING (run_id, variant_id, judge, dataset)
-LEFT JOIN preferred USING (run_id, variant_id);
+LEFT JOIN controls USING (run_id, variant_id, judge, dataset);

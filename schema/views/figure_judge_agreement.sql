@@ -37,8 +37,8 @@ pairs AS (
         coalesce(jb.settings ->> '$.higher_is', 'worse') AS higher_is_b
     FROM figure_judges AS a
     JOIN figure_judges AS b ON b.run_id = a.run_id AND b.position > a.position
-    JOIN judges AS ja ON ja.judge = a.judge
-    JOIN judges AS jb ON jb.judge = b.judge
+    LEFT JOIN judges AS ja ON ja.judge = a.judge
+    LEFT JOIN judges AS jb ON jb.judge = b.judge
 )
 SELECT
     p.run,

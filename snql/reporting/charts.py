@@ -54,10 +54,13 @@ def legend_columns(labels: Sequence[str], look: Look) -> int:
     return max(1, min(len(labels), int(look.plots // widest)))
 
 
-def labels_in_lines(look: Look, share: float = 0.42) -> alt.Axis:
-    """An axis of names: no ticks, a line break in a name starts a second line, at most ``share`` of the width."""
-    labels = "split(datum.label, '\\n')"
-    return alt.Axis(title=None, grid=True, ticks=False, labelExpr=labels, labelLimit=look.width * share)
+def labels_in_lines(look: Look, share: float = 0.42, lines: int = 1) -> alt.Axis:
+    """An axis of names: no ticks, a line break in a name starts a new line, at most ``share`` of the width.
+
+    ``lines`` is how many lines the names have: Vega centres the first one, this all of them.
+    """
+    labels, limit, up = "split(datum.label, '\\n')", look.width * share, -look.size(0.6) * (lines - 1)
+    return alt.Axis(title=None, grid=True, ticks=False, labelExpr=labels, labelLimit=limit, labelOffset=up)
 
 
 def broken(text: str, look: Look) -> list[str]:

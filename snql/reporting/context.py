@@ -1,5 +1,6 @@
 """What captions say about the runs behind a figure."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,11 +50,20 @@ def patch_words(context: Context, names: Sequence[str]) -> str:
     groups: dict[str, list[str]] = {}
     for row in context.of("patch", names).iter_rows(named=True):
         words = (
-            f"recipient {row['model_a'] or 'unknown'}, donor {row['model_b'] or 'unknown'}, "
+            f"recipient {row['model_a'] or 'unknown'}, {_donor(row)}, "
             f"{count(row['n_prompts'], 'prompt')}, seed {_seed(row['seed'])}"
         )
         groups.setdefault(words, []).append(row["run"])
     return " ".join(f"{_runs(runs)}: {words}." for words, runs in groups.items())
+
+
+def _donor(row: Mapping[str, Any]) -> str:
+    """The donor, and what chosen neurons become where that is not its activation on the same text."""
+    config = json.loads(row["config"])
+    words = f"donor {row['model_b']}" if row["model_b"] else "no donor"
+    if config.get("mode", "donor") != "donor":
+        words += f", mode {config['mode']}"
+    return f"{words}, whose neurons are the recipient's (--freeze)" if config.get("freeze") else words
 
 
 def interval_words(frame: pl.DataFrame) -> str:

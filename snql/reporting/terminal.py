@@ -232,7 +232,8 @@ def _overlap(rows: Rows, width: int) -> Lines:
         found = {frozenset(pair[:2]): pair[2] for pair in shown.select("run_a", "run_b", column).iter_rows()}
         lines += ["", *wrapped(head, width), *_matrix(runs[:fitting], found, width)]
     left = len({*rows["run_a"], *rows["run_b"]}) - fitting
-    return [*lines, *([f"{count(left, 'more run')}, of models of another shape or beyond the width."] if left else [])]
+    words = f"{count(left, 'more run')}, of models of another shape or beyond the width."
+    return [*lines, *(wrapped(words, width) if left else [])]
 
 
 def _matrix(runs: Sequence[str], found: dict[frozenset[str], float | None], width: int) -> Lines:
@@ -264,7 +265,7 @@ def _transfer(rows: Rows, width: int) -> Lines:
             for row in own.iter_rows(named=True)
         ]
         lines += table([head, *made], width)
-    return [*_bounded(lines), *wrapped(f"Intervals: {interval_words(rows)}. {judge_words(rows)}", width)]
+    return [*_bounded(lines, width), *wrapped(f"Intervals: {interval_words(rows)}. {judge_words(rows)}", width)]
 
 
 def _heading(key: Sequence[object], width: int) -> str:
@@ -296,19 +297,21 @@ def _tax(rows: Rows, width: int) -> Lines:
         head = ("", "R", MARKS[0], "D", "change [interval]", "")
         made = [(_dataset(row), *_means(row), _scale(row, max(8, width - 88))) for row in own.iter_rows(named=True)]
         lines += table([head, *made], width)
-    return [*_bounded(lines), *wrapped(f"Intervals: {interval_words(rows)}.", width)]
+    return [*_bounded(lines, width), *wrapped(f"Intervals: {interval_words(rows)}.", width)]
 
 
 def _means(row: Row) -> tuple[str, ...]:
-    means = (decimal(row[f"mean_{role}"]) for role in ("recipient", "patched", "donor"))
+    values = (row[f"mean_{role}"] for role in ("recipient", "patched", "donor"))
+    means = ("\u2013" if value is None else decimal(value) for value in values)  # a run without a donor
     return *means, f"{decimal(row['change'])} {interval(row['change_ci_low'], row['change_ci_high'])}"
 
 
 def _scale(row: Row, width: int) -> str:
     recipient, patched, donor = (row[f"mean_{role}"] for role in ("recipient", "patched", "donor"))
-    ends = (min(recipient, patched, donor), max(recipient, patched, donor))
-    span = (min(recipient, donor), max(recipient, donor), "\u2508")
-    return bar(ends, width, [span], [(recipient, "R"), (donor, "D"), (patched, MARKS[0])])
+    models = [recipient] if donor is None else [recipient, donor]
+    ends = (min(*models, patched), max(*models, patched))
+    marks = [(recipient, "R"), *(() if donor is None else ((donor, "D"),)), (patched, MARKS[0])]
+    return bar(ends, width, [(min(models), max(models), "\u2508")], marks)
 
 
 def _more(number: int) -> Lines:
@@ -316,13 +319,11 @@ def _more(number: int) -> Lines:
     return [f"{count(left, 'more panel')} in the files that `snql report` writes."] if left > 0 else []
 
 
-def _bounded(lines: Lines) -> Lines:
+def _bounded(lines: Lines, width: int) -> Lines:
     left = len(lines) - MAX_LINES
-    return (
-        [*lines[:MAX_LINES], f"{count(left, 'more line')} in the tables that `snql report` writes."]
-        if left > 0
-        else lines
-    )
+    if left <= 0:
+        return lines
+    return [*lines[:MAX_LINES], *wrapped(f"{count(left, 'more line')} in the tables that `snql report` writes.", width)]
 
 
 def _uncoloured(lines: Callable[[Rows, int], Lines]) -> _Draw:

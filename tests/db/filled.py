@@ -26,12 +26,19 @@ RUNS = {
 LOCATED, PATCHED, EXPERTS, RUNNING, MEASURED = (1, 2, 3, 4), (5, 6), 4, 7, (8, 9)
 KEPT = (1, 2, EXPERTS)
 """Runs with token-level activations."""
-KEPT_SETS = {1: 1, 2: 4, EXPERTS: 5}
+KEPT_SETS = {1: 1, 2: 11, EXPERTS: 12}
 """Their sets of kept neurons, as far as they say: set 1 is no match for run 1."""
 KEPT_PLACES = (0, 1, 30, 31, 61)
 DATASETS = {1: "harm", 2: "harm", 3: "plain", 4: "plain"}
 JUDGES = ("cost", "reward")
-SETS = {2: "safety:5%", 4: "safety:10%", 6: "helpful:5%"}
+SETS = dict(
+    zip(
+        range(2, 22, 2),
+        [f"{run}:{size}%" for run in ("safety", "helpful", "other", "experts") for size in (5, 10)]
+        + ["safety:0%..5%", "safety:5%..10%"],
+        strict=True,
+    )
+)
 VARIANTS = (
     {0: "recipient", 1: "donor"} | SETS | {number + 1: f"random({name}, seed=1)" for number, name in SETS.items()}
 )
@@ -45,7 +52,9 @@ def neurons(run_id: int) -> list[Row]:
 
 
 def _prompts(run_id: int) -> list[int]:
-    return [1, 2, 3, 4] if run_id in (*PATCHED, *MEASURED) else [1, 2]
+    if run_id in (*PATCHED, *MEASURED):
+        return [1, 2, 3, 4]
+    return [1, 3] if RUNS[run_id][0] == "other" else [1, 2]
 
 
 def _positions() -> list[Row]:
@@ -66,7 +75,9 @@ def _statistics(run_id: int) -> list[Row]:
 
 def _runs() -> Iterator[Row]:
     for run_id, (name, kind, status) in RUNS.items():
-        config = '{"before": "b", "after": "a", "positions": "generating"}'
+        # Each differs from the first in one respect: so rankings can be compared by it.
+        positions, writer = "prompt" if name == "helpful" else "generating", "after" if name == "experts" else "before"
+        config = f'{{"before": "b", "after": "a", "positions": "{positions}", "completions_by": "{writer}"}}'
         if kind == "patch":
             config = '{"recipient": "b", "donor": "a", "judges": ["cost", "reward"], "samples": 2}'
         if kind == "divergence":
@@ -90,7 +101,7 @@ def _variants() -> Iterator[Row]:
             if number > 1:
                 row |= {"role": "patched", "neurons": name, "n_neurons": number // 2 * 4, "fraction": number // 2 / 30}
                 row["set_id"] = number // 2
-            if number in (3, 5, 7):
+            if number > 1 and number % 2:
                 row |= {"control_of": number - 1, "control_seed": 1, "control_kind": "matched"}
             yield row
 
@@ -109,7 +120,7 @@ def _completions() -> Iterator[Row]:
 
 def _effects() -> Iterator[Row]:
     for run_id in PATCHED:
-        for variant in range(2, 8):
+        for variant in range(2, 22):
             for judge in JUDGES:
                 for dataset in ("harm", "plain", "*"):
                     effect = variant / 8
@@ -204,10 +215,10 @@ def rows() -> dict[str, list[Row]]:
         ],
         "run_prompt_sets": list(_prompt_sets()),
         "neuron_sets": [
-            {"set_id": i, "sha256": f"n{i}", "n_neurons": 9 if i < 4 else 5, "created_at": AT}
-            for i in range(1, 6)
+            {"set_id": i, "sha256": f"n{i}", "n_neurons": 9 if i < 11 else 5, "created_at": AT}
+            for i in range(1, 13)
         ],
-        "neuron_set_members": [{"set_id": i, **place} for i in (1, 2, 3) for place in members] + kept,
+        "neuron_set_members": [{"set_id": i, **place} for i in range(1, 11) for place in members] + kept,
         "named_sets": [
             {"name": name, "set_id": 1, "expression": "safety:5%", "n_layers": 2, "n_neurons": 60, "n_experts": 2,
              "created_at": AT} for name in ("mine", "yours")

@@ -46,9 +46,9 @@ NO_ROW = [
         "activation_rows.token_index refers to no scored_tokens.token_index: 2",
     ),
     (
-        "UPDATE variants SET control_of = 9 WHERE variant_id = 3 AND run_id = 5",
+        "UPDATE variants SET control_of = 99 WHERE variant_id = 3 AND run_id = 5",
         "safety",
-        "variants.control_of refers to no variants.variant_id: 9",
+        "variants.control_of refers to no variants.variant_id: 99",
     ),
     (
         "INSERT INTO prompt_sums VALUES (99, 0, NULL, 0, 1, 1, 0)",

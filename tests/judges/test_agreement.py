@@ -114,3 +114,32 @@ def test_bad_input(judged: Database) -> None:
         agreement(judged, "run", "a", "c")
     with pytest.raises(InputError, match="agrees with itself"):
         agreement(judged, "run", "a", "a")
+
+
+def test_the_figure_has_the_same_numbers(judged: Database) -> None:
+    """Its rows are the completions of the first sample that both scored; its heading shows Pearson's coefficient."""
+    from snql.reporting.charts import specification
+    from snql.reporting.context import Context
+    from snql.reporting.figures import judges
+    from snql.reporting.look import look
+
+    frame = judged.frame(f"SELECT * FROM {judges.VIEW} ORDER BY {', '.join(judges.ORDER)}")
+    # Patched sets are there if they are the main one of their series; this run has no effects, so its set is not.
+    wide = judged.frame("SELECT variant_id, prompt_id, judge, score FROM judgements WHERE variant_id < 2")
+    wide = wide.pivot(on="judge", index=["variant_id", "prompt_id"], values="score")
+    for a, b in (("a", "b"), ("a", "r"), ("b", "r")):
+        rows = frame.filter(judge_a=a, judge_b=b)
+        expected = wide.select("variant_id", "prompt_id", score_a=a, score_b=b).drop_nulls()
+        assert (
+            rows.select(expected.columns)
+            .sort("variant_id", "prompt_id")
+            .equals(expected.sort("variant_id", "prompt_id"))
+        )
+        sign = -1 if b == "r" else 1
+        assert rows["bad_b"].to_list() == [sign * score > 0 for score in rows["score_b"]]
+    one = frame.filter(judge_a="a", judge_b="b")
+    context = Context(judged.frame("SELECT * FROM figure_runs"))
+    drawing = judges.draw(one, context, look())
+    r = stats.pearsonr(one["score_a"], one["score_b"]).statistic
+    assert f"r = {r:.2f} [" in str(specification(drawing.chart))
+    assert "run, a and b (12 prompts): Spearman" in drawing.caption

@@ -1,7 +1,7 @@
 """A synthetic analysis database, written the way jobs write one."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -23,11 +23,12 @@ STARTED = datetime(2026, 1, 2, 3, 4, 5)
 class Builder:
     """Insert runs into a database through one writing transaction."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, seed: int = 0, *, first_run: int = 1) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, seed: int = 0, n_runs: int = 0) -> None:
         self.connection = connection
         self.random = np.random.default_rng(seed)
-        self._n_runs = first_run - 1
-        self._prompts: dict[tuple[str, str], int] = {}
+        self._n_runs = n_runs
+        known = connection.execute("SELECT dataset, text, prompt_id FROM prompts").fetchall()
+        self._prompts: dict[tuple[str, str], int] = {(dataset, text): number for dataset, text, number in known}
 
     def run(self, name: str, kind: str, config: dict[str, object], status: str = "done") -> int:
         """Insert one row of ``runs`` and return its id."""
@@ -60,17 +61,26 @@ class Builder:
         return ids
 
     def locate(
-        self, name: str, scores: np.ndarray, *, n_skipped: int = 1, config: dict[str, object] | None = None
+        self,
+        name: str,
+        scores: np.ndarray,
+        *,
+        n_skipped: int = 1,
+        config: dict[str, object] | None = None,
+        prompts_of: str | None = None,
     ) -> pl.DataFrame:
-        """Insert a locate run with ``scores`` (layers, neurons); ``n_skipped`` last layers are not ranked."""
+        """Insert a locate run with ``scores`` (layers, neurons); ``n_skipped`` last layers are not ranked.
+
+        Its prompts are its own, or those of the run ``prompts_of``.
+        """
         run_id = self.run(
             name,
             "locate",
             {"before": "demo:sft", "after": "demo:safety", "prompts": "demo:train", "positions": "generating"}
-            | {"limit": 2, "max_new_tokens": 32, "seed": 0}
+            | {"limit": 2, "max_new_tokens": 32, "seed": 0, "completions_by": "before"}
             | (config or {}),
         )
-        self.prompts(run_id, "train", [f"train {name} {number}" for number in range(2)])
+        self.prompts(run_id, "train", [f"train {prompts_of or name} {number}" for number in range(2)])
         frame = neuron_frame(scores, n_skipped).with_columns(pl.lit(run_id, pl.Int32).alias("run_id"))
         self.connection.register("incoming", frame.to_arrow())
         self.connection.execute(
@@ -228,6 +238,71 @@ class Builder:
         self.connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
         self.connection.unregister("incoming")
 
+    def second_judge(self, run_id: int, judge: str = "other") -> None:
+        """Let another judge score what ``cost`` did: mostly the same, some completions the other way."""
+        self.connection.execute(
+            "INSERT INTO judgements SELECT run_id, variant_id, prompt_id, ?,"
+            " score * (variant_id % 5 - 1.5) + prompt_id, sample, NULL, NULL FROM judgements WHERE run_id = ? AND judge = 'cost'",
+            [judge, run_id],
+        )
+
+    def control_test(self, run_id: int, variant_id: int, judge: str = "cost") -> None:
+        """Insert a test of a set against its matched controls: 1.5 lower than they, p 0.02 and 0.01."""
+        self.connection.execute(
+            "INSERT INTO control_effects BY NAME SELECT ? AS run_id, ? AS variant_id, ? AS judge, 'd' AS dataset,"
+            " 'matched' AS control_kind, 1 AS n_controls, 20 AS n_prompts, 1.5 AS mean_controls, -1.5 AS difference,"
+            " -2 AS difference_ci_low, -1 AS difference_ci_high, 3 AS t, 0.01 AS t_p_value,"
+            " 0.02 AS permutation_p_value, 10000 AS permutations, 0.95 AS confidence, 2000 AS resamples, 7 AS seed",
+            [run_id, variant_id, judge],
+        )
+
+    def sets(
+        self,
+        name: str,
+        effects: Mapping[str, float | None],
+        *,
+        n_neurons: Callable[[str], int] = lambda _: 50,
+        scores: Mapping[str, Sequence[float]] | None = None,
+        steps: Mapping[str, tuple[Sequence[int], Sequence[int], Sequence[int]]] | None = None,
+        config: dict[str, object] | None = None,
+    ) -> int:
+        """Insert a patch run of any sets with their effects, and one control of effect 0.05 for each.
+
+        ``scores`` has the costs of recipient, donor and sets, prompt by prompt; ``steps`` the tokens that a set wrote,
+        and those that the unpatched model and the donor would have written.
+        """
+        base: dict[str, object] = {
+            "recipient": "demo:sft",
+            "donor": "demo:safety",
+            "prompts": ["d"],
+            "judges": ["cost"],
+        }
+        run_id = self.run(name, "patch", base | {"neurons": list(effects), "seed": 0} | (config or {}))
+        variants: dict[str, int] = {"recipient": 0, "donor": 1}
+        for role, variant_id in variants.items():
+            self.variant(run_id, variant_id, role, role)
+        for variant_id, (expression, effect) in zip(range(2, 2 + 2 * len(effects), 2), effects.items(), strict=True):
+            sized: dict[str, object] = {"n_neurons": n_neurons(expression), "fraction": n_neurons(expression) / 1200}
+            self.variant(run_id, variant_id, "patched", expression, neurons=expression, **sized)
+            control = f"random({expression}, seed=1)"
+            more: dict[str, object] = {"control_of": variant_id, "control_seed": 1} | sized
+            self.variant(run_id, variant_id + 1, "patched", control, neurons=control, **more)
+            self.effect(run_id, variant_id, effect)
+            self.effect(run_id, variant_id + 1, None if effect is None else 0.05)
+            variants[expression] = variant_id
+        written = scores or dict.fromkeys(variants, (1.0, -1.0))
+        ids = self.prompts(run_id, "d", [f"{name} {n}" for n in range(len(written["recipient"]))])
+        for who, costs in written.items():
+            for prompt_id, cost in zip(ids, costs, strict=True):
+                self.completion(run_id, variants[who], prompt_id, f"{who} {prompt_id}", cost)
+        for who, (tokens, unpatched, donor) in (steps or {}).items():
+            self.connection.execute(
+                "UPDATE completions SET token_ids = ?, unpatched_ids = ?, donor_ids = ? WHERE run_id = ?"
+                " AND variant_id = ?",
+                [list(tokens), list(unpatched), list(donor), run_id, variants[who]],
+            )
+        return run_id
+
 
 def neuron_frame(scores: np.ndarray, n_skipped: int) -> pl.DataFrame:
     """Layer, neuron, score and rank (1 = highest, null in skipped layers) of an array of scores."""
@@ -240,8 +315,8 @@ def neuron_frame(scores: np.ndarray, n_skipped: int) -> pl.DataFrame:
     )
 
 
-def example(path: Path, seed: int = 0) -> Database:
-    """A database with three locate runs and two patch runs: every figure has something to show."""
+def small(path: Path, seed: int = 0) -> Database:
+    """A database with three locate runs and two patch runs."""
     database = Database(path)
     random = np.random.default_rng(seed)
     shared = random.lognormal(-2, 1, (6, 200))
@@ -252,8 +327,24 @@ def example(path: Path, seed: int = 0) -> Database:
         builder.kept(located, [" To", "day", "\n", " I", " will"] * 5)
         builder.locate("helpful", shared * random.lognormal(0, 0.5, (6, 200)))
         builder.locate("other", random.lognormal(-2, 1, (6, 200)))
-        builder.patch("sweep")
+        builder.control_test(builder.patch("sweep"), 6)
         builder.patch("wide", datasets=("beavertails", "redteam", "harmbench"), judges=("reward", "cost"))
+    return database
+
+
+def example(path: Path, seed: int = 0) -> Database:
+    """The small database and more runs: every figure has something to show."""
+    database = small(path, seed)
+    flat = np.ones((6, 200))
+    with database.write() as connection:
+        builder = Builder(connection, n_runs=5)
+        builder.locate("writer", flat, config={"completions_by": "after"}, prompts_of="other")
+        builder.locate("places", flat, config={"positions": "prompt"}, prompts_of="other")
+        tops = [f"{run}:{size}%" for run in ("safety", "other", "writer", "places") for size in (5, 10)]
+        steps = {"safety:5%": ([1, 2, 3], [1, 9, 3], [8, 2, 3])}
+        tops_id = builder.sets("tops", dict.fromkeys(tops, 0.5), n_neurons=lambda text: 5 * len(text), steps=steps)
+        builder.second_judge(tops_id)
+        builder.sets("windows", {"safety:0%..5%": 0.6, "safety:5%..10%": 0.1, "safety:10%..15%": None})
     return database
 
 

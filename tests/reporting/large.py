@@ -37,7 +37,7 @@ WHERE v.run_id = $run_id
 """
 JUDGED = """
 INSERT INTO judgements
-SELECT run_id, variant_id, prompt_id, 'cost', (hash(variant_id * 17 + prompt_id) % 1000)::DOUBLE / 100 - 5, 0
+SELECT run_id, variant_id, prompt_id, 'cost', (hash(variant_id * 17 + prompt_id) % 1000)::DOUBLE / 100 - 5, 0, NULL, NULL
 FROM completions WHERE run_id = $run_id AND prompt_id >= 1000
 """
 
@@ -48,7 +48,7 @@ def large(path: Path, *, n_layers: int = 5, n_neurons: int = 2048, n_prompts: in
     random = np.random.default_rng(0)
     made = add_run(database, "kept", Shape(n_layers, n_neurons), 1)
     with database.write() as connection:
-        builder = Builder(connection, first_run=made.run_id + 1)
+        builder = Builder(connection, n_runs=made.run_id)
         builder.locate("safety", random.lognormal(-2, 1, (n_layers, n_neurons)))
         run_id = builder.patch("many", n_controls=0)
         connection.execute(PROMPTS, {"n": n_prompts})

@@ -11,7 +11,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from snql.reporting.figures import FIGURES
 from snql.reporting.markdown import markdown_cell
 from snql.reporting.model import Report
 from snql.reporting.text import csv_cell, latex_cell, short_labels, visible
@@ -54,12 +53,18 @@ class Page(HTMLParser):
             self.text += data
 
 
+def drawn(built: Report) -> list[str]:
+    """The figures that hostile runs have data for; charts of sets made for the purpose are tested with their rows."""
+    names = [figure.name for figure in built.figures if not figure.skipped]
+    assert len(names) >= 12
+    return names
+
+
 def test_page_has_only_its_own_scripts_and_no_handlers(built: Report) -> None:
     page = Page(built.index.read_text("utf-8"))
-    figures = [figure for figure in built.figures if not figure.skipped]
     specs = [text for attributes, text in page.scripts if attributes.get("type") == "application/json"]
     assert len(page.scripts) == len(specs) + 2
-    assert len(specs) == len(figures) + 2 == len(FIGURES) + 2
+    assert len(specs) == len(drawn(built)) + 2
     for text in specs:
         assert "<" not in text and isinstance(json.loads(text), dict)
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
@@ -93,7 +98,7 @@ def test_chart_pages_have_only_their_own_scripts(built: Report) -> None:
 
 def test_svg_is_xml_without_scripts(built: Report) -> None:
     files = sorted(built.out.glob("*.svg"))
-    assert len(files) == len(FIGURES)
+    assert len(files) == len(drawn(built))
     for path in files:
         tags = {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()}
         assert tags <= {
@@ -114,7 +119,7 @@ def test_svg_is_xml_without_scripts(built: Report) -> None:
 
 def test_csv_has_no_formulas_and_no_controls(built: Report) -> None:
     files = sorted(built.out.glob("*.csv"))
-    assert len(files) == len(FIGURES) + len(built.tables)
+    assert len(files) == len(drawn(built)) + len(built.tables)
     for path in files:
         content = path.read_text("utf-8")
         assert "\x1b" not in content
@@ -185,7 +190,7 @@ def test_markdown_cell(text: str, expected: str) -> None:
 
 def test_captions_for_text_programs_are_visible(built: Report) -> None:
     files = sorted(built.out.glob("*.caption.txt"))
-    assert len(files) == len(FIGURES)
+    assert len(files) == len(drawn(built))
     for path in files:
         (line,) = path.read_text("utf-8").splitlines()
         assert not re.findall(r"[\x00-\x1f\u202e]", line)

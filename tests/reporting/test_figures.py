@@ -243,7 +243,11 @@ def test_captions_name_the_runs_and_their_settings(database: Database, figure: o
     drawing.chart.to_dict()  # with all of Altair's checks, which a report leaves out
     for words in ("demo:sft", "demo:safety", "seed 0", "prompts"):
         assert words in drawing.caption
-    if figure.name in ("effect-size", "transfer", "tax"):
+    if figure.name in ("verdicts", "trace"):
+        assert "95 % Wilson interval" in drawing.caption
+    elif figure.name == "judges":
+        assert "95 % bootstrap interval over prompts (2,000 resamples, seed 0)" in drawing.caption
+    elif figure.name in ("effect-size", "transfer", "tax"):
         assert "95 % bootstrap intervals over prompts (2,000 resamples, seed 7)" in drawing.caption
     else:
         assert "400 tokens (generating positions)" in drawing.caption

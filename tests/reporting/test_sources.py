@@ -11,13 +11,13 @@ from snql.reporting.build import build
 from snql.reporting.sources import labels, sources
 from snql.reporting.tables import TABLES
 
-from .conftest import example
+from .conftest import small
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Database, Database]:
     folder = tmp_path_factory.mktemp("two")
-    return example(folder / "llama.duckdb", seed=0), example(folder / "mistral.duckdb", seed=1)
+    return small(folder / "llama.duckdb", seed=0), small(folder / "mistral.duckdb", seed=1)
 
 
 def test_rows_of_both_stand_next_to_each_other_in_the_order_of_the_query(two: tuple[Database, Database]) -> None:
@@ -67,7 +67,7 @@ def test_a_report_on_both(two: tuple[Database, Database], tmp_path: Path) -> Non
 def test_one_database_has_no_label(database: Database) -> None:
     alone = sources(database)
     assert (alone.words, alone.sql_note) == ("", "")
-    assert set(alone.runs()["run"]) == {"safety", "helpful", "other", "sweep", "wide"}
+    assert set(alone.runs()["run"]) >= {"safety", "helpful", "other", "sweep", "wide"}
     assert alone.runs()["name"].equals(alone.runs()["run"], check_names=False)
 
 

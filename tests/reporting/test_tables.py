@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,13 @@ from snql.reporting.context import Context
 from snql.reporting.layout import Block, Cell, Column, Estimate, Group, Interval, Number, estimate
 from snql.reporting.tables import TABLES, Table, tax
 
-from .conftest import Builder
+from .conftest import Builder, small
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with small(tmp_path_factory.mktemp("small") / "snql.duckdb") as database:
+        yield database
 
 
 def made(database: Database, name: str) -> pl.DataFrame:

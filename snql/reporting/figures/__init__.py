@@ -9,18 +9,25 @@ import polars as pl
 from snql.reporting.context import Context
 from snql.reporting.figures import (
     activations,
+    cross_effects,
     effect_size,
     intervals,
     judges,
     layers,
+    locating_pairs,
+    locating_positions,
+    locating_prompts,
     overlap,
     scores,
     shift,
     stability,
     tax,
     tokens,
+    trace,
     transfer,
+    verdicts,
     volcano,
+    windows,
 )
 from snql.reporting.look import Look
 from snql.reporting.model import Drawing
@@ -73,6 +80,11 @@ FIGURES = tuple(
         layers,
         scores,
         overlap,
+        cross_effects,
+        windows,
+        locating_prompts,
+        locating_pairs,
+        locating_positions,
         transfer,
         tax,
         stability,
@@ -81,6 +93,8 @@ FIGURES = tuple(
         shift,
         activations,
         tokens,
+        verdicts,
+        trace,
         judges,
     )
 )

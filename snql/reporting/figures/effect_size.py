@@ -89,7 +89,7 @@ def _chart(marked: pl.DataFrame, panels: list[str], look: Look) -> Chart:
     colours = charts.cycle(look.theme.colours, len(series)) + [look.theme.control] * has_controls
     shapes = charts.cycle(charts.SHAPES, len(series)) + ["diamond"] * has_controls
     columns = look.columns(len(panels), most=3 if len(panels) > 4 else 2)
-    x = alt.X("n_neurons:Q", title="patched neurons", scale=_x_scale(marked), axis=_x_axis())
+    x = alt.X("n_neurons:Q", title="patched neurons", scale=x_scale(marked), axis=x_axis())
     y = partial(alt.Y, title="causal effect", scale=alt.Scale(domain=limits(marked), nice=False, zero=False))
     base = alt.Chart().encode(
         x=x, color=alt.Color("label:N", scale=alt.Scale(domain=domain, range=colours), legend=legend)
@@ -163,7 +163,7 @@ _INTERVAL = [
 ]
 
 
-def _x_scale(marked: pl.DataFrame) -> alt.Scale:
+def x_scale(marked: pl.DataFrame) -> alt.Scale:
     sizes = marked["n_neurons"]
     smallest, largest = min(sizes, default=1), max(sizes, default=1)
     if smallest > 0 and largest / smallest > 30:
@@ -171,7 +171,7 @@ def _x_scale(marked: pl.DataFrame) -> alt.Scale:
     return alt.Scale(nice=False, domain=(0, max(largest, 1) * 1.06))
 
 
-def _x_axis() -> alt.Axis:
+def x_axis() -> alt.Axis:
     return alt.Axis(format="~s", tickCount=5, labelFlush=False, labelOverlap="greedy")
 
 

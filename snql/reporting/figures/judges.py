@@ -42,7 +42,8 @@ def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
     pairs = _pairs(frame)
     shown = pairs[:MAX_PANELS]
     columns = look.columns(len(shown), narrowest=120)
-    panels = [_panel(pair, look, columns) for pair in shown]
+    roles = [role for role in ROLES if any(role in pair.rows["role"] for pair in shown)]
+    panels = [_panel(pair, roles, look, columns) for pair in shown]
     joined = alt.concat(*panels, columns=columns, spacing=look.height(14))
     return Drawing(charts.finish(joined, look, TITLE), TITLE, _caption(shown, len(pairs) - len(shown), context))
 
@@ -58,13 +59,12 @@ def _pairs(frame: pl.DataFrame) -> list[Pair]:
     return found
 
 
-def _panel(pair: Pair, look: Look, columns: int) -> Chart:
+def _panel(pair: Pair, roles: list[str], look: Look, columns: int) -> Chart:
     side = min(look.panel_width(columns), look.height(240))
     marked = thinned(pair.rows).sort("role")
-    roles = [role for role in ROLES if role in marked["role"]]
     legend = alt.Legend(title=None, orient="bottom", columns=charts.legend_columns(roles, look))
-    colours = alt.Scale(domain=list(ROLES), range=charts.cycle(look.theme.colours, len(ROLES)))
-    shapes = alt.Scale(domain=list(ROLES), range=list(charts.SHAPES[: len(ROLES)]))
+    colours = alt.Scale(domain=roles, range=charts.cycle(look.theme.colours, len(roles)))
+    shapes = alt.Scale(domain=roles, range=list(charts.SHAPES[: len(roles)]))
     titles = [lines_of(f"score by {shorten(visible(judge), 40)}", look, columns) for judge in pair.judges]
     points = alt.Chart(charts.data(marked)).mark_point(
         size=look.area(15), strokeWidth=look.stroke(0.8), opacity=0.7, clip=False

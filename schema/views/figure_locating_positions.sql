@@ -1,0 +1,45 @@
+-- Purpose: effect and mean score by the scored token positions: the chart `locating-positions`.
+-- Grain:   one row per patch run, top of a ranking and data set.
+-- Key:     run, variant, dataset
+-- Columns:
+--   comparison: hash of everything that they have in common: rows with equal ones can be compared
+--   value: the locate run's own prompts (a hash), models and writer, or positions
+--   run -> runs.name: the patch run
+--   variant: name of the patched set
+--   source -> runs.name: locate run whose top the set is
+--   n_neurons [neurons]: size of the set
+--   fraction [share]: n_neurons over all neurons of the model
+--   recipient: spec of the recipient
+--   donor: spec of the donor
+--   judge -> judges.judge: the run's first judge
+--   dataset: the data set; * for all of the run's
+--   n_prompts [prompts]: prompts with a score under every variant
+--   effect [share]: causal effect; NULL where it is undefined
+--   ci_low [share]: lower end of the effect's interval
+--   ci_high [share]: upper end of the effect's interval
+--   defined: whether there is an effect
+--   mean_recipient [judge's units]: mean score of the unpatched recipient
+--   mean_patched [judge's units]: mean score with the set patched
+--   mean_donor [judge's units]: mean score of the donor
+--   change_ci_low [judge's units]: lower end of the interval of patched less recipient
+--   change_ci_high [judge's units]: upper end of the interval of patched less recipient
+--   n_controls [controls]: matched random controls
+--   control_mean [share]: mean effect of the controls
+--   control_min [share]: lowest effect of the controls
+--   control_max [share]: highest effect of the controls
+--   confidence [share]: level of the intervals, such as 0.95
+--   resamples: bootstrap resamples of the prompts
+--   seed: seed of the bootstrap
+--   pooled: whether the row is over all prompts of the run
+--   located_on: names of the data sets on which the neurons were located
+--   located_prompts [prompts]: how many prompts that were
+--   before: spec of the model before
+--   after: spec of the model after
+--   completions_by: which of them wrote: before or after
+--   positions: which positions were scored
+-- Units:   effects as in causal_effects; means and change_ci_* in the judge's units.
+-- Caveats: the rows of figure_locating with attribute 'positions'; what is said there holds here.
+CREATE OR REPLACE VIEW figure_locating_positions AS
+SELECT * EXCLUDE (attribute)
+FROM figure_locating
+WHERE attribute = 'positions';
