@@ -198,7 +198,7 @@ def rows() -> dict[str, list[Row]]:
     members = [{"layer": 0, "expert": expert, "neuron": neuron} for expert in (0, 1) for neuron in range(4)]
     members.append({"layer": 1, "expert": 0, "neuron": 0})
     kept = [{"set_id": KEPT_SETS[run_id], **neurons(run_id)[x]} for run_id in (2, EXPERTS) for x in KEPT_PLACES]
-    scores = {"cost": 1.0, "reward": -2.0}
+    scores = {"cost": 1.0, "reward": -2.0, "rule": 0.5}
     return {
         "runs": list(_runs()),
         "models": list(_models()),
@@ -234,11 +234,11 @@ def rows() -> dict[str, list[Row]]:
         "activation_rows": list(_activations()),
         "activation_chunks": list(_chunks()),
         "run_batches": list(_batches()),
-        "judges": [{"judge": judge, "kind": "test", "version": "1", "settings": "{}"} for judge in JUDGES],
+        "judges": [{"judge": judge, "kind": "test", "version": "1", "settings": "{}"} for judge in scores],
         "judgements": [
             {**{name: row[name] for name in ("run_id", "variant_id", "prompt_id", "sample")}, "judge": judge,
              "score": scores[judge] * row["variant_id"], "label": None, "problem": None}
-            for row in _completions() if row["run_id"] in PATCHED for judge in JUDGES
+            for row in _completions() if row["run_id"] in PATCHED for judge in scores
         ],
         "effects": list(_effects()),
         "control_effects": list(_control_effects()),

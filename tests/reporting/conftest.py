@@ -242,7 +242,8 @@ class Builder:
         """Let another judge score what ``cost`` did: mostly the same, some completions the other way."""
         self.connection.execute(
             "INSERT INTO judgements SELECT run_id, variant_id, prompt_id, ?,"
-            " score * (variant_id % 5 - 1.5) + prompt_id, sample, NULL, NULL FROM judgements WHERE run_id = ? AND judge = 'cost'",
+            " score * (variant_id % 5 - 1.5) + prompt_id, sample, NULL, NULL FROM judgements"
+            " WHERE run_id = ? AND judge = 'cost'",
             [judge, run_id],
         )
 

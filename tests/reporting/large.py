@@ -37,7 +37,8 @@ WHERE v.run_id = $run_id
 """
 JUDGED = """
 INSERT INTO judgements
-SELECT run_id, variant_id, prompt_id, 'cost', (hash(variant_id * 17 + prompt_id) % 1000)::DOUBLE / 100 - 5, 0, NULL, NULL
+SELECT
+    run_id, variant_id, prompt_id, 'cost', (hash(variant_id * 17 + prompt_id) % 1000)::DOUBLE / 100 - 5, 0, NULL, NULL
 FROM completions WHERE run_id = $run_id AND prompt_id >= 1000
 """
 
