@@ -25,7 +25,7 @@ def plain(value: object) -> Text:
     """A value as terminal text: control characters are written out, markup means nothing."""
     if value is None:
         return Text("-", style="dim")
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)
     return Text(visible(text.translate(_CONTROL)))
 
 

@@ -23,7 +23,10 @@ def test_every_step_is_done_and_reported(finished: tuple[Database, DemoResult]) 
     assert names >= {*LOCATED, "sweep", "sweep-nolast", "transfer"}
     assert db.rows("SELECT count(*) FROM runs WHERE status <> 'done'") == [(0,)]
     assert found.report.index.is_file()
-    assert all(figure.skipped is None for figure in found.report.figures)
+    skipped = {figure.name for figure in found.report.figures if figure.skipped}
+    # What the demo leaves to its readers: windows of ranks, other ways of locating, and runs with --bootstrap.
+    ways = {f"locating-{way}" for way in ("prompts", "pairs", "positions")}
+    assert skipped == {"windows", "stability", "intervals"} | ways
     assert set(found.transfer["dataset"]) == {*RED_TEAM, "*"}
 
 

@@ -16,6 +16,7 @@ from snql.reporting.model import Report
 from snql.reporting.render import FORMATS
 
 from .browser import Page, browser
+from .shared import built_once
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5)
 
@@ -359,7 +360,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def whole(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """The report on the example database in all formats; tests only read it."""
-    return build(database, tmp_path_factory.mktemp("report") / "out", formats=FORMATS)
+    return built_once(tmp_path_factory, "whole", lambda folder: build(database, folder / "out", formats=FORMATS))
 
 
 @pytest.fixture(scope="session")
@@ -367,7 +368,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """A report whose every text is hostile, in the formats that hold text."""
     from .hostile import hostile_report
 
-    return hostile_report(tmp_path_factory.mktemp("hostile"), ("svg", "html", "json", "pdf"))
+    formats = ("svg", "html", "json", "pdf")
+    return built_once(tmp_path_factory, "hostile", lambda folder: hostile_report(folder, formats))
 
 
 @pytest.fixture(scope="session")
