@@ -45,7 +45,7 @@ scored AS (
     SELECT j.run_id, j.variant_id, j.judge, j.prompt_id, avg(j.score) AS score
     FROM judgements AS j
     SEMI JOIN main ON main.run_id = j.run_id AND main.judge = j.judge
-    WHERE EXISTS (
+    WHERE j.score IS NOT NULL AND EXISTS (
         FROM variants AS v
         WHERE v.run_id = j.run_id AND v.variant_id = j.variant_id AND v.control_of IS NULL
     )
