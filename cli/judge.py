@@ -88,6 +88,11 @@ def judge(
     if len(sets):
         print_table(sets, _EFFECTS, f"Causal effects of {run}")
         note_undefined(found.effects, quiet=here.quiet)
+    if any(name.partition(":")[0] == "refusal" for name in judge):
+        note(
+            "refusal is crude: it misses refusals in other words, and harm that follows a refusal phrase",
+            quiet=here.quiet,
+        )
     if missing := int(found.scores["missing"].sum()):
         note(
             f"{missing} completions have no score: `snql query` shows why in judgements.problem; --retry asks again",

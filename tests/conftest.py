@@ -28,6 +28,8 @@ LONGEST_FILES = (
     "test_kills.py",
     "test_ray.py",
     "test_demo.py",
+    "test_page.py",
+    "test_latex.py",
     "test_engine.py",
     "test_oracle.py",
     "test_commands.py",

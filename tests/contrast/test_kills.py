@@ -54,14 +54,16 @@ def beside(db: Database) -> set[str]:
     return {path.name.removeprefix(db.path.name) for path in db.path.parent.iterdir()}
 
 
-@pytest.mark.parametrize(("store", "seed"), [("rows", 0), ("parquet", 1)])
-def test_ten_kills_change_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path, store: str, seed: int) -> None:
+@pytest.mark.parametrize(("store", "seed", "n_kills"), [("rows", 0, 10), ("parquet", 1, 4)])
+def test_kills_change_nothing(
+    db: Database, tiny_llama: Path, tiny_adapter: Path, store: str, seed: int, n_kills: int
+) -> None:
     program = [sys.executable, str(Path(__file__).parents[1] / "killed.py"), str(db.path)]
-    arguments = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}", PROMPTS, store, str(seed), "10"]
+    arguments = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}", PROMPTS, store, str(seed), str(n_kills)]
     done = subprocess.run([*program, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert len(told["hits"]) == 10
+    assert len(told["hits"]) == n_kills
     whole = read_scores(db, "whole").drop("run"), db.frame(ACTIVATIONS, ["whole"])
     assert len(whole[1]) > 10_000
     for index in range(told["runs"]):

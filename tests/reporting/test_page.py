@@ -234,8 +234,7 @@ def page_open(page: Page) -> None:
     page.execute_script("document.querySelectorAll('details').forEach(part => { part.open = true; })")
 
 
-@pytest.mark.parametrize("width", [1280, 360])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (360, True)], ids=["light", "dark"])
 def test_nothing_hinders_people_with_a_screen_reader_or_weak_eyes(
     chromium: Page, report: Report, width: int, dark: bool
 ) -> None:
