@@ -30,6 +30,9 @@ def report(
     width: Annotated[
         str, typer.Option("--width", help="column (85 mm), page (170 mm) or a number of millimetres.")
     ] = "page",
+    runs: Annotated[
+        list[str] | None, typer.Option("--run", help="A run to report on; repeatable; all by default.")
+    ] = None,
     compare: Annotated[
         list[Path] | None, typer.Option("--compare", help="Another database, to be shown side by side; repeatable.")
     ] = None,
@@ -50,11 +53,13 @@ def report(
         return
     others = [Database(path) for path in compare or ()]
     if terminal:
-        _print_text(here.open(), figures or (), others)
+        _print_text(here.open(), figures or (), others, runs or ())
         return
     chosen = [name.strip() for name in formats.split(",") if name.strip()]
     with progress_shown(quiet=here.quiet) as progress:
-        made = build(here.open(), out, figures or (), chosen, progress, theme=theme, width=width, compare=others)
+        made = build(
+            here.open(), out, figures or (), chosen, progress, theme=theme, width=width, compare=others, runs=runs or ()
+        )
     for figure in made.figures:
         if figure.skipped:
             note(f"{figure.name}: not drawn, {figure.skipped}", quiet=here.quiet)
@@ -64,10 +69,10 @@ def report(
     print_rows(pl.DataFrame(files, schema=["part", "file"], orient="row"), as_json=here.json)
 
 
-def _print_text(database: Database, figures: Sequence[str], others: Sequence[Database]) -> None:
+def _print_text(database: Database, figures: Sequence[str], others: Sequence[Database], runs: Sequence[str]) -> None:
     """Figures as text, as wide as the terminal; colours on a terminal only, and not with NO_COLOR."""
     from snql.reporting import terminal
 
     width = shutil.get_terminal_size((80, 24)).columns
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    sys.stdout.write(terminal.draw(database, figures, width, colour=colour, compare=others))
+    sys.stdout.write(terminal.draw(database, figures, width, colour=colour, compare=others, runs=runs))

@@ -15,6 +15,11 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def literal(text: str) -> str:
+    """A text as SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def columns(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[Column, ...]]:
     """The columns of every table but the derived one; tables that others refer to come first, others by name."""
     rows = connection.execute(

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from snql.db import scripts
+from snql.db.catalog import literal
 from snql.db.scripts import Script
 from snql.errors import DatabaseError
 
@@ -171,12 +172,8 @@ def comments(documented: Iterable[ObjectDoc]) -> str:
 def _comments(document: ObjectDoc) -> Iterator[str]:
     kind = document.kind.upper()
     if document.kind == MACRO:
-        yield f"COMMENT ON MACRO{' TABLE' if document.columns else ''} {document.name} IS {_quoted(document.text)};\n"
+        yield f"COMMENT ON MACRO{' TABLE' if document.columns else ''} {document.name} IS {literal(document.text)};\n"
         return
-    yield f"COMMENT ON {kind} {document.name} IS {_quoted(document.text)};\n"
+    yield f"COMMENT ON {kind} {document.name} IS {literal(document.text)};\n"
     for column in document.columns:
-        yield f'COMMENT ON COLUMN {document.name}."{column.name}" IS {_quoted(column.text)};\n'
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+        yield f'COMMENT ON COLUMN {document.name}."{column.name}" IS {literal(column.text)};\n'

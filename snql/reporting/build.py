@@ -44,28 +44,31 @@ def build(
     theme: str = "paper",
     width: str = "page",
     compare: Sequence[Database] = (),
+    runs: Sequence[str] = (),
+    tables: Sequence[str] | None = None,
 ) -> Report:
     """Write figures, tables and ``index.html`` into the folder ``out``, creating it if need be.
 
-    ``figures`` names those wanted (see :func:`catalogue`), all if empty; ``formats`` is any of svg, pdf, png,
+    ``figures`` names those wanted (see :func:`catalogue`), all if empty; ``tables`` likewise, all if None; ``runs``
+    are the names of the runs that the report is about, all if empty; ``formats`` is any of svg, pdf, png,
     html and json (Vega-Lite). Equal data give equal bytes. Files in ``out`` with other names stay. Until
     everything is rendered, nothing in ``out`` changes. ``theme`` and ``width`` are those of
     :func:`snql.reporting.look.look`. The runs of the databases of ``compare`` stand beside those of ``db``, see
     :mod:`snql.reporting.sources`.
 
-    Raises InputError for an unknown name, an ``out`` that is no folder, a database with no finished run or given
-    twice; DatabaseError if a database cannot be read.
+    Raises InputError for an unknown figure, table or run, an ``out`` that is no folder, a database with no
+    finished run or given twice; DatabaseError if a database cannot be read.
     """
     out = Path(out)
-    wanted = _wanted(figures)
+    wanted, wanted_tables = _wanted(figures), _wanted_tables(tables)
     chosen = tuple(dict.fromkeys(formats))
     render.check_formats(chosen)
     style = look(theme, width)
-    source = sources(db, compare)
+    source = sources(db, compare, runs)
     context = _context(source)
     with _staging(out) as folder:
         drawn = _figures(source, context, wanted, chosen, style, folder, progress)
-        tables = tuple(made for table in TABLES if (made := _table(source, context, table, folder)))
+        tables = tuple(made for table in wanted_tables if (made := _table(source, context, table, folder)))
         specifications = {figure.name: specification for figure, specification in drawn if specification}
         index = page.index(source, tuple(figure for figure, _ in drawn), specifications, tables, context)
         (folder / INDEX).write_text(index, "utf-8", newline="\n")
@@ -80,6 +83,14 @@ def _wanted(names: Sequence[str]) -> tuple[Figure, ...]:
     if unknown:
         raise InputError(f"unknown figure {unknown[0]!r}: choose from {', '.join(known)}")
     return tuple(figure for figure in FIGURES if not names or figure.name in names)
+
+
+def _wanted_tables(names: Sequence[str] | None) -> tuple[Table, ...]:
+    known = [table.name for table in TABLES]
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise InputError(f"unknown table {unknown[0]!r}: choose from {', '.join(known)}")
+    return tuple(table for table in TABLES if names is None or table.name in names)
 
 
 def _context(db: Sources) -> Context:
@@ -154,7 +165,7 @@ def _figure(
     caption = f"{drawing.caption} {db.words}".rstrip()
     data, query = folder / f"{figure.name}.csv", folder / f"{figure.name}.sql"
     data.write_bytes(_csv(frame))
-    query.write_text(f"{db.sql_note}{figure.query};\n", "utf-8", newline="\n")
+    query.write_text(f"{db.sql_note}{db.restricted(figure.query)};\n", "utf-8", newline="\n")
     written = (*files, data, query, *snippets.figure(folder, figure.name, drawing.title, caption, formats))
     return RenderedFigure(figure.name, drawing.title, caption, written, picture=picture), shown
 

@@ -19,7 +19,7 @@ CONTEXT = 40
 """Tokens on each side of the one that changes most."""
 
 RUNS = """
-SELECT DISTINCT run_id, run FROM activation_chunks JOIN locate_runs USING (run_id) ORDER BY run_id LIMIT $most
+SELECT DISTINCT run_id, run FROM activation_chunks JOIN locate_runs USING (run_id) ORDER BY run_id
 """
 TOP = """
 SELECT layer, expert, neuron, rank, score FROM neuron_scores
@@ -41,7 +41,11 @@ class HeatMap:
 
 def read(source: Sources) -> tuple[HeatMap, ...]:
     """The heat maps of the first runs that keep token activations, of each database."""
-    found = [(db, end, *run) for db, end in source.labelled() for run in rows(db, RUNS, most=MAX_RUNS).iter_rows()]
+    found = [
+        (db, end, *run)
+        for db, end in source.labelled()
+        for run in source.kept(rows(db, RUNS)).head(MAX_RUNS).iter_rows()
+    ]
     return tuple(each for db, end, run_id, run in found for each in _of_run(db, run_id, run + end))
 
 

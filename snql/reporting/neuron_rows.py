@@ -83,7 +83,7 @@ class Neurons:
 def read(source: Sources) -> Neurons | None:
     """The top neurons of all finished locate runs; None if none is ranked."""
     most = MAX_NEURONS // len(source.databases)
-    found = [_of_database(db, end, most) for db, end in source.labelled()]
+    found = [_of_database(db, end, most, source) for db, end in source.labelled()]
     parts = [part for part in found if part is not None]
     return _joined(parts) if parts else None
 
@@ -102,9 +102,9 @@ def _joined(parts: Sequence[Neurons]) -> Neurons:
     return Neurons(tuple(runs), tuple(compared), pl.concat(frames, how="diagonal_relaxed"), " ".join(left_out))
 
 
-def _of_database(db: Database, end: str, room: int) -> Neurons | None:
+def _of_database(db: Database, end: str, room: int, source: Sources) -> Neurons | None:
     """The top neurons of one database, ``room`` rows at most. end: what names of runs get added."""
-    found = rows(db, RUNS)
+    found = source.kept(rows(db, RUNS))
     if found.is_empty():
         return None
     shown = found.head(MAX_RUNS)

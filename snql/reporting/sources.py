@@ -5,13 +5,14 @@ stand next to each other, as panels of one figure on one scale, and as neighbour
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
 from snql.db import Database
+from snql.db.catalog import literal
 from snql.errors import DatabaseError, InputError
 from snql.reporting.text import listing, visible
 
@@ -21,10 +22,14 @@ RUN_COLUMNS = ("run", "run_a", "run_b")
 
 @dataclass(frozen=True)
 class Sources:
-    """Databases with a label each; the label of a single one is empty."""
+    """Databases with a label each; the label of a single one is empty.
+
+    only: names of the runs that the report is about; all if empty.
+    """
 
     databases: tuple[Database, ...]
     labels: tuple[str, ...]
+    only: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -64,11 +69,12 @@ class Sources:
         return runs.with_columns(name.alias("name"))
 
     def frame(self, query: str) -> pl.DataFrame:
-        """The rows of a query, in the order of its ORDER BY, which names columns only.
+        """The rows of a query about the report's runs, in the order of its ORDER BY, which names columns only.
 
         Numbers keep 12 figures: the last ones depend on the order in which threads add. Raises DatabaseError if a
         database cannot be read, or lacks the views of this snql.
         """
+        query = self.restricted(query)
         frames = [_labelled(_read(database, query), end) for database, end in self.labelled()]
         if len(frames) == 1:
             return frames[0]
@@ -76,17 +82,38 @@ class Sources:
         order = [name.strip() for name in query.rpartition(" ORDER BY ")[2].split(",")]
         return joined.sort(order, nulls_last=True, maintain_order=True)
 
+    def restricted(self, query: str) -> str:
+        """The query that gives only the rows about the report's runs; a row about two runs is about both."""
+        if not self.only:
+            return query
+        body, _, order = query.rpartition(" ORDER BY ")
+        columns = _read(self.databases[0], f"SELECT * FROM ({body}) LIMIT 0").columns  # noqa: S608  (this package's)
+        names = ", ".join(literal(name) for name in self.only)
+        tests = " AND ".join(f"{column} IN ({names})" for column in RUN_COLUMNS if column in columns)
+        return f"SELECT * FROM ({body}) WHERE {tests} ORDER BY {order}"  # noqa: S608  (names are quoted)
 
-def sources(database: Database, others: Sequence[Database] = ()) -> Sources:
+    def kept(self, runs: pl.DataFrame) -> pl.DataFrame:
+        """Those rows of a frame with a column ``run`` that are about the report's runs."""
+        return runs.filter(pl.col("run").is_in(list(self.only))) if self.only else runs
+
+
+def sources(database: Database, others: Sequence[Database] = (), only: Sequence[str] = ()) -> Sources:
     """One database, or several with a label each: the stem of its file, and of its folders where stems are equal.
 
-    Raises InputError if the same file is given twice.
+    ``only`` restricts them to runs of these names. Raises InputError if the same file is given twice, or a name is
+    that of no finished run.
     """
     databases = (database, *others)
-    if not others:
-        return Sources(databases, ("",))
-    _check_different([one.path for one in databases])
-    return Sources(databases, labels([one.path for one in databases]))
+    if others:
+        _check_different([one.path for one in databases])
+    found = Sources(databases, labels([one.path for one in databases]) if others else ("",))
+    if not only:
+        return found
+    known = found.runs()["name"].unique().sort().to_list()
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise InputError(f"no finished run is named {unknown[0]!r} in {found.names}: its runs are {listing(known, 12)}")
+    return replace(found, only=tuple(dict.fromkeys(only)))
 
 
 def labels(paths: Sequence[Path]) -> tuple[str, ...]:

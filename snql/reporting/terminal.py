@@ -58,16 +58,18 @@ def draw(
     *,
     colour: bool = False,
     compare: Sequence[Database] = (),
+    runs: Sequence[str] = (),
 ) -> str:
-    """Figures as text of at most ``width`` characters a line; all that can be drawn so if none is named.
+    """Figures as text of at most ``width`` characters a line; all that can be drawn so if none is named;
+    of the runs of these names, of all if none is named.
 
     With ``colour`` the text has escape sequences for colours, else none. Raises InputError for a figure that is not
-    drawn as text or a database with no finished run, DatabaseError if a database cannot be read.
+    drawn as text, an unknown run or a database with no finished run, DatabaseError if a database cannot be read.
     """
     unknown = [name for name in figures if name not in _DRAWN]
     if unknown:
         raise InputError(f"figure {unknown[0]!r} is not drawn in a terminal: choose from {', '.join(_DRAWN)}")
-    source = sources(db, compare)
+    source = sources(db, compare, runs)
     if source.runs().is_empty():
         raise InputError(f"{source.names} has no finished run: run `snql demo`, or `snql locate` and then `snql patch`")
     usable = max(NARROWEST, min(width, WIDEST))

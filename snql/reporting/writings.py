@@ -134,7 +134,7 @@ class Writings:
 def read(source: Sources) -> Writings | None:
     """What the patch runs wrote, as much as fits; None if nothing was written."""
     room = MAX_COMPLETIONS // len(source.databases)
-    pairs = [(db, end, found) for db, end in source.labelled() if not (found := rows(db, RUNS)).is_empty()]
+    pairs = [(db, end, found) for db, end in source.labelled() if not (found := source.kept(rows(db, RUNS))).is_empty()]
     if not pairs:
         return None
     cut = _fitting([run for db, end, found in pairs for run in _of_database(db, end, found, room)])

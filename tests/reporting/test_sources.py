@@ -8,8 +8,9 @@ import pytest
 from snql.db import Database
 from snql.errors import DatabaseError, InputError
 from snql.reporting.build import build
-from snql.reporting.sources import labels, sources
-from snql.reporting.tables import TABLES
+from snql.reporting.figures import FIGURES
+from snql.reporting.sources import Sources, labels, sources
+from snql.reporting.tables import TABLES, Table
 
 from .conftest import small
 
@@ -34,10 +35,7 @@ def test_rows_of_both_stand_next_to_each_other_in_the_order_of_the_query(two: tu
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_table_takes_rows_of_both(two: tuple[Database, Database], table: object) -> None:
-    from snql.reporting.tables import Table
-
-    assert isinstance(table, Table)
+def test_every_table_takes_rows_of_both(two: tuple[Database, Database], table: Table) -> None:
     alone, both = sources(two[0]).frame(table.query), sources(two[0], two[1:]).frame(table.query)
     assert table.cells(both).height == 2 * table.cells(alone).height
     assert {run.rpartition(" ")[2] for run in both["run"]} == {"[llama]", "[mistral]"}
@@ -107,3 +105,38 @@ def test_reading_changes_neither_file(two: tuple[Database, Database], tmp_path: 
     before = [database.path.read_bytes() for database in two]
     build(two[0], tmp_path / "out", ("tax",), ("json",), compare=two[1:])
     assert [database.path.read_bytes() for database in two] == before
+
+
+def test_a_report_on_some_runs_has_their_rows_only(two: tuple[Database, Database], tmp_path: Path) -> None:
+    report = build(two[0], tmp_path / "out", ("layers", "overlap"), ("json",), runs=("safety", "other"), tables=())
+    assert not report.tables
+    query = (report.out / "layers.sql").read_text("utf-8").removesuffix(";\n")
+    assert set(two[0].frame(query)["run"]) == {"safety", "other"}
+    pairs = pl.read_csv(report.out / "overlap.csv").select("run_a", "run_b").rows()
+    assert pairs == [("other", "safety")]
+    assert "helpful" not in report.index.read_text("utf-8").split("<main", 1)[1]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_table_of_one_run_is_the_whole_one_without_the_others(
+    two: tuple[Database, Database], table: Table
+) -> None:
+    whole = sources(two[0]).frame(table.query)
+    for run in whole["run"].unique():
+        assert sources(two[0], only=(run,)).frame(table.query).equals(whole.filter(pl.col("run") == run))
+
+
+def test_every_figure_takes_runs_by_name(two: tuple[Database, Database]) -> None:
+    for figure in FIGURES:
+        whole, some = sources(two[0]).frame(figure.query), sources(two[0], only=("safety",)).frame(figure.query)
+        expected = whole.filter(pl.col("run") == "safety") if "run" in whole.columns else whole.clear()
+        assert some.equals(expected), figure.name
+
+
+def test_names_of_runs_may_hold_quotes_and_unknown_ones_are_refused(two: tuple[Database, Database]) -> None:
+    odd = Sources(two[0:1], ("",), ("it's",))
+    assert odd.frame("SELECT 'it''s' AS run, 1 AS k UNION ALL SELECT 'its', 2 ORDER BY k")["k"].to_list() == [1]
+    with pytest.raises(InputError, match="no finished run is named 'nope'.*its runs are helpful, other"):
+        sources(two[0], only=("safety", "nope"))
+    with pytest.raises(InputError, match="unknown table 'nope': choose from runs"):
+        build(two[0], Path("unused"), tables=("nope",))
