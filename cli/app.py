@@ -21,6 +21,7 @@ from . import (
     locate,
     neurons,
     overlap,
+    paper,
     patch,
     perplexity,
     prompts,
@@ -64,6 +65,7 @@ for module in (
     shell,
     database,
     report,
+    paper,
 ):
     module.register(app)
 
