@@ -29,6 +29,7 @@ from . import (
     runs,
     sets,
     shell,
+    tax,
 )
 from .config import read_config, split_environment_by_line
 from .render import plain
@@ -52,6 +53,7 @@ for module in (
     locate,
     overlap,
     patch,
+    tax,
     judge,
     divergence,
     perplexity,
