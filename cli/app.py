@@ -30,6 +30,7 @@ from . import (
     runs,
     sets,
     shell,
+    tax,
 )
 from .config import read_config, split_environment_by_line
 from .render import plain
@@ -53,6 +54,7 @@ for module in (
     locate,
     overlap,
     patch,
+    tax,
     judge,
     divergence,
     perplexity,

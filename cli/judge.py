@@ -1,10 +1,10 @@
 """``snql judge`` and ``snql judges``: scores of stored completions, and how far judges agree."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from . import options as opt
 from .patch import note_undefined
 from .progress import progress_shown
 from .render import note, print_json_parts, print_rows, print_table
@@ -56,9 +56,7 @@ def judge(
     judge_sign: Annotated[
         str | None, typer.Option("--judge-sign", help="cost (high is worse) or reward (high is better).")
     ] = None,
-    rubric: Annotated[
-        Path | None, typer.Option(help="What an endpoint or a guard is asked: a file with {prompt} and {completion}.")
-    ] = None,
+    rubric: opt.Rubric = None,
     concurrency: Annotated[int, typer.Option(help="Requests to an endpoint at once.")] = 8,
     retries: Annotated[int, typer.Option(help="Times that a failed request is sent again.")] = 5,
     timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 60.0,

@@ -71,6 +71,16 @@ Random = Annotated[
     int,
     typer.Option("--random", help="Random controls for each set: as many neurons in each layer, none of the set's."),
 ]
+JudgeSign = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--judge-sign", help="cost (high is worse) or reward (high is better), or JUDGE=cost for one; repeatable."
+    ),
+]
+Rubric = Annotated[
+    Path | None,
+    typer.Option("--rubric", help="What an endpoint or a guard is asked: a file with {prompt} and {completion}."),
+]
 CapabilityDonor = Annotated[
     str | None, typer.Option("--donor", help="Model whose activations are patched in; needed by --mode donor.")
 ]

@@ -55,6 +55,8 @@ def patch(
     donor: Annotated[
         str | None, typer.Option(help="Model whose activations are patched in; needed by --mode donor and for effects.")
     ] = None,
+    judge_sign: opt.JudgeSign = None,
+    rubric: opt.Rubric = None,
     mode: opt.Mode = "donor",
     freeze: Annotated[
         bool, typer.Option("--freeze", help="The other direction: the donor writes, with neurons of the recipient.")
@@ -132,6 +134,8 @@ def patch(
             response_prefix,
         ),
         judges=tuple(judge),
+        judge_signs=tuple(judge_sign or ()),
+        rubric=rubric,
         sweep=opt.split(sweep),
         window=window,
         random=random,

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from snql.patching.patch import PatchOptions as PatchOptions
     from snql.patching.patch import PatchResult as PatchResult
     from snql.patching.patch import patch as patch
+    from snql.patching.tax import TaxOptions as TaxOptions
+    from snql.patching.tax import TaxResult as TaxResult
+    from snql.patching.tax import tax as tax
     from snql.prompts.preview import preview
     from snql.querying.execute import query as query
     from snql.reporting.build import build
@@ -71,6 +74,8 @@ _HOMES = {
     "PromptOptions": ("snql.jobs", "PromptOptions"),
     "SnqlError": ("snql.errors", "SnqlError"),
     "SubjectOptions": ("snql.capability.subject", "SubjectOptions"),
+    "TaxOptions": ("snql.patching.tax", "TaxOptions"),
+    "TaxResult": ("snql.patching.tax", "TaxResult"),
     "TextOptions": ("snql.capability.documents", "TextOptions"),
     "describe_neuron": ("snql.neuron_pages", "describe_neuron"),
     "describe_neurons": ("snql.neuron_pages", "describe_neurons"),
@@ -89,6 +94,7 @@ _HOMES = {
     "query": ("snql.querying.execute", "query"),
     "report": ("snql.reporting.build", "build"),
     "save_set": ("snql.saved_sets", "save_set"),
+    "tax": ("snql.patching.tax", "tax"),
 }
 
 __all__ = sorted([*_HOMES, "__version__"])

@@ -11,6 +11,7 @@ from snql.db.connection import Database
 from snql.jobs import PromptOptions
 from snql.overlaps import compare
 from snql.patching.patch import PatchOptions, patch
+from snql.patching.tax import TaxOptions, TaxResult, tax
 from snql.progress import Progress, ProgressCallback, silent
 from snql.reporting.build import build
 from snql.reporting.model import Report
@@ -19,9 +20,9 @@ LOCATED = ("safety", "safety-seed2", "safety-seed3", "helpful", "concise", "poli
 NO_LAST = "safety-nolast"
 SIZES = ("0.5%", "1%", "2%", "5%", "10%", "20%")
 RED_TEAM = ("demo:harmful", "demo:harmful-rephrased", "demo:harmful-new-families", "demo:harmful-wrapped")
-SHARED = "safety:5% & helpful:5%"
 JUDGES = ("demo:cost", "refusal")
 TAX_JUDGES = ("demo:cost", "demo:reward")
+TAX_PROMPTS = ("demo:harmful", "demo:benign")
 
 _NEW_TOKENS = 48
 _BATCH = 256
@@ -59,14 +60,10 @@ def demo(
         for name, run in (("sweep", "safety"), ("sweep-nolast", NO_LAST))
     ]
     transfer = steps.patch("transfer", "demo:sft", "demo:safety", ("safety:5%",), RED_TEAM, JUDGES)
-    tax = [
-        steps.patch(f"tax-{donor}-into-{recipient}", f"demo:{recipient}", f"demo:{donor}", (SHARED,),
-                    ("demo:harmful", "demo:benign"), TAX_JUDGES)
-        for recipient, donor in (("safety", "helpful"), ("helpful", "safety"))
-    ]  # fmt: skip
+    tax_effects = steps.tax("tax").effects
     report = build(db, out, progress=_staged(progress))
     overlaps = compare(db, LOCATED, "5%")
-    return DemoResult(db.path, report, pl.concat(sweeps), transfer, pl.concat(tax), overlaps)
+    return DemoResult(db.path, report, pl.concat(sweeps), transfer, tax_effects, overlaps)
 
 
 @dataclass(frozen=True)
@@ -120,6 +117,22 @@ class _Steps:
         )
         watch = _named(name, self.progress)
         return patch(self.db, name, options, resume=not self.force, force=self.force, progress=watch).effects
+
+    def tax(self, name: str) -> TaxResult:
+        """The alignment tax of safety and helpfulness."""
+        options = TaxOptions(
+            safety="safety",
+            helpful="helpful",
+            safety_model="demo:safety",
+            helpful_model="demo:helpful",
+            source=PromptOptions(TAX_PROMPTS),
+            judges=TAX_JUDGES,
+            random=_CONTROLS,
+            max_new_tokens=_NEW_TOKENS,
+            batch_size=_BATCH,
+            seed=self.seed,
+        )
+        return tax(self.db, name, options, resume=not self.force, force=self.force, progress=self.progress)
 
 
 def _named(step: str, progress: ProgressCallback) -> ProgressCallback:

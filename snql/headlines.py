@@ -55,6 +55,11 @@ def tax_headlines(tax: pl.DataFrame) -> list[str]:
     return [_change_words(row) for row in rows.iter_rows(named=True)]
 
 
+def ratio_headlines(ratios: pl.DataFrame) -> list[str]:
+    """What each direction of the alignment-tax experiment costs and gains, from rows of ``TaxResult.ratios``."""
+    return [_ratio_words(row) for row in ratios.iter_rows(named=True)]
+
+
 def overlap_headlines(overlaps: pl.DataFrame) -> list[str]:
     """Overlap of two runs beside chance."""
     return [
@@ -86,6 +91,30 @@ def _change_words(row: Row) -> str:
         f"[{low:+.2f}, {high:+.2f}]"
     )
     return words + ("; not different from nothing." if low <= 0 <= high else ".")
+
+
+def _ratio_words(row: Row) -> str:
+    cost, safer = _side_words(row, "cost", ("less safe", "safer"))
+    reward, better = _side_words(row, "reward", ("more helpful", "less helpful"))
+    words = f"{row['donor_is']} into {row['recipient_is']}: {cost}; {reward}. "
+    if row["ratio"] is None:
+        return words + "No ratio of the two can be stated."
+    words += (
+        f"|cost| is {_number(row['ratio']):.3g} [{_number(row['ci_low']):.3g}, {_number(row['ci_high']):.3g}] times "
+        "|reward|, each in its judge's units"
+    )
+    traded = safer != better
+    return f"{words}; one is {'paid for with' if traded else 'moved together with'} the other."
+
+
+def _side_words(row: Row, sign: str, kinds: tuple[str, str]) -> tuple[str, bool]:
+    """A change in words, and whether it is for the better."""
+    change, low, high = (_number(row[f"{sign}_{name}"]) for name in ("change", "ci_low", "ci_high"))
+    place = "all prompts" if row[f"{sign}_on"] == "*" else row[f"{sign}_on"]
+    words = f"{row[sign]} on {place} {change:+.2f} [{low:+.2f}, {high:+.2f}] (n = {row[f'n_{sign}']})"
+    if low <= 0 <= high:
+        return f"{words}, not different from nothing", False
+    return f"{words}, {kinds[0] if change > 0 else kinds[1]}", (change > 0) == (sign == "reward")
 
 
 def _share(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import polars as pl
 import torch
@@ -19,7 +20,8 @@ from snql.generation.slots import check_cache
 from snql.html import table
 from snql.jobs import JOB_LOCK_SECONDS, PromptOptions, begin_run, check_seed, describe_model, tokenize
 from snql.judges.base import JudgeOptions
-from snql.judges.registry import judge_loader
+from snql.judges.registry import Loader, judge_loader
+from snql.judges.signs import given_signs
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
@@ -43,6 +45,7 @@ COMMIT_SECONDS = 1.0
 _MOST = 10_000
 
 _NOT_IN_CONFIG = ("source", "load", "batch_size", "device")
+_ONLY_WHERE_GIVEN = ("judge_signs", "rubric")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class PatchOptions:
     variant. trace: store what the patched model would have written without its patch. drafts: whether what the
     recipient wrote is read at once in place of written step by step; None: in float32. batch_size: completions that are
     written at once, or ``auto``. Prompts of the locate runs that the neuron expressions name are left out, unless
-    ``allow_overlap``.
+    ``allow_overlap``. judge_signs: ``cost``, ``reward`` or ``JUDGE=cost``, where a judge does not say itself. rubric:
+    file with what an endpoint or a guard is asked.
     """
 
     recipient: str
@@ -82,6 +86,8 @@ class PatchOptions:
     seed: int = 0
     allow_overlap: bool = False
     load: LoadOptions = field(default_factory=LoadOptions)
+    judge_signs: tuple[str, ...] = ()
+    rubric: Path | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.batch_size, str) and self.batch_size != AUTO:
@@ -96,6 +102,7 @@ class PatchOptions:
             raise InputError(f"--samples, --random and --random-anywhere can be at most {_MOST}")
         if not self.judges:
             raise InputError("which judge? give --judge, such as --judge refusal")
+        given_signs(self.judges, self.judge_signs)
         mode = Mode.parse(self.mode)
         if self.donor is None and mode.kind == "donor":
             raise InputError("--mode donor needs a donor: give --donor, or another mode such as --mode zero")
@@ -121,9 +128,21 @@ class PatchOptions:
         return Sampling(self.temperature, self.top_p)
 
     def config(self) -> dict[str, object]:
-        """The canonical configuration: everything that the numbers depend on."""
+        """The canonical configuration: everything that the numbers depend on.
+
+        Signs and a rubric are in it only where they were given: runs of earlier versions have none, and go on.
+        """
         flat = asdict(self) | asdict(self.source) | asdict(self.load)
-        return {key: value for key, value in flat.items() if key not in _NOT_IN_CONFIG}
+        flat["rubric"] = None if self.rubric is None else str(self.rubric)
+        without = (*_NOT_IN_CONFIG, *(name for name in _ONLY_WHERE_GIVEN if not flat[name]))
+        return {key: value for key, value in flat.items() if key not in without}
+
+    def judge_loaders(self) -> list[Loader]:
+        """What loads the judges, each once; raises InputError for a judge that there is not."""
+        judges = tuple(dict.fromkeys(self.judges))
+        signs = given_signs(judges, self.judge_signs)
+        asked = JudgeOptions(device=self.load.device, rubric=self.rubric)
+        return [judge_loader(judge, replace(asked, sign=signs.get(judge))) for judge in judges]
 
 
 @dataclass(frozen=True)
@@ -168,8 +187,7 @@ def patch(
     wanted = expressions(options.neurons, options.sweep, options.window, lambda run: len(read_run_scores(db, run).ids))
     ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted) | runs_behind(db, wanted))
     read = read_inputs(db, options.source, options.seed, ranked_by)
-    asked = JudgeOptions(device=options.load.device)
-    loaders = [judge_loader(judge, asked) for judge in dict.fromkeys(options.judges)]
+    loaders = options.judge_loaders()
     models = load_models(_specs(options), options.load)
     base = models["recipient"].base
     evaluator = Evaluator(db, models["recipient"].shape)

@@ -57,6 +57,8 @@ PATCH: Settings = {
     "random_anywhere": 0,
     **_READING,
     "judges": None,
+    "judge_signs": None,
+    "rubric": None,
     "allow_overlap": False,
     "max_new_tokens": 128,
     "temperature": 0.0,
@@ -67,7 +69,7 @@ PATCH: Settings = {
     **_LOADING,
 }
 """As ``LOCATE``, of ``snql patch``."""
-_NAMES = {"judges": "judge"}
+_NAMES = {"judges": "judge", "judge_signs": "judge_sign"}
 _JOINED = ("sweep",)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,8 @@ PATCHES = {
         seed=11,
         allow_overlap=True,
         load=LOADING,
+        judge_signs=("cost", "j=reward"),
+        rubric=Path("a rubric.txt"),
     ),
     "window": PatchOptions("a", "b", ("x",), PromptOptions(("p",)), ("j",), window="5%:30%", random=1),
 }

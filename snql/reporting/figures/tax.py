@@ -53,7 +53,7 @@ def _chart(shown: pl.DataFrame, look: Look) -> Chart:
 
 def _labelled(shown: pl.DataFrame, look: Look) -> pl.DataFrame:
     runs, datasets = (
-        short_labels(shown["run"].unique().sort(), 20),
+        short_labels(shown["run"].unique().sort(), 24),
         short_labels(shown["dataset"].unique().sort(), 20),
     )
     sets = short_labels(shown["variant"].unique().sort(), 24)

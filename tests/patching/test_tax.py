@@ -1,0 +1,194 @@
+"""The alignment-tax experiment on the bundled models: both directions, against sums by hand."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from snql import headlines
+from snql.contrast.locate import LocateOptions, locate
+from snql.db.connection import Database
+from snql.errors import InputError
+from snql.jobs import PromptOptions
+from snql.patching.tax import TaxOptions, TaxResult, tax
+
+RUNS = ("t-helpful-into-safety", "t-safety-into-helpful")
+OPTIONS = TaxOptions(
+    safety="safety",
+    helpful="helpful",
+    safety_model="demo:safety",
+    helpful_model="demo:helpful",
+    source=PromptOptions(("demo:harmful", "demo:benign"), limit=8),
+    judges=("demo:cost", "demo:reward"),
+    random=2,
+    top="10%",
+    max_new_tokens=24,
+)
+
+
+@pytest.fixture(scope="module")
+def located(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with Database(tmp_path_factory.mktemp("tax") / "x.duckdb") as db:
+        for name in ("safety", "helpful"):
+            source = PromptOptions(("demo:locate",), limit=12)
+            settings = LocateOptions(
+                "demo:sft", f"demo:{name}", source, max_new_tokens=16, skip_last_layers=0, keep="none"
+            )
+            locate(db, name, settings)
+        yield db
+
+
+@pytest.fixture(scope="module")
+def found(located: Database) -> TaxResult:
+    return tax(located, "t", OPTIONS)
+
+
+def scores(db: Database, run: str, judge: str, dataset: str | None = None) -> dict[str, np.ndarray[Any, Any]]:
+    """Scores by variant in the order of the prompts, straight from the judgements."""
+    rows = db.frame(
+        "SELECT v.name, j.prompt_id, p.dataset, j.score"
+        " FROM judgements AS j JOIN variants AS v USING (run_id, variant_id) JOIN prompts AS p USING (prompt_id)"
+        " JOIN runs USING (run_id) WHERE runs.name = ? AND j.judge = ?",
+        [run, judge],
+    )
+    rows = rows if dataset is None else rows.filter(pl.col("dataset") == dataset)
+    return {str(name): part.sort("prompt_id")["score"].to_numpy() for (name,), part in rows.group_by("name")}
+
+
+def test_each_model_is_patched_with_the_other(located: Database, found: TaxResult) -> None:
+    assert found.runs == RUNS
+    rows = located.rows(
+        "SELECT name, config ->> '$.recipient', config ->> '$.donor' FROM runs WHERE kind = 'patch' ORDER BY name"
+    )
+    assert rows == [(RUNS[0], "demo:safety", "demo:helpful"), (RUNS[1], "demo:helpful", "demo:safety")]
+    assert found.changes.select("run", "recipient_is", "donor_is").unique().sort("run").rows() == [
+        (RUNS[0], "safety", "helpful"), (RUNS[1], "helpful", "safety"),
+    ]  # fmt: skip
+
+
+def test_patched_are_the_neurons_of_both_tops_and_controls_are_others(located: Database, found: TaxResult) -> None:
+    ranked = located.frame("SELECT run, layer, neuron FROM neuron_scores WHERE rank <= 205")
+    tops = [set(ranked.filter(pl.col("run") == run).select("layer", "neuron").rows()) for run in ("safety", "helpful")]
+    members = located.frame(
+        "SELECT v.name, m.layer, m.neuron FROM variants AS v JOIN neuron_set_members AS m USING (set_id) JOIN runs"
+        " USING (run_id) WHERE runs.name = ?",
+        [RUNS[0]],
+    )
+    sets = {name: set(part.select("layer", "neuron").rows()) for (name,), part in members.group_by("name")}
+    shared = sets.pop(OPTIONS.expression)
+    assert shared == tops[0] & tops[1]
+    assert found.overlap.select("shared", "k").row(0) == (len(shared), 205)
+    assert len(sets) == 2
+    for control in sets.values():
+        assert not control & shared
+        assert sorted(layer for layer, _ in control) == sorted(layer for layer, _ in shared)
+
+
+def test_changes_are_those_of_the_judgements(located: Database, found: TaxResult) -> None:
+    assert found.changes.height == 2 * 2 * 3
+    for row in found.changes.iter_rows(named=True):
+        by = scores(located, row["run"], row["judge"], None if row["dataset"] == "*" else row["dataset"])
+        changes = by[OPTIONS.expression] - by["recipient"]
+        draws = np.random.default_rng(0).multinomial(len(changes), [1 / len(changes)] * len(changes), size=2000)
+        interval = np.quantile(draws @ changes / len(changes), [0.025, 0.975])
+        controls = np.mean([values for name, values in by.items() if name.startswith("random(")], axis=0)
+        assert row["n_prompts"] == len(changes) == (16 if row["dataset"] == "*" else 8)
+        assert row["sign"] == row["judge"].removeprefix("demo:")
+        assert row["change"] == pytest.approx(changes.mean(), abs=1e-12)
+        assert (row["change_ci_low"], row["change_ci_high"]) == pytest.approx(tuple(interval), abs=1e-12)
+        assert row["controls_difference"] == pytest.approx((by[OPTIONS.expression] - controls).mean(), abs=1e-12)
+
+
+@pytest.mark.parametrize(("cost_on", "reward_on"), [(None, None), ("demo:harmful", "demo:benign")])
+def test_ratios_are_those_of_the_changes(located: Database, cost_on: str | None, reward_on: str | None) -> None:
+    result = tax(located, "t", replace(OPTIONS, cost_on=cost_on, reward_on=reward_on), resume=True)
+    stated = 0
+    for row in result.ratios.iter_rows(named=True):
+        sides = []
+        for sign, dataset in (("cost", cost_on), ("reward", reward_on)):
+            by = scores(located, row["run"], f"demo:{sign}", dataset)
+            sides.append((by[OPTIONS.expression] - by["recipient"]).mean())
+            assert row[f"{sign}_change"] == pytest.approx(sides[-1], abs=1e-12)
+            assert row[f"{sign}_on"] == (dataset or "*")
+        covers = [row[f"{sign}_ci_low"] <= 0 <= row[f"{sign}_ci_high"] for sign in ("cost", "reward")]
+        assert row["paired"] == (cost_on is None)
+        assert (row["ratio"] is None) == any(covers)
+        if row["ratio"] is not None:
+            stated += 1
+            assert row["ratio"] == pytest.approx(abs(sides[0]) / abs(sides[1]))
+            assert row["ci_low"] <= row["ratio"] <= row["ci_high"]
+    assert result.ratios.height == 2
+    assert stated or cost_on is not None, "some direction must have a ratio, or this tests nothing"
+
+
+def test_going_on_with_a_finished_experiment_changes_nothing(located: Database, found: TaxResult) -> None:
+    again = tax(located, "t", OPTIONS, resume=True)
+    assert again.effects.equals(found.effects) and again.ratios.equals(found.ratios)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"judges": ("demo:cost",)}, "no judge gives a reward"),
+        (
+            {"judges": ("demo:cost", "python:m:f")},
+            "'python:m:f' may be a cost or a reward: say which with --judge-sign",
+        ),
+        ({"neurons": "both"}, "--set 'both' is not known: use shared, safety, helpful"),
+        ({"top": "x"}, "--top 'x' is not known"),
+        (
+            {"cost_on": "demo:locate", "reward_on": "demo:benign"},
+            "--cost-on 'demo:locate' is not one of the prompt sets",
+        ),
+        ({"cost_on": "demo:benign"}, "--cost-on and --reward-on go together"),
+        ({"judge_signs": ("refusal=cost",)}, "'refusal' is not one of the judges"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(OPTIONS, **settings)
+
+
+def test_nothing_is_written_where_one_run_exists(located: Database, found: TaxResult) -> None:
+    before = located.rows("SELECT count(*) FROM runs")
+    with pytest.raises(InputError, match="a patch run 't-helpful-into-safety' exists"):
+        tax(located, "t", OPTIONS)
+    with located.write() as connection:
+        connection.execute("UPDATE runs SET name = 'u-safety-into-helpful' WHERE name = ?", [RUNS[1]])
+    try:
+        with pytest.raises(InputError, match="a patch run 'u-safety-into-helpful' exists"):
+            tax(located, "u", OPTIONS)
+        assert located.rows("SELECT count(*) FROM runs") == before
+    finally:
+        with located.write() as connection:
+            connection.execute("UPDATE runs SET name = ? WHERE name = 'u-safety-into-helpful'", [RUNS[1]])
+
+
+def test_tops_that_share_nothing_are_refused(located: Database) -> None:
+    with pytest.raises(InputError, match="the tops of safety and helpful share no neuron"):
+        tax(located, "none", replace(OPTIONS, top="1"))
+
+
+@pytest.mark.parametrize(
+    ("reward", "ratio", "ending"),
+    [
+        ((1.0, 0.5, 1.5), 2.0, "each in its judge's units; one is paid for with the other."),
+        ((-1.0, -1.5, -0.5), 2.0, "one is moved together with the other."),
+        ((0.1, -0.5, 0.5), None, "No ratio of the two can be stated."),
+    ],
+)
+def test_words_say_who_pays(reward: tuple[float, float, float], ratio: float | None, ending: str) -> None:
+    row = {
+        "recipient_is": "safety", "donor_is": "helpful", "cost": "c", "cost_on": "*", "n_cost": 9, "reward": "r",
+        "reward_on": "benign", "n_reward": 9, "ratio": ratio, "ci_low": ratio, "ci_high": ratio,
+        "cost_change": 2.0, "cost_ci_low": 1.0, "cost_ci_high": 3.0,
+        **dict(zip(("reward_change", "reward_ci_low", "reward_ci_high"), reward, strict=True)),
+    }  # fmt: skip
+    (line,) = headlines.ratio_headlines(pl.DataFrame([row]))
+    assert line.startswith(
+        "helpful into safety: c on all prompts +2.00 [+1.00, +3.00] (n = 9), less safe; r on benign "
+    )
+    assert line.endswith(ending)
