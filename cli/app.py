@@ -12,6 +12,7 @@ import snql
 from snql.errors import SnqlError
 
 from . import (
+    compare_scorers,
     database,
     demo,
     divergence,
@@ -66,6 +67,7 @@ for module in (
     query,
     shell,
     database,
+    compare_scorers,
     report,
     paper,
 ):
