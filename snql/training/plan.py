@@ -39,8 +39,8 @@ class Plan:
     max_length: int
     longest: int
     steps: int
+    batch: int
     micro_batch: int
-    accumulated: int
     tokens: int
     answer_tokens: int
     memory: int
@@ -80,8 +80,8 @@ def prepare(options: TrainOptions) -> tuple[Plan, TrainingData]:
         max_length=max_length,
         longest=data.longest,
         steps=steps,
+        batch=options.batch,
         micro_batch=options.at_once,
-        accumulated=options.batch // options.at_once,
         tokens=round(data.tokens * share),
         answer_tokens=round(data.answer_tokens * share),
         memory=memory_needed(sizes, options, data.longest),

@@ -32,6 +32,10 @@ RECORD = "training.json"
 CHECKPOINTS = "checkpoints"
 _STATE = "trainer_state.json"
 _LIBRARIES = ("trl", "accelerate", "datasets")
+_HISTORY = (
+    "step", "epoch", "loss", "learning_rate", "grad_norm", "accuracy", "entropy", "reward_margins",
+    "reward_accuracies", "reward_chosen", "reward_rejected", "logps_chosen", "logps_rejected",
+)  # fmt: skip
 _RENAMED = {"rewards/": "reward_", "logps/": "logps_", "mean_token_accuracy": "accuracy"}
 
 
@@ -138,7 +142,8 @@ class _Watch(TrainerCallback):
 
 
 def _step(entry: dict[str, float]) -> dict[str, float]:
-    return {_renamed(name): value for name, value in entry.items()}
+    named = {_renamed(name): value for name, value in entry.items()}
+    return {name: named[name] for name in _HISTORY if name in named}
 
 
 def _renamed(name: str) -> str:

@@ -69,7 +69,7 @@ def _arguments(options: TrainOptions, plan: Plan, checkpoints: Path) -> dict[str
     return {
         "output_dir": str(checkpoints),
         "per_device_train_batch_size": plan.micro_batch,
-        "gradient_accumulation_steps": plan.accumulated,
+        "gradient_accumulation_steps": plan.batch // plan.micro_batch,
         "num_train_epochs": options.epochs,
         "max_steps": options.max_steps or -1,
         "learning_rate": options.learning_rate,
