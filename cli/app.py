@@ -21,6 +21,7 @@ from . import (
     locate,
     neurons,
     overlap,
+    paper,
     patch,
     perplexity,
     prompts,
@@ -68,6 +69,7 @@ for module in (
     shell,
     database,
     report,
+    paper,
 ):
     module.register(app)
 

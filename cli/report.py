@@ -58,7 +58,15 @@ def report(
     chosen = [name.strip() for name in formats.split(",") if name.strip()]
     with progress_shown(quiet=here.quiet) as progress:
         made = build(
-            here.open(), out, figures or (), chosen, progress, theme=theme, width=width, compare=others, runs=runs or ()
+            here.open(),
+            out,
+            figures or None,
+            chosen,
+            progress,
+            theme=theme,
+            width=width,
+            compare=others,
+            runs=runs or (),
         )
     for figure in made.figures:
         if figure.skipped:

@@ -37,7 +37,7 @@ def catalogue() -> tuple[tuple[str, str], ...]:
 def build(
     db: Database,
     out: Path,
-    figures: Sequence[str] = (),
+    figures: Sequence[str] | None = None,
     formats: Sequence[str] = DEFAULT_FORMATS,
     progress: ProgressCallback = silent,
     *,
@@ -49,7 +49,7 @@ def build(
 ) -> Report:
     """Write figures, tables and ``index.html`` into the folder ``out``, creating it if need be.
 
-    ``figures`` names those wanted (see :func:`catalogue`), all if empty; ``tables`` likewise, all if None; ``runs``
+    ``figures`` and ``tables`` name those wanted (see :func:`catalogue`), all if None; ``runs``
     are the names of the runs that the report is about, all if empty; ``formats`` is any of svg, pdf, png,
     html and json (Vega-Lite). Equal data give equal bytes. Files in ``out`` with other names stay. Until
     everything is rendered, nothing in ``out`` changes. ``theme`` and ``width`` are those of
@@ -68,21 +68,21 @@ def build(
     context = _context(source)
     with _staging(out) as folder:
         drawn = _figures(source, context, wanted, chosen, style, folder, progress)
-        tables = tuple(made for table in wanted_tables if (made := _table(source, context, table, folder)))
+        made_tables = tuple(made for table in wanted_tables if (made := _table(source, context, table, folder)))
         specifications = {figure.name: specification for figure, specification in drawn if specification}
-        index = page.index(source, tuple(figure for figure, _ in drawn), specifications, tables, context)
+        index = page.index(source, tuple(figure for figure, _ in drawn), specifications, made_tables, context)
         (folder / INDEX).write_text(index, "utf-8", newline="\n")
-        snippets.document(folder, [figure for figure, _ in drawn], tables, style.width / POINTS_PER_MM)
+        snippets.document(folder, [figure for figure, _ in drawn], made_tables, style.width / POINTS_PER_MM)
         _publish(folder, out)
-    return _report(out, tuple(figure for figure, _ in drawn), tables)
+    return _report(out, tuple(figure for figure, _ in drawn), made_tables)
 
 
-def _wanted(names: Sequence[str]) -> tuple[Figure, ...]:
+def _wanted(names: Sequence[str] | None) -> tuple[Figure, ...]:
     known = [figure.name for figure in FIGURES]
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names or () if name not in known]
     if unknown:
         raise InputError(f"unknown figure {unknown[0]!r}: choose from {', '.join(known)}")
-    return tuple(figure for figure in FIGURES if not names or figure.name in names)
+    return tuple(figure for figure in FIGURES if names is None or figure.name in names)
 
 
 def _wanted_tables(names: Sequence[str] | None) -> tuple[Table, ...]:

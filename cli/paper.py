@@ -1,0 +1,131 @@
+"""``snql paper``: the figures and tables of the paper as recipes, run step by step."""
+
+import contextlib
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from snql.errors import InputError, SnqlError
+
+from .render import note, print_rows
+from .state import State, state
+
+if TYPE_CHECKING:
+    from snql.paper.plan import Plan, Step
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(paper)
+
+
+def paper(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(help="Recipes, such as fig2 or table1.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All recipes.")] = False,
+    scale: Annotated[
+        str, typer.Option("--scale", help="demo, llama-2-7b, mistral-7b, gemma-7b, qwen2.5-3b, or a .toml file.")
+    ] = "demo",
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE: another value for a variable of the scale; repeatable."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pages.")] = Path("snql-paper"),
+    list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes and exit.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print every step with its GPU hours and gigabytes; run nothing.")
+    ] = False,
+    card: Annotated[str, typer.Option("--card", help="The GPU that --dry-run reckons with.")] = "a100-80gb",
+    rates: Annotated[
+        Path | None, typer.Option("--rates", help="TOML file with cards and rates of your own, for --dry-run.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Repeat finished steps.")] = False,
+) -> None:
+    """Run the paper's experiments: one recipe for each of its figures and tables, with results beside the published."""
+    from snql.paper.files import recipe, recipes
+    from snql.paper.files import scale as read_scale
+    from snql.paper.plan import plan
+
+    here = state(context)
+    if list_recipes:
+        _print_recipes(here)
+        return
+    if not names and not every:
+        raise InputError("no recipe is named: name some (`snql paper --list` has them), or take --all")
+    wanted = recipes() if every else tuple(recipe(name) for name in dict.fromkeys(names or ()))
+    planned = plan(wanted, read_scale(scale, _pairs(changes or ())))
+    if dry_run:
+        _print_costs(here, planned, card, rates)
+        return
+    _run(context, here, planned, out, force=force)
+
+
+def _pairs(changes: list[str] | tuple[()]) -> dict[str, str]:
+    pairs = {}
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals:
+            raise InputError(f"--set {change!r} is no NAME=VALUE, such as models=/data/models")
+        pairs[name.strip()] = value
+    return pairs
+
+
+def _print_recipes(here: State) -> None:
+    import polars as pl
+
+    from snql.paper.files import recipes
+
+    rows = [(each.name, each.source, each.title) for each in recipes()]
+    print_rows(pl.DataFrame(rows, schema=["recipe", "paper", "shows"], orient="row"), as_json=here.json)
+
+
+def _print_costs(here: State, planned: "Plan", card: str, rates: Path | None) -> None:
+    from snql.paper.costs import estimate
+
+    found = estimate(planned, card, rates)
+    print_rows(found.frame, as_json=here.json, title=found.title)
+    for words in found.notes:
+        note(words, quiet=here.quiet)
+
+
+def _run(context: typer.Context, here: State, planned: "Plan", out: Path, *, force: bool) -> None:
+    from snql.paper.page import write
+
+    (out / "steps").mkdir(parents=True, exist_ok=True)
+    root = context.find_root().command
+    for place, step in enumerate(planned.steps, 1):
+        note(f"step {place} of {len(planned.steps)}: {step.line}", quiet=here.quiet)
+        text = _output(root, here, step, force=force)
+        (out / "steps" / f"{step.name}.txt").write_text(f"$ {step.line}\n\n{text}", "utf-8")
+    made = write(here.open(), planned, out)
+    print_rows(made.counts, as_json=here.json, title="Claims of the paper")
+    note(f"Open {made.index}; the rows are in {made.words}", quiet=here.quiet)
+
+
+def _output(root: Any, here: State, step: "Step", *, force: bool) -> str:
+    """What a step prints. A run that is there is kept, one that was cut off goes on, unless ``force``."""
+    arguments = ["--db", str(here.database), *(["--quiet"] if here.quiet else []), *step.arguments]
+    known = _options(root, step.words)
+    again = "--force" if force else "--resume"
+    if again in known:
+        arguments.append(again)
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            code = root.main(arguments, prog_name="snql", standalone_mode=False) or 0
+    except SnqlError as error:
+        raise type(error)(f"step `{step.line}`: {error}") from error
+    if code:
+        sys.stderr.write(printed.getvalue())
+        raise InputError(f"step `{step.line}` ended with exit code {code}")
+    return printed.getvalue()
+
+
+def _options(command: Any, words: tuple[str, ...]) -> set[str]:
+    """The options of the command that the words name."""
+    for word in words:
+        command = getattr(command, "commands", {}).get(word, command)
+    return {name for parameter in command.params for name in parameter.opts}

@@ -1,0 +1,313 @@
+"""What the steps of a plan cost: GPU hours and gigabytes, from a step's options, its scale's sizes and measured rates.
+
+A step is so many floating-point operations and so many bytes of weights read. Reading a text costs 2 operations a
+weight and token, and is bound by arithmetic; writing reads all weights for each token of a batch, and is bound by
+whichever of the two takes longer. Hours are those of a card's published peaks over the share of the peak that snql
+reached where it was measured (``rates.toml`` says where). Attention over what was read, loading and judging by
+anything but a score model are not counted; prompts are taken to be answered at full length.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from snql.errors import InputError
+from snql.paper.plan import Plan, Step
+
+_GIGA = 1e9
+_STORED = {"bytes_per_value": 1.9, "bytes_per_token": 10}
+"""Bytes of an activation in a shard, and of a written token with its text and trace: docs/scale.md."""
+_MULTIPLE = 2
+"""Rows of a patched variant: the recipient's and the donor's."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """operations: of reading and training; written: of writing; steps: passes over all weights while writing (a pass
+    a token and batch); passes: bytes of weights of one; stored: bytes kept."""
+
+    operations: float = 0.0
+    written: float = 0.0
+    weight_bytes: float = 0.0
+    stored: float = 0.0
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(
+            self.operations + other.operations,
+            self.written + other.written,
+            self.weight_bytes + other.weight_bytes,
+            self.stored + other.stored,
+        )
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Of one card: peak operations and bytes a second, and the shares of them that are reached."""
+
+    card: str
+    operations: float
+    bandwidth: float
+    reading: float
+    writing: float
+    training: float
+    source: str
+
+    def hours(self, work: Work, *, training: bool) -> float:
+        """GPU hours of some work."""
+        share = self.training if training else self.reading
+        arithmetic = work.operations / (self.operations * share)
+        writing = max(
+            work.written / (self.operations * self.reading), work.weight_bytes / (self.bandwidth * self.writing)
+        )
+        return (arithmetic + writing) / 3600
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """frame: a row a step (step, gpu_hours, gigabytes, command) and one for all; notes: what was assumed."""
+
+    title: str
+    frame: pl.DataFrame
+    notes: tuple[str, ...]
+
+
+def estimate(plan: Plan, card: str, path: Path | None = None) -> Estimate:
+    """What each step costs on one card. Raises InputError for an unknown card or a file that holds no rates."""
+    rates = read_rates(card, path)
+    sizes = _Sizes(plan.scale.workload)
+    rows = []
+    for step in plan.steps:
+        work = _work(step, sizes)
+        hours = rates.hours(work, training=step.words[0] == "train")
+        rows.append((step.name, hours, work.stored / _GIGA, step.line))
+    schema = {"step": pl.String, "gpu_hours": pl.Float64, "gigabytes": pl.Float64, "command": pl.String}
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    total = frame.select(
+        pl.lit("all").alias("step"), pl.col("gpu_hours", "gigabytes").sum(), pl.lit("").alias("command")
+    )
+    return Estimate(
+        f"{len(plan.steps)} steps at scale {plan.scale.name}, on one {rates.card}",
+        pl.concat([frame, total]),
+        (
+            f"Weights and data to fetch: about {sizes.download / _GIGA:,.1f} GB, not counted above.",
+            f"Rates: {rates.source}",
+            f"Assumed: {sizes.words}. Answers at full length.",
+            "No run on a GPU was measured. Measure one short run on yours and put its rates into a file for --rates.",
+        ),
+    )
+
+
+def read_rates(card: str, path: Path | None) -> Rates:
+    """The rates of a card: of the user's file if it has that card, else those that come with snql."""
+    shipped = tomllib.loads(files("snql.paper").joinpath("rates.toml").read_text("utf-8"))
+    table = shipped | _read(path) if path is not None else shipped
+    shares = {**shipped["measured"], **table.get("measured", {})}
+    cards = {name: values for name, values in table.items() if name != "measured"}
+    if card not in cards:
+        raise InputError(f"no rates of a card named {card!r}: choose from {', '.join(cards)}, or add it with --rates")
+    chosen = {**shares, **cards[card]}
+    try:
+        numbers = {name: float(chosen[name]) for name in ("operations", "bandwidth", "reading", "writing", "training")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the rates of card {card!r} are incomplete: give operations and bandwidth, a second, as numbers"
+        ) from error
+    if min(numbers.values()) <= 0:
+        raise InputError(f"the rates of card {card!r} are not all above 0: correct the file")
+    return Rates(card, source=str(chosen.get("source", path)), **numbers)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--rates {path} cannot be read: check the path") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"--rates {path} is not TOML: {error}") from error
+
+
+class _Sizes:
+    """The scale's workload table, with what it leaves out."""
+
+    def __init__(self, table: Mapping[str, Any]) -> None:
+        self._table = {**_STORED, "bytes_per_weight": 2, "batch": 32, **table}
+
+    def __getitem__(self, name: str) -> float:
+        if name not in self._table:
+            raise InputError(f"the scale's [workload] lacks {name!r}, which costs are computed from: add it")
+        return float(self._table[name])
+
+    def prompts(self, sets: Sequence[str], options: Mapping[str, Any]) -> float:
+        """Prompts of some sets: a number drawn of each, else each set's own size."""
+        most = [float(options[key]) for key in ("limit", "sample") if key in options]
+        known = self._table.get("sizes", {})
+        return sum(min([float(known.get(name, self["prompts"])), *most]) for name in sets)
+
+    def rows(self, data: str) -> float:
+        """Texts of a training set."""
+        known = self._table.get("sizes", {})
+        if data not in known:
+            raise InputError(f"the scale's [workload] has no size of {data!r}: add it to its `sizes`")
+        return float(known[data])
+
+    def task(self, name: str) -> tuple[float, float]:
+        """Tokens that one model reads and writes for a task."""
+        known = self._table.get("tasks", {})
+        if name not in known:
+            raise InputError(f"the scale's [workload] has no tokens of task {name!r}: add it to its `tasks`")
+        reads, writes = known[name]
+        return float(reads), float(writes)
+
+    @property
+    def weights(self) -> float:
+        """Bytes of one model."""
+        return self["parameters"] * self["bytes_per_weight"]
+
+    @property
+    def download(self) -> float:
+        """Bytes of the base model and the judge."""
+        return (self["parameters"] + self["judge_parameters"]) * self["bytes_per_weight"]
+
+    @property
+    def words(self) -> str:
+        """What was assumed."""
+        return (
+            f"{self['parameters'] / _GIGA:.3g} billion weights of {self['bytes_per_weight']:g} bytes, prompts of "
+            f"{self['prompt_tokens']:g} tokens, {self['batch']:g} rows a batch, a judge of "
+            f"{self['judge_parameters'] / _GIGA:.3g} billion weights"
+        )
+
+
+def _work(step: Step, sizes: _Sizes) -> Work:
+    command = " ".join(step.words[:2]) if step.words[0] in ("train", "guard") else step.words[0]
+    known = {
+        "locate": _locate,
+        "patch": _patch,
+        "tax": _tax,
+        "perplexity": _perplexity,
+        "lm-eval": _tasks,
+        "lens": _lens,
+        "guard train": _guard,
+        "guard test": _guard,
+        "compare-scorers": _scorers,
+        "train sft": _train_sft,
+        "train dpo": _train_dpo,
+    }
+    return known[command](step.options, sizes) if command in known else Work()
+
+
+def _list(options: Mapping[str, Any], name: str) -> list[str]:
+    value = options.get(name, [])
+    return [str(each) for each in value] if isinstance(value, list) else [str(value)]
+
+
+def _writing(rows: float, tokens: float, new: float, sizes: _Sizes) -> Work:
+    """``rows`` texts of ``tokens`` tokens are read, and ``new`` tokens written to each, batch by batch."""
+    weights = 2 * sizes["parameters"]
+    batches = max(1.0, rows / sizes["batch"])
+    return Work(weights * rows * tokens, weights * rows * new, batches * new * sizes.weights)
+
+
+def _reading(rows: float, tokens: float, sizes: _Sizes, parameters: str = "parameters") -> Work:
+    return Work(2 * sizes[parameters] * rows * tokens)
+
+
+def _locate(options: Mapping[str, Any], sizes: _Sizes) -> Work:
+    n, new = sizes.prompts(_list(options, "prompts"), options), float(options.get("max-new-tokens", 256))
+    tokens = sizes["prompt_tokens"]
+    work = _writing(n, tokens, new, sizes) + _reading(n, tokens + new, sizes)
+    share = str(options.get("keep", "5%"))
+    kept = float(share.removesuffix("%")) / 100 if share.endswith("%") else 0.0
+    if kept:
+        values = 2 * kept * sizes["neurons"] * n * new
+        work += _reading(2 * n, tokens + new, sizes) + Work(stored=values * sizes["bytes_per_value"])
+    return work + Work(stored=sizes["neurons"] * 56 + n * (tokens + new) * 4)
+
+
+def _variants(options: Mapping[str, Any]) -> float:
+    """Patched sets of a run, random controls included."""
+    sets = float(len(_list(options, "neurons")))
+    if "sweep" in options:
+        sets *= sum(_points(part) for part in str(options["sweep"]).split(","))
+    if "window" in options:
+        width = str(options["window"]).partition(":")
+        last = float(width[2].removesuffix("%") or 100)
+        sets *= last / float(width[0].removesuffix("%"))
+    return sets * (1 + float(options.get("random", 0)))
+
+
+def _points(part: str) -> float:
+    if ".." not in part:
+        return 1.0
+    span, _, step = part.partition(":")
+    low, _, high = span.partition("..")
+    return 1 + (float(high.removesuffix("%")) - float(low.removesuffix("%"))) // float(step.removesuffix("%"))
+
+
+def _patch(options: Mapping[str, Any], sizes: _Sizes) -> Work:
+    n, new = sizes.prompts(_list(options, "prompts"), options), float(options.get("max-new-tokens", 128))
+    tokens, variants = sizes["prompt_tokens"], _variants(options)
+    rows = n * (2 + _MULTIPLE * variants)
+    answers = n * (2 + variants)
+    judged = _reading(answers * len(_list(options, "judge")), tokens + new, sizes, "judge_parameters")
+    return _writing(rows, tokens, new, sizes) + judged + Work(stored=answers * new * sizes["bytes_per_token"])
+
+
+def _tax(options: Mapping[str, Any], sizes: _Sizes) -> Work:
+    each = {**options, "neurons": ["shared"]}
+    return _patch(each, sizes) + _patch(each, sizes)
+
+
+def _perplexity(options: Mapping[str, Any], sizes: _Sizes) -> Work:
+    variants = len(_list(options, "neurons")) * (1 + float(options.get("random", 0)))
+    return _reading(2 * (2 + _MULTIPLE * variants), sizes["text_tokens"], sizes)
+
+
+def _tasks(options: Mapping[str, Any], sizes: _Sizes) -> Work:
+    models = 2 + _MULTIPLE * len(_list(options, "neurons"))
+    reads, writes = sizes.task(str(options["tasks"]))
+    return _reading(models, reads, sizes) + (_writing(models * writes / 256, 0, 256, sizes) if writes else Work())
+
+
+def _lens(options: Mapping[str, Any], sizes: _Sizes) -> Work:
+    sets = _list(options, "harmful-prompts") + _list(options, "harmless-prompts")
+    directions = Work(2 * sizes["hidden"] * sizes["vocabulary"] * sizes["neurons"] * 0.05)
+    return _reading(sizes.prompts(sets, options), sizes["prompt_tokens"], sizes) + directions
+
+
+def _guard(options: Mapping[str, Any], sizes: _Sizes) -> Work:
+    n = sizes.prompts(_list(options, "prompts") + _list(options, "benign"), options)
+    new, models = float(options.get("max-new-tokens", 128)), 2.0 if options.get("costs") else 1.0
+    tokens = sizes["prompt_tokens"]
+    judged = _reading(models * n, tokens + new, sizes, "judge_parameters")
+    return _writing(models * n, tokens, new, sizes) + judged + Work(stored=n * sizes["neurons"] * 0.05 * 4)
+
+
+def _scorers(options: Mapping[str, Any], sizes: _Sizes) -> Work:
+    scorers = len(str(options.get("scorers", "1,2,3,4,5,6,7")).split(","))
+    located = {**options, "keep": "none"}
+    read = [_list(options, name) for name in ("prompts", "contrast-prompts", "neutral-prompts")]
+    prompts = sizes.prompts([each for sets in read for each in sets], options)
+    patched = {**options, "neurons": ["top"] * scorers, "prompts": _list(options, "evaluate-prompts")}
+    stored = Work(stored=scorers * sizes["neurons"] * 56)
+    return _locate(located, sizes) + _reading(prompts, sizes["prompt_tokens"], sizes) + _patch(patched, sizes) + stored
+
+
+def _train_sft(options: Mapping[str, Any], sizes: _Sizes) -> Work:
+    """Weights are frozen: forward and the gradient of activations, 4 operations a weight and token."""
+    return _training(options, sizes, 4, "sft_tokens")
+
+
+def _train_dpo(options: Mapping[str, Any], sizes: _Sizes) -> Work:
+    """As SFT, of both texts of a pair, and the reference model reads them: 6 operations a weight and token."""
+    return _training(options, sizes, 6, "pair_tokens")
+
+
+def _training(options: Mapping[str, Any], sizes: _Sizes, operations: int, tokens: str) -> Work:
+    rows = sum(sizes.rows(each) for each in _list(options, "data")) * float(options.get("epochs", 3))
+    return Work(operations * sizes["parameters"] * rows * sizes[tokens], stored=sizes["neurons"] * 4)

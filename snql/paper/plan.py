@@ -1,0 +1,143 @@
+"""From wanted recipes to commands: placeholders filled, each step once, what a step needs before it."""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from snql.errors import InputError
+from snql.paper.files import Recipe, Scale, StepForm, Values, steps
+
+_PLACEHOLDER = re.compile(r"\{([a-z_0-9.]+)\}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of snql. words: the command and its arguments; options: as in the step's form, filled; runs: names
+    of the runs that it makes.
+
+    id: that of the form; for a repeated one every item's step has it.
+    """
+
+    id: str
+    words: tuple[str, ...]
+    options: Values
+    runs: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """A name for files."""
+        return re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(self.words)).strip("-")
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What follows ``snql`` on a command line."""
+        return (*self.words, *(word for key, value in self.options.items() for word in _option(key, value)))
+
+    @property
+    def line(self) -> str:
+        """The command line."""
+        return shlex.join(["snql", *self.arguments])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of some recipes, in an order in which they can run. runs: names by recipe."""
+
+    scale: Scale
+    recipes: tuple[Recipe, ...]
+    steps: tuple[Step, ...]
+    runs: Mapping[str, tuple[str, ...]]
+
+    def of(self, recipe: Recipe) -> tuple[Step, ...]:
+        """The recipe's own steps, without those that they need."""
+        return tuple(step for step in self.steps if step.id in recipe.needs)
+
+
+def plan(recipes: Sequence[Recipe], scale: Scale) -> Plan:
+    """The steps that the recipes need at that scale.
+
+    Raises InputError if the scale lacks a variable that a step has a placeholder for.
+    """
+    forms = steps()
+    ordered: dict[str, tuple[Step, ...]] = {}
+    for name in (*scale.prepare, *(need for each in recipes for need in each.needs)):
+        _add(name, forms, scale, ordered)
+    made = tuple({step.line: step for found in ordered.values() for step in found}.values())
+    runs = {
+        each.name: tuple(dict.fromkeys(run for need in each.needs for step in ordered[need] for run in step.runs))
+        for each in recipes
+    }
+    return Plan(scale, tuple(recipes), made, runs)
+
+
+def _add(name: str, forms: Mapping[str, StepForm], scale: Scale, ordered: dict[str, tuple[Step, ...]]) -> None:
+    if name in ordered:
+        return
+    form = forms[name]
+    for before in form.after:
+        _add(before, forms, scale, ordered)
+    items = [None] if form.each is None else fill("{" + form.each + "}", scale.variables, form.id)
+    ordered[name] = tuple(_step(form, scale, item) for item in items)
+
+
+def _step(form: StepForm, scale: Scale, item: Any) -> Step:
+    variables = scale.variables if item is None else {**scale.variables, "each": item}
+    words = tuple(str(fill(word, variables, form.id)) for word in form.command.split())
+    defaults: dict[str, Any] = {}
+    for command in (words[0], " ".join(words[:2])):
+        defaults |= scale.defaults.get(command, {})
+    given = {
+        key: fill(value, variables, form.id) for key, value in {**form.options, **defaults, **form.options}.items()
+    }
+    options = {key: value for key, value in given.items() if value is not False and value not in ("", [])}
+    runs = tuple(str(fill(run, variables, form.id)) for run in form.runs)
+    return Step(form.id, words, options, runs)
+
+
+def fill(value: Any, variables: Values, where: str) -> Any:
+    """The value with its placeholders replaced; one that stands for a list makes a list of what it stands in.
+
+    ``{a.b}`` is b of a, or of each item where a is a list. Raises InputError for a variable that there is not.
+    """
+    if isinstance(value, list):
+        return [text for each in value for text in _as_list(fill(each, variables, where))]
+    if not isinstance(value, str):
+        return value
+    alone = _PLACEHOLDER.fullmatch(value)
+    if alone:
+        found = _lookup(alone[1], variables, where)
+        return fill(found, variables, where) if isinstance(found, str) or _texts(found) else found
+    for match in _PLACEHOLDER.finditer(value):
+        found = fill(match[0], variables, where)
+        if isinstance(found, list):
+            filled = [fill(value.replace(match[0], str(each)), variables, where) for each in found]
+            return [text for each in filled for text in _as_list(each)]
+        return fill(value.replace(match[0], str(found)), variables, where)
+    return value
+
+
+def _lookup(path: str, variables: Values, where: str) -> Any:
+    found: Any = variables
+    for part in path.split("."):
+        try:
+            found = [each[part] for each in found] if isinstance(found, list) else found[part]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"the scale has no variable {path!r}, which step {where} needs: add it") from error
+    return found
+
+
+def _texts(found: Any) -> bool:
+    return isinstance(found, list) and all(isinstance(each, str) for each in found)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _option(key: str, value: Any) -> Iterator[str]:
+    for each in _as_list(value):
+        yield f"--{key}"
+        if each is not True:
+            yield str(each)

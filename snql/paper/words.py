@@ -1,0 +1,96 @@
+"""The results in words: the page docs/paper.md, and the same file of every run."""
+
+from collections.abc import Sequence
+
+from snql.paper.files import Claim, Recipe, Scale
+from snql.paper.results import HOLDS, MISSING, VERDICTS, Outcome, published
+from snql.reporting.markdown import markdown_cell
+from snql.reporting.text import count, listing
+
+HEADS = ("claim", "published", "ours", "n", "random, or chance", "holds if", "verdict")
+
+
+def number(value: float | None) -> str:
+    """A value with three figures."""
+    return "" if value is None else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def ours(outcome: Outcome) -> str:
+    """The value with its interval; says so where there is no value."""
+    if outcome.value is None:
+        return "none"
+    ends = f" [{number(outcome.low)}, {number(outcome.high)}]" if outcome.low is not None else ""
+    return number(outcome.value) + ends
+
+
+def rule(claim: Claim) -> str:
+    """The test of a claim, and where its bound is from."""
+    if claim.rule is None:
+        return ""
+    sign = ">" if claim.rule[0] == "above" else "<"
+    return f"{sign} {claim.rule[1]:g} ({claim.why})"
+
+
+def cells(outcome: Outcome, scale: Scale, *, first: bool) -> tuple[str, ...]:
+    """One row: the claim's own cells are in its first row only."""
+    claim = outcome.claim
+    own = (claim.says, published(claim, scale)) if first else ("", "")
+    label = f"{outcome.label}: " if outcome.label else ""
+    return (
+        *own,
+        label + ours(outcome),
+        "" if outcome.n is None else f"{outcome.n:,}",
+        number(outcome.chance),
+        rule(claim) if first else "",
+        outcome.verdict,
+    )
+
+
+def rows(outcomes: Sequence[Outcome], scale: Scale) -> list[tuple[str, ...]]:
+    """The rows of one recipe's table, in their order."""
+    made = []
+    before: Claim | None = None
+    for outcome in outcomes:
+        made.append(cells(outcome, scale, first=outcome.claim is not before))
+        before = outcome.claim
+    return made
+
+
+def summary(found: Sequence[tuple[Recipe, Sequence[Outcome]]]) -> list[str]:
+    """What holds and what does not, in sentences."""
+    tested = [(recipe, one) for recipe, outcomes in found for one in outcomes if one.claim.rule is not None]
+    holding = sum(one.verdict == HOLDS for _, one in tested)
+    lines = [f"Of {count(len(tested), 'tested row')}, {holding} agree with the paper."]
+    for verdict in (name for name in VERDICTS if name != HOLDS):
+        names = list(dict.fromkeys(recipe.name for recipe, one in tested if one.verdict == verdict))
+        number_of = sum(one.verdict == verdict for _, one in tested)
+        if names:
+            lines.append(f"{count(number_of, 'row')} “{verdict}”: {listing(names, 30)}.")
+    if any(one.verdict == MISSING for _, outcomes in found for one in outcomes):
+        lines.append("Rows that were not run have no data in this database.")
+    return lines
+
+
+def markdown(found: Sequence[tuple[Recipe, Sequence[Outcome]]], scale: Scale, commands: Sequence[Sequence[str]]) -> str:
+    """The whole page. commands: the command lines of each recipe."""
+    parts = [
+        "# The paper's figures and tables, ours beside the published",
+        f"Scale: {markdown_cell(scale.title)}. Each section is one recipe: `snql paper NAME --scale {scale.name}` runs "
+        f"it, `snql paper --all --scale {scale.name}` all of them. Square brackets are 95% intervals: bootstrap over "
+        "prompts unless a row says otherwise.",
+        " ".join(summary(found)),
+        "A verdict is computed by the rule in its row; where the bound is not the paper's own, it says *ours*:",
+        "\n".join(f"- **{name}**: {words}." for name, words in VERDICTS.items()),
+    ]
+    for (recipe, outcomes), lines in zip(found, commands, strict=True):
+        parts.append(f"## {recipe.name}: {recipe.title} ({recipe.source})")
+        if outcomes:
+            parts.append(_table(rows(outcomes, scale)))
+        parts.append("*Why a small model differs.* " + " ".join(recipe.note.split()))
+        parts.append("```sh\n" + "\n".join(lines) + "\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(made: Sequence[Sequence[str]]) -> str:
+    lines = [HEADS, ("---",) * len(HEADS), *[[markdown_cell(cell) for cell in row] for row in made]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
