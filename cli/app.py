@@ -32,6 +32,7 @@ from . import (
     sets,
     shell,
     tax,
+    train,
 )
 from .config import read_config, split_environment_by_line
 from .render import plain
@@ -60,6 +61,7 @@ for module in (
     divergence,
     perplexity,
     lm_eval,
+    train,
     prompts,
     sets,
     runs,

@@ -49,11 +49,16 @@ if TYPE_CHECKING:
     from snql.querying.execute import query as query
     from snql.reporting.build import build
     from snql.saved_sets import save_set as save_set
+    from snql.training.options import TrainOptions as TrainOptions
+    from snql.training.plan import plan
+    from snql.training.run import TrainResult as TrainResult
+    from snql.training.run import train as train
 
     overlap, report = compare, build
     compare_judges = agreement
     __version__: str
     preview_prompts = preview
+    plan_training = plan
 
 _HOMES = {
     "Analysis": ("snql.analysis", "Analysis"),
@@ -77,6 +82,8 @@ _HOMES = {
     "TaxOptions": ("snql.patching.tax", "TaxOptions"),
     "TaxResult": ("snql.patching.tax", "TaxResult"),
     "TextOptions": ("snql.capability.documents", "TextOptions"),
+    "TrainOptions": ("snql.training.options", "TrainOptions"),
+    "TrainResult": ("snql.training.run", "TrainResult"),
     "describe_neuron": ("snql.neuron_pages", "describe_neuron"),
     "describe_neurons": ("snql.neuron_pages", "describe_neurons"),
     "diagnose": ("snql.doctor", "diagnose"),
@@ -90,10 +97,12 @@ _HOMES = {
     "overlap": ("snql.overlaps", "compare"),
     "patch": ("snql.patching.patch", "patch"),
     "perplexity": ("snql.capability.perplexity", "perplexity"),
+    "plan_training": ("snql.training.plan", "plan"),
     "preview_prompts": ("snql.prompts.preview", "preview"),
     "query": ("snql.querying.execute", "query"),
     "report": ("snql.reporting.build", "build"),
     "save_set": ("snql.saved_sets", "save_set"),
+    "train": ("snql.training.run", "train"),
     "tax": ("snql.patching.tax", "tax"),
 }
 

@@ -57,6 +57,12 @@ def marked_prompt(text: str) -> tuple[str, tuple[Turn, ...]]:
     return (given if len(merged) > 1 else as_text(merged)), merged
 
 
+def marked_answer(text: str) -> str:
+    """The last answer of an HH-RLHF dialogue; "" if there is none."""
+    _, answer, given = ("\n\n" + text.strip()).rpartition(_ANSWER)
+    return given.strip() if answer else ""
+
+
 def without_answer(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     """Everything up to and including the last user turn; () if there is none, or it is blank."""
     last = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=-1)

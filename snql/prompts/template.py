@@ -63,6 +63,21 @@ class Formatter:
             raise InputError(f"prompt {prompt.text[:40]!r} of {prompt.dataset} becomes no tokens: remove it")
         return Prompt(**vars(prompt), formatted=text, input_ids=tuple(ids))
 
+    def answer(self, prompt: RawPrompt, text: str) -> str:
+        """What follows the formatted prompt where ``text`` is the answer to it, with the end-of-sequence token.
+
+        ``plain`` has a line break between a prompt and its answer, and a blank after a dialogue's marker.
+        """
+        end = self.tokenizer.eos_token or ""
+        if self.template == "plain":
+            return (" " if prompt.turns else "\n") + text.strip() + end
+        if self.template == "tulu":
+            return text.strip() + end
+        turns = (*self._turns(prompt), Turn("assistant", text.strip()))
+        asked, whole = self._apply(turns[:-1], prompt), self._rendered(turns, prompt, add_generation_prompt=False)
+        answer = whole.removeprefix(asked).rstrip() if whole.startswith(asked) else text.strip()
+        return answer if answer.endswith(tuple(self.tokenizer.all_special_tokens)) else answer + end
+
     def _turns(self, prompt: RawPrompt) -> tuple[Turn, ...]:
         if self.system is None:
             return prompt.messages
@@ -73,10 +88,20 @@ class Formatter:
             return _plain(turns, prompt)
         if self.template == "tulu":
             return "".join(self._tulu(turn) for turn in turns) + "<|assistant|>\n"
+        text = self._rendered(turns, prompt, add_generation_prompt=True)
+        if self.system is not None and self.system.strip() not in text:
+            raise InputError("--system: the chat template leaves the system text out; use another --template")
+        return text
+
+    def _rendered(self, turns: tuple[Turn, ...], prompt: RawPrompt, *, add_generation_prompt: bool) -> str:
+        """Turns through the chat template."""
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         try:
             text = self.tokenizer.apply_chat_template(
-                messages, chat_template=self.chat_template, tokenize=False, add_generation_prompt=True
+                messages,
+                chat_template=self.chat_template,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
             )
         except (TemplateError, TypeError) as error:
             reason = " ".join(str(error).split())
@@ -84,8 +109,6 @@ class Formatter:
                 f"--template: the chat template fails on prompt {prompt.text[:40]!r} of {prompt.dataset} ({reason}): "
                 "use another --template, or leave out --system"
             ) from error
-        if self.system is not None and self.system.strip() not in str(text):
-            raise InputError("--system: the chat template leaves the system text out; use another --template")
         return str(text)
 
     def _tulu(self, turn: Turn) -> str:

@@ -1,0 +1,174 @@
+"""What a training will do and need, before any weight is loaded."""
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from snql.errors import InputError, ModelError
+from snql.models import files
+from snql.models.architectures import Architecture, architecture_of
+from snql.models.options import quiet_loading
+from snql.models.sites import find_sites
+from snql.models.spec import parse_model_spec
+from snql.models.tokenizer import load_tokenizer
+from snql.training.data import TrainingData, read_data
+from snql.training.options import TrainOptions
+
+_BYTES = {"float32": 4, "bfloat16": 2}
+_CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The size of a training.
+
+    parameters: of the model; trained: of the vectors. max_length: the longest text, cut to the model's context. steps:
+    optimizer steps. tokens, answer_tokens: read in all epochs. memory: bytes, see :func:`memory_needed`.
+    """
+
+    stage: str
+    model: str
+    parameters: int
+    trained: int
+    target: str
+    examples: int
+    held_out: int
+    max_length: int
+    longest: int
+    steps: int
+    batch: int
+    micro_batch: int
+    tokens: int
+    answer_tokens: int
+    memory: int
+    device: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of a model that are needed to plan."""
+
+    parameters: int
+    layers: int
+    neurons: int
+    hidden: int
+    vocabulary: int
+    context: int | None
+    targets: tuple[str, ...]
+
+
+def prepare(options: TrainOptions) -> tuple[Plan, TrainingData]:
+    """Read the data and work out the plan; options are resolved ones. Raises InputError or ModelError."""
+    sizes = _sizes(options)
+    max_length = options.max_length if sizes.context is None else min(options.max_length, sizes.context)
+    tokenizer = load_tokenizer(options.model, trust_remote_code=options.load.trust_remote_code)
+    data = read_data(options, tokenizer, max_length)
+    steps = n_steps(data.train.num_rows, options)
+    share = steps * options.batch / data.train.num_rows if options.max_steps else options.epochs
+    return Plan(
+        stage=options.stage,
+        model=options.model,
+        parameters=sizes.parameters,
+        trained=sizes.layers * sizes.neurons,
+        target=sizes.targets[0] if len(sizes.targets) == 1 else f"{len(sizes.targets)} modules",
+        examples=data.train.num_rows,
+        held_out=data.held_out.num_rows,
+        max_length=max_length,
+        longest=data.longest,
+        steps=steps,
+        batch=options.batch,
+        micro_batch=options.at_once,
+        tokens=round(data.tokens * share),
+        answer_tokens=round(data.answer_tokens * share),
+        memory=memory_needed(sizes, options, data.longest),
+        device=options.load.device,
+        dtype=options.load.dtype,
+    ), data
+
+
+def plan(options: TrainOptions) -> tuple[Plan, TrainingData]:
+    """What :func:`snql.training.run.train` would do with these options, and its data."""
+    return prepare(options.resolved())
+
+
+def n_steps(n_examples: int, options: TrainOptions) -> int:
+    """Optimizer steps as transformers' Trainer counts them: a last, smaller batch of an epoch is one, too."""
+    if options.max_steps is not None:
+        return options.max_steps
+    reads = math.ceil(n_examples / options.at_once)
+    accumulated = options.batch // options.at_once
+    return max(1, math.ceil(options.epochs * math.ceil(reads / accumulated)))
+
+
+def memory_needed(sizes: Sizes, options: TrainOptions, length: int) -> int:
+    """An estimate in bytes, of the longest texts all at once: weights, vectors with their gradients and moments in
+    float32, and activations: the residual stream of every layer with checkpointing, and of one layer everything (all
+    layers without), about 10 residual streams and 4 times the neurons; a softmax over the vocabulary of a tile of
+    tokens.
+    """
+    width = _BYTES[options.load.dtype]
+    rows = options.at_once * (2 if options.stage == "dpo" else 1)
+    stream = rows * length * sizes.hidden * width
+    layer = 10 * stream + 4 * rows * length * sizes.neurons * width
+    activations = sizes.layers * stream + layer if options.gradient_checkpointing else sizes.layers * layer
+    softmax = 8 * min(rows * length, 1024) * sizes.vocabulary
+    return sizes.parameters * width + 16 * sizes.layers * sizes.neurons + activations + softmax
+
+
+def _sizes(options: TrainOptions) -> Sizes:
+    """From the configuration alone: the model is built without weights."""
+    part = parse_model_spec(options.model).base
+    folder = files.tokenizer_folder(part)
+    trust = options.load.trust_remote_code
+    try:
+        with quiet_loading(), torch.device("meta"):
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"model {part} has no configuration that loads: {' '.join(str(error).split())[:200]}"
+        ) from error
+    architecture = architecture_of(model)
+    contexts = (getattr(config, name, None) for name in _CONTEXTS)
+    targets = target_modules(model, architecture, options.target)
+    sites = find_sites(model, architecture)
+    return Sizes(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        layers=len(sites),
+        neurons=sites[0].n_neurons,
+        hidden=int(config.hidden_size),
+        vocabulary=int(config.vocab_size),
+        context=next((length for length in contexts if isinstance(length, int)), None),
+        targets=targets,
+    )
+
+
+def target_modules(model: nn.Module, architecture: Architecture, wanted: str | None) -> tuple[str, ...]:
+    """What PEFT is told to train so that it trains the down-projections and nothing else.
+
+    One ending of names where that names them alone, else all of their names. Raises InputError for a mixture of
+    experts, or a ``wanted`` ending that is not the down-projection's.
+    """
+    if architecture.experts is not None:
+        raise InputError("the experts of a mixture are one tensor, which IA3 cannot rescale: train a dense model")
+    n_layers = len(model.get_submodule(architecture.layers))  # type: ignore[arg-type]
+    names = {f"{architecture.layers}.{layer}.{architecture.down}" for layer in range(n_layers)}
+    ending = wanted or architecture.down
+    found = {name for name, _ in model.named_modules() if name == ending or name.endswith(f".{ending}")}
+    if found == names:
+        return (ending,)
+    if wanted is not None:
+        raise InputError(
+            f"--target {wanted!r} is not the down-projection of this model: leave it out, or use "
+            f"{architecture.down!r}; neurons are what that module reads"
+        )
+    return tuple(sorted(names))
+
+
+def described(made: Plan) -> dict[str, object]:
+    """The plan as JSON has it."""
+    return asdict(made)
