@@ -1,4 +1,4 @@
--- Guards: classifiers of prompts on the activations of chosen neurons, their random controls, and how they do on prompts.
+-- Guards: classifiers of prompts on the activations of chosen neurons, their random controls, and how they do.
 
 -- One row: a trained guard. about: its model, template and training facts, as guard.json holds them.
 CREATE TABLE guards (
@@ -80,7 +80,7 @@ CREATE TABLE guard_measures (
     PRIMARY KEY (run_id, neurons, kind, dataset, measure)
 );
 
--- One row: what the answers cost that one model gives to a data set's prompts, with those left out that a guard refuses.
+-- One row: what the answers cost that one model gives to a data set's prompts, without those that a guard refuses.
 -- guarded_by: none, or whose activations the guard read.
 CREATE TABLE guard_answers (
     run_id              INTEGER NOT NULL,

@@ -1,6 +1,6 @@
 -- Purpose: how well guards tell harmful from harmless, beside random neurons.
--- Grain:   one row per finished guard or guard-test run, set of neurons, kind, data set ('*': all of a run with several)
---          and measure.
+-- Grain:   one row per finished guard or guard-test run, set of neurons, kind, data set ('*': all of a run with
+--          several) and measure.
 -- Key:     run_id, neurons, kind, dataset, measure
 -- Columns:
 --   run -> runs.name: the run
@@ -27,7 +27,7 @@
 --   seed: seed of the bootstrap
 --   run_id -> runs.run_id: the run
 -- Units:   all measures are shares from 0 to 1; brier is a mean square and ece a mean difference of probabilities.
--- Caveats: docs/guard.md has the formulae. Lower is better for false-positives, false-alarms, brier and ece. majority is
+-- Caveats: docs/guard.md has the formulae. Lower is better for false-positives, false-alarms, brier, ece. majority is
 --          the accuracy of always saying what most of these prompts are. A difference whose interval covers 0 does not
 --          show that the chosen neurons matter.
 CREATE OR REPLACE VIEW guard_scores AS

@@ -7,8 +7,8 @@
 --   status: running, done, failed or interrupted
 --   stage: contrast, keep, store or done of a locate run; of others their kind, or done
 --   done: how many of total the stage has finished
---   total: prompts of the run; completions in a patch, guard or guard-test run; windows or completions, each under every
---     variant, in a perplexity or divergence run; tasks, each under every variant, in an lm-eval run
+--   total: prompts of the run; completions in a patch, guard or guard-test run; windows or completions, each under
+--     every variant, in a perplexity or divergence run; tasks, each under every variant, in an lm-eval run
 --   tokens [tokens]: scored tokens of the stage so far; NULL in runs of other kinds than locate
 --   tokens_per_second [tokens/s]: speed over the stage's batches after the first; NULL before that
 --   last_commit [UTC]: when the stage's last batch was committed

@@ -142,12 +142,6 @@ def texts_read(db: Database, run_id: int) -> set[str]:
     return {sha256 for (sha256,) in db.rows(query, [run_id])}
 
 
-def kept_apart(db: Database, run_id: int) -> tuple[str, ...]:
-    """The runs whose prompts a run left out."""
-    rows = db.rows("SELECT DISTINCT unnest(disjoint_from) FROM run_prompt_sets WHERE run_id = ? ORDER BY 1", [run_id])
-    return tuple(name for (name,) in rows)
-
-
 def write_guard(connection: duckdb.DuckDBPyConnection, run_id: int, threshold: float, about: dict[str, Any]) -> None:
     """Record what guard.json says of a trained guard."""
     connection.execute("INSERT INTO guards VALUES (?, ?, ?)", [run_id, threshold, json.dumps(about)])

@@ -1,6 +1,7 @@
 """Fitting one classifier: standardised logistic regression with cross-validated regularisation, or [P]'s defaults."""
 
 import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +71,7 @@ def fit(rows: Rows, labels: Labels, n_folds: int, seed: int, *, plain: bool) -> 
     held_out = _held_out(rows, labels, n_folds, seed, grid, plain=plain) if n_folds else None
     losses = None if held_out is None else [log_loss(labels, probabilities) for probabilities in held_out]
     best = 0 if losses is None else int(np.argmin(losses))
-    linear, converged = _fitted(rows, labels, grid[best], plain=plain)
+    linear, converged = next(_fitted(rows, labels, (grid[best],), plain=plain))
     return Fit(
         linear,
         grid[best],
@@ -95,13 +96,13 @@ def _held_out(rows: Rows, labels: Labels, n_folds: int, seed: int, grid: tuple[f
     # scikit-learn takes seeds of 32 bits.
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed % 2**32)
     for known, held in folds.split(rows, labels):
-        for place, c in enumerate(grid):
-            linear, _ = _fitted(rows[known], labels[known], c, plain=plain)
+        for place, (linear, _) in enumerate(_fitted(rows[known], labels[known], grid, plain=plain)):
             found[place, held] = expit(linear.logits(rows[held]))
     return found
 
 
-def _fitted(rows: Rows, labels: Labels, c: float, *, plain: bool) -> tuple[Linear, bool]:
+def _fitted(rows: Rows, labels: Labels, grid: Iterable[float], *, plain: bool) -> Iterator[tuple[Linear, bool]]:
+    """For each C the classifier, and whether the fit came to its end."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
@@ -112,9 +113,10 @@ def _fitted(rows: Rows, labels: Labels, c: float, *, plain: bool) -> tuple[Linea
         scaler = StandardScaler().fit(values)
         means, scales = scaler.mean_, scaler.scale_
         values = scaler.transform(values)
-    model = LogisticRegression() if plain else LogisticRegression(C=c, max_iter=_MOST_STEPS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(values, labels)
-    linear = Linear(model.coef_[0].astype(np.float64), means, scales, float(model.intercept_[0]))
-    return linear, int(model.n_iter_.max()) < model.max_iter
+    for c in grid:
+        model = LogisticRegression() if plain else LogisticRegression(C=c, max_iter=_MOST_STEPS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(values, labels)
+        linear = Linear(model.coef_[0].astype(np.float64), means, scales, float(model.intercept_[0]))
+        yield linear, int(model.n_iter_.max()) < model.max_iter

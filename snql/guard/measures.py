@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from snql.guard.fitting import Labels
 from snql.guard.model import Array
@@ -74,14 +75,15 @@ def _f1(prompts: Prompts, probabilities: Array, threshold: float, weights: Array
 
 def _auroc(prompts: Prompts, probabilities: Array, _: float, weights: Array) -> Array:
     """Mann and Whitney: how often a harmful prompt is above a harmless one, ties counting a half."""
-    order = np.argsort(probabilities, kind="stable")
-    ordered = probabilities[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    harmful = np.add.reduceat((weights * prompts.labels)[:, order], starts, axis=1)
-    harmless = np.add.reduceat((weights * ~prompts.labels)[:, order], starts, axis=1)
-    below = np.cumsum(harmless, axis=1) - harmless / 2
+    labels = prompts.labels
+    order = np.flatnonzero(~labels)[np.argsort(probabilities[~labels], kind="stable")]
+    # The harmless prompts below each harmful one, and those at most as high: their mean counts ties a half.
+    ends = [np.searchsorted(probabilities[order], probabilities[labels], side=side) for side in ("left", "right")]
+    summed = np.pad(weights[:, order].cumsum(axis=1), ((0, 0), (1, 0)))
+    below = (summed[:, ends[0]] + summed[:, ends[1]]) / 2
+    harmful = weights[:, labels]
     with np.errstate(divide="ignore", invalid="ignore"):
-        found: Array = (harmful * below).sum(axis=1) / (harmful.sum(axis=1) * harmless.sum(axis=1))
+        found: Array = np.einsum("ij,ij->i", harmful, below) / (harmful.sum(axis=1) * summed[:, -1])
     return found
 
 
@@ -141,8 +143,9 @@ GUARD = "guard"
 
 def measure(prompts: Prompts, groups: Groups, threshold: float, seed: int) -> dict[str, list[Measured]]:
     """Every measure of every kind, with intervals over resamples of the prompts; others are compared with ``guard``."""
-    value = _means(prompts, groups, threshold, np.ones((1, len(prompts))))
-    parts = [_means(prompts, groups, threshold, weights) for weights in draws(len(prompts), seed)]
+    with threadpool_limits(1):  # many small products, in which threads would only wait for one another
+        value = _means(prompts, groups, threshold, np.ones((1, len(prompts))))
+        parts = [_means(prompts, groups, threshold, weights) for weights in draws(len(prompts), seed)]
     drawn = {key: np.concatenate([part[key] for part in parts] or [np.empty(0)]) for key in value}
     return {kind: [_measured(name, kind, value, drawn) for name in MEASURES] for kind in groups}
 

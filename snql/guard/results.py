@@ -74,6 +74,31 @@ def _by_neurons(classifiers: Sequence[ClassifierRow]) -> Iterator[tuple[str, dic
     yield from found.items()
 
 
+def overview(scores: pl.DataFrame) -> pl.DataFrame:
+    """The guard itself on each data set: a row with all measures, the interval of its accuracy, and matched controls.
+
+    scores: rows of ``guard_scores`` of one run. Columns that no measure has are NULL: ``matched`` without controls.
+    """
+    main = scores.filter("is_main")
+    own = main.filter(kind=GUARD)
+    keys = ["dataset", "n_prompts", "n_harmful", "n_benign"]
+    wide = own.pivot(on="measure", index=keys, values="value", maintain_order=True)
+    accuracy = own.filter(measure="accuracy").select("dataset", "ci_low", "ci_high")
+    matched = main.filter((pl.col("kind") == MATCHED) & (pl.col("measure") == "accuracy")).select(
+        "dataset", "difference", "difference_ci_low", "difference_ci_high", matched="value"
+    )
+    for other in (accuracy, matched):
+        wide = wide.join(other, on="dataset", how="left", maintain_order="left")
+    return wide.sort(pl.col("dataset") == POOLED, maintain_order=True)
+
+
+def by_size(scores: pl.DataFrame) -> pl.DataFrame:
+    """Accuracy of every set of neurons and kind of control on all prompts of a run, by number of neurons."""
+    several = pl.col("dataset").n_unique() > 1
+    accuracy = scores.filter(measure="accuracy").filter((pl.col("dataset") == POOLED) | ~several)
+    return accuracy.sort("n_neurons", "neurons", pl.col("kind") != GUARD, "kind", maintain_order=True)
+
+
 def sentences(scores: pl.DataFrame, neurons: str) -> list[str]:
     """What the accuracy on all prompts says about these neurons: against random ones of each kind, and a constant.
 

@@ -1,4 +1,4 @@
-"""``snql guard train``: fit a guard and its controls on a model's activations and on what a judge says of its answers."""
+"""``snql guard train``: fit a guard and its controls on a model's activations and on the judged cost of its answers."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -138,7 +138,7 @@ def train(
     """Let the model answer, judge, and fit; store the guard as run ``name``, and in ``options.out``.
 
     Raises InputError before anything is written for bad input, and if a judge finds all answers harmful, or none. A
-    failure later, or Ctrl-C, leaves the run's row with its reason and the answers so far, which ``resume`` goes on from.
+    failure later, or Ctrl-C, leaves the run's row with its reason and the answers so far: ``resume`` goes on there.
     """
     earlier = _earlier(db, options)
     new = runs.NewRun("guard", name, options.config() | _of_earlier(earlier), options.seed)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from snql.db import guards, runs
 from snql.db.capability import write_table
@@ -82,7 +83,8 @@ class Training:
         places, labels = labels_of(label_rows)
         datasets = list(dict.fromkeys(prompt.dataset for prompt in self.prompts))
         folds = check_labels(labels, ", ".join(datasets), plain=self.plain)
-        fits = self._fits(activations[places], labels, folds, stop)
+        with threadpool_limits(1):  # many small products, in which threads would only wait for one another
+            fits = self._fits(activations[places], labels, folds, stop)
         classifiers = [
             ClassifierRow(
                 planned.classifier_id, planned.neurons, planned.kind, planned.control_seed, planned.members,
@@ -114,12 +116,12 @@ class Training:
 
     def _fits(self, rows: Activations, labels: Labels, folds: int, stop: Stop) -> list[Fit]:
         ids, found = self.plan.neurons.ids, []
+        total = len(self.plan.classifiers)
         for planned in self.plan.classifiers:
-            self.progress(Progress("guard fit", len(found), len(self.plan.classifiers), "classifiers"))
             columns = np.searchsorted(ids, planned.members.ids)
             found.append(fit(rows[:, columns], labels, folds, self.seed, plain=self.plain))
+            self.progress(Progress("guard fit", len(found), total, "classifiers"))
             stop.here()
-        self.progress(Progress("guard fit", len(found), len(found), "classifiers"))
         return found
 
     def _guard(self, fitted: Fit, labels: Labels, judge: str, judged: Judged, datasets: list[str]) -> Guard:
