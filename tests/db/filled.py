@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from tests.db import filled_capability
+from tests.db import filled_capability, filled_guard
 
 Row = dict[str, Any]
 
@@ -22,9 +22,13 @@ RUNS = {
     7: ("halfway", "locate", "running"),
     8: ("screen", "divergence", "done"),  # of the patch run named safety; has the rows of other capability runs, too
     9: ("screened", "divergence", "done"),
-    10: ("scored", "locate", "done"),
+    10: ("safety", "guard", "done"),
+    11: ("safety", "guard-test", "done"),
+    12: ("again", "guard-test", "done"),
+    13: ("scored", "locate", "done"),
 }
-LOCATED, PATCHED, EXPERTS, RUNNING, MEASURED = (1, 2, 3, 4, 10), (5, 6), 4, 7, (8, 9)
+LOCATED, PATCHED, EXPERTS, RUNNING, MEASURED = (1, 2, 3, 4, 13), (5, 6), 4, 7, (8, 9)
+GUARDS = (10, 11, 12)
 KEPT = (1, 2, EXPERTS)
 """Runs with token-level activations."""
 KEPT_SETS = {1: 1, 2: 13, EXPERTS: 14}
@@ -53,7 +57,7 @@ def neurons(run_id: int) -> list[Row]:
 
 
 def _prompts(run_id: int) -> list[int]:
-    if run_id in (*PATCHED, *MEASURED):
+    if run_id in (*PATCHED, *MEASURED, *GUARDS):
         return [1, 2, 3, 4]
     return [1, 3] if RUNS[run_id][0] == "other" else [1, 2]
 
@@ -64,7 +68,7 @@ def _positions() -> list[Row]:
 
 
 def _statistics(run_id: int) -> list[Row]:
-    step = {1: 37, 2: 17, 3: 53, 4: 71, 10: 29}[run_id]  # 121 shares no factor with them: no two scores are equal
+    step = {1: 37, 2: 17, 3: 53, 4: 71, 13: 29}[run_id]  # 121 shares no factor with them: no two scores are equal
     rows = [{"run_id": run_id, **place, "score": (x * step % 121) / 8} for x, place in enumerate(neurons(run_id))]
     ranked = sorted((row for row in rows if row["layer"] < rows[-1]["layer"]), key=lambda row: -row["score"])
     ranks = {id(row): rank for rank, row in enumerate(ranked, start=1)}
@@ -85,6 +89,8 @@ def _runs() -> Iterator[Row]:
             config = '{"recipient": "b", "donor": "a", "judges": ["cost", "reward"], "samples": 2}'
         if kind == "divergence":
             config = '{"completions": "safety", "completions_sha256": "x", "samples": 2}'
+        if run_id in GUARDS:
+            config = '{"guard": "safety", "refuse_from": 0.5, "judge": "cost"}'
         yield {
             "run_id": run_id, "name": name, "kind": kind, "status": status, "started_at": AT,
             "finished_at": AT if status == "done" else None, "error": None, "config": config, "config_sha256": "x",
@@ -98,6 +104,9 @@ def _variants() -> Iterator[Row]:
     empty = dict.fromkeys(("neurons", "set_id", "n_neurons", "fraction", "control_of", "control_seed", "control_kind"))
     for run_id in LOCATED:
         yield {"run_id": run_id, "variant_id": 0, "name": "before", "role": "before", **empty}
+    for run_id in GUARDS:
+        for number, role in enumerate(("before", "after")):
+            yield {"run_id": run_id, "variant_id": number, "name": role, "role": role, **empty}
     for run_id in (*PATCHED, *MEASURED):
         for number, name in VARIANTS.items():
             row = {"run_id": run_id, "variant_id": number, "name": name, "role": name, **empty}
@@ -254,6 +263,7 @@ def rows() -> dict[str, list[Row]]:
         ],
         "score_intervals": [{**cell, **interval} for cell in cells],
         **filled_capability.rows(MEASURED, VARIANTS, _prompts(MEASURED[0])),
+        **filled_guard.rows(GUARDS, _prompts(GUARDS[0]), JUDGES),
     }  # fmt: skip
 
 
