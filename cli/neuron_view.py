@@ -30,12 +30,17 @@ def print_neurons(table: NeuronTable, *, quiet: bool) -> None:
         if not shown.columns:
             shown.add_column(Text("neuron"), no_wrap=True)
         shown.add_column(Text(head), justify="right")
+    viewed = bool(table.frame["lens_run"].is_not_null().any())
+    if viewed:
+        shown.add_column(Text("refusal cosine"), justify="right")
+        shown.add_column(Text("promotes"), overflow="fold")
     shown.add_column(Text("top tokens"), overflow="fold")
     for row in table.frame.iter_rows(named=True):
         ranks = [number(row[f"rank_{run}"]) for run in table.runs[1:]]
         shown.add_row(
             row["neuron"], number(row["score"]), number(row["rank"]), *ranks,
             _spread(row, "before"), _spread(row, "after"), number(row["mean_difference"], signed=True),
+            *(_viewed(row) if viewed else ()),
             _top_tokens(row["tokens"]),
         )  # fmt: skip
     console().print(shown)
@@ -48,6 +53,9 @@ def _origins(table: NeuronTable) -> list[str]:
     if table.token_run is not None:
         what = "change" if table.measure == "change" else f"activation {table.measure}"
         lines.append(f"top tokens: where the {what} is largest in size, in run {table.token_run}")
+    lenses = table.frame["lens_run"].drop_nulls().unique().sort().to_list()
+    if lenses:
+        lines.append(f"value vectors (refusal cosine, promoted tokens) are of lens run {', '.join(lenses)}")
     if len(table.frame) < table.n_found:
         lines.append(f"showing {len(table.frame)} of {table.n_found} neurons; --limit N shows more")
     return lines
@@ -69,6 +77,14 @@ def _top_tokens(tokens: Sequence[dict[str, Any]] | None) -> Text:
     return text
 
 
+def _viewed(row: dict[str, Any]) -> tuple[str, Text]:
+    return number(row["refusal_cosine"], signed=True), _words(row["promotes"], 5)
+
+
+def _words(tokens: Sequence[str] | None, most: int) -> Text:
+    return Text(" ".join(short_token(token) for token in (tokens or [])[:most]) or number(None))
+
+
 def print_neuron(page: NeuronPage) -> None:
     """The page about one neuron."""
     to = console()
@@ -76,6 +92,8 @@ def print_neuron(page: NeuronPage) -> None:
     for line in page.notes:
         to.print(Text(f"note: {visible(line)}"))
     to.print(_scores(page))
+    if not page.values.is_empty():
+        to.print(_values(page))
     for view in page.runs:
         _print_run(to, page, view)
     to.print(_sets(page))
@@ -97,6 +115,25 @@ def _scores(page: NeuronPage) -> Table:
             f"{number(row['rank_in_layer'])}/{number(row['n_in_layer'])}",
             _spread(row, "before"), _spread(row, "after"), number(row["mean_difference"], signed=True),
             number(row["n_tokens"]), "yes" if row["kept"] else "no",
+        )  # fmt: skip
+    return table
+
+
+def _values(page: NeuronPage) -> Table:
+    table = Table(title=Text("Value vector"), title_justify="left")
+    for head in ("lens run", "model"):
+        table.add_column(head, overflow="fold")
+    for head in ("norm", "refusal cosine", "percentile", "by chance"):
+        table.add_column(head, justify="right")
+    for head in ("promotes", "suppresses"):
+        table.add_column(head, overflow="fold")
+    for row in page.values.iter_rows(named=True):
+        known = row["refusal_cosine"] is not None
+        table.add_row(
+            Text(visible(row["run"])), Text(visible(row["model"])), number(row["norm"]),
+            number(row["refusal_cosine"], signed=True), number(row["refusal_percentile"]),
+            f"0 ± {number(row['chance_deviation'])}" if known else number(None),
+            _words(row["promotes"], 10), _words(row["suppresses"], 10),
         )  # fmt: skip
     return table
 

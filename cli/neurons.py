@@ -24,7 +24,9 @@ def neurons(
         list[str] | None,
         typer.Option("--run", help="Show the numbers of this run, instead of those named in EXPR; repeatable."),
     ] = None,
-    sort: Annotated[str, typer.Option(help="rank, score, layer, or difference of the means (its size).")] = "rank",
+    sort: Annotated[
+        str, typer.Option(help="rank, score, layer, difference of the means (its size), or refusal-cosine.")
+    ] = "rank",
     limit: Annotated[int, typer.Option(max=1_000_000, help="Show the first N neurons.")] = 20,
     tokens: Annotated[int, typer.Option(help="Show N top tokens of each neuron.")] = 5,
     tokens_by: Annotated[

@@ -3,12 +3,13 @@
 -- Key:     run_id
 -- Columns:
 --   run -> runs.name: the run
---   kind: locate, patch, perplexity, divergence, lm-eval, guard or guard-test
+--   kind: locate, patch, perplexity, divergence, lm-eval, lens, guard or guard-test
 --   status: running, done, failed or interrupted
 --   stage: contrast, keep, store or done of a locate run; of others their kind, or done
 --   done: how many of total the stage has finished
 --   total: prompts of the run; completions in a patch, guard or guard-test run; windows or completions, each under
---     every variant, in a perplexity or divergence run; tasks, each under every variant, in an lm-eval run
+--     every variant, in a perplexity or divergence run; tasks, each under every variant, in an lm-eval run; layers in a
+--     lens run, NULL until it is done
 --   tokens [tokens]: scored tokens of the stage so far; NULL in runs of other kinds than locate
 --   tokens_per_second [tokens/s]: speed over the stage's batches after the first; NULL before that
 --   last_commit [UTC]: when the stage's last batch was committed
@@ -55,6 +56,9 @@ measured AS (
     UNION ALL SELECT run_id, 'divergence', count(*) FROM divergences GROUP BY run_id
     UNION ALL SELECT run_id, 'lm-eval', count(DISTINCT (variant_id, requested)) FROM task_results GROUP BY run_id
 ),
+viewed AS (
+    SELECT run_id, count(DISTINCT layer) AS done FROM lens_vectors GROUP BY run_id
+),
 window_counts AS (
     SELECT r.run_id, sum(
         CASE WHEN len(r.input_ids) < 2 THEN 0 ELSE 1 + greatest(0, ceil(
@@ -78,6 +82,7 @@ SELECT
         WHEN runs.kind IN ('guard', 'guard-test') AND runs.status = 'done'
             THEN sizes.n_prompts * variant_counts.n_variants
         WHEN runs.kind IN ('patch', 'guard', 'guard-test') THEN coalesce(written.done, 0)
+        WHEN runs.kind = 'lens' THEN coalesce(viewed.done, 0)
         WHEN runs.kind <> 'locate' THEN coalesce(measured.done, 0)
         WHEN runs.status = 'done' OR located.stage = 'store' THEN sizes.n_prompts
         ELSE coalesce(by_stage.done, 0)
@@ -88,6 +93,7 @@ SELECT
         WHEN runs.kind = 'perplexity' THEN window_counts.n_windows * variant_counts.n_variants
         WHEN runs.kind = 'divergence'
             THEN sizes.n_prompts * (variant_counts.n_variants - 1) * (runs.config ->> '$.samples')::BIGINT
+        WHEN runs.kind = 'lens' THEN CASE WHEN runs.status = 'done' THEN coalesce(viewed.done, 0) END
         WHEN runs.kind = 'lm-eval' THEN variant_counts.n_variants * json_array_length(runs.config, '$.tasks')
         ELSE sizes.n_prompts
     END AS total,
@@ -104,4 +110,5 @@ LEFT JOIN by_stage
 LEFT JOIN written ON written.run_id = runs.run_id
 LEFT JOIN variant_counts ON variant_counts.run_id = runs.run_id
 LEFT JOIN measured ON measured.run_id = runs.run_id AND measured.kind = runs.kind
+LEFT JOIN viewed ON viewed.run_id = runs.run_id
 LEFT JOIN window_counts ON window_counts.run_id = runs.run_id;

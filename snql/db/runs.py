@@ -46,6 +46,9 @@ RUN_TABLES = (
     "guard_probabilities",
     "guard_measures",
     "guard_answers",
+    "lens_directions",
+    "lens_vectors",
+    "lens_tokens",
 )
 """Tables whose rows belong to one run and go with it."""
 

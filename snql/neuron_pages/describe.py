@@ -9,6 +9,7 @@ from snql.neuron_pages.choose import LocatedRun, located_runs, named, one_shape,
 from snql.neuron_pages.model import NeuronPage, Place, RunView
 from snql.neuron_pages.statistics import layer_scores, score_rows, set_rows
 from snql.neuron_pages.tokens import token_view
+from snql.neuron_pages.values import value_rows
 
 
 def describe_neuron(
@@ -33,8 +34,8 @@ def describe_neuron(
         rows = {str(row["run"]): row for row in scores.iter_rows(named=True)}
         wanted = [run.name for run in chosen] or [_telling(list(rows.values()))]
         views = tuple(_view(db, place, rows[name], examples, context) for name in wanted)
-        sets = set_rows(db, place, shape)
-    return NeuronPage(place, shape, scores.drop("run_id"), sets, views, _notes(peers))
+        sets, values = set_rows(db, place, shape), value_rows(db, place, shape)
+    return NeuronPage(place, shape, scores.drop("run_id"), sets, values, views, _notes(peers))
 
 
 def _telling(rows: Sequence[dict[str, Any]]) -> str:

@@ -41,6 +41,8 @@ def neuron_html(page: NeuronPage) -> str:
         scores=list(page.scores.iter_rows(named=True)),
         intervals=page.scores["ci_low"].is_not_null().any(),
         sets=list(page.sets.iter_rows(named=True)),
+        values=list(page.values.iter_rows(named=True)),
+        short_token=short_token,
         runs=[_run(view) for view in page.runs],
     )
     return text
@@ -49,7 +51,10 @@ def neuron_html(page: NeuronPage) -> str:
 def neurons_html(table: NeuronTable) -> str:
     """The page with a row a neuron."""
     rows = [_with_shades(row) for row in table.frame.iter_rows(named=True)]
-    text: str = template("neurons.html.j2").render(**_common(), table=table, rows=rows, short_token=short_token)
+    viewed = table.frame["lens_run"].drop_nulls().unique().sort().to_list()
+    text: str = template("neurons.html.j2").render(
+        **_common(), table=table, rows=rows, short_token=short_token, viewed=viewed
+    )
     return text
 
 

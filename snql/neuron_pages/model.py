@@ -150,12 +150,15 @@ class NeuronPage:
     rank_in_layer, n_in_layer, mean_before, mean_after, mean_difference (after - before), std_before, std_after,
     n_tokens, kept.
     sets: a row a neuron set that holds it: kind (patch or saved), run, set, n_neurons, control.
+    values: a row a lens run that has its value vector: run, model, norm, refusal_cosine, refusal_percentile,
+    chance_deviation, direction_layer, n_harmful, n_harmless, promotes and suppresses (lists of tokens).
     """
 
     place: Place
     shape: Shape
     scores: pl.DataFrame
     sets: pl.DataFrame
+    values: pl.DataFrame
     runs: tuple[RunView, ...]
     notes: tuple[str, ...]
 
@@ -164,10 +167,11 @@ class NeuronPage:
         return self.place.name
 
     def frames(self) -> dict[str, pl.DataFrame]:
-        """All of it as frames: scores, sets, layers, activations (histograms) and examples, with a column ``run``."""
+        """All of it as frames with a column ``run``: scores, sets, values, layers, activations in bins, examples."""
         return {
             "scores": self.scores,
             "sets": self.sets,
+            "values": self.values,
             "layers": pl.DataFrame([row for run in self.runs for row in _layer_rows(run)], schema=_LAYERS),
             "activations": pl.DataFrame([row for run in self.runs for row in _bin_rows(run)], schema=_BINS),
             "examples": pl.DataFrame([row for run in self.runs for row in _example_rows(run)], schema=_EXAMPLES),
@@ -184,7 +188,8 @@ class NeuronTable:
 
     frame: neuron, layer, expert, index (within the layer or expert), score, rank, mean_before, mean_after,
     mean_difference, std_before, std_after, n_tokens, ``rank_RUN`` for each further run, and tokens: a list of
-    (token, before, after, value), NULL where they are not kept.
+    (token, before, after, value), NULL where they are not kept. From lens runs, NULL where there is none: lens_run,
+    norm, refusal_cosine, and promotes: a list of tokens.
     """
 
     expression: str

@@ -12,6 +12,7 @@ from snql.db.named_sets import runs_behind
 from snql.errors import InputError
 from snql.neuron_pages.choose import LocatedRun, located_runs, named, one_shape
 from snql.neuron_pages.model import NeuronTable
+from snql.neuron_pages.values import LATEST
 from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet, neuron_name
 from snql.neurons.shapes import shape_of
@@ -22,16 +23,19 @@ SORTS = {
     "score": "score DESC NULLS LAST",
     "layer": "s.layer",
     "difference": "abs(mean_difference) DESC NULLS LAST",
+    "refusal-cosine": "refusal_cosine DESC NULLS LAST",
 }
 MEASURES = {"after": "after", "before": "before", "change": "after - before"}
 
 STATISTICS = """
 SELECT
     s.layer, s.expert, s.neuron AS index, score, rank, mean_before, mean_after, mean_difference, std_before, std_after,
-    n_tokens
+    n_tokens, v.run AS lens_run, v.norm, v.refusal_cosine
 FROM neuron_statistics AS s
 JOIN chosen_neurons AS c
     ON c.layer = s.layer AND c.neuron = s.neuron AND c.expert IS NOT DISTINCT FROM s.expert
+LEFT JOIN ({latest}) AS v
+    ON v.layer = s.layer AND v.neuron = s.neuron AND v.expert IS NOT DISTINCT FROM s.expert
 WHERE s.run_id = $run_id
 ORDER BY {order}, s.layer, s.expert, index
 LIMIT $limit
@@ -71,6 +75,15 @@ FROM best GROUP BY layer, expert, neuron
 """
 
 # A part for each layer: run, layer and neurons are constants in it, so that only blocks that can hold them are read.
+PROMOTED = """
+SELECT t.layer, t.expert, t.neuron AS index, list(t.token ORDER BY t.place) AS promotes
+FROM value_tokens AS t
+JOIN chosen_neurons AS c
+    ON c.layer = t.layer AND c.neuron = t.neuron AND c.expert IS NOT DISTINCT FROM t.expert AND c.lens_run = t.run
+WHERE t.effect = 'promotes'
+GROUP BY t.layer, t.expert, t.neuron
+"""
+
 OF_LAYER = """
 SELECT layer, expert, neuron, token_index, before, after FROM {table}
 WHERE run_id = $run_id AND layer = $layer_{layer} AND neuron IN ({neurons})
@@ -145,7 +158,14 @@ def _rows(db: Database, members: NeuronSet, runs: Sequence[LocatedRun], order: s
     places = pl.DataFrame(
         [pl.Series("layer", members.layers, pl.Int16), experts, pl.Series("neuron", members.neurons, pl.Int32)]
     )
-    frame = _joined(db, STATISTICS.format(order=order), places, {"run_id": runs[0].run_id, "limit": limit})
+    shape = runs[0].shape
+    parameters = {
+        "run_id": runs[0].run_id, "limit": limit, "n_layers": shape.n_layers, "n_neurons": shape.n_neurons,
+    }  # fmt: skip
+    frame = _joined(db, STATISTICS.format(order=order, latest=LATEST), places, parameters)
+    wanted = frame.select("layer", "expert", "lens_run", neuron="index")
+    promoted = _joined(db, PROMOTED, wanted, {})
+    frame = frame.join(promoted, on=_PLACE, how="left", nulls_equal=True, maintain_order="left")
     shown = frame.select("layer", "expert", neuron="index")
     for run in runs[1:]:
         ranks = _joined(db, RANKS, shown, {"run_id": run.run_id}).rename({"rank": f"rank_{run.name}"})

@@ -2,19 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from peft.tuners.lora import LoraLayer
-from torch import nn
 
 from snql.contrast.positions import Text
 from snql.contrast.read import read_batch
-from snql.errors import ModelError, RunError
+from snql.errors import RunError
 from snql.models.loaded import LoadedModel
-from snql.models.sites import DenseSite
+from snql.models.values import value_vectors
 
 Array = npt.NDArray[np.float64]
 
@@ -124,35 +121,7 @@ def _largest(values: Array, most: int) -> npt.NDArray[np.int64]:
     return np.argsort(-values, kind="stable")[:most]
 
 
-def _delta(layer: Any, name: str) -> torch.Tensor:
-    """What a LoRA adapter adds to a layer's weights: Float64[Tensor, "outputs inputs"]."""
-    delta: torch.Tensor = layer.get_delta_weight(name)
-    return delta.double()
-
-
-@torch.inference_mode()
 def column_norms(model: LoadedModel) -> Array:
-    """Euclidean norms of the value vectors, columns of the down-projection: Float64["layers neurons"].
-
-    IA3 rescales activations and leaves the columns as they are; what an active LoRA adapter adds to them is counted.
-    Raises ModelError for weights that are quantised.
-    """
-    with model.switched_on():
-        return np.stack([_norms(site, model) for site in model.sites])
-
-
-def _norms(site: object, model: LoadedModel) -> Array:
-    if not isinstance(site, DenseSite):
-        raise ModelError(f"model {model.spec.text!r} mixes experts: its value vectors are not one matrix a layer")
-    weight = site.down.weight
-    if not torch.is_floating_point(weight):
-        raise ModelError(
-            f"model {model.spec.text!r} is quantised: load it without --quantize to read its value vectors"
-        )
-    columns = (weight if isinstance(site.down, nn.Linear) else weight.T).double()
-    if isinstance(site.entry, LoraLayer):
-        for name in model.adapter_names:
-            if name in site.entry.lora_A:
-                columns = columns + _delta(site.entry, name)
-    norms: Array = columns.norm(dim=0).cpu().numpy()
-    return norms
+    """Euclidean norms of the value vectors: Float64["layers neurons"], see :mod:`snql.models.values`."""
+    norms = [value_vectors(model, layer).double().norm(dim=0) for layer in range(model.shape.n_layers)]
+    return np.stack([norm.cpu().numpy() for norm in norms])

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from tests.db import filled_capability, filled_guard
+from tests.db import filled_capability, filled_guard, filled_lens
 
 Row = dict[str, Any]
 
@@ -26,9 +26,11 @@ RUNS = {
     11: ("safety", "guard-test", "done"),
     12: ("again", "guard-test", "done"),
     13: ("scored", "locate", "done"),
+    14: ("values", "lens", "done"),
+    15: ("others", "lens", "done"),
 }
 LOCATED, PATCHED, EXPERTS, RUNNING, MEASURED = (1, 2, 3, 4, 13), (5, 6), 4, 7, (8, 9)
-GUARDS = (10, 11, 12)
+GUARDS, LENSES = (10, 11, 12), (14, 15)
 KEPT = (1, 2, EXPERTS)
 """Runs with token-level activations."""
 KEPT_SETS = {1: 1, 2: 13, EXPERTS: 14}
@@ -87,6 +89,8 @@ def _runs() -> Iterator[Row]:
             config = config[:-1] + ', "scorer": "wanda"}'
         if kind == "patch":
             config = '{"recipient": "b", "donor": "a", "judges": ["cost", "reward"], "samples": 2}'
+        if kind == "lens":
+            config = '{"model": "b", "neurons": "safety:5%"}'
         if kind == "divergence":
             config = '{"completions": "safety", "completions_sha256": "x", "samples": 2}'
         if run_id in GUARDS:
@@ -264,6 +268,7 @@ def rows() -> dict[str, list[Row]]:
         "score_intervals": [{**cell, **interval} for cell in cells],
         **filled_capability.rows(MEASURED, VARIANTS, _prompts(MEASURED[0])),
         **filled_guard.rows(GUARDS, _prompts(GUARDS[0]), JUDGES),
+        **filled_lens.rows(LENSES),
     }  # fmt: skip
 
 

@@ -84,7 +84,8 @@ def test_answers_are_greedy_and_labels_the_judges(trained: Database, sft_network
 
 def test_classifiers_are_the_guard_a_smaller_one_and_controls_of_each(trained: Database) -> None:
     rows = trained.frame(
-        "SELECT c.* FROM guard_classifiers AS c JOIN runs AS r USING (run_id) WHERE r.kind = 'guard' ORDER BY classifier_id"
+        "SELECT c.* FROM guard_classifiers AS c JOIN runs AS r USING (run_id) WHERE r.kind = 'guard' "
+        "ORDER BY classifier_id"
     )
     evaluator = Evaluator(trained, Shape(4, 512))
     kinds = ["guard", "matched", "matched", "last-layer", "last-layer", "anywhere", "anywhere"]

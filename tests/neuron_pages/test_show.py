@@ -185,7 +185,7 @@ def test_neuron_command(snql: Snql, dense: Filled) -> None:
     ):
         assert text in outcome.out
     parts = json.loads(snql("--db", path, "--json", "neuron", "L0.N3").out)
-    assert set(parts) == {"scores", "sets", "layers", "activations", "examples"}
+    assert set(parts) == {"scores", "sets", "values", "layers", "activations", "examples"}
     assert [row["run"] for row in parts["scores"]] == ["kept", "bare"]
 
 

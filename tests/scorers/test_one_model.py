@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -147,9 +148,9 @@ def test_column_norms_with_lora_are_those_of_the_merged_weights(tmp_path: Path, 
     torch.manual_seed(0)
     plain = AutoModelForCausalLM.from_pretrained(ORACLE / "model")
     tuned = get_peft_model(plain, LoraConfig(r=2, target_modules=["down_proj"], init_lora_weights=False))
-    tuned.save_pretrained(tmp_path / "lora")
+    tuned.save_pretrained(str(tmp_path / "lora"))
     loaded = load_models({"lora": f"{ORACLE / 'model'}+{tmp_path / 'lora'}"}, LoadOptions(device="cpu"))["lora"]
-    merged = tuned.merge_and_unload()
+    merged: Any = tuned.merge_and_unload()
     expected = [layer.mlp.down_proj.weight.double().norm(dim=0).detach().numpy() for layer in merged.model.layers]
     assert column_norms(loaded) == pytest.approx(np.stack(expected), rel=1e-5)
     assert not np.allclose(column_norms(loaded), column_norms(model), rtol=1e-3)
@@ -164,7 +165,7 @@ def test_bad_combinations(sets: dict[str, str], db: Database) -> None:
         ({"scorer": "cohens-d"}, "scorer 'cohens-d' is none of one model"),
     ):
         with pytest.raises(InputError, match=words):
-            options(sets, **changes)  # type: ignore[arg-type]
+            options(sets, **changes)
     with pytest.raises(InputError, match="leaves none of"):
         score_prompts(db, "x", options(sets, "wanda", skip_last_layers=9))
     with pytest.raises(RunError, match="no neuron is left by scorer wanda"):

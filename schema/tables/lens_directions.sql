@@ -1,0 +1,10 @@
+-- Purpose: the refusal directions that a lens run compared value vectors with.
+-- Grain:   one row per lens run with prompts and layer.
+-- Key:     run_id, layer
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   layer: the direction is of the residual stream after this layer, from 0
+--   n_harmful [prompts]: harmful prompts whose mean it begins from
+--   n_harmless [prompts]: harmless prompts whose mean is taken away
+--   norm [activation]: its Euclidean norm
+-- Caveats: the stream is read at the last token of each prompt.

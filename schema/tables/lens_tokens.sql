@@ -1,0 +1,14 @@
+-- Purpose: the tokens that value vectors promote and suppress most.
+-- Grain:   one row per lens run, layer, expert, neuron, end of the logits and place.
+-- Key:     run_id, layer, expert, neuron, promoted, place
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   layer: layer of the neuron, from 0
+--   expert: expert of the neuron, from 0; NULL outside mixture-of-experts models
+--   neuron: place of the neuron in its layer or expert, from 0
+--   promoted: whether the token is at the high end
+--   place: 1 for the highest logit, or for the lowest where it is not promoted
+--   token_id: the token
+--   token: its text
+--   logit [logits]: what an activation of 1 adds to the token's logit, but for a positive factor: docs/lens.md
+-- Caveats: a token's text alone may be a part of a character.

@@ -1,0 +1,14 @@
+-- Purpose: the value vectors of the neurons of a lens run.
+-- Grain:   one row per lens run, layer, expert and neuron.
+-- Key:     run_id, layer, expert, neuron
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   layer: layer of the neuron, from 0
+--   expert: expert of the neuron, from 0; NULL outside mixture-of-experts models
+--   neuron: place of the neuron in its layer or expert, from 0
+--   norm: Euclidean norm of the down-projection's column
+--   width: numbers in the vector
+--   direction_layer: layer after which the refusal direction was taken; NULL in a run without prompts
+--   refusal_cosine: cosine of the vector, as written to the residual stream, with that direction; NULL without one
+--   refusal_percentile [percent]: neurons of the layer with a lower cosine; NULL without a direction
+-- Caveats: read it through value_vectors, which names the run and has the cosine's chance level.

@@ -1,0 +1,258 @@
+"""``snql lens``: the value vectors of a set of neurons, as a run."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+import polars as pl
+import torch
+
+from snql.db import lens as stored
+from snql.db import runs
+from snql.db.connection import Database
+from snql.errors import InputError
+from snql.html import table
+from snql.jobs import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model, tokenize
+from snql.lens.direction import Array, cosines, mean_streams
+from snql.lens.path import OutputPath, output_path, written
+from snql.lens.tokens import top_tokens
+from snql.models.load import load_models
+from snql.models.loaded import LoadedModel
+from snql.models.options import LoadOptions
+from snql.models.values import value_vectors
+from snql.neurons.evaluate import Evaluator
+from snql.neurons.sets import NeuronSet
+from snql.progress import ProgressCallback, silent
+from snql.prompts.inputs import PromptInputs, read_inputs
+from snql.prompts.options import PromptOptions
+from snql.prompts.read import PromptSets
+from snql.prompts.types import Prompt
+from snql.watch import Watch
+
+MOST_TOKENS = 1000
+
+
+@dataclass(frozen=True)
+class LensOptions:
+    """Settings of a lens run. top: tokens at each end. harmful, harmless: prompt files whose mean residual streams give
+    the refusal direction; none of both: no direction. layer: the direction's, None for each neuron's own."""
+
+    neurons: str
+    model: str
+    top: int = 10
+    harmful: PromptOptions | None = None
+    harmless: PromptOptions | None = None
+    layer: int | None = None
+    seed: int = 0
+    load: LoadOptions = field(default_factory=LoadOptions)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.top <= MOST_TOKENS:
+            raise InputError(f"--top {self.top} is out of range: use 1 to {MOST_TOKENS} tokens")
+        if (self.harmful is None) != (self.harmless is None):
+            raise InputError("a refusal direction needs --harmful-prompts and --harmless-prompts: give both or none")
+        if self.layer is not None and self.harmful is None:
+            raise InputError("--layer is that of the refusal direction: give --harmful-prompts and --harmless-prompts")
+        check_seed(self.seed)
+
+    def config(self) -> dict[str, object]:
+        """The canonical configuration: everything that the numbers depend on."""
+        flat = asdict(self) | asdict(self.load)
+        return {key: value for key, value in flat.items() if key not in ("load", "device")}
+
+
+@dataclass(frozen=True)
+class LensResult:
+    """vectors: rows of ``value_vectors`` in order of layer and neuron, with ``promotes`` and ``suppresses``, lists of
+    tokens, the most extreme first."""
+
+    run: str
+    vectors: pl.DataFrame
+
+    def _repr_html_(self) -> str:
+        return table(self.vectors, title=f"lens run {self.run}")
+
+
+def lens(
+    db: Database,
+    name: str,
+    options: LensOptions,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    progress: ProgressCallback = silent,
+) -> LensResult:
+    """Read the value vectors of a set of neurons and store them as lens run ``name``.
+
+    Raises InputError before anything is written for bad input, ModelError for a model whose path to the logits is not
+    known. Layers are committed one by one: a run that was cut off goes on with ``resume``.
+    """
+    new = runs.NewRun("lens", name, options.config(), options.seed)
+    resumed = runs.check_free(db, new, resume=resume, force=force)
+    if resumed is not None and resumed.status == "done":
+        return read_lens(db, name)
+    sources = {"harmful": options.harmful, "harmless": options.harmless}
+    read = {role: read_inputs(db, source, options.seed) for role, source in sources.items() if source is not None}
+    model = load_models({"before": options.model}, options.load)["before"]
+    base = model.base
+    if options.layer is not None and not 0 <= options.layer < base.n_layers:
+        raise InputError(f"--layer {options.layer} is no layer of {options.model!r}: use 0 to {base.n_layers - 1}")
+    members = Evaluator(db, model.shape).evaluate(options.neurons)
+    if not len(members):
+        raise InputError(f"neuron expression {options.neurons!r} names no neuron: use larger sets, or | in place of &")
+    path = output_path(model)
+    prompts = {role: tokenize(inputs, base.tokenizer, base.context_length, 0) for role, inputs in read.items()}
+    both = _distinct(prompts)
+    new = replace(new, device=str(base.device), dtype=base.dtype_name)
+    described = {"recipient": describe_model(model)}
+    run_id = begin_run(db, new, resumed, described, both, [], _joined(read), force=force)[0]
+    patient = Database(db.path, JOB_LOCK_SECONDS)
+    db.close()
+    with runs.recorded(patient, run_id):
+        directions = _directions(model, prompts, progress)
+        _work(patient, run_id, model, path, members, directions, options, prompts, progress)
+    return read_lens(db, name)
+
+
+def read_lens(db: Database, run: str) -> LensResult:
+    """What a finished lens run found."""
+    vectors = db.frame(
+        """
+        WITH listed AS (
+            SELECT run_id, layer, expert, neuron,
+                list(token ORDER BY place) FILTER (effect = 'promotes') AS promotes,
+                list(token ORDER BY place) FILTER (effect = 'suppresses') AS suppresses
+            FROM value_tokens WHERE run = $1 GROUP BY ALL
+        )
+        SELECT v.*, t.promotes, t.suppresses
+        FROM value_vectors AS v
+        LEFT JOIN listed AS t
+            ON t.run_id = v.run_id AND t.layer = v.layer AND t.neuron = v.neuron
+            AND t.expert IS NOT DISTINCT FROM v.expert
+        WHERE v.run = $1
+        ORDER BY v.layer, v.expert, v.neuron
+        """,
+        [run],
+    )
+    return LensResult(run, vectors)
+
+
+def _distinct(prompts: Mapping[str, list[Prompt]]) -> list[Prompt]:
+    """Both sets; raises InputError if they share a prompt."""
+    both = [prompt for each in prompts.values() for prompt in each]
+    if len({(prompt.dataset, prompt.sha256) for prompt in both}) < len(both):
+        raise InputError("a prompt is in --harmful-prompts and in --harmless-prompts: a direction needs different ones")
+    return both
+
+
+def _joined(read: Mapping[str, PromptInputs]) -> PromptInputs | None:
+    if not read:
+        return None
+    first = next(iter(read.values()))
+    sets = [inputs.sets for inputs in read.values()]
+    joined = PromptSets(
+        [prompt for each in sets for prompt in each.prompts], [counts for each in sets for counts in each.counts]
+    )
+    return replace(first, sets=joined)
+
+
+def _directions(model: LoadedModel, prompts: Mapping[str, list[Prompt]], progress: ProgressCallback) -> Array | None:
+    """The refusal direction after each layer: Float64["layers hidden"]; None without prompts."""
+    if not prompts:
+        return None
+    watch = Watch(progress, "direction", 0, sum(map(len, prompts.values())), "prompts")
+    harmful, harmless = (
+        mean_streams(model, [prompt.input_ids for prompt in prompts[role]], lambda n: watch.advance(n, 0))
+        for role in ("harmful", "harmless")
+    )
+    return harmful - harmless
+
+
+def _work(
+    db: Database,
+    run_id: int,
+    model: LoadedModel,
+    path: OutputPath,
+    members: NeuronSet,
+    directions: Array | None,
+    options: LensOptions,
+    prompts: Mapping[str, list[Prompt]],
+    progress: ProgressCallback,
+) -> None:
+    with db.reading():
+        done = stored.written_layers(db, run_id)
+    layers = [layer for layer in range(model.shape.n_layers) if (members.layers == layer).any()]
+    watch = Watch(progress, "lens", len(done), len(layers), "layers")
+    if directions is not None:
+        rows = [
+            (layer, len(prompts["harmful"]), len(prompts["harmless"]), float(np.linalg.norm(directions[layer])))
+            for layer in ([options.layer] if options.layer is not None else layers)
+        ]
+        with db.write() as connection:
+            stored.write_directions(connection, run_id, pl.DataFrame(rows, schema=stored.DIRECTIONS, orient="row"))
+    for layer in layers:
+        if layer not in done:
+            vectors, tokens = _layer(model, path, members, layer, directions, options)
+            with db.write() as connection:
+                stored.write_layer(connection, run_id, vectors, tokens)
+            watch.advance(1, 0)
+    with db.write() as connection:
+        runs.finish_run(connection, run_id)
+
+
+def _layer(
+    model: LoadedModel,
+    path: OutputPath,
+    members: NeuronSet,
+    layer: int,
+    directions: Array | None,
+    options: LensOptions,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of the set's neurons in one layer."""
+    shape = model.shape
+    ids = members.ids[members.layers == layer] - layer * shape.n_neurons
+    chosen = value_vectors(model, layer, torch.from_numpy(ids))
+    at = layer if options.layer is None else options.layer
+    cosine, percentile = None, None
+    if directions is not None:
+        every = cosines(written(model, layer, value_vectors(model, layer)), directions[at])
+        cosine = every[ids]
+        percentile = 100 * np.searchsorted(np.sort(every), cosine, side="left") / len(every)
+    experts = ids // shape.per_expert if shape.n_experts > 1 else None
+    places = {
+        "layer": np.full(len(ids), layer),
+        "expert": pl.Series(experts, dtype=pl.Int16) if experts is not None else pl.repeat(None, len(ids), eager=True),
+        "neuron": ids % shape.per_expert,
+    }
+    vectors = pl.DataFrame(
+        {
+            **places,
+            "norm": chosen.double().norm(dim=0).cpu().numpy(),
+            "width": np.full(len(ids), chosen.shape[0]),
+            "direction_layer": np.full(len(ids), at) if directions is not None else None,
+            "refusal_cosine": cosine,
+            "refusal_percentile": percentile,
+        }
+    ).cast(stored.VECTORS)  # type: ignore[arg-type]
+    return vectors, _tokens(model, path, written(model, layer, chosen), places, options.top)
+
+
+def _tokens(
+    model: LoadedModel, path: OutputPath, vectors: torch.Tensor, places: Mapping[str, object], top: int
+) -> pl.DataFrame:
+    frames = []
+    for promoted, found in zip((True, False), top_tokens(path, vectors, top), strict=True):
+        n_neurons, n_tokens = found.ids.shape
+        frame = pl.DataFrame(places).select(pl.all().repeat_by(n_tokens).explode())
+        frames.append(
+            frame.with_columns(
+                promoted=pl.lit(promoted),
+                place=pl.Series(np.tile(np.arange(1, n_tokens + 1), n_neurons)),
+                token_id=pl.Series(found.ids.ravel()),
+                logit=pl.Series(found.logits.ravel()),
+            )
+        )
+    rows = pl.concat(frames)
+    names = {token_id: model.text((token_id,), special=True) for token_id in rows["token_id"].unique()}
+    token = pl.col("token_id").replace_strict(names, return_dtype=pl.String).alias("token")
+    return rows.with_columns(token).select(list(stored.TOKENS)).cast(stored.TOKENS)  # type: ignore[arg-type]

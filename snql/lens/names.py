@@ -1,0 +1,12 @@
+"""Names of lens runs that were given none."""
+
+import hashlib
+import json
+
+from snql.lens.lens import LensOptions
+
+
+def name_of(options: LensOptions) -> str:
+    """A name made of the settings: asking again for the same finds the run."""
+    text = json.dumps(options.config(), sort_keys=True, default=str)
+    return f"lens-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
