@@ -81,7 +81,7 @@ def _runs() -> Iterator[Row]:
         if kind == "patch":
             config = '{"recipient": "b", "donor": "a", "judges": ["cost", "reward"], "samples": 2}'
         if kind == "divergence":
-            config = '{"completions": "safety", "completions_sha256": "x", "samples": 2}'
+            config = '{"completions": "safety", "completions_sha256": "x", "samples": 2, "model": "b", "donor": "a"}'
         yield {
             "run_id": run_id, "name": name, "kind": kind, "status": status, "started_at": AT,
             "finished_at": AT if status == "done" else None, "error": None, "config": config, "config_sha256": "x",
