@@ -12,10 +12,12 @@ import snql
 from snql.errors import SnqlError
 
 from . import (
+    compare_scorers,
     database,
     demo,
     divergence,
     doctor,
+    guard,
     judge,
     lm_eval,
     locate,
@@ -57,6 +59,7 @@ for module in (
     patch,
     tax,
     judge,
+    guard,
     divergence,
     perplexity,
     lm_eval,
@@ -68,6 +71,7 @@ for module in (
     query,
     shell,
     database,
+    compare_scorers,
     report,
     paper,
 ):

@@ -81,6 +81,19 @@ Rubric = Annotated[
     Path | None,
     typer.Option("--rubric", help="What an endpoint or a guard is asked: a file with {prompt} and {completion}."),
 ]
+ContrastPrompts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--contrast-prompts",
+        help="Harmless prompts that the others are set against, by prompt-difference and wanda; repeatable.",
+    ),
+]
+NeutralPrompts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--neutral-prompts", help="Prompts that find universal neurons, which prompt-difference leaves out; repeatable."
+    ),
+]
 CapabilityDonor = Annotated[
     str | None, typer.Option("--donor", help="Model whose activations are patched in; needed by --mode donor.")
 ]

@@ -95,6 +95,16 @@ def print_json_parts(parts: Mapping[str, "pl.DataFrame"]) -> None:
     sys.stdout.write("{" + ",\n".join(texts) + "}\n")
 
 
+def print_object(value: Mapping[str, object]) -> None:
+    """Print one JSON object, in ASCII."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def print_paragraphs(text: str) -> None:
+    """Print text of a model: its lines are kept, its control characters written out."""
+    sys.stdout.write(visible(text, keep="\n") + "\n")
+
+
 def print_rows(
     frame: "pl.DataFrame", *, as_json: bool, columns: Mapping[str, str] | Sequence[str] = (), title: str = ""
 ) -> None:

@@ -59,6 +59,8 @@ def describe_run(db: Database, name: str, kind: str | None = None) -> pl.DataFra
                 UNION ALL SELECT 'divergences', count(*) FROM divergences WHERE run_id = $1
                 UNION ALL SELECT 'task_results', count(*) FROM task_results WHERE run_id = $1
                 UNION ALL SELECT 'task_samples', count(*) FROM task_samples WHERE run_id = $1
+                UNION ALL SELECT 'guard_classifiers', count(*) FROM guard_classifiers WHERE run_id = $1
+                UNION ALL SELECT 'guard_probabilities', count(*) FROM guard_probabilities WHERE run_id = $1
             )
         )
         SELECT key, value FROM (

@@ -6,8 +6,8 @@
 --   layer: layer of the neuron, from 0
 --   expert: expert of the neuron, from 0; NULL outside mixture-of-experts models
 --   neuron: place of the neuron in its layer or expert, from 0
---   score [activation]: change score, the root mean square of after - before; NULL without tokens
---   rank: 1 for the highest score; NULL in layers that are not ranked and without tokens
+--   score: change score, the root mean square of after - before, or that of the run's scorer; NULL without tokens
+--   rank: 1 for the highest score; NULL in layers that are not ranked, without tokens, and where a scorer ranks none
 --   mean_before [activation]: mean under the model before; NULL without tokens
 --   mean_after [activation]: mean under the model after; NULL without tokens
 --   std_before [activation]: standard deviation (n-1) under the model before; NULL with fewer than two tokens

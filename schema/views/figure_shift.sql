@@ -49,4 +49,5 @@ SELECT
     l.scores[2] AS score_p95,
     r.n_layers
 FROM layers AS l
-JOIN locate_runs AS r USING (run_id);
+JOIN locate_runs AS r USING (run_id)
+WHERE r.scorer = 'change-score';

@@ -14,6 +14,7 @@
 --   positions: which positions were scored: generating, generated, prompt or last-prompt
 --   finished_at [UTC]: when the run ended
 --   run_id -> runs.run_id: the run
+--   scorer: what score is: change-score, or another of docs/scorers.md
 -- Units:   n_ranked counts neurons that have a rank; n_all counts all neurons of the model.
 -- Caveats: n_layers counts all layers, n_ranked_layers only those ranked.
 CREATE OR REPLACE VIEW locate_runs AS
@@ -40,7 +41,8 @@ SELECT
     runs.config ->> '$.after' AS after,
     runs.config ->> '$.positions' AS positions,
     runs.finished_at,
-    runs.run_id
+    runs.run_id,
+    coalesce(runs.config ->> '$.scorer', 'change-score') AS scorer
 FROM sizes
 JOIN runs USING (run_id)
 WHERE runs.kind = 'locate' AND runs.status = 'done';

@@ -1,11 +1,11 @@
--- Purpose: change scores and statistics of every neuron of every finished locate run.
+-- Purpose: scores and statistics of every neuron of every finished locate run.
 -- Grain:   one row per run, layer, expert and neuron.
 -- Key:     run, layer, expert, neuron
 -- Columns:
 --   run -> runs.name: the locate run
 --   layer: layer of the neuron, from 0
 --   neuron: place of the neuron in its layer or expert, from 0
---   score [activation]: change score, the root mean square of after - before; NULL without tokens
+--   score: change score, the root mean square of after - before, or that of the run's scorer; NULL without tokens
 --   rank: 1 for the highest score; NULL where a neuron is not ranked
 --   mean_before [activation]: mean under the model before
 --   mean_after [activation]: mean under the model after
@@ -15,8 +15,10 @@
 --   mean_difference [activation]: mean of after - before
 --   expert: expert of the neuron, from 0; NULL outside mixture-of-experts models
 --   run_id -> runs.run_id: the run
--- Units:   score is a root mean square difference of activations; means and standard deviations (n-1) are activations.
--- Caveats: rank is NULL in the layers that the run left out (--skip-last-layers); mean_difference is after - before.
+-- Units:   a change score is a root mean square difference of activations; means and standard deviations (n-1) are
+--          activations. Other scorers have other units, and before and after may be two prompt sets: docs/scorers.md.
+-- Caveats: rank is NULL in the layers that the run left out (--skip-last-layers) and for neurons that the scorer leaves
+--          out; mean_difference is after - before.
 CREATE OR REPLACE VIEW neuron_scores AS
 SELECT
     runs.name AS run,

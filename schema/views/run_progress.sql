@@ -3,12 +3,12 @@
 -- Key:     run_id
 -- Columns:
 --   run -> runs.name: the run
---   kind: locate, patch, perplexity, divergence or lm-eval
+--   kind: locate, patch, perplexity, divergence, lm-eval, guard or guard-test
 --   status: running, done, failed or interrupted
 --   stage: contrast, keep, store or done of a locate run; of others their kind, or done
 --   done: how many of total the stage has finished
---   total: prompts of the run; completions in a patch run; windows or completions, each under every variant, in a
---     perplexity or divergence run; tasks, each under every variant, in an lm-eval run
+--   total: prompts of the run; completions in a patch, guard or guard-test run; windows or completions, each under
+--     every variant, in a perplexity or divergence run; tasks, each under every variant, in an lm-eval run
 --   tokens [tokens]: scored tokens of the stage so far; NULL in runs of other kinds than locate
 --   tokens_per_second [tokens/s]: speed over the stage's batches after the first; NULL before that
 --   last_commit [UTC]: when the stage's last batch was committed
@@ -75,13 +75,15 @@ SELECT
         ELSE located.stage
     END AS stage,
     CASE
-        WHEN runs.kind = 'patch' THEN coalesce(written.done, 0)
+        WHEN runs.kind IN ('guard', 'guard-test') AND runs.status = 'done'
+            THEN sizes.n_prompts * variant_counts.n_variants
+        WHEN runs.kind IN ('patch', 'guard', 'guard-test') THEN coalesce(written.done, 0)
         WHEN runs.kind <> 'locate' THEN coalesce(measured.done, 0)
         WHEN runs.status = 'done' OR located.stage = 'store' THEN sizes.n_prompts
         ELSE coalesce(by_stage.done, 0)
     END AS done,
     CASE
-        WHEN runs.kind = 'patch'
+        WHEN runs.kind IN ('patch', 'guard', 'guard-test')
             THEN sizes.n_prompts * variant_counts.n_variants * coalesce((runs.config ->> '$.samples')::BIGINT, 1)
         WHEN runs.kind = 'perplexity' THEN window_counts.n_windows * variant_counts.n_variants
         WHEN runs.kind = 'divergence'

@@ -33,6 +33,7 @@ from snql.interrupts import Stop, held_back
 from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet
 from snql.progress import Progress, ProgressCallback
+from snql.scorers.contrast import CHANGE_SCORE, contrast_scores
 from snql.watch import Watch
 
 COMMIT_SECONDS = 1.0
@@ -58,6 +59,7 @@ class LocateJob:
     progress: ProgressCallback
     bootstrap: int = 0
     seed: int = 0
+    scorer: str = CHANGE_SCORE
 
     def run(self, keep: KeepRule, store: str) -> None:
         """Do what is not done yet. Ctrl-C ends the run after the batch at work, once it is committed."""
@@ -151,7 +153,8 @@ class LocateJob:
             "mean_difference": found.mean_differences,
         }
         n_ranked_layers = shape.n_layers - self.skip_last_layers
-        statistics = statistics_frame(shape, found.change_scores, columns, found.count, n_ranked_layers)
+        scores = contrast_scores(self.scorer, found.change_scores, columns)
+        statistics = statistics_frame(shape, scores, columns, found.count, n_ranked_layers)
         kept = rule.members(Evaluator(self.db, shape), statistics, shape)
         chosen = activations.store_of(store, int(found.count.max()) * len(kept))
         with self.db.write() as connection:

@@ -25,6 +25,7 @@ from snql.progress import ProgressCallback, silent
 from snql.prompts.inputs import read_inputs
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
+from snql.scorers.contrast import CHANGE_SCORE, check_contrast_scorer
 from snql.stats.resampling import FEWEST, MOST
 
 ROLES = ("before", "after")
@@ -41,6 +42,7 @@ class LocateOptions:
     batch_size: rows a batch, or ``auto`` for as many as a budget of tokens holds. store: where token-level activations
     go: ``rows``, ``parquet`` (half precision) or ``auto``. recompute: both models read, also where the writing model's
     activations could be taken while it writes. bootstrap: resamples of the prompts, for intervals of the scores.
+    scorer: one of :data:`snql.scorers.contrast.CONTRAST`.
     """
 
     before: str
@@ -55,6 +57,7 @@ class LocateOptions:
     recompute: bool = False
     bootstrap: int = 0
     after_dtype: str | None = None
+    scorer: str = CHANGE_SCORE
     batch_size: int | str = AUTO
     seed: int = 0
     load: LoadOptions = field(default_factory=LoadOptions)
@@ -73,6 +76,9 @@ class LocateOptions:
             raise InputError("--batch-size and --max-new-tokens must be at least 1, --skip-last-layers at least 0")
         if self.bootstrap and not FEWEST <= self.bootstrap <= MOST:
             raise InputError(f"--bootstrap {self.bootstrap} is out of range: use 0 for none, or {FEWEST} to {MOST}")
+        check_contrast_scorer(self.scorer)
+        if self.bootstrap and self.scorer != CHANGE_SCORE:
+            raise InputError(f"--bootstrap gives intervals of change scores: leave it out with --scorer {self.scorer}")
         check_seed(self.seed)
 
     def config(self) -> dict[str, object]:
@@ -171,6 +177,7 @@ def locate(
                 options.skip_last_layers,
                 progress,
                 bootstrap=options.bootstrap,
+                scorer=options.scorer,
                 seed=options.seed,
             ).run(keep, options.store)
     return _summary(db, name)

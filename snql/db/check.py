@@ -71,7 +71,10 @@ def _completions(_: Database, connection: duckdb.DuckDBPyConnection, run_id: int
         """
         SELECT (SELECT count(*) FROM run_prompts WHERE run_id = $1),
             (SELECT count(*) FROM completions WHERE run_id = $1),
-            (SELECT config ->> '$.positions' IN ('generating', 'generated') FROM runs WHERE run_id = $1)
+            (
+                SELECT config ->> '$.positions' IN ('generating', 'generated') AND config ->> '$.from_run' IS NULL
+                FROM runs WHERE run_id = $1
+            )
         """,
         [run_id],
     ).fetchall()

@@ -39,6 +39,13 @@ RUN_TABLES = (
     "divergence_effects",
     "task_results",
     "task_samples",
+    "guards",
+    "guard_classifiers",
+    "guard_weights",
+    "guard_labels",
+    "guard_probabilities",
+    "guard_measures",
+    "guard_answers",
 )
 """Tables whose rows belong to one run and go with it."""
 

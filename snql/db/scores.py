@@ -114,11 +114,12 @@ def statistics_frame(
     columns: dict[str, npt.NDArray[np.float64]],
     n_tokens: npt.NDArray[np.int64],
     n_ranked_layers: int,
+    dropped: npt.NDArray[np.bool_] | None = None,
 ) -> pl.DataFrame:
     """One row per neuron with its rank: highest score first, equal scores in order of layer, expert and neuron.
 
     scores, n_tokens and each of ``columns``: shape (layers, neurons). Neurons without tokens get no statistics and, as
-    those of layers from ``n_ranked_layers`` on, no rank.
+    those of layers from ``n_ranked_layers`` on, without a score, or ``dropped`` (same shape), no rank.
     """
     n_layers, n_neurons = scores.shape
     experts = np.repeat(np.arange(shape.n_experts, dtype=np.int16), shape.per_expert)
@@ -135,12 +136,23 @@ def statistics_frame(
     reached = pl.col("n_tokens") > 0
     statistics = pl.col("score", *columns)
     frame = frame.with_columns(pl.when(reached).then(statistics)).fill_nan(None)
+    ranks_of = pl.Series(np.full(scores.size, True) if dropped is None else ~dropped.ravel())
     place = ["layer", "expert", "neuron"]
-    ranked = frame.filter((pl.col("layer") < n_ranked_layers) & reached)
+    ranked = frame.filter((pl.col("layer") < n_ranked_layers) & reached & pl.col("score").is_not_null() & ranks_of)
     ranks = ranked.sort("score", *place, descending=[True, False, False, False]).select(place)
     ranks = ranks.with_row_index("rank", offset=1).with_columns(pl.col("rank").cast(pl.Int32))
     frame = frame.join(ranks, on=place, how="left").sort(place)
     return frame if shape.n_experts > 1 else frame.with_columns(pl.lit(None, dtype=pl.Int16).alias("expert"))
+
+
+def copy_inputs(connection: duckdb.DuckDBPyConnection, source_id: int, run_id: int) -> None:
+    """Give a run the prompts and models of another one, whose statistics it was made from."""
+    for table in ("run_models", "run_prompts", "run_prompt_sets"):
+        connection.execute(f"DELETE FROM {table} WHERE run_id = ?", [run_id])  # noqa: S608  (names of this file)
+        connection.execute(
+            f"INSERT INTO {table} BY NAME SELECT * REPLACE (? AS run_id) FROM {table} WHERE run_id = ?",  # noqa: S608
+            [run_id, source_id],
+        )
 
 
 def write_statistics(connection: duckdb.DuckDBPyConnection, run_id: int, statistics: pl.DataFrame) -> None:

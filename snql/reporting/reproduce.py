@@ -39,6 +39,7 @@ LOCATE: Settings = {
     "recompute": False,
     "bootstrap": 0,
     "after_dtype": None,
+    "scorer": "change-score",
     **_LOADING,
 }
 """Options of ``snql locate`` by their keys in a configuration, in the order they are shown, with what they are if not

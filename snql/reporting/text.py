@@ -118,9 +118,9 @@ def decimal(value: float | None, places: int = 2) -> str:
     return shown.replace("-", "\u2212") if float(shown) else shown.lstrip("-")
 
 
-def interval(low: float | None, high: float | None) -> str:
+def interval(low: float | None, high: float | None, places: int = 2) -> str:
     """``[0.10, 0.30]``, empty if there is none."""
-    return "" if low is None or high is None else f"[{decimal(low)}, {decimal(high)}]"
+    return "" if low is None or high is None else f"[{decimal(low, places)}, {decimal(high, places)}]"
 
 
 def slug(text: str) -> str:

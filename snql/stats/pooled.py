@@ -45,11 +45,11 @@ def resampled_sums(values: Array, seed: int, resamples: int = RESAMPLES) -> Sums
     """
     if len(values) < 2:
         return Sums(values.sum(axis=0), None)
-    parts = [counts @ values for counts in _counts(len(values), seed, resamples)]
+    parts = [counts @ values for counts in drawn_counts(len(values), seed, resamples)]
     return Sums(values.sum(axis=0), np.concatenate(parts))
 
 
-def _counts(n_texts: int, seed: int, resamples: int) -> Iterator[Array]:
+def drawn_counts(n_texts: int, seed: int, resamples: int) -> Iterator[Array]:
     """How often each text is drawn, some resamples at a time; the draws are those of ``effects.Bootstrap``."""
     generator = np.random.default_rng(seed)
     shares = np.full(n_texts, 1 / n_texts)

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from tests.db import filled_capability
+from tests.db import filled_capability, filled_guard
 
 Row = dict[str, Any]
 
@@ -22,20 +22,25 @@ RUNS = {
     7: ("halfway", "locate", "running"),
     8: ("screen", "divergence", "done"),  # of the patch run named safety; has the rows of other capability runs, too
     9: ("screened", "divergence", "done"),
+    10: ("safety", "guard", "done"),
+    11: ("safety", "guard-test", "done"),
+    12: ("again", "guard-test", "done"),
+    13: ("scored", "locate", "done"),
 }
-LOCATED, PATCHED, EXPERTS, RUNNING, MEASURED = (1, 2, 3, 4), (5, 6), 4, 7, (8, 9)
+LOCATED, PATCHED, EXPERTS, RUNNING, MEASURED = (1, 2, 3, 4, 13), (5, 6), 4, 7, (8, 9)
+GUARDS = (10, 11, 12)
 KEPT = (1, 2, EXPERTS)
 """Runs with token-level activations."""
-KEPT_SETS = {1: 1, 2: 11, EXPERTS: 12}
+KEPT_SETS = {1: 1, 2: 13, EXPERTS: 14}
 """Their sets of kept neurons, as far as they say: set 1 is no match for run 1."""
 KEPT_PLACES = (0, 1, 30, 31, 61)
 DATASETS = {1: "harm", 2: "harm", 3: "plain", 4: "plain"}
 JUDGES = ("cost", "reward")
 SETS = dict(
     zip(
-        range(2, 22, 2),
+        range(2, 26, 2),
         [f"{run}:{size}%" for run in ("safety", "helpful", "other", "experts") for size in (5, 10)]
-        + ["safety:0%..5%", "safety:5%..10%"],
+        + ["safety:0%..5%", "safety:5%..10%", "scored:5%", "scored:10%"],
         strict=True,
     )
 )
@@ -52,7 +57,7 @@ def neurons(run_id: int) -> list[Row]:
 
 
 def _prompts(run_id: int) -> list[int]:
-    if run_id in (*PATCHED, *MEASURED):
+    if run_id in (*PATCHED, *MEASURED, *GUARDS):
         return [1, 2, 3, 4]
     return [1, 3] if RUNS[run_id][0] == "other" else [1, 2]
 
@@ -63,7 +68,7 @@ def _positions() -> list[Row]:
 
 
 def _statistics(run_id: int) -> list[Row]:
-    step = {1: 37, 2: 17, 3: 53, 4: 71}[run_id]  # 121 shares no factor with them: no two scores are equal
+    step = {1: 37, 2: 17, 3: 53, 4: 71, 13: 29}[run_id]  # 121 shares no factor with them: no two scores are equal
     rows = [{"run_id": run_id, **place, "score": (x * step % 121) / 8} for x, place in enumerate(neurons(run_id))]
     ranked = sorted((row for row in rows if row["layer"] < rows[-1]["layer"]), key=lambda row: -row["score"])
     ranks = {id(row): rank for rank, row in enumerate(ranked, start=1)}
@@ -78,10 +83,14 @@ def _runs() -> Iterator[Row]:
         # Each differs from the first in one respect: so rankings can be compared by it.
         positions, writer = "prompt" if name == "helpful" else "generating", "after" if name == "experts" else "before"
         config = f'{{"before": "b", "after": "a", "positions": "{positions}", "completions_by": "{writer}"}}'
+        if name == "scored":
+            config = config[:-1] + ', "scorer": "wanda"}'
         if kind == "patch":
             config = '{"recipient": "b", "donor": "a", "judges": ["cost", "reward"], "samples": 2}'
         if kind == "divergence":
             config = '{"completions": "safety", "completions_sha256": "x", "samples": 2, "model": "b", "donor": "a"}'
+        if run_id in GUARDS:
+            config = '{"guard": "safety", "refuse_from": 0.5, "judge": "cost"}'
         yield {
             "run_id": run_id, "name": name, "kind": kind, "status": status, "started_at": AT,
             "finished_at": AT if status == "done" else None, "error": None, "config": config, "config_sha256": "x",
@@ -95,6 +104,9 @@ def _variants() -> Iterator[Row]:
     empty = dict.fromkeys(("neurons", "set_id", "n_neurons", "fraction", "control_of", "control_seed", "control_kind"))
     for run_id in LOCATED:
         yield {"run_id": run_id, "variant_id": 0, "name": "before", "role": "before", **empty}
+    for run_id in GUARDS:
+        for number, role in enumerate(("before", "after")):
+            yield {"run_id": run_id, "variant_id": number, "name": role, "role": role, **empty}
     for run_id in (*PATCHED, *MEASURED):
         for number, name in VARIANTS.items():
             row = {"run_id": run_id, "variant_id": number, "name": name, "role": name, **empty}
@@ -120,7 +132,7 @@ def _completions() -> Iterator[Row]:
 
 def _effects() -> Iterator[Row]:
     for run_id in PATCHED:
-        for variant in range(2, 22):
+        for variant in range(2, 26):
             for judge in JUDGES:
                 for dataset in ("harm", "plain", "*"):
                     effect = variant / 8
@@ -215,10 +227,10 @@ def rows() -> dict[str, list[Row]]:
         ],
         "run_prompt_sets": list(_prompt_sets()),
         "neuron_sets": [
-            {"set_id": i, "sha256": f"n{i}", "n_neurons": 9 if i < 11 else 5, "created_at": AT}
-            for i in range(1, 13)
+            {"set_id": i, "sha256": f"n{i}", "n_neurons": 9 if i < 13 else 5, "created_at": AT}
+            for i in range(1, 15)
         ],
-        "neuron_set_members": [{"set_id": i, **place} for i in range(1, 11) for place in members] + kept,
+        "neuron_set_members": [{"set_id": i, **place} for i in range(1, 13) for place in members] + kept,
         "named_sets": [
             {"name": name, "set_id": 1, "expression": "safety:5%", "n_layers": 2, "n_neurons": 60, "n_experts": 2,
              "created_at": AT} for name in ("mine", "yours")
@@ -251,6 +263,7 @@ def rows() -> dict[str, list[Row]]:
         ],
         "score_intervals": [{**cell, **interval} for cell in cells],
         **filled_capability.rows(MEASURED, VARIANTS, _prompts(MEASURED[0])),
+        **filled_guard.rows(GUARDS, _prompts(GUARDS[0]), JUDGES),
     }  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def _chart(shown: pl.DataFrame, look: Look) -> Chart:
     controlled = bool(shown["control_mean"].is_not_null().any())
     labels = labelled["label"].unique().sort().to_list()
     color, shape = _channels(labels, controlled, look)
-    scale = alt.Scale(domain=limits(_with_controls(shown)), nice=False, zero=False)
+    scale = alt.Scale(domain=limits(with_controls(shown)), nice=False, zero=False)
     runs = short_labels(labelled["run"].unique().sort(), 40)
     panels = []
     for place, (run, name) in enumerate(runs.items(), start=1):
@@ -44,8 +44,8 @@ def _chart(shown: pl.DataFrame, look: Look) -> Chart:
         axis = alt.Axis(title="causal effect" if last else None, labels=last, ticks=last)
         x = partial(alt.X, scale=scale, axis=axis)
         layers = [
-            *_references(x, look),
-            *(_controls(_base(rows, look), x, look) if controlled else ()),
+            *references(x, look),
+            *(controls(_base(rows, look), x, look) if controlled else ()),
             *_sets(_base(rows, look, color), x, shape, look),
         ]
         panels.append(
@@ -72,7 +72,8 @@ def _labelled(shown: pl.DataFrame, look: Look) -> pl.DataFrame:
     ).sort("run", "label", pl.col("dataset") == "*", "dataset")
 
 
-def _with_controls(shown: pl.DataFrame) -> pl.DataFrame:
+def with_controls(shown: pl.DataFrame) -> pl.DataFrame:
+    """Effects and ends of intervals that an axis must hold: those of the sets and of their random sets."""
     ranges = [shown.select(effect=column, ci_low=column, ci_high=column) for column in ("control_min", "control_max")]
     return pl.concat([shown.select("effect", "ci_low", "ci_high"), *ranges])
 
@@ -100,7 +101,8 @@ def _base(rows: pl.DataFrame, look: Look, color: alt.Color | None = None) -> alt
     return base if color is None else base.encode(color=color)
 
 
-def _references(x: "partial[alt.X]", look: Look) -> list[alt.Chart]:
+def references(x: "partial[alt.X]", look: Look) -> list[alt.Chart]:
+    """Lines at effects of 0 and 1."""
     return [
         alt.Chart(alt.InlineData(values=[{"at": value}]))
         .mark_rule(color=look.theme.ink, strokeWidth=look.stroke(0.6), strokeDash=dash)
@@ -109,7 +111,8 @@ def _references(x: "partial[alt.X]", look: Look) -> list[alt.Chart]:
     ]
 
 
-def _controls(base: alt.Chart, x: "partial[alt.X]", look: Look) -> list[alt.Chart]:
+def controls(base: alt.Chart, x: "partial[alt.X]", look: Look) -> list[alt.Chart]:
+    """Range and mean of the random sets of each row."""
     span = base.mark_rule(strokeWidth=look.height(4.5), opacity=0.35, color=look.theme.control, clip=True)
     mean = base.mark_point(size=look.area(14), filled=True, opacity=1)
     return [

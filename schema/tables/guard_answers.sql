@@ -1,0 +1,27 @@
+-- Purpose: what answers cost, and how many prompts are refused, with and without a guard.
+-- Grain:   one row per guard-test run, model that answers, guarding and data set ('*': all of a run with several).
+-- Key:     run_id, variant_id, guarded_by, dataset
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: the model that answers
+--   guarded_by: none, or before or after: whose activations the guard reads
+--   dataset: the data set; * for all of the run's
+--   judge -> judges.judge: the judge
+--   n_prompts [prompts]: prompts whose answer has a score
+--   n_accepted [prompts]: those that the guard lets through
+--   mean_cost [judge's units]: mean score of accepted answers; NULL if none is accepted
+--   ci_low [judge's units]: lower end of its interval
+--   ci_high [judge's units]: upper end of its interval
+--   change [judge's units]: mean_cost minus that of all answers of the model
+--   change_ci_low [judge's units]: lower end of its interval
+--   change_ci_high [judge's units]: upper end of it
+--   guard_rate [share]: prompts that the guard refuses
+--   guard_rate_ci_low [share]: lower end of its interval
+--   guard_rate_ci_high [share]: upper end of it
+--   refusal_rate [share]: prompts that the guard or the model itself refuses
+--   refusal_rate_ci_low [share]: lower end of its interval
+--   refusal_rate_ci_high [share]: upper end of it
+--   confidence [share]: level of the intervals, such as 0.95
+--   resamples: bootstrap resamples of the prompts
+--   seed: seed of the bootstrap
+-- Caveats: whether the model refuses is told by phrases of refusals, as the judge refusal does: crude.

@@ -1,0 +1,16 @@
+-- Purpose: the classifiers of a guard: itself, those on prefixes of its ranking, and those on random neurons.
+-- Grain:   one row per guard or guard-test run and classifier.
+-- Key:     run_id, classifier_id
+-- Columns:
+--   run_id -> runs.run_id: the run that trained it, or one that tests it
+--   classifier_id: number of the classifier, the same in both runs; 0 is the guard
+--   neurons: expression of the chosen neurons; of random ones that of the set which they are compared with
+--   kind: guard, or of random neurons: matched (as many in each layer), last-layer or anywhere
+--   control_seed: seed of the random neurons; NULL for others
+--   set_id -> neuron_sets.set_id: the neurons that are read
+--   n_neurons [neurons]: how many
+--   c: inverse strength of the regularisation
+--   n_folds [folds]: folds of the cross-validation that chose c; 0 where there was none
+--   log_loss [nats]: mean log loss of prompts that were held out; NULL without cross-validation
+--   converged: whether the fit came to its end; published defaults may not
+-- Caveats: random neurons are none of the set that they are compared with.

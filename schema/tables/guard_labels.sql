@@ -1,0 +1,10 @@
+-- Purpose: what is to be predicted: whether the model's own answer to a prompt is judged harmful.
+-- Grain:   one row per guard or guard-test run and prompt.
+-- Key:     run_id, prompt_id
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   prompt_id -> run_prompts.prompt_id: the prompt
+--   benign: whether it was given as benign, for false alarms; its label comes from the judge all the same
+--   score [judge's units]: the judge's score of the answer; NULL if it gave none
+--   label: whether the score is beyond the threshold of the run; NULL without a score
+-- Caveats: prompts without a label are neither trained nor tested on.

@@ -1,0 +1,24 @@
+-- Purpose: how well guards and classifiers on random neurons do.
+-- Grain:   one row per run, set of neurons, kind, data set ('*': all of a run with several) and measure.
+-- Key:     run_id, neurons, kind, dataset, measure
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   neurons: expression of the chosen neurons
+--   kind: guard, or matched, last-layer or anywhere: the mean over random neurons of that kind
+--   dataset: the data set; * for all of the run's
+--   measure: accuracy, balanced-accuracy, auroc, f1, recall, false-positives, brier, ece, false-alarms or majority
+--   n_neurons [neurons]: how many are read
+--   n_classifiers [classifiers]: how many the value is the mean of
+--   n_prompts [prompts]: prompts with a label
+--   n_harmful [prompts]: those whose answer is judged harmful
+--   n_benign [prompts]: those that were given as benign
+--   value: the measure; NULL where it is undefined
+--   ci_low: lower end of its interval
+--   ci_high: upper end of its interval
+--   difference: the guard's value minus this one, on the same prompts; NULL for the guard itself
+--   difference_ci_low: lower end of its paired interval
+--   difference_ci_high: upper end of it
+--   confidence [share]: level of the intervals, such as 0.95
+--   resamples: bootstrap resamples of the prompts
+--   seed: seed of the bootstrap
+-- Caveats: read it through guard_scores, which adds names.

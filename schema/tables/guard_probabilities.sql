@@ -1,0 +1,11 @@
+-- Purpose: how probable each classifier finds a harmful answer, before there is one.
+-- Grain:   one row per guard or guard-test run, classifier, model and prompt.
+-- Key:     run_id, classifier_id, variant_id, prompt_id
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   classifier_id -> guard_classifiers.classifier_id: the classifier
+--   variant_id -> variants.variant_id: the model whose activations were read
+--   prompt_id -> run_prompts.prompt_id: the prompt
+--   probability: of a harmful answer
+-- Caveats: in a guard run each prompt was held out of the fit that gives its probability (cross-validation, with the c
+--          that was chosen by it); in a guard-test run the classifiers are those of the guard run.

@@ -1,0 +1,11 @@
+-- Purpose: the numbers of each classifier: the logit is intercept + sum of weights * (activation - means) / scales.
+-- Grain:   one row per guard run and classifier.
+-- Key:     run_id, classifier_id
+-- Columns:
+--   run_id -> runs.run_id: the run that trained it
+--   classifier_id -> guard_classifiers.classifier_id: the classifier
+--   intercept: added to the sum
+--   weights: of each standardised activation
+--   means [activation]: of each neuron over the training prompts; 0 without standardisation
+--   scales [activation]: standard deviation (n) of each; 1 without standardisation, and for a neuron that never changes
+-- Caveats: lists are in the order of layer, expert and neuron of the classifier's set.

@@ -1,0 +1,8 @@
+-- Purpose: trained guards.
+-- Grain:   one row per guard run.
+-- Key:     run_id
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   threshold [probability]: a prompt is refused from this probability on
+--   about: model, template and training facts, as guard.json holds them
+-- Caveats: the guard's own numbers are those of classifier 0 in guard_weights; docs/guard.md says what they mean.

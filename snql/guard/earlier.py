@@ -1,0 +1,111 @@
+"""Answers and scores that another run has stored already, for a guard of the model that wrote them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from snql.capability.completions import prompts_given
+from snql.db.connection import Database
+from snql.db.guards import scores
+from snql.errors import InputError
+from snql.judges.base import WORSE
+from snql.prompts.options import PromptOptions
+from snql.prompts.read import locate_source
+from snql.prompts.types import Prompt
+
+_ROLES = ("recipient", "before")
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A run that wrote with the model, and what a judge said of it. scores: by prompt_id, None where there is none."""
+
+    run: str
+    kind: str
+    config: dict[str, Any]
+    config_sha256: str
+    role: str
+    model_id: str
+    prompts: list[Prompt]
+    benign: frozenset[str]
+    judge: str
+    higher_is: str
+    scores: dict[int, float | None]
+
+    @property
+    def template(self) -> PromptOptions:
+        """How the run put prompts to its models."""
+        named = {name: self.config.get(name) for name in ("system", "response_prefix")}
+        return PromptOptions((self.run,), template=self.config.get("template") or "auto", **named)
+
+
+def find_earlier(db: Database, run: str, sets: Sequence[str], benign: Sequence[str], judge: str | None) -> Earlier:
+    """The answers of a finished run's unpatched model: the recipient of a patch run, or the writer ``before``.
+
+    sets: its prompt sets to use, none for all; benign: some of them. judge: None if only one has
+    judged. Raises InputError if there is no such run, set or judge, or if its answers were drawn at random.
+    """
+    run_id, kind, config, sha256 = _find(db, run)
+    variant_id, role, model_id = _writer(db, run, run_id, kind)
+    if config.get("temperature"):
+        raise InputError(f"{kind} run {run!r} drew its answers at random: a guard is trained on greedy ones")
+    name, higher_is = _judge(db, run, run_id, variant_id, judge)
+    prompts = prompts_given(db, run_id)
+    has = list(dict.fromkeys(prompt.dataset for prompt in prompts))
+    chosen = [locate_source(each)[1] if each not in has else each for each in sets] or has
+    marked = frozenset(each if each in has else locate_source(each)[1] for each in benign)
+    for wanted in (*chosen, *marked):
+        if wanted not in has:
+            raise InputError(f"{kind} run {run!r} has no prompts of {wanted}: its prompt sets are {', '.join(has)}")
+    kept = [prompt for prompt in prompts if prompt.dataset in chosen]
+    found = scores(db, run_id, variant_id, name)
+    return Earlier(run, kind, config, sha256, role, model_id, kept, marked, name, higher_is, found)
+
+
+def _find(db: Database, run: str) -> tuple[int, str, dict[str, Any], str]:
+    found = db.rows(
+        """
+        SELECT run_id, kind, status, config, config_sha256 FROM runs
+        WHERE name = ? AND kind IN ('patch', 'locate', 'guard', 'guard-test') ORDER BY kind = 'patch' DESC, kind LIMIT 1
+        """,
+        [run],
+    )
+    if not found:
+        raise InputError(f"--from-run {run}: no run with answers of that name in {db.path}; `snql runs` lists its runs")
+    run_id, kind, status, config, sha256 = found[0]
+    if status != "done":
+        raise InputError(f"--from-run {run}: the {kind} run is {status}; finish it first, with --resume")
+    return run_id, kind, json.loads(config), sha256
+
+
+def _writer(db: Database, run: str, run_id: int, kind: str) -> tuple[int, str, str]:
+    found = db.rows(
+        """
+        SELECT variant_id, role, model_id FROM variants JOIN run_models USING (run_id, role)
+        WHERE run_id = $1 AND list_contains($2, role) AND EXISTS (
+            FROM completions AS c WHERE c.run_id = variants.run_id AND c.variant_id = variants.variant_id
+        )
+        """,
+        [run_id, list(_ROLES)],
+    )
+    if not found:
+        raise InputError(f"--from-run {run}: the {kind} run has no answers of an unpatched recipient or model before")
+    variant_id, role, model_id = found[0]
+    return variant_id, role, model_id
+
+
+def _judge(db: Database, run: str, run_id: int, variant_id: int, judge: str | None) -> tuple[str, str]:
+    query = """
+        SELECT DISTINCT judge, coalesce(settings ->> '$.higher_is', ?) FROM judgements JOIN judges USING (judge)
+        WHERE run_id = ? AND variant_id = ? ORDER BY judge
+        """
+    known = dict(db.rows(query, [WORSE, run_id, variant_id]))
+    if judge is None and len(known) == 1:
+        return next(iter(known.items()))
+    if judge not in known:
+        judged = (
+            f"judged it: {', '.join(known)}; name one with --judge" if known else "judged it: use `snql judge` first"
+        )
+        raise InputError(f"--from-run {run}: {'these' if known else 'nobody'} {judged}")
+    return str(judge), known[str(judge)]

@@ -1,0 +1,159 @@
+"""``snql guard run``: decide from the prefill of one prompt, then refuse, begin safely, or answer."""
+
+import statistics
+import time
+from dataclasses import dataclass, field
+
+import torch
+
+from snql.db.connection import Database
+from snql.errors import InputError
+from snql.generation.decode import decode
+from snql.generation.stream import Stream
+from snql.guard.attached import Attached
+from snql.guard.stored import load_guard
+from snql.guard.testing import check_model, put
+from snql.models.load import load_models
+from snql.models.loaded import LoadedModel
+from snql.models.options import LoadOptions
+from snql.prompts.types import RawPrompt
+
+REFUSE, PREFIX = "refuse", "prefix"
+ACTIONS = (REFUSE, PREFIX)
+REFUSAL = "I cannot help with that."
+SAFE_PREFIX = "I cannot help with that, but"
+
+
+@dataclass(frozen=True)
+class GuardRunOptions:
+    """Settings; names and meanings are those of the command line's options.
+
+    on: what becomes of a prompt that the guard flags. prefix: how its answer then begins; refusal: what it then is.
+    threshold: flag from this probability on, None for the guard's own. model: None for the one the guard was trained
+    on; another one of the same base is watched where ``other_model``. repeats: prefills with and without the guard that
+    the added latency is the median of, 0 for none.
+    """
+
+    prompt: str
+    on: str = REFUSE
+    prefix: str = SAFE_PREFIX
+    refusal: str = REFUSAL
+    threshold: float | None = None
+    model: str | None = None
+    other_model: bool = False
+    max_new_tokens: int = 128
+    repeats: int = 5
+    load: LoadOptions = field(default_factory=LoadOptions)
+
+    def __post_init__(self) -> None:
+        if not self.prompt.strip():
+            raise InputError("--prompt is empty: give a text, or - for standard input")
+        if self.on not in ACTIONS:
+            raise InputError(f"--on {self.on!r} is not known: use {' or '.join(ACTIONS)}")
+        if self.on == PREFIX and not self.prefix:
+            raise InputError("--on prefix needs words to begin with: give --prefix")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise InputError(f"--threshold {self.threshold:g} is no probability: use 0 to 1")
+        if self.max_new_tokens < 1 or self.repeats < 0:
+            raise InputError("--max-new-tokens must be at least 1, --repeats at least 0")
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """An answer and how it was decided on.
+
+    probability: of a harmful answer. prefill_ms: median time of reading the prompt, with the guard and without;
+    added_ms: median of the differences, pair by pair; None where it was not measured. n_neurons: how many it reads.
+    """
+
+    answer: str
+    flagged: bool
+    action: str
+    probability: float
+    threshold: float
+    n_neurons: int
+    n_prompt_tokens: int
+    prefill_ms: float | None
+    guarded_prefill_ms: float | None
+    added_ms: float | None
+
+
+def run(db: Database, guard: str, options: GuardRunOptions) -> Guarded:
+    """Answer one prompt with a guard, of the database by its name or of a folder; nothing is stored.
+
+    The model reads the prompt once. Raises InputError for bad input, or if the model is not the guard's own.
+    """
+    own = load_guard(db, guard)
+    model = load_models({"before": options.model or own.model}, options.load)["before"]
+    if not options.other_model:
+        check_model(own, model)
+    (prompt,) = put([RawPrompt("prompt", options.prompt)], own, model, options.max_new_tokens)
+    prefix = _prefix_ids(model, options.prefix) if options.on == PREFIX else []
+    threshold = own.threshold if options.threshold is None else options.threshold
+    with model.switched_on(), own.attach(model.base.model, threshold=threshold) as attached:
+        stream = _Begun(model, prompt.input_ids, attached)
+        probability, flagged = float(attached.probabilities[0]), bool(attached.refused[0])
+    answer = options.refusal
+    if flagged and options.on == PREFIX:
+        stream.force(prefix)
+    if not flagged or options.on == PREFIX:
+        (written,) = decode(stream, 1, options.max_new_tokens, model.base.end_ids)
+        answer = model.text([*(prefix if flagged else []), *written.token_ids])
+    plain, guarded, added = _latency(model, prompt.input_ids, own.attach(model.base.model), options.repeats)
+    action = options.on if flagged else "answer"
+    n_tokens = len(prompt.input_ids)
+    return Guarded(answer, flagged, action, probability, threshold, len(own.neurons), n_tokens, plain, guarded, added)
+
+
+class _Begun(Stream):
+    """A stream whose prompt has been read under a guard, which has decided."""
+
+    def __init__(self, model: LoadedModel, ids: tuple[int, ...], attached: Attached) -> None:
+        super().__init__(model, [ids])
+        self._first: torch.Tensor | None = super().logits()
+        attached.decide()
+
+    def logits(self) -> torch.Tensor:
+        first, self._first = self._first, None
+        return super().logits() if first is None else first
+
+    def force(self, tokens: list[int]) -> None:
+        """Let the answer begin with these tokens."""
+        for token in tokens:
+            self.push(torch.tensor([token], device=self.model.base.device))
+            self._first = super().logits()
+
+
+def _prefix_ids(model: LoadedModel, prefix: str) -> list[int]:
+    return list(model.base.tokenizer(prefix, add_special_tokens=False).input_ids)
+
+
+def _latency(
+    model: LoadedModel, ids: tuple[int, ...], attached: Attached, repeats: int
+) -> tuple[float | None, float | None, float | None]:
+    """Milliseconds of a prefill without the guard and with it, and what it adds: medians over pairs of prefills."""
+    if not repeats:
+        return None, None, None
+    plain, guarded = [], []
+    for _ in range(repeats):
+        plain.append(_timed(model, ids, None))
+        with attached:
+            guarded.append(_timed(model, ids, attached))
+    added = [with_guard - without for with_guard, without in zip(guarded, plain, strict=True)]
+    return statistics.median(plain), statistics.median(guarded), statistics.median(added)
+
+
+def _timed(model: LoadedModel, ids: tuple[int, ...], attached: Attached | None) -> float:
+    stream = Stream(model, [ids])
+    _wait(model)
+    start = time.perf_counter()
+    stream.logits()
+    if attached is not None:
+        float(attached.decide()[0])
+    _wait(model)
+    return 1000 * (time.perf_counter() - start)
+
+
+def _wait(model: LoadedModel) -> None:
+    if model.base.device.type == "cuda":
+        torch.cuda.synchronize(model.base.device)

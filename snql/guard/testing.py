@@ -1,0 +1,206 @@
+"""``snql guard test``: how a trained guard and its controls do on other prompts, and what answers then cost."""
+
+from dataclasses import asdict, dataclass, field
+
+import polars as pl
+
+from snql.db import guards, records, runs
+from snql.db import prompts as prompt_records
+from snql.db.connection import Database
+from snql.db.guards import StoredGuard
+from snql.db.judgements import check_judges
+from snql.errors import InputError
+from snql.guard.model import Guard
+from snql.guard.prompts import (
+    AUTO,
+    batch_of_each,
+    check_batch_size,
+    plan_batches,
+    read_guard_inputs,
+    stored_batches,
+)
+from snql.guard.results import sentences
+from snql.guard.stored import read_guard
+from snql.guard.train import locate_runs_of
+from snql.guard.trial import Trial
+from snql.html import table
+from snql.jobs import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model
+from snql.judges.base import JudgeOptions
+from snql.judges.registry import judge_loader
+from snql.models.load import load_models
+from snql.models.loaded import LoadedModel
+from snql.models.options import LoadOptions
+from snql.progress import ProgressCallback, silent
+from snql.prompts.options import PromptOptions
+from snql.prompts.select import SetCounts
+from snql.prompts.template import Formatter, format_prompts
+from snql.prompts.types import Prompt, RawPrompt
+
+_NOT_IN_CONFIG = ("source", "load", "batch_size", "device", "run", "template", "system", "response_prefix")
+
+
+@dataclass(frozen=True)
+class GuardTestOptions:
+    """Settings of a guard-test run; names and meanings are those of the command line's options.
+
+    source: prompts and benign prompts together, ``benign`` being those that are benign; they are put to the model as in
+    training. judge: None for the one of training. run: name of the run, None for the guard's. costs: measure what
+    answers cost with and without the guard; after: also those of this model. model: None for the guard's own spec.
+    Prompts that the guard was trained on, and those that its neurons were ranked on, are left out, unless
+    ``allow_overlap``.
+    """
+
+    source: PromptOptions
+    benign: tuple[str, ...] = ()
+    judge: str | None = None
+    run: str | None = None
+    costs: bool = False
+    after: str | None = None
+    model: str | None = None
+    max_new_tokens: int | None = None
+    batch_size: int | str = AUTO
+    seed: int = 0
+    allow_overlap: bool = False
+    load: LoadOptions = field(default_factory=LoadOptions)
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        check_batch_size(self.batch_size)
+        if self.max_new_tokens is not None and self.max_new_tokens < 1:
+            raise InputError(f"--max-new-tokens {self.max_new_tokens}: at least 1 is needed to judge an answer")
+        if self.after is not None and not self.costs:
+            raise InputError("--after does nothing without --costs: give both, or leave it out")
+
+    def config(self, guard: StoredGuard) -> dict[str, object]:
+        """The canonical configuration, and which guard it is: its number changes when it is trained anew."""
+        flat = asdict(self) | asdict(self.source) | asdict(self.load)
+        own = {key: value for key, value in flat.items() if key not in _NOT_IN_CONFIG}
+        facts = guard.about["facts"]
+        return own | {
+            "guard": guard.name,
+            "guard_run_id": guard.run_id,
+            "refuse_from": guard.threshold,
+            "model": self.model or guard.about["model"],
+            "judge": self.judge or facts["judge"],
+            "threshold": facts["label_threshold"],
+            "max_new_tokens": self.max_new_tokens or guard.config["max_new_tokens"],
+        }
+
+
+@dataclass(frozen=True)
+class GuardTestResult:
+    """How a guard did: its rows of ``guard_scores`` and ``guard_costs``, and what they say in plain sentences."""
+
+    run: str
+    run_id: int
+    guard: str
+    scores: pl.DataFrame
+    costs: pl.DataFrame
+    says: list[str]
+    prompt_sets: list[SetCounts]
+
+    def _repr_html_(self) -> str:
+        return table(self.scores.filter(pl.col("kind") == "guard"), title=f"guard {self.guard}, tested as {self.run}")
+
+
+def test(
+    db: Database,
+    guard: str,
+    options: GuardTestOptions,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    progress: ProgressCallback = silent,
+) -> GuardTestResult:
+    """Let the model answer other prompts, judge, and store how the guard and its controls did.
+
+    Raises InputError before anything is written for bad input. A failure later, or Ctrl-C, leaves the run's row with
+    its reason and the answers so far: ``resume`` goes on there.
+    """
+    stored = guards.find_guard(db, guard)
+    own = read_guard(db, guard)
+    name = options.run or guard
+    config = options.config(stored)
+    new = runs.NewRun("guard-test", name, config, options.seed)
+    resumed = runs.check_free(db, new, resume=resume, force=force)
+    if resumed is not None and resumed.status == "done":
+        return _summary(db, name, resumed.run_id, own)
+    apart: tuple[str, ...] = ()
+    seen: set[str] = set()
+    if not options.allow_overlap:
+        apart, seen = locate_runs_of(db, str(own.facts["neurons"])), guards.texts_read(db, stored.run_id)
+    inputs = read_guard_inputs(db, options.source, options.benign, options.seed, apart, seen)
+    loader = judge_loader(str(config["judge"]), JudgeOptions(device=options.load.device))
+    specs = {"before": str(config["model"])} | ({} if options.after is None else {"after": options.after})
+    models = load_models(specs, options.load)
+    check_model(own, models["before"])
+    base = models["before"].base
+    room = int(str(config["max_new_tokens"]))
+    prompts = put(inputs.read.sets.prompts, own, models["before"], room)
+    judge = loader()
+    check_judges(db, [judge.info])
+    new = runs.NewRun(new.kind, name, config, new.seed, str(base.device), base.dtype_name)
+    variants = [records.Variant(number, role, role) for number, role in enumerate(models)]
+    batches = batch_of_each(plan_batches(models["before"], prompts, options.batch_size, room))
+    described = {role: describe_model(model) for role, model in models.items()}
+    run_id, prompts = begin_run(
+        db, new, resumed, described, prompts, variants, inputs.read, force=force, batches=batches
+    )
+    patient = Database(db.path, JOB_LOCK_SECONDS)
+    db.close()
+    with runs.recorded(patient, run_id):
+        Trial(
+            db=patient,
+            run_id=run_id,
+            guard=own,
+            guard_run_id=stored.run_id,
+            models=models,
+            prompts=prompts,
+            batches=stored_batches(patient, run_id),
+            benign=inputs.benign,
+            max_new_tokens=room,
+            costs=options.costs,
+            seed=options.seed,
+            progress=progress,
+        ).run(judge)
+    return _summary(db, name, run_id, own)
+
+
+def check_model(guard: Guard, model: LoadedModel) -> None:
+    """Raise InputError unless the model is the one that the guard was trained on, file by file."""
+    if model.model_id != guard.model_id:
+        raise InputError(
+            f"{model.spec.text} is not the model that the guard was trained on ({guard.model}): its files differ; name "
+            "the same model with --model"
+        )
+
+
+def formatter_of(guard: Guard, model: LoadedModel) -> Formatter:
+    """How prompts are put to the model: as in the guard's training."""
+    words = guard.template
+    return Formatter(model.base.tokenizer, words.template, words.chat_template, words.system, words.response_prefix)
+
+
+def put(prompts: list[RawPrompt], guard: Guard, model: LoadedModel, room: int) -> list[Prompt]:
+    """Prompts as in training; raises InputError if one leaves no ``room`` new tokens in the model's context."""
+    found = format_prompts(prompts, formatter_of(guard, model))
+    longest = max(len(prompt.input_ids) for prompt in found)
+    context = model.base.context_length
+    if context is not None and longest + room > context:
+        raise InputError(
+            f"a prompt has {longest} tokens; with {room} new ones it is longer than the model's context of {context}: "
+            "remove it or lower --max-new-tokens"
+        )
+    return found
+
+
+def _summary(db: Database, name: str, run_id: int, guard: Guard) -> GuardTestResult:
+    query = "SELECT * EXCLUDE (run_id) FROM guard_scores WHERE run_id = ? ORDER BY dataset, n_neurons, kind, measure"
+    scores = db.frame(query, [run_id])
+    order = "variant_id, dataset, guarded_by <> 'none', guarded_by"
+    query = f"SELECT * EXCLUDE (run_id) FROM guard_costs WHERE run_id = ? ORDER BY {order}"  # noqa: S608
+    costs = db.frame(query, [run_id])
+    neurons = str(guard.facts["neurons"])
+    ((guard_name,),) = db.rows("SELECT config ->> '$.guard' FROM runs WHERE run_id = ?", [run_id])
+    says = sentences(scores, neurons)
+    return GuardTestResult(name, run_id, guard_name, scores, costs, says, prompt_records.read_sets(db, run_id))

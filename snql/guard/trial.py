@@ -1,0 +1,126 @@
+"""The stages of a guard-test run: answer, judge, measure. The first two commit as they go and begin where they left."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from snql.db import guards, runs
+from snql.db.capability import write_table
+from snql.db.connection import Database
+from snql.db.durable import room_needed
+from snql.db.guards import ClassifierRow
+from snql.errors import InputError
+from snql.guard.costs import Answered, cost_rows
+from snql.guard.model import Guard, Linear
+from snql.guard.prompts import Judged, sign_of
+from snql.guard.reading import Activations, Answering, Rows
+from snql.guard.results import by_dataset, measure_rows
+from snql.interrupts import Stop, held_back
+from snql.judges.base import Judge
+from snql.judges.judging import judge_run
+from snql.models.loaded import LoadedModel
+from snql.neurons.sets import NeuronSet
+from snql.progress import Progress, ProgressCallback
+from snql.prompts.types import Prompt
+
+BEFORE, AFTER = 0, 1
+"""variant_id of the guard's own model, and of the other one whose answers it guards."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A guard-test run whose row, models and prompts are in the database. models: by role, ``before`` first."""
+
+    db: Database
+    run_id: int
+    guard: Guard
+    guard_run_id: int
+    models: Mapping[str, LoadedModel]
+    prompts: Sequence[Prompt]
+    batches: Sequence[Sequence[int]]
+    benign: Collection[str]
+    max_new_tokens: int
+    costs: bool
+    seed: int
+    progress: ProgressCallback
+
+    def run(self, judge: Judge) -> None:
+        """Do what is not done yet. Ctrl-C ends the run once what is finished has been committed."""
+        with room_needed(self.db.path), held_back(self._say_stopping) as stop:
+            shape = self.guard.neurons.shape
+            classifiers = guards.read_classifiers(self.db, self.guard_run_id, shape)
+            weights = guards.read_weights(self.db, self.guard_run_id)
+            with self.db.write() as connection:
+                guards.write_classifiers(connection, self.run_id, classifiers)
+            linear = {number: Linear(**numbers) for number, numbers in weights.items()}
+            self._answer(BEFORE, "before", classifiers, linear, stop)
+            if "after" in self.models:
+                self._answer(AFTER, "after", classifiers[:1], linear, stop)
+            judge_run(self.db, self.run_id, [judge], seed=self.seed, progress=self.progress, stop=stop)
+            self._finish(judge, classifiers)
+
+    def _answer(
+        self, variant: int, role: str, classifiers: Sequence[ClassifierRow], linear: Mapping[int, Linear], stop: Stop
+    ) -> None:
+        ids = np.concatenate([each.members.ids for each in classifiers])
+        neurons = NeuronSet.from_ids(self.guard.neurons.shape, ids)
+        columns = {each.classifier_id: np.searchsorted(neurons.ids, each.members.ids) for each in classifiers}
+
+        def keep(batch: Sequence[int], activations: Activations) -> Rows:
+            rows: list[dict[str, object]] = []
+            for number, chosen in columns.items():
+                found = linear[number].probabilities(activations[:, chosen]).tolist()
+                rows += [
+                    {"classifier_id": number, "variant_id": variant, "prompt_id": self.prompts[index].prompt_id,
+                     "probability": probability}
+                    for index, probability in zip(batch, found, strict=True)
+                ]  # fmt: skip
+            return {"guard_probabilities": rows}
+
+        Answering(
+            self.db, self.run_id, self.prompts, self.batches, neurons, self.max_new_tokens, self.progress, stop
+        ).answer(variant, self.models[role], keep)
+
+    def _finish(self, judge: Judge, classifiers: Sequence[ClassifierRow]) -> None:
+        sign, name = sign_of(judge.info), judge.info.name
+        threshold = float(self.guard.facts["label_threshold"])
+        judged = Judged(guards.scores(self.db, self.run_id, BEFORE, name), sign, threshold)
+        labels = judged.rows(self.prompts, self.benign)
+        if all(row["label"] is None for row in labels):
+            raise InputError(f"judge {name} gave no answer a score: judgements.problem says why; use another --judge")
+        probabilities = guards.probabilities(self.db, self.run_id)
+        measured = measure_rows(self.prompts, labels, classifiers, probabilities, self.guard.threshold, self.seed)
+        costs = self._costs(name) if self.costs else []
+        with self.db.write() as connection:
+            guards.write_labels(connection, self.run_id, labels)
+            write_table(connection, self.run_id, "guard_measures", measured)
+            write_table(connection, self.run_id, "guard_answers", costs)
+            runs.finish_run(connection, self.run_id)
+
+    def _costs(self, judge: str) -> list[dict[str, object]]:
+        """Each model's answers without the guard, and with it reading the model before, or the model's own neurons."""
+        ids = [prompt.prompt_id for prompt in self.prompts]
+        flags = {role: self._refused(variant) for variant, role in enumerate(self.models)}
+        found: list[dict[str, object]] = []
+        for variant, role in enumerate(self.models):
+            scores = guards.scores(self.db, self.run_id, variant, judge)
+            texts = guards.texts(self.db, self.run_id, variant)
+            readers = {"none": [False] * len(ids), "before": flags["before"], role: flags[role]}
+            for reader, refused in readers.items():
+                answers = [
+                    Answered(scores.get(number), texts[number], flag) for number, flag in zip(ids, refused, strict=True)
+                ]
+                for dataset, places in by_dataset(self.prompts).items():
+                    key = {"variant_id": variant, "guarded_by": reader, "dataset": dataset, "judge": judge}
+                    found += [key | row for row in cost_rows([answers[place] for place in places], self.seed)]
+        return found
+
+    def _refused(self, variant: int) -> list[bool]:
+        """Whether the guard refuses each prompt, from the activations of one model."""
+        found = guards.probabilities(self.db, self.run_id, variant)[0]
+        return [found[prompt.prompt_id] >= self.guard.threshold for prompt in self.prompts]
+
+    def _say_stopping(self) -> None:
+        message = "stopping once what is finished has been kept; Ctrl-C again stops at once"
+        self.progress(Progress("", 0, 0, "", message=message))

@@ -1,0 +1,215 @@
+"""``snql compare-scorers``: rank by several scorers, patch all tops in one run, and set their effects side by side."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import polars as pl
+
+from snql.contrast.locate import LocateOptions, locate
+from snql.db.connection import Database
+from snql.errors import InputError
+from snql.html import table
+from snql.models.options import LoadOptions
+from snql.patching.patch import PatchOptions, patch
+from snql.progress import Progress, ProgressCallback, silent
+from snql.prompts.options import PromptOptions
+from snql.prompts.select import SetCounts
+from snql.reporting.text import decimal, interval, listing
+from snql.scorers.contrast import CHANGE_SCORE, CONTRAST, ONE_MODEL
+from snql.scorers.one_model import ScorerOptions, score_prompts
+from snql.scorers.rerank import rerank
+
+ALL = (*CONTRAST, *ONE_MODEL)
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Settings of a comparison. source: the prompts on which neurons are located; contrast, neutral: harmless ones, for
+    scorers of one model, which is the model after; evaluate: prompts that are answered and judged."""
+
+    before: str
+    after: str
+    source: PromptOptions
+    evaluate: tuple[str, ...]
+    judges: tuple[str, ...]
+    contrast: tuple[str, ...] = ()
+    neutral: tuple[str, ...] = ()
+    scorers: tuple[str, ...] = ALL
+    top: str = "5%"
+    random: int = 5
+    max_new_tokens: int = 128
+    skip_last_layers: int = 1
+    batch_size: int | str = AUTO
+    seed: int = 0
+    load: LoadOptions = field(default_factory=LoadOptions)
+
+    def __post_init__(self) -> None:
+        unknown = [scorer for scorer in self.scorers if scorer not in ALL]
+        if unknown:
+            raise InputError(f"scorer {unknown[0]!r} is not known: use {', '.join(ALL)}")
+        if len(set(self.scorers)) < 2:
+            raise InputError("one scorer has nothing to be compared with: name two in --scorers, or leave it out")
+        if not self.contrast and {"prompt-difference", "wanda"} & set(self.scorers):
+            raise InputError(
+                "prompt-difference and wanda need harmless prompts: give --contrast-prompts, or leave them out of "
+                "--scorers"
+            )
+        _share(self.top)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """effects: the rows of the view ``scorer_effects`` over all prompts, by the first judge, in the order of effects;
+    words: what they show, in sentences."""
+
+    run: str
+    effects: pl.DataFrame
+    words: tuple[str, ...]
+    prompt_sets: list[SetCounts]
+
+    def _repr_html_(self) -> str:
+        return table(self.effects, title=f"Scorers of {self.run}")
+
+
+def compare_scorers(
+    db: Database,
+    name: str,
+    options: CompareOptions,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    progress: ProgressCallback = silent,
+) -> Comparison:
+    """Locate as runs ``NAME-SCORER``, patch all tops as patch run ``NAME``.
+
+    Every top has as many neurons, unless a scorer ranks fewer. Raises InputError before anything is written for bad
+    input; a run that was cut off goes on with ``resume``.
+    """
+    for scorer in dict.fromkeys((CHANGE_SCORE, *options.scorers)):
+        _rank(db, name, scorer, options, resume=resume, force=force, progress=_named(scorer, progress))
+    with db.reading():
+        sizes = dict(
+            db.rows(
+                "SELECT run, n_ranked FROM locate_runs WHERE run IN (SELECT unnest(?::VARCHAR[]))",
+                [[f"{name}-{scorer}" for scorer in options.scorers] + [f"{name}-{CHANGE_SCORE}"]],
+            )
+        )
+    most = _size(options.top, sizes[f"{name}-{CHANGE_SCORE}"])
+    tops = tuple(f"{name}-{scorer}:{min(most, sizes[f'{name}-{scorer}'])}" for scorer in options.scorers)
+    patched = patch(
+        db,
+        name,
+        PatchOptions(
+            recipient=options.before,
+            donor=options.after,
+            neurons=tops,
+            source=replace(options.source, prompts=options.evaluate, prompt_column=None, where=None),
+            judges=options.judges,
+            random=options.random,
+            max_new_tokens=options.max_new_tokens,
+            batch_size=options.batch_size,
+            seed=options.seed,
+            load=options.load,
+        ),
+        resume=resume,
+        force=force,
+        progress=_named("patch", progress),
+    )
+    effects = db.frame(
+        "SELECT * FROM scorer_effects WHERE run = ? AND pooled AND judge_position = 1 "
+        "ORDER BY effect DESC NULLS LAST, scorer",
+        [name],
+    )
+    return Comparison(name, effects, tuple(sentences(effects)), patched.prompt_sets)
+
+
+def _rank(
+    db: Database,
+    name: str,
+    scorer: str,
+    options: CompareOptions,
+    *,
+    resume: bool,
+    force: bool,
+    progress: ProgressCallback,
+) -> None:
+    run = f"{name}-{scorer}"
+    if scorer == CHANGE_SCORE:
+        settings = LocateOptions(
+            options.before,
+            options.after,
+            options.source,
+            max_new_tokens=options.max_new_tokens,
+            skip_last_layers=options.skip_last_layers,
+            keep="none",
+            batch_size=options.batch_size,
+            seed=options.seed,
+            load=options.load,
+        )
+        locate(db, run, settings, resume=resume, force=force, progress=progress)
+    elif scorer in CONTRAST:
+        rerank(db, run, f"{name}-{CHANGE_SCORE}", scorer, resume=resume, force=force)
+    else:
+        contrast = () if scorer == "safety-specific" else options.contrast
+        neutral = options.neutral if scorer == "prompt-difference" else ()
+        own = ScorerOptions(
+            scorer,
+            options.after,
+            options.source,
+            contrast,
+            neutral,
+            skip_last_layers=options.skip_last_layers,
+            seed=options.seed,
+            load=options.load,
+        )
+        score_prompts(db, run, own, resume=resume, force=force, progress=progress)
+
+
+def sentences(effects: pl.DataFrame) -> list[str]:
+    """Each scorer's effect with its interval beside its controls, and which of them cannot be told from random sets."""
+    lines = [_sentence(row) for row in effects.iter_rows(named=True)]
+    unlike = effects.filter(pl.col("difference_ci_low") <= 0)
+    names = unlike["scorer"].to_list()
+    if names:
+        lines.append(
+            f"Not above random sets of as many neurons in each layer: {listing(names)} (the interval of the difference "
+            "covers 0 or lies below)."
+        )
+    return lines
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    size = f"{row['n_neurons']:,} neurons"
+    if row["effect"] is None:
+        return f"{row['scorer']} ({size}): the effect is undefined, for the models' scores cannot be told apart."
+    words = f"{row['scorer']} ({size}): effect {decimal(row['effect'], 3)} {interval(row['ci_low'], row['ci_high'], 3)}"
+    if row["control_mean"] is not None:
+        words += f", random sets {decimal(row['control_mean'], 3)}"
+    if row["overlap"] is not None and row["scorer"] != CHANGE_SCORE:
+        words += f"; {100 * row['overlap']:.0f}% of its neurons are among those of change-score"
+        words += f" ({100 * row['chance']:.0f}% by chance)"
+    return words + "."
+
+
+def _named(step: str, progress: ProgressCallback) -> ProgressCallback:
+    return lambda report: progress(
+        Progress(f"{step}: {report.stage}", report.done, report.total, report.unit, message=report.message)
+    )
+
+
+def _share(top: str) -> float | None:
+    """The share of a size like 5%, None for a number of neurons."""
+    text = top.removesuffix("%")
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise InputError(f"--top {top!r} is no size: write a share such as 5%, or a number of neurons") from error
+    if value <= 0 or (top.endswith("%") and value > 100) or (not top.endswith("%") and value != int(value)):
+        raise InputError(f"--top {top!r} is no size: write a share such as 5%, or a number of neurons")
+    return value / 100 if top.endswith("%") else None
+
+
+def _size(top: str, n_ranked: int) -> int:
+    share = _share(top)
+    return max(1, round(share * n_ranked)) if share is not None else min(int(float(top)), n_ranked)

@@ -1,0 +1,269 @@
+"""Scorers of one model: what its neurons do while it reads prompts. No text is written.
+
+- ``prompt-difference``: |mean over prompts - mean over contrast prompts| at the last prompt token, without universal
+  neurons: those that are among the ``universal_top`` largest activations (in size) of their layer for at least
+  ``universal_share`` of the neutral prompts, at the same position (arXiv 2605.12290).
+- ``wanda``: ||W_down[:, n]||_2 * ||a_n||_2, a_n the activations at all tokens of the prompts: the score
+  |W_ij| * ||X_j|| of arXiv 2402.05162 for a whole column of the down-projection. Neurons that are in the top
+  ``utility_share`` by the same importance on the contrast (utility) prompts are left out: the set difference.
+- ``safety-specific``: ||W_down[:, n]||_2 times the mean over prompts of ||h_n||_2 over the prompt's tokens, of neurons
+  that are in the top ``specific_share`` of this on *every* prompt (OpenReview yR47RmND1m, without its threshold).
+
+Neurons that are left out keep their scores and have no rank.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+import polars as pl
+
+from snql.db import runs
+from snql.db.connection import Database
+from snql.db.scores import statistics_frame, write_statistics
+from snql.errors import InputError, ModelError, RunError
+from snql.generation.batch import by_tokens
+from snql.generation.budget import reading_tokens
+from snql.jobs import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model, tokenize
+from snql.models.load import load_models
+from snql.models.loaded import LoadedModel
+from snql.models.options import LoadOptions
+from snql.progress import ProgressCallback, silent
+from snql.prompts.inputs import read_inputs
+from snql.prompts.options import PromptOptions
+from snql.prompts.types import Prompt
+from snql.scorers.contrast import ONE_MODEL, Array
+from snql.scorers.reading import PromptStatistics, Settings, column_norms, read_prompts
+from snql.scorers.rerank import RankedRun, ranked_run
+from snql.watch import Watch
+
+SETS = ("prompts", "contrast", "neutral")
+
+
+@dataclass(frozen=True)
+class ScorerOptions:
+    """Settings of a ranking by one model. contrast, neutral: prompt files of these sets; shares are of the neurons of
+    all ranked layers, ``universal_top`` of one layer's."""
+
+    scorer: str
+    model: str
+    source: PromptOptions
+    contrast: tuple[str, ...] = ()
+    neutral: tuple[str, ...] = ()
+    universal_top: int = 50
+    universal_share: float = 0.8
+    utility_share: float = 0.05
+    specific_share: float = 0.05
+    skip_last_layers: int = 1
+    seed: int = 0
+    load: LoadOptions = field(default_factory=LoadOptions)
+
+    def __post_init__(self) -> None:
+        if self.scorer not in ONE_MODEL:
+            raise InputError(f"scorer {self.scorer!r} is none of one model: use {', '.join(ONE_MODEL)}")
+        for name in ("universal_share", "utility_share", "specific_share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise InputError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)} is no share: use one above 0, up to 1"
+                )
+        if self.universal_top < 1 or self.skip_last_layers < 0:
+            raise InputError("--universal-top must be at least 1, --skip-last-layers at least 0")
+        if self.scorer == "prompt-difference" and not self.contrast:
+            raise InputError("scorer prompt-difference compares two sets of prompts: give --contrast-prompts")
+        if self.scorer == "safety-specific" and self.contrast:
+            raise InputError("scorer safety-specific reads one set of prompts: leave out --contrast-prompts")
+        if self.scorer != "prompt-difference" and self.neutral:
+            raise InputError(f"--neutral-prompts are for the filter of prompt-difference: {self.scorer} has none")
+        check_seed(self.seed)
+
+    def config(self) -> dict[str, object]:
+        """The canonical configuration: everything that the numbers depend on."""
+        flat = asdict(self) | asdict(self.source) | asdict(self.load)
+        left_out = {"source", "load", "device"} | _UNUSED[self.scorer]
+        return {key: value for key, value in flat.items() if key not in left_out} | {
+            "before": self.model,
+            "after": self.model,
+            "positions": "last-prompt" if self.scorer == "prompt-difference" else "prompt",
+            "keep": "none",
+        }
+
+    def command(self, name: str) -> list[str]:
+        """The command line of a run of these settings, without what only changes speed."""
+        own = {"contrast": "contrast-prompts", "neutral": "neutral-prompts"}
+        plain = type(self)(self.scorer, self.model, self.source, self.contrast, self.neutral)
+        words = ["snql", "locate", name, "--scorer", self.scorer, "--model", self.model]
+        for key, value in asdict(self.source).items():
+            words += _words(key, value, asdict(PromptOptions(("",)))[key])
+        for key in ("contrast", "neutral"):
+            words += _words(own[key], getattr(self, key), ())
+        for key in ("universal_top", "universal_share", "utility_share", "specific_share", "skip_last_layers", "seed"):
+            words += _words(key, getattr(self, key), getattr(plain, key))
+        for key, value in asdict(self.load).items():
+            words += [] if key == "device" else _words(key, value, asdict(LoadOptions())[key])
+        return words
+
+
+_UNUSED = {
+    "prompt-difference": {"utility_share", "specific_share"},
+    "wanda": {"neutral", "universal_top", "universal_share", "specific_share"},
+    "safety-specific": {"contrast", "neutral", "universal_top", "universal_share", "utility_share"},
+}
+
+
+def score_prompts(
+    db: Database,
+    name: str,
+    options: ScorerOptions,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    progress: ProgressCallback = silent,
+) -> RankedRun:
+    """Rank the neurons of one model by what they do on prompts, as locate run ``name``.
+
+    Raises InputError before anything is written for bad input. Nothing is committed until all prompts are read: a run
+    that was cut off begins anew with ``resume``.
+    """
+    config = {**options.config(), "command": options.command(name)}
+    new = runs.NewRun("locate", name, config, options.seed)
+    resumed = runs.check_free(db, new, resume=resume, force=force)
+    if resumed is not None and resumed.status == "done":
+        return ranked_run(db, name, options.scorer)
+    sources = {"prompts": options.source} | {
+        role: replace(options.source, prompts=files, prompt_column=None, where=None)
+        for role, files in (("contrast", options.contrast), ("neutral", options.neutral))
+        if files
+    }
+    read = {role: read_inputs(db, source, options.seed) for role, source in sources.items()}
+    model = load_models({"before": options.model}, options.load)["before"]
+    _check_model(model, options)
+    base = model.base
+    sets = {role: tokenize(inputs, base.tokenizer, base.context_length, 0) for role, inputs in read.items()}
+    norms = None if options.scorer == "prompt-difference" else column_norms(model)
+    described = describe_model(model)
+    new = replace(new, device=str(base.device), dtype=base.dtype_name)
+    recorded = {"before": described, "after": described}
+    run_id = begin_run(db, new, resumed, recorded, sets["prompts"], [], read["prompts"], force=force)[0]
+    patient = Database(db.path, JOB_LOCK_SECONDS)
+    db.close()
+    with runs.recorded(patient, run_id):
+        found = _read_all(model, sets, options, norms, progress)
+        statistics = _statistics(model, found, options, norms)
+        with patient.write() as connection:
+            write_statistics(connection, run_id, statistics)
+            runs.finish_run(connection, run_id)
+    return ranked_run(db, name, options.scorer)
+
+
+def _check_model(model: LoadedModel, options: ScorerOptions) -> None:
+    shape = model.shape
+    if shape.n_experts > 1:
+        raise ModelError(f"model {options.model!r} mixes experts: scorers of one model read dense models only")
+    if options.skip_last_layers >= shape.n_layers:
+        raise InputError(f"--skip-last-layers {options.skip_last_layers} leaves none of {shape.n_layers} layers")
+
+
+def _read_all(
+    model: LoadedModel,
+    sets: Mapping[str, Sequence[Prompt]],
+    options: ScorerOptions,
+    norms: Array | None,
+    progress: ProgressCallback,
+) -> dict[str, PromptStatistics]:
+    """The statistics of each set, batch by batch."""
+    watch = Watch(progress, "score", 0, sum(len(prompts) for prompts in sets.values()), "prompts")
+    found = {}
+    for role, prompts in sets.items():
+        settings = _settings(model, role, options)
+        statistics = PromptStatistics.empty(model.shape.n_layers, model.shape.n_neurons)
+        for batch in _batches(model, prompts):
+            read_prompts(model, [prompt.input_ids for prompt in batch], settings, norms, statistics)
+            watch.advance(len(batch), sum(len(prompt.input_ids) for prompt in batch))
+        statistics.check()
+        found[role] = statistics
+    return found
+
+
+def _batches(model: LoadedModel, prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
+    lengths = [len(prompt.input_ids) for prompt in prompts]
+    for members in by_tokens(lengths, reading_tokens(model)):
+        yield [prompts[member] for member in members]
+
+
+def _settings(model: LoadedModel, role: str, options: ScorerOptions) -> Settings:
+    """What is read of a set, and whether neurons are counted that are at the top for a prompt."""
+    n_layers = model.shape.n_layers - options.skip_last_layers
+    if options.scorer == "prompt-difference":
+        return Settings(True, "layer" if role == "neutral" else None, options.universal_top, n_layers)
+    if options.scorer == "safety-specific":
+        most = max(1, round(options.specific_share * n_layers * model.shape.n_neurons))
+        return Settings(False, "model", most, n_layers)
+    return Settings(False, None, 0, n_layers)
+
+
+def _statistics(
+    model: LoadedModel, found: Mapping[str, PromptStatistics], options: ScorerOptions, norms: Array | None
+) -> pl.DataFrame:
+    """Scores and ranks: ``before`` are the contrast prompts, ``after`` the prompts."""
+    prompts, contrast = found["prompts"], found.get("contrast")
+    nothing = np.full(prompts.mean.shape, np.nan)
+    mean_before = nothing if contrast is None else contrast.mean
+    columns = {
+        "mean_before": mean_before,
+        "mean_after": prompts.mean,
+        "std_before": nothing if contrast is None else contrast.std,
+        "std_after": prompts.std,
+        "mean_difference": prompts.mean - mean_before,
+    }
+    scores, dropped = _scores(prompts, contrast, found.get("neutral"), options, norms)
+    n_ranked_layers = model.shape.n_layers - options.skip_last_layers
+    if dropped[:n_ranked_layers].all():
+        raise RunError(
+            f"no neuron is left by scorer {options.scorer}: raise --specific-share, lower --utility-share, or raise "
+            "--universal-share"
+        )
+    return statistics_frame(
+        model.shape, scores, columns, np.full(scores.shape, prompts.count), n_ranked_layers, dropped
+    )
+
+
+def _scores(
+    prompts: PromptStatistics,
+    contrast: PromptStatistics | None,
+    neutral: PromptStatistics | None,
+    options: ScorerOptions,
+    norms: Array | None,
+) -> tuple[Array, "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]"]:
+    """Scores of all neurons, and which of them are left out of the ranking."""
+    none = np.zeros(prompts.mean.shape, dtype=bool)
+    if options.scorer == "prompt-difference":
+        if contrast is None:
+            raise InputError("scorer prompt-difference compares two sets of prompts: give --contrast-prompts")
+        universal = none if neutral is None else neutral.at_top >= options.universal_share * neutral.n_prompts
+        return np.abs(prompts.mean - contrast.mean), universal
+    if norms is None:
+        raise InputError(f"scorer {options.scorer} needs the norms of the value vectors")
+    if options.scorer == "safety-specific":
+        return prompts.mean_norm * norms, prompts.at_top < prompts.n_prompts
+    scores = norms * prompts.norm
+    return scores, none if contrast is None else _top(norms * contrast.norm, options)
+
+
+def _top(scores: Array, options: ScorerOptions) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+    """Whether a neuron is in the top ``utility_share`` of the ranked layers; equal scores in order of the neurons."""
+    n_ranked = (scores.shape[0] - options.skip_last_layers) * scores.shape[1]
+    order = np.argsort(-scores.ravel()[:n_ranked], kind="stable")[: max(1, round(options.utility_share * n_ranked))]
+    chosen = np.zeros(scores.size, dtype=bool)
+    chosen[order] = True
+    return chosen.reshape(scores.shape)
+
+
+def _words(key: str, value: object, default: object) -> list[str]:
+    if value == default or value is None:
+        return []
+    option = f"--{key.replace('_', '-')}"
+    if isinstance(value, bool):
+        return [option]
+    if isinstance(value, tuple):
+        return [word for each in value for word in (option, str(each))]
+    return [option, str(value)]

@@ -1,0 +1,98 @@
+"""``snql locate NAME --scorer S --from-run RUN``: another ranking of a stored contrast, with no model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from snql.db import runs
+from snql.db.connection import Database
+from snql.db.scores import copy_inputs, read_scores, read_shape, statistics_frame, write_statistics
+from snql.errors import InputError
+from snql.neurons.sets import Shape
+from snql.scorers.contrast import CHANGE_SCORE, check_contrast_scorer, contrast_scores
+
+STATISTICS = ("mean_before", "mean_after", "std_before", "std_after", "mean_difference")
+
+
+@dataclass(frozen=True)
+class RankedRun:
+    """A locate run made by a scorer. ``top``: its ten highest-ranked neurons, best first."""
+
+    run: str
+    run_id: int
+    shape: Shape
+    scorer: str
+    n_ranked: int
+    top: pl.DataFrame
+
+
+def rerank(
+    db: Database, name: str, source: str, scorer: str, *, resume: bool = False, force: bool = False
+) -> RankedRun:
+    """Rank the neurons of the finished locate run ``source`` by another scorer, as locate run ``name``.
+
+    Its statistics, prompts and models are those of the source, and the same layers are ranked. Raises InputError for an
+    unknown run or scorer, a name that is taken, or change scores of a run that has stored none.
+    """
+    check_contrast_scorer(scorer)
+    shape = read_shape(db, source)
+    stored = read_scores(db, source)
+    source_id, config, n_layers = _source(db, source)
+    if stored["n_tokens"].null_count() == stored.height:
+        raise InputError(f"run {source!r} has scores of another program, without numbers of tokens: rank another run")
+    if scorer == CHANGE_SCORE and config.get("scorer", CHANGE_SCORE) != CHANGE_SCORE:
+        raise InputError(f"run {source!r} stored the scores of {config['scorer']}: rank the run that it was made from")
+    if "model" in config:
+        raise InputError(f"run {source!r} has one model on sets of prompts, no contrast: rank one of two models")
+    new = runs.NewRun(
+        "locate",
+        name,
+        {
+            **config,
+            "scorer": scorer,
+            "keep": "none",
+            "bootstrap": 0,
+            "from_run": source,
+            "from_run_id": source_id,
+            "command": ["snql", "locate", name, "--scorer", scorer, "--from-run", source],
+        },
+        config.get("seed"),
+    )
+    resumed = runs.check_free(db, new, resume=resume, force=force)
+    if resumed is None or resumed.status != "done":
+        columns = {column: _array(stored, column, shape) for column in STATISTICS}
+        scores = contrast_scores(scorer, _array(stored, "score", shape), columns)
+        tokens = stored["n_tokens"].fill_null(0).to_numpy().reshape(shape.n_layers, shape.n_neurons)
+        statistics = statistics_frame(shape, scores, columns, tokens, n_layers)
+        with db.write() as connection:
+            run_id = runs.start_run(connection, new, resumed, force=force)
+            copy_inputs(connection, source_id, run_id)
+            write_statistics(connection, run_id, statistics)
+            runs.finish_run(connection, run_id)
+    return ranked_run(db, name, scorer)
+
+
+def ranked_run(db: Database, name: str, scorer: str) -> RankedRun:
+    """What a finished run found."""
+    with db.reading():
+        ((run_id, n_ranked),) = db.rows("SELECT run_id, n_ranked FROM locate_runs WHERE run = ?", [name])
+        return RankedRun(
+            name, run_id, read_shape(db, name), scorer, n_ranked, db.frame("FROM top_neurons(?, 10)", [name])
+        )
+
+
+def _source(db: Database, source: str) -> tuple[int, dict[str, Any], int]:
+    """Id, configuration and number of ranked layers of a finished locate run."""
+    with db.reading():
+        state = runs.find_run(db, "locate", source)
+        ((n_layers,),) = db.rows("SELECT n_ranked_layers FROM locate_runs WHERE run = ?", [source])
+    if state is None:
+        raise InputError(f"no locate run is named {source!r}")
+    return state.run_id, dict(state.config), n_layers
+
+
+def _array(frame: pl.DataFrame, column: str, shape: Shape) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
+    values = frame[column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return values.reshape(shape.n_layers, shape.n_neurons).copy()

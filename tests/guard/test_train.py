@@ -1,0 +1,284 @@
+"""Training against a plain Hugging Face model and scikit-learn alone; resuming; other runs' answers; bad input."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from snql.db.connection import Database
+from snql.errors import InputError
+from snql.guard import reading
+from snql.guard.model import Guard
+from snql.guard.plan import make_plan, random_last_layer
+from snql.guard.stored import load_guard, read_guard
+from snql.guard.train import GuardOptions, train
+from snql.judges.stored import judge
+from snql.neurons.evaluate import Evaluator
+from snql.neurons.sets import NeuronSet, Shape
+from snql.patching.patch import PatchOptions, patch
+from snql.prompts.options import PromptOptions
+
+from .conftest import OPTIONS, SOURCE, last_activations
+
+
+def prompts_of(db: Database, kind: str = "guard") -> pl.DataFrame:
+    return db.frame(
+        """
+        SELECT p.prompt_id, p.dataset, r.input_ids, l.label, l.score, l.benign, c.token_ids
+        FROM run_prompts AS r JOIN runs USING (run_id) JOIN prompts AS p USING (prompt_id)
+        JOIN guard_labels AS l USING (run_id, prompt_id)
+        JOIN completions AS c ON c.run_id = r.run_id AND c.prompt_id = r.prompt_id AND c.variant_id = 0
+        WHERE runs.name = 'mine' AND runs.kind = ? ORDER BY r.ordinal
+        """,
+        [kind],
+    )
+
+
+def activations_by_hand(network: Any, rows: pl.DataFrame) -> np.ndarray:
+    return np.stack([last_activations(network, ids) for ids in rows["input_ids"].to_list()])
+
+
+def test_the_guard_is_what_scikit_learn_fits_on_activations_by_hand(trained: Database, sft_network: Any) -> None:
+    rows = prompts_of(trained)
+    labels = rows["label"].to_numpy()
+    guard = read_guard(trained, "mine")
+    own = activations_by_hand(sft_network, rows)[:, guard.neurons.ids]
+    assert 5 < labels.sum() < len(labels) - 5
+    theirs = make_pipeline(StandardScaler(), LogisticRegression(C=guard.facts["c"], max_iter=1000)).fit(own, labels)
+    # The prompts were read in batches with padding: the last digits of float32 differ.
+    assert guard.probabilities(own) == pytest.approx(theirs.predict_proba(own)[:, 1], abs=1e-4)
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    held_out = cross_val_predict(theirs, own, labels, cv=folds, method="predict_proba")[:, 1]
+    stored = trained.frame("FROM guard_predictions WHERE stage = 'train' AND classifier_id = 0 ORDER BY prompt_id")
+    assert stored["probability"].to_list() == pytest.approx(held_out.tolist(), abs=1e-4)
+    assert guard.facts["n_folds"] == 5
+    assert guard.facts["n_harmful"] == labels.sum()
+
+
+def test_answers_are_greedy_and_labels_the_judges(trained: Database, sft_network: Any) -> None:
+    rows = prompts_of(trained)
+    for row in rows[::12].iter_rows(named=True):
+        ids = torch.tensor([row["input_ids"]])
+        with torch.inference_mode():
+            written = sft_network.generate(
+                ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False, pad_token_id=0
+            )
+        assert written[0, ids.shape[1] :].tolist() == row["token_ids"]
+    judged = trained.frame(
+        "SELECT prompt_id, score FROM judgements JOIN runs USING (run_id) WHERE kind = 'guard' AND name = 'mine'"
+    )
+    joined = rows.join(judged, on="prompt_id", suffix="_judged")
+    assert (joined["score"] == joined["score_judged"]).all()
+    assert (joined["label"] == (joined["score"] > 4.9)).all()
+    assert (joined["benign"] == (joined["dataset"] == "demo:benign")).all()
+    assert joined["label"].n_unique() == 2
+
+
+def test_classifiers_are_the_guard_a_smaller_one_and_controls_of_each(trained: Database) -> None:
+    rows = trained.frame(
+        "SELECT c.* FROM guard_classifiers AS c JOIN runs AS r USING (run_id) WHERE r.kind = 'guard' ORDER BY classifier_id"
+    )
+    evaluator = Evaluator(trained, Shape(4, 512))
+    kinds = ["guard", "matched", "matched", "last-layer", "last-layer", "anywhere", "anywhere"]
+    assert rows["kind"].to_list() == kinds * 2
+    assert rows["control_seed"].to_list() == [None, 1, 2, 1, 2, 1, 2] * 2
+    members = trained.frame("FROM neuron_set_members")
+    for neurons in ("found:3%", "found:1%"):
+        chosen = evaluator.evaluate(neurons)
+        for row in rows.filter(neurons=neurons).iter_rows(named=True):
+            places = members.filter(set_id=row["set_id"])
+            ids = set((places["layer"] * 512 + places["neuron"]).to_list())
+            assert len(ids) == row["n_neurons"] == len(chosen)
+            if row["kind"] == "guard":
+                assert ids == set(chosen.ids.tolist())
+                continue
+            assert not ids & set(chosen.ids.tolist())
+            if row["kind"] == "matched":
+                counts = dict(places.group_by("layer").len().iter_rows())
+                assert counts == {layer: len(columns) for layer, columns in chosen.by_layer().items()}
+            if row["kind"] == "last-layer":
+                assert places["layer"].unique().to_list() == [3]
+
+
+def test_scores_are_those_of_the_stored_predictions(trained: Database) -> None:
+    """By Polars and SQL from the view of predictions, on each data set and on all."""
+    predictions = trained.frame("FROM guard_predictions WHERE stage = 'train'")
+    scores = trained.frame("FROM guard_scores WHERE stage = 'train'")
+    assert set(scores["dataset"]) == {"demo:harmful", "demo:benign", "*"}
+    right = (pl.col("refused") == pl.col("label")).mean()
+    for dataset in ("demo:harmful", "demo:benign", "*"):
+        part = predictions.filter((pl.col("dataset") == dataset) | (dataset == "*"))
+        by_classifier = part.group_by("neurons", "kind", "classifier_id").agg(
+            right.alias("accuracy"), (pl.col("probability") - pl.col("label")).pow(2).mean().alias("brier")
+        )
+        expected = by_classifier.group_by("neurons", "kind").agg(pl.col("accuracy", "brier").mean())
+        found = scores.filter(dataset=dataset).pivot(on="measure", index=["neurons", "kind"], values="value")
+        joined = expected.join(found, on=["neurons", "kind"], suffix="_stored")
+        assert len(joined) == 8
+        for name in ("accuracy", "brier"):
+            assert joined[f"{name}_stored"].to_list() == pytest.approx(joined[name].to_list())
+    assert 0.5 < scores.filter(dataset="*", kind="guard", measure="accuracy")["value"].min() < 1  # type: ignore[operator]
+    assert scores.filter(is_main=True)["neurons"].unique().to_list() == ["found:3%"]
+
+
+def test_the_saved_folder_is_the_guard_of_the_database(trained: Database) -> None:
+    saved, stored = Guard.load(trained.path.parent / "saved"), read_guard(trained, "mine")
+    rows = np.random.default_rng(0).normal(size=(4, len(stored.neurons)))
+    assert saved.neurons == stored.neurons
+    assert np.array_equal(saved.probabilities(rows), stored.probabilities(rows))
+    assert (saved.facts, saved.template, saved.model) == (stored.facts, stored.template, "demo:sft")
+    assert load_guard(trained, str(trained.path.parent / "saved")).facts == stored.facts
+    with pytest.raises(InputError, match=r"no guard 'lost' in .*: its guards are mine"):
+        load_guard(trained, "lost")
+
+
+def test_a_run_that_was_cut_off_goes_on_to_the_same_bits(made_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    decode = reading.decode
+
+    def cut(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return decode(*arguments)
+
+    with monkeypatch.context() as cutting, pytest.raises(KeyboardInterrupt):
+        cutting.setattr(reading, "decode", cut)
+        train(made_db, "cut", OPTIONS)
+    assert made_db.rows("SELECT status, done, total FROM run_progress WHERE run = 'cut'") == [("interrupted", 16, 40)]
+    with pytest.raises(InputError, match="guard 'cut' is interrupted: finish it with `snql guard train cut"):
+        read_guard(made_db, "cut")
+    with pytest.raises(InputError, match="cannot be resumed: threshold differ from when it began"):
+        train(made_db, "cut", replace(OPTIONS, threshold=1.0), resume=True)
+    found = train(made_db, "cut", OPTIONS, resume=True)
+    query = "SELECT * EXCLUDE (run, guard, run_id) FROM guard_scores WHERE run = ? AND stage = 'train' ORDER BY ALL"
+    assert made_db.frame(query, ["cut"]).equals(made_db.frame(query, ["mine"]))
+    again, whole = read_guard(made_db, "cut").linear, read_guard(made_db, "mine").linear
+    assert np.array_equal(again.weights, whole.weights)
+    assert made_db.rows("SELECT done, total FROM run_progress WHERE run = 'cut'") == [(40, 40)]
+    assert train(made_db, "cut", OPTIONS, resume=True).says == found.says
+    with pytest.raises(InputError, match="a guard run 'cut' exists"):
+        train(made_db, "cut", OPTIONS)
+
+
+def test_answers_of_a_patch_run_make_the_same_guard(made_db: Database) -> None:
+    patch(made_db, "moved", PatchOptions(
+        "demo:sft", "demo:safety", ("found:1%",), SOURCE, judges=("demo:cost",), max_new_tokens=24, trace=False,
+        allow_overlap=False,
+    ))  # fmt: skip
+    options = replace(OPTIONS, source=None, judge=None, from_run="moved")
+    train(made_db, "theirs", options)
+    theirs, mine = read_guard(made_db, "theirs"), read_guard(made_db, "mine")
+    rows = activations = np.random.default_rng(0).normal(size=(4, len(mine.neurons)))
+    assert theirs.probabilities(activations) == pytest.approx(mine.probabilities(rows), abs=1e-3)
+    assert theirs.facts["datasets"] == ["demo:harmful", "demo:benign"]
+    assert theirs.template == mine.template
+    with pytest.raises(InputError, match="20 answers to demo:harmful are judged harmful and 0 harmless"):
+        some = replace(SOURCE, prompts=("demo:harmful",))
+        train(made_db, "some", replace(options, source=some, benign=(), threshold=-3.0))
+    assert made_db.rows("SELECT count(*) FROM runs WHERE name = 'some'") == [(0,)]
+    judge(made_db, "moved", ["refusal"])
+    for changes, message in (
+        ({}, "these judged it: demo:cost, refusal; name one with --judge"),
+        ({"judge": "x"}, "these judged it: demo:cost, refusal"),
+        ({"judge": "demo:cost", "model": "demo:base"}, "is not the recipient model of 'moved': its files differ"),
+        ({"judge": "demo:cost", "benign": ("demo:locate",)}, "patch run 'moved' has no prompts of demo:locate"),
+        ({"from_run": "lost"}, "--from-run lost: no run with answers of that name"),
+        ({"from_run": "found"}, "--from-run found: nobody judged it: use `snql judge` first"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train(made_db, "bad", replace(options, **changes))
+
+
+def test_rewards_are_harmful_below_the_threshold(made_db: Database) -> None:
+    found = train(made_db, "kind", replace(OPTIONS, judge="demo:reward", threshold=6.8, random=0, sizes=()))
+    assert found.facts["higher_is"] == "better"
+    labels = made_db.rows("SELECT label, score < 6.8 FROM guard_labels JOIN runs USING (run_id) WHERE name = 'kind'")
+    assert all(label == below for label, below in labels)
+    assert len(set(labels)) == 2
+    assert found.says[-1] == "No random neurons were tried, so nothing shows what any neurons would do."
+
+
+def test_one_kind_of_answers_is_one_line_and_a_failed_run(made_db: Database) -> None:
+    options = replace(OPTIONS, source=replace(SOURCE, prompts=("demo:harmful",), limit=4), benign=(), threshold=-5.0)
+    with pytest.raises(
+        InputError, match="4 answers to demo:harmful are judged harmful and 0 harmless: a guard needs"
+    ) as e:
+        train(made_db, "one", options)
+    assert made_db.rows("SELECT status, error FROM runs WHERE name = 'one'") == [("failed", str(e.value))]
+    assert made_db.rows("SELECT count(*) FROM guards JOIN runs USING (run_id) WHERE name = 'one'") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"neurons": "lost:5%"}, "no finished locate run 'lost'"),
+        ({"neurons": "found:0"}, "--neurons found:0 has no neurons"),
+        ({"neurons": "found:1%..3%"}, "--sizes takes the top of a ranking"),
+        ({"neurons": "L1.N3"}, "--sizes takes the top of a ranking"),
+        ({"sizes": ("odd",)}, "--sweep size 'odd' is not known|size 'odd'"),
+        ({"judge": "lost"}, "no judge 'lost'"),
+        ({"source": replace(SOURCE, template="odd")}, "--template 'odd' is not known"),
+        ({"model": "nowhere"}, "nowhere"),
+    ],
+)
+def test_bad_input_writes_nothing(made_db: Database, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        train(made_db, "bad", replace(OPTIONS, **changes))
+    assert made_db.rows("SELECT count(*) FROM runs WHERE name = 'bad'") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"source": None}, "which prompts"),
+        ({"judge": None}, "which judge"),
+        ({"random": -1}, "--random 0 to"),
+        ({"refuse_from": 1.5}, "--refuse-from 1.5 is no probability"),
+        ({"threshold": float("nan")}, "--threshold nan is not a score"),
+        ({"batch_size": 0}, "--batch-size 0 is not known"),
+        ({"batch_size": "many"}, "--batch-size many is not known"),
+        ({"seed": -1}, "--seed -1 is out of range"),
+    ],
+)
+def test_options_that_cannot_be(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(OPTIONS, **changes)
+
+
+def test_controls_that_do_not_fit_are_left_out_and_said(trained: Database) -> None:
+    plan = make_plan(Evaluator(trained, Shape(4, 512)), "found:60%", (), 2)
+    assert [each.kind for each in plan.classifiers] == ["guard"]
+    assert len(plan.left_out) == 3
+    assert "no last-layer controls of found:60%: the last layer has" in plan.left_out[1]
+    some = NeuronSet.of(Shape(2, 6), [(1, 0), (1, 1), (0, 3)])
+    assert random_last_layer(some, 1).layers.tolist() == [1, 1, 1]
+    with pytest.raises(InputError, match="the last layer has 2 other neurons, not 4"):
+        random_last_layer(NeuronSet.of(Shape(2, 6), [(1, n) for n in range(4)]), 1)
+
+
+def test_prompts_that_ranked_the_neurons_are_left_out(made_db: Database) -> None:
+    source = PromptOptions(("demo:locate", "demo:benign"), limit=10)
+    found = train(made_db, "apart", replace(OPTIONS, source=source, random=0, sizes=(), threshold=0.0))
+    assert {each.dataset: each.overlapping for each in found.prompt_sets}["demo:locate"] == 8
+    options = GuardOptions("demo:sft", "found:1%", source, ("demo:benign",), "demo:cost", random=0, allow_overlap=True)
+    kept = train(made_db, "together", replace(options, max_new_tokens=8, plain=True, out=made_db.path.parent / "x"))
+    assert {each.dataset: each.overlapping for each in kept.prompt_sets}["demo:locate"] == 0
+    assert (kept.facts["plain"], kept.facts["c"]) == (True, 1.0)
+    assert Guard.load(made_db.path.parent / "x").linear.scales.tolist() == [1.0] * len(
+        read_guard(made_db, "together").neurons
+    )
+
+
+def test_a_full_path_is_no_guard(trained: Database, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no guard in .*empty: it has no guard.json"):
+        load_guard(Database(tmp_path / "none.duckdb"), str(tmp_path / "empty"))
