@@ -5,7 +5,7 @@
 --   run_id -> runs.run_id: the run
 --   run -> runs.name: the run
 --   kind: locate or patch
---   model_a: spec of before, or of the recipient
+--   model_a: spec of before, of the recipient, or of the model that was measured
 --   model_b: spec of after, or of the donor; NULL without a donor
 --   positions: which positions were scored; NULL in patch runs
 --   max_new_tokens [tokens]: longest completion allowed; NULL if nothing was written
@@ -42,7 +42,7 @@ SELECT
     runs.run_id,
     runs.name AS run,
     runs.kind,
-    coalesce(runs.config ->> '$.before', runs.config ->> '$.recipient') AS model_a,
+    coalesce(runs.config ->> '$.before', runs.config ->> '$.recipient', runs.config ->> '$.model') AS model_a,
     coalesce(runs.config ->> '$.after', runs.config ->> '$.donor') AS model_b,
     runs.config ->> '$.positions' AS positions,
     TRY_CAST(runs.config ->> '$.max_new_tokens' AS INTEGER) AS max_new_tokens,

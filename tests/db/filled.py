@@ -92,7 +92,7 @@ def _runs() -> Iterator[Row]:
         if kind == "lens":
             config = '{"model": "b", "neurons": "safety:5%"}'
         if kind == "divergence":
-            config = '{"completions": "safety", "completions_sha256": "x", "samples": 2}'
+            config = '{"completions": "safety", "completions_sha256": "x", "samples": 2, "model": "b", "donor": "a"}'
         if run_id in GUARDS:
             config = '{"guard": "safety", "refuse_from": 0.5, "judge": "cost"}'
         yield {

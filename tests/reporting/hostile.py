@@ -45,6 +45,7 @@ def hostile_database(path: Path) -> Database:
             builder.patch(
                 f"{text} patch", source=text, datasets=(text, "y"), judges=(text,), texts=HOSTILE, config=config
             )
+        builder.capability(f"{HOSTILE[0]} read", HOSTILE[:2], model=HOSTILE[0], donor=HOSTILE[1], source=HOSTILE[2])
         connection.execute("UPDATE completions SET text = ?", ["\n".join(HOSTILE)])
     return database
 

@@ -24,7 +24,7 @@ FIGURES = (
     "locating-positions", "transfer", "tax", "stability", "intervals", "volcano", "shift", "activations", "tokens",
     "verdicts", "trace", "judges",
 )  # fmt: skip
-TABLES = ("runs", "effects", "transfer", "costs", "tax", "controls", "top-neurons")
+TABLES = ("runs", "effects", "transfer", "costs", "tax", "controls", "capability", "top-neurons")
 WORDS = ("csv", "sql", "caption.txt", "tex")
 
 

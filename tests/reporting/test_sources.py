@@ -136,7 +136,7 @@ def test_every_figure_takes_runs_by_name(two: tuple[Database, Database]) -> None
 def test_names_of_runs_may_hold_quotes_and_unknown_ones_are_refused(two: tuple[Database, Database]) -> None:
     odd = Sources(two[0:1], ("",), ("it's",))
     assert odd.frame("SELECT 'it''s' AS run, 1 AS k UNION ALL SELECT 'its', 2 ORDER BY k")["k"].to_list() == [1]
-    with pytest.raises(InputError, match="no finished run is named 'nope'.*its runs are helpful, other"):
+    with pytest.raises(InputError, match="no finished run is named 'nope'.*its runs are fluent, fluent-tasks, helpful"):
         sources(two[0], only=("safety", "nope"))
     with pytest.raises(InputError, match="unknown table 'nope': choose from runs"):
         build(two[0], Path("unused"), tables=("nope",))

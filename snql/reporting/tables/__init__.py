@@ -7,7 +7,18 @@ import polars as pl
 
 from snql.reporting.context import Context
 from snql.reporting.layout import Block
-from snql.reporting.tables import controls, costs, effects, runs, scorers, tax, top_neurons, transfer, value_vectors
+from snql.reporting.tables import (
+    capability,
+    controls,
+    costs,
+    effects,
+    runs,
+    scorers,
+    tax,
+    top_neurons,
+    transfer,
+    value_vectors,
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,17 @@ class Table:
 
 TABLES = tuple(
     Table(module.NAME, module.TITLE, module.QUERY, module.cells, module.blocks, module.caption)
-    for module in (runs, effects, transfer, scorers, costs, tax, controls, top_neurons, value_vectors)
+    for module in (
+        runs,
+        effects,
+        transfer,
+        scorers,
+        costs,
+        tax,
+        controls,
+        capability,
+        top_neurons,
+        value_vectors,
+    )
 )
 """All tables, in the order of a report."""
