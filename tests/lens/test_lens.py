@@ -43,7 +43,7 @@ def sets(tmp_path: Path) -> tuple[PromptOptions, PromptOptions]:
     return made[0], made[1]
 
 
-def direction(model: LoadedModel, layer: int) -> np.ndarray:  # type: ignore[type-arg]
+def direction(model: LoadedModel, layer: int) -> np.ndarray:
     """Hugging Face's own hidden states after a layer, at the last token of each prompt alone."""
     means = []
     for texts in (HARMFUL, HARMLESS):
@@ -67,7 +67,7 @@ def test_cosines_are_those_with_hugging_faces_hidden_states(
     for row in found.iter_rows(named=True):
         layer = row["layer"] if at is None else at
         other = direction(model, layer)
-        weight = model.sites[row["layer"]].down.weight.detach().double().numpy()  # type: ignore[attr-defined]
+        weight = model.sites[row["layer"]].down.weight.detach().double().numpy()
         every = (weight.T @ other) / np.linalg.norm(weight, axis=0) / np.linalg.norm(other)
         assert row["refusal_cosine"] == pytest.approx(every[row["neuron"]], abs=1e-5)
         assert row["refusal_percentile"] == pytest.approx(100 * (every < every[row["neuron"]]).mean(), abs=1e-9)

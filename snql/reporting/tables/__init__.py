@@ -12,6 +12,7 @@ from snql.reporting.tables import (
     controls,
     costs,
     effects,
+    guard,
     runs,
     scorers,
     tax,
@@ -48,6 +49,7 @@ TABLES = tuple(
         tax,
         controls,
         capability,
+        guard,
         top_neurons,
         value_vectors,
     )
