@@ -25,6 +25,8 @@ FIGURES = (
     "verdicts", "trace", "judges",
 )  # fmt: skip
 TABLES = ("runs", "effects", "transfer", "costs", "tax", "controls", "capability", "top-neurons")
+ELSEWHERE = {"scorers", "guard", "guard-costs"}
+"""Figures that the example has no runs for: tests/reporting/test_filled.py draws them."""
 WORDS = ("csv", "sql", "caption.txt", "tex")
 
 
@@ -43,7 +45,9 @@ def test_every_figure_and_table_is_written(built: Report) -> None:
 
 
 def test_catalogue_names_every_figure() -> None:
-    assert tuple(name for name, _ in catalogue()) == FIGURES
+    names = tuple(name for name, _ in catalogue())
+    assert tuple(name for name in names if name not in ELSEWHERE) == FIGURES
+    assert set(names) == {*FIGURES, *ELSEWHERE}
     assert all(description for _, description in catalogue())
 
 

@@ -13,6 +13,7 @@ from snql.reporting.sources import Sources, labels, sources
 from snql.reporting.tables import TABLES, Table
 
 from .conftest import small
+from .test_filled import ELSEWHERE
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,9 @@ def test_rows_of_both_stand_next_to_each_other_in_the_order_of_the_query(two: tu
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_every_table_takes_rows_of_both(two: tuple[Database, Database], table: Table) -> None:
     alone, both = sources(two[0]).frame(table.query), sources(two[0], two[1:]).frame(table.query)
+    if table.name in ELSEWHERE:
+        assert both.is_empty(), "made in test_filled.py"
+        return
     assert table.cells(both).height == 2 * table.cells(alone).height
     assert {run.rpartition(" ")[2] for run in both["run"]} == {"[llama]", "[mistral]"}
 

@@ -35,13 +35,14 @@ def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
 def _chart(shown: pl.DataFrame, look: Look) -> Chart:
     scale = alt.Scale(domain=limits(with_controls(shown)), nice=False, zero=False)
     names = short_labels(shown["run"].unique().sort(), 40)
+    color, shape = _channels(look)
     panels = []
     for place, (run, name) in enumerate(names.items(), start=1):
         last = place == len(names)
         axis = alt.Axis(title="causal effect" if last else None, labels=last, ticks=last)
         x = partial(alt.X, scale=scale, axis=axis)
         base = _base(shown.filter(pl.col("run") == run), look)
-        layers = [*references(x, look), *controls(base, x, look), *_sets(base, x, look)]
+        layers = [*references(x, look), *controls(base, x, look), *_sets(base.encode(color=color), x, shape, look)]
         panels.append(
             alt.layer(*layers).properties(
                 width=look.panel_width(),
@@ -58,17 +59,19 @@ def _base(rows: pl.DataFrame, look: Look) -> alt.Chart:
     size = pl.format("{}({} neurons)", pl.lit("\n" if look.narrow else " "), pl.col("n_neurons"))
     placed = rows.sort("effect", "variant", descending=[True, False], nulls_last=True).with_columns(place=names + size)
     y = alt.Y("place:N", sort=placed["place"].to_list(), title=None, axis=charts.labels_in_lines(look))
-    domain, theme = [SET, CONTROL], look.theme
+    return alt.Chart(charts.data(placed.with_columns(label=pl.lit(SET)))).encode(y=y)
+
+
+def _channels(look: Look) -> tuple[alt.Color, alt.Shape]:
+    """Colour and shape of the sets and of the random sets."""
+    domain = [SET, CONTROL]
     legend = alt.Legend(title=None, orient="bottom", columns=charts.legend_columns(domain, look))
-    return alt.Chart(charts.data(placed)).encode(
-        y=y,
-        color=alt.Color(scale=alt.Scale(domain=domain, range=[theme.colours[0], theme.control]), legend=legend),
-        shape=alt.Shape(scale=alt.Scale(domain=domain, range=[charts.SHAPES[0], "diamond"]), legend=legend),
-    )
+    colours = alt.Scale(domain=domain, range=[look.theme.colours[0], look.theme.control])
+    shapes = alt.Scale(domain=domain, range=[charts.SHAPES[0], "diamond"])
+    return alt.Color("label:N", scale=colours, legend=legend), alt.Shape("label:N", scale=shapes, legend=legend)
 
 
-def _sets(base: alt.Chart, x: "partial[alt.X]", look: Look) -> list[alt.Chart]:
-    colour = alt.datum(SET)
+def _sets(base: alt.Chart, x: "partial[alt.X]", shape: alt.Shape, look: Look) -> list[alt.Chart]:
     undefined = base.transform_filter("!isValid(datum.effect)").mark_text(
         text="undefined", align="left", fontSize=look.size(), color=look.theme.muted
     )
@@ -76,8 +79,8 @@ def _sets(base: alt.Chart, x: "partial[alt.X]", look: Look) -> list[alt.Chart]:
     points = base.mark_point(size=look.area(30), filled=True, opacity=1)
     return [
         undefined.encode(x=alt.value(look.height(UNDEFINED_AT)), color=alt.value(look.theme.muted)),
-        bars.encode(x=x("ci_low:Q"), x2="ci_high:Q", color=colour),
-        points.encode(x=x("effect:Q"), color=colour, shape=colour, tooltip=[*sourced.TOOLTIP, *_MORE]),
+        bars.encode(x=x("ci_low:Q"), x2="ci_high:Q"),
+        points.encode(x=x("effect:Q"), shape=shape, tooltip=[*sourced.TOOLTIP, *_MORE]),
     ]
 
 
