@@ -16,9 +16,9 @@ def test_a_plan_without_training(snql: Snql) -> None:
     assert "mlp.down_proj" in done.out and "about 0.0" in done.out
     assert "2560 rows, 2548 not in the sample, 11 trained on, 1 held out" in done.err
     made = json.loads(
-        snql("--json", "train", "sft", "out", "--base", "demo:base", "--data", "demo:sft", "--dry-run").out
+        snql("--json", "train", "sft", "out", "--base", "demo:base", "--data", "demo:sft", "--dry-run", *FEW).out
     )
-    assert (made["plan"][0]["steps"], made["plan"][0]["batch"]) == (63, 120)
+    assert (made["plan"][0]["steps"], made["plan"][0]["batch"]) == (3, 11)
     assert not Path("out").exists()
 
 

@@ -8,8 +8,9 @@ import pytest
 from snql.db.connection import Database
 from snql.errors import InputError
 from snql.judges.signs import given_signs, sign_of
+from snql.patching.patch import patch
 
-from ..patching.test_patch import run
+from ..patching.test_patch import options
 from .chat_server import Reply, chat_server
 
 
@@ -59,7 +60,8 @@ def test_a_patch_run_asks_an_endpoint_by_its_own_rubric(
     with chat_server(lambda *_: Reply("SCORE: 4")) as server:
         name = f"llm:{server.url}#m"
         judging: dict[str, Any] = {"judges": (name, "refusal"), "judge_signs": (f"{name}=reward",), "rubric": rubric}
-        found = run(db, tiny_llama, tiny_adapter, sweep=("5%",), random=0, max_new_tokens=2, **judging)
+        chosen = options(tiny_llama, tiny_adapter, neurons=("L1.N3",), sweep=(), random=0, max_new_tokens=2, **judging)
+        found = patch(db, "run", chosen)
     assert {asked.text.partition("\n")[0] for asked in server.asked} == {"Rate this:"}
     assert set(found.effects["judge"]) == {name, "refusal"}
     stored = dict(db.rows("SELECT judge, settings ->> '$.higher_is' FROM judges"))

@@ -1,7 +1,9 @@
 """The alignment-tax experiment on the bundled models: both directions, against sums by hand."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from snql.errors import InputError
 from snql.jobs import PromptOptions
 from snql.patching.tax import TaxOptions, TaxResult, tax
 
+from ..cli.conftest import Snql, snql  # noqa: F401  (a fixture)
+
 RUNS = ("t-helpful-into-safety", "t-safety-into-helpful")
 OPTIONS = TaxOptions(
     safety="safety",
@@ -25,7 +29,7 @@ OPTIONS = TaxOptions(
     judges=("demo:cost", "demo:reward"),
     random=2,
     top="10%",
-    max_new_tokens=24,
+    max_new_tokens=20,
 )
 
 
@@ -33,9 +37,9 @@ OPTIONS = TaxOptions(
 def located(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     with Database(tmp_path_factory.mktemp("tax") / "x.duckdb") as db:
         for name in ("safety", "helpful"):
-            source = PromptOptions(("demo:locate",), limit=12)
+            source = PromptOptions(("demo:locate",), limit=8)
             settings = LocateOptions(
-                "demo:sft", f"demo:{name}", source, max_new_tokens=16, skip_last_layers=0, keep="none"
+                "demo:sft", f"demo:{name}", source, max_new_tokens=12, skip_last_layers=0, keep="none"
             )
             locate(db, name, settings)
         yield db
@@ -127,6 +131,30 @@ def test_ratios_are_those_of_the_changes(located: Database, cost_on: str | None,
 def test_going_on_with_a_finished_experiment_changes_nothing(located: Database, found: TaxResult) -> None:
     again = tax(located, "t", OPTIONS, resume=True)
     assert again.effects.equals(found.effects) and again.ratios.equals(found.ratios)
+
+
+def test_the_command_prints_and_draws_both_runs(located: Database, found: TaxResult, snql: Snql) -> None:  # noqa: F811
+    experiment = [
+        *("--db", str(located.path), "tax", "t", "--safety", "safety", "--helpful", "helpful"),
+        *("--safety-model", "demo:safety", "--helpful-model", "demo:helpful", "--top", "10%", "--random", "2"),
+        *("--prompts", "demo:harmful", "--prompts", "demo:benign", "--limit", "8", "--max-new-tokens", "20"),
+    ]
+    judges = ["--judge", "demo:cost", "--judge", "demo:reward"]
+    done = snql(*experiment, "--judge", "demo:cost", "--judge", "python:m:f")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "may be a cost or a reward" in done.err
+    assert snql(*experiment, *judges).code == 2, "both runs are there"
+    done = snql(*experiment, *judges, "--resume", "--out", "made")
+    assert done.code == 0
+    assert "Alignment tax t: safety:10% & helpful:10%" in done.out
+    assert "helpful into safety: demo:cost on all prompts" in " ".join(done.out.split())
+    assert Path("made/tax.svg").is_file() and Path("made/table-controls.csv").is_file()
+    made = Path("made/table-tax.md").read_text("utf-8")
+    assert f"Both directions were run: {RUNS[0]} and {RUNS[1]}." in made
+    parts = json.loads(snql("--json", "--quiet", *experiment, *judges, "--resume").out)
+    assert set(parts) == {"changes", "ratios", "overlap"}
+    assert [row["donor_is"] for row in parts["ratios"]] == ["helpful", "safety"]
+    assert len(parts["changes"]) == found.changes.height
 
 
 @pytest.mark.parametrize(
