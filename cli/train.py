@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 group = typer.Typer(help="Make aligned models: IA3 vectors on the down-projections (extra: snql[train]).")
 
 Out = Annotated[Path, typer.Argument(help="Folder for the adapter.")]
-Template = opt.Template
 Epochs = Annotated[float, typer.Option(help="Times that all examples are read.")]
 MaxSteps = Annotated[int | None, typer.Option("--max-steps", help="Stop after so many steps.")]
 Rate = Annotated[float, typer.Option("--learning-rate", help="Highest learning rate, of AdamW.")]

@@ -16,6 +16,7 @@ from snql.reporting.model import Report
 from snql.reporting.render import FORMATS
 
 from .browser import Page, browser
+from .capability import capability
 from .shared import built_once
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5)
@@ -258,39 +259,6 @@ class Builder:
             [run_id, variant_id, judge],
         )
 
-    def capability(
-        self, name: str, texts: Sequence[str] = ("essays",), *, source: str = "safety", **config: object
-    ) -> int:
-        """Insert a perplexity run and ``NAME-tasks``, an lm-eval run: recipient, donor, 5% of ``source``, a control."""
-        neurons = f"{source}:5%"
-        base = {"model": "demo:sft", "donor": "demo:safety", "neurons": [neurons], "mode": "donor", "seed": 0} | config
-        run_ids = [self.run(f"{name}{end}", kind, base) for end, kind in (("", "perplexity"), ("-tasks", "lm-eval"))]
-        for run_id in run_ids:
-            self.variant(run_id, 0, "recipient", "recipient")
-            self.variant(run_id, 1, "donor", "donor")
-            self.variant(run_id, 2, "patched", neurons, neurons=neurons, n_neurons=50, fraction=0.05)
-            control = {"neurons": f"random({neurons}, seed=1)", "n_neurons": 50, "control_of": 2, "control_seed": 1}
-            self.variant(run_id, 3, "patched", f"random({neurons}, seed=1)", **control)
-        places = [*texts, "*"] if len(texts) > 1 else list(texts)
-        for variant in range(4):
-            for place in places:
-                self.connection.execute(
-                    "INSERT INTO text_perplexities BY NAME SELECT ? AS run_id, ? AS variant_id, ? AS dataset,"
-                    " 2 AS n_documents, 4 AS n_windows, 1234 AS n_tokens, 3.0 AS nll, ? AS perplexity, ? AS ci_low,"
-                    " ? AS ci_high, ? AS ratio, ? AS ratio_ci_low, ? AS ratio_ci_high, 'document' AS unit,"
-                    " 0.95 AS confidence, 2000 AS resamples, 7 AS seed",
-                    [run_ids[0], variant, place, *(20 + variant + d for d in (0, -2, 3)),
-                     *(1 + variant / 20 + d for d in (0, -0.01, 0.02))],
-                )  # fmt: skip
-            for task, metric in (("gsm8k", "exact_match"), ("mmlu", "acc")):
-                self.connection.execute(
-                    "INSERT INTO task_results BY NAME SELECT ? AS run_id, ? AS variant_id, ? AS requested, ? AS task,"
-                    " ? AS metric, 'none' AS filter, ? AS value, 0.0125 AS stderr, 200 AS n_samples, 0 AS n_shot,"
-                    " '1.0' AS task_version, true AS higher_is_better",
-                    [run_ids[1], variant, task, task, metric, 0.5 - variant / 100],
-                )
-        return run_ids[0]
-
     def sets(
         self,
         name: str,
@@ -364,7 +332,7 @@ def small(path: Path, seed: int = 0) -> Database:
         builder.locate("other", random.lognormal(-2, 1, (6, 200)))
         builder.control_test(builder.patch("sweep"), 6)
         builder.patch("wide", datasets=("beavertails", "redteam", "harmbench"), judges=("reward", "cost"))
-        builder.capability("fluent", ("essays", "wiki"))
+        capability(builder, "fluent", ("essays", "wiki"))
     return database
 
 

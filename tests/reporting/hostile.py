@@ -9,6 +9,7 @@ from snql.db import Database
 from snql.reporting.build import build
 from snql.reporting.model import Report
 
+from .capability import capability
 from .conftest import Builder
 
 HOSTILE = (
@@ -45,7 +46,7 @@ def hostile_database(path: Path) -> Database:
             builder.patch(
                 f"{text} patch", source=text, datasets=(text, "y"), judges=(text,), texts=HOSTILE, config=config
             )
-        builder.capability(f"{HOSTILE[0]} read", HOSTILE[:2], model=HOSTILE[0], donor=HOSTILE[1], source=HOSTILE[2])
+        capability(builder, f"{HOSTILE[0]} read", HOSTILE[:2], model=HOSTILE[0], donor=HOSTILE[1], source=HOSTILE[2])
         connection.execute("UPDATE completions SET text = ?", ["\n".join(HOSTILE)])
     return database
 

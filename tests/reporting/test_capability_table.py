@@ -9,8 +9,9 @@ import pytest
 from snql.db import Database
 from snql.reporting.context import Context
 from snql.reporting.layout import Block, Cell, Interval, Number
-from snql.reporting.tables import capability
+from snql.reporting.tables import capability as table
 
+from .capability import capability
 from .conftest import Builder, small
 
 
@@ -26,7 +27,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 
 def made(database: Database) -> dict[str, Block]:
-    return {block.head: block for block in capability.blocks(database.frame(capability.QUERY))}
+    return {block.head: block for block in table.blocks(database.frame(table.QUERY))}
 
 
 def shown(cells: tuple[Cell, ...]) -> list[str]:
@@ -66,7 +67,7 @@ def test_scores_are_those_of_runs_with_the_same_models_set_and_mode(database: Da
 
 
 def test_the_frame_is_made_of_the_views(database: Database) -> None:
-    frame = capability.cells(database.frame(capability.QUERY))
+    frame = table.cells(database.frame(table.QUERY))
     texts = frame.filter(pl.col("kind") == "text")
     view = database.frame("FROM perplexities WHERE control_of IS NULL")
     keys = ["run", "set", "text, task or data set"]
@@ -83,8 +84,8 @@ def test_the_frame_is_made_of_the_views(database: Database) -> None:
 
 
 def test_the_caption_says_who_was_measured_on_how_much(database: Database) -> None:
-    rows = database.frame(capability.QUERY)
-    words = capability.caption(rows, Context(database.frame("SELECT * FROM figure_runs ORDER BY kind, run")))
+    rows = database.frame(table.QUERY)
+    words = table.caption(rows, Context(database.frame("SELECT * FROM figure_runs ORDER BY kind, run")))
     for part in (
         "95 % bootstrap intervals over documents or prompts (2,000 resamples, seed 7)",
         "Run fluent: demo:sft, donor demo:safety, at most 1,234 tokens a test, seed 0.",
@@ -100,7 +101,7 @@ def test_without_a_measured_set_nothing_is_shown_of_patch_runs(tmp_path: Path) -
         with database.write() as connection:
             builder = Builder(connection)
             builder.patch("sweep")
-        assert database.frame(capability.QUERY).is_empty()
+        assert database.frame(table.QUERY).is_empty()
         with database.write() as connection:
-            Builder(connection, n_runs=1).capability("read", source="helpful")
-        assert set(database.frame(capability.QUERY)["part"]) == {"text", "task"}
+            capability(Builder(connection, n_runs=1), "read", source="helpful")
+        assert set(database.frame(table.QUERY)["part"]) == {"text", "task"}
