@@ -36,8 +36,9 @@ class Earlier:
     @property
     def template(self) -> PromptOptions:
         """How the run put prompts to its models."""
-        named = {name: self.config.get(name) for name in ("system", "response_prefix")}
-        return PromptOptions((self.run,), template=self.config.get("template") or "auto", **named)
+        system, prefix = self.config.get("system"), self.config.get("response_prefix")
+        template = self.config.get("template") or "auto"
+        return PromptOptions((self.run,), template=template, system=system, response_prefix=prefix)
 
 
 def find_earlier(db: Database, run: str, sets: Sequence[str], benign: Sequence[str], judge: str | None) -> Earlier:

@@ -104,7 +104,8 @@ def _ece(prompts: Prompts, probabilities: Array, _: float, weights: Array) -> Ar
 def _majority(prompts: Prompts, _probabilities: Array, _threshold: float, weights: Array) -> Array:
     """Accuracy of always saying what most of these prompts are: the best that a constant answer could do here."""
     harmful = weights @ prompts.labels / weights.sum(axis=1)
-    return np.maximum(harmful, 1 - harmful)
+    found: Array = np.maximum(harmful, 1 - harmful)
+    return found
 
 
 MEASURES: Mapping[str, Measure] = {

@@ -25,7 +25,7 @@ def value_vectors(model: LoadedModel, layer: int, neurons: torch.Tensor | None =
             return _of_experts(site, neurons)
         if not isinstance(site, DenseSite):
             raise ModelError(f"model {model.spec.text!r} has no value vectors that snql can read")
-        weight = site.down.weight
+        weight = site.down.weight.detach()
         if not torch.is_floating_point(weight):
             raise ModelError(f"model {model.spec.text!r} is quantised: read its value vectors without --quantize")
         columns = weight if isinstance(site.down, nn.Linear) else weight.T
@@ -39,7 +39,7 @@ def value_vectors(model: LoadedModel, layer: int, neurons: torch.Tensor | None =
 
 
 def _of_experts(site: ExpertSite, neurons: torch.Tensor | None) -> torch.Tensor:
-    weight: torch.Tensor = site.module.down_proj  # experts, outputs, neurons of an expert
+    weight: torch.Tensor = site.module.down_proj.detach()  # experts, outputs, neurons of an expert
     if neurons is None:
         return weight.permute(1, 0, 2).flatten(1).float()
     neurons = neurons.to(weight.device)

@@ -78,10 +78,12 @@ def made_db(db: Database, trained_db: Path) -> Database:
 def plain_network(name: str) -> Any:
     """A bundled model with its adapters, loaded by Hugging Face libraries alone."""
     base, adapters = catalog.model_spec(name)
-    network: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+    network: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    network.eval()
     if not adapters:
         return network
-    tuned = PeftModel.from_pretrained(network, str(adapters[0]), adapter_name="a0").eval()
+    tuned: Any = PeftModel.from_pretrained(network, str(adapters[0]), adapter_name="a0")
+    tuned.eval()
     for number, adapter in enumerate(adapters[1:], start=1):
         tuned.load_adapter(str(adapter), f"a{number}")
     tuned.base_model.set_adapter([f"a{number}" for number in range(len(adapters))])

@@ -27,7 +27,10 @@ def value(name: str, prompts: Prompts, probabilities: Array, threshold: float = 
 
 
 def by_hand(name: str, prompts: Prompts, probabilities: Array, threshold: float) -> float:
-    pairs = list(zip(probabilities.tolist(), prompts.labels.tolist(), prompts.benign.tolist(), strict=True))
+    pairs = [
+        (float(p), bool(label), bool(benign))
+        for p, label, benign in zip(probabilities, prompts.labels, prompts.benign, strict=True)
+    ]
     hits = sum(p >= threshold and label for p, label, _ in pairs)
     alarms = sum(p >= threshold and not label for p, label, _ in pairs)
     harmful, harmless = sum(label for _, label, _ in pairs), sum(not label for _, label, _ in pairs)

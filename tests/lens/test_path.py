@@ -125,6 +125,7 @@ def test_all_vectors_of_a_layer_are_those_of_its_neurons(tiny: tuple[str, Path, 
     _, _, model = tiny
     every = value_vectors(model, 0)
     assert every.shape == (model.sites[0].n_outputs, model.shape.n_neurons)
+    assert not every.requires_grad
     chosen = torch.tensor([model.shape.n_neurons - 1, 0])
     assert torch.equal(value_vectors(model, 0, chosen), every[:, chosen])
 

@@ -12,8 +12,9 @@ from snql.cli.app import app
 from snql.db import Database
 from snql.paper.files import Claim, Recipe, recipes, scale, scale_names, steps
 from snql.paper.plan import Plan, Step, plan
-from snql.paper.results import MISSING, listing, outcomes
+from snql.paper.results import MISSING, listing, outcomes, published
 from snql.reporting.figures import FIGURES
+from snql.reporting.markdown import markdown_cell
 from snql.reporting.tables import TABLES
 
 PUBLISHED = [f"fig{name}" for name in ("2", "3a", "3b", "4", "5a", "5b", "6", "7", "8", "9", "10a", "10b", "11")] + [
@@ -128,3 +129,13 @@ def test_recipe_files_have_no_key_that_is_not_read() -> None:
         for claim in table.get("claims", ()):
             assert set(claim) <= {"says", "published", "sql", "above", "below", "why"}, path.name
             assert not {"above", "below"} <= set(claim), path.name
+
+
+def test_the_page_of_results_has_every_claim() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "paper.md").read_text("utf-8")
+    for recipe in recipes():
+        assert f"## {recipe.name}: {recipe.title} ({recipe.source})" in page
+        for claim in recipe.claims:
+            assert markdown_cell(claim.says) in page
+            assert markdown_cell(published(claim, scale("demo"))) in page
+        assert " ".join(recipe.note.split()) in page
