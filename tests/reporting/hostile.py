@@ -10,6 +10,7 @@ from snql.reporting.build import build
 from snql.reporting.model import Report
 
 from .conftest import Builder
+from .guards import add_guard
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -45,6 +46,9 @@ def hostile_database(path: Path) -> Database:
             builder.patch(
                 f"{text} patch", source=text, datasets=(text, "y"), judges=(text,), texts=HOSTILE, config=config
             )
+        add_guard(
+            builder, HOSTILE[0], model=HOSTILE[1], after=HOSTILE[2], datasets=(HOSTILE[3], HOSTILE[5]), judge=HOSTILE[4]
+        )
         connection.execute("UPDATE completions SET text = ?", ["\n".join(HOSTILE)])
     return database
 

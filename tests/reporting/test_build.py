@@ -22,9 +22,9 @@ from .conftest import Builder, example
 FIGURES = (
     "effect-size", "layers", "scores", "overlap", "cross-effects", "windows", "locating-prompts", "locating-pairs",
     "locating-positions", "transfer", "tax", "stability", "intervals", "volcano", "shift", "activations", "tokens",
-    "verdicts", "trace", "judges",
+    "verdicts", "trace", "judges", "guard", "guard-costs",
 )  # fmt: skip
-TABLES = ("runs", "effects", "transfer", "costs", "tax", "controls", "top-neurons")
+TABLES = ("runs", "effects", "transfer", "costs", "tax", "controls", "guard", "top-neurons")
 WORDS = ("csv", "sql", "caption.txt", "tex")
 
 

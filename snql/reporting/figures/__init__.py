@@ -11,6 +11,8 @@ from snql.reporting.figures import (
     activations,
     cross_effects,
     effect_size,
+    guard,
+    guard_costs,
     intervals,
     judges,
     layers,
@@ -96,6 +98,8 @@ FIGURES = tuple(
         verdicts,
         trace,
         judges,
+        guard,
+        guard_costs,
     )
 )
 """All figures, in the order of a report."""

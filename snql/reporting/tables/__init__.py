@@ -7,7 +7,7 @@ import polars as pl
 
 from snql.reporting.context import Context
 from snql.reporting.layout import Block
-from snql.reporting.tables import controls, costs, effects, runs, tax, top_neurons, transfer
+from snql.reporting.tables import controls, costs, effects, guard, runs, tax, top_neurons, transfer
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,6 @@ class Table:
 
 TABLES = tuple(
     Table(module.NAME, module.TITLE, module.QUERY, module.cells, module.blocks, module.caption)
-    for module in (runs, effects, transfer, costs, tax, controls, top_neurons)
+    for module in (runs, effects, transfer, costs, tax, controls, guard, top_neurons)
 )
 """All tables, in the order of a report."""
