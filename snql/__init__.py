@@ -31,10 +31,20 @@ if TYPE_CHECKING:
     from snql.doctor import diagnose as diagnose
     from snql.engines.base import EngineOptions as EngineOptions
     from snql.errors import SnqlError as SnqlError
+    from snql.guard.model import Guard as Guard
+    from snql.guard.testing import GuardTestOptions as GuardTestOptions
+    from snql.guard.testing import GuardTestResult as GuardTestResult
+    from snql.guard.testing import test
+    from snql.guard.train import GuardOptions as GuardOptions
+    from snql.guard.train import GuardResult as GuardResult
+    from snql.guard.train import train as fit
     from snql.jobs import PromptOptions as PromptOptions
     from snql.judges.agreement import agreement
     from snql.judges.base import JudgeOptions as JudgeOptions
     from snql.judges.stored import judge as judge
+    from snql.lens.lens import LensOptions as LensOptions
+    from snql.lens.lens import LensResult as LensResult
+    from snql.lens.lens import lens
     from snql.models.options import LoadOptions as LoadOptions
     from snql.neuron_pages import describe_neuron as describe_neuron
     from snql.neuron_pages import describe_neurons as describe_neurons
@@ -49,6 +59,11 @@ if TYPE_CHECKING:
     from snql.querying.execute import query as query
     from snql.reporting.build import build
     from snql.saved_sets import save_set as save_set
+    from snql.scorers.compare import CompareOptions as CompareOptions
+    from snql.scorers.compare import compare_scorers as compare_scorers
+    from snql.scorers.one_model import ScorerOptions as ScorerOptions
+    from snql.scorers.one_model import score_prompts as score_prompts
+    from snql.scorers.rerank import rerank as rerank
     from snql.training.options import TrainOptions as TrainOptions
     from snql.training.plan import plan
     from snql.training.run import TrainResult as TrainResult
@@ -59,14 +74,24 @@ if TYPE_CHECKING:
     __version__: str
     preview_prompts = preview
     plan_training = plan
+    run_lens = lens
+    test_guard, train_guard = test, fit
 
 _HOMES = {
     "Analysis": ("snql.analysis", "Analysis"),
+    "CompareOptions": ("snql.scorers.compare", "CompareOptions"),
     "Database": ("snql.db.connection", "Database"),
     "DivergenceOptions": ("snql.capability.divergence", "DivergenceOptions"),
     "DivergenceResult": ("snql.capability.divergence", "DivergenceResult"),
     "EngineOptions": ("snql.engines.base", "EngineOptions"),
+    "Guard": ("snql.guard.model", "Guard"),
+    "GuardOptions": ("snql.guard.train", "GuardOptions"),
+    "GuardResult": ("snql.guard.train", "GuardResult"),
+    "GuardTestOptions": ("snql.guard.testing", "GuardTestOptions"),
+    "GuardTestResult": ("snql.guard.testing", "GuardTestResult"),
     "JudgeOptions": ("snql.judges.base", "JudgeOptions"),
+    "LensOptions": ("snql.lens.lens", "LensOptions"),
+    "LensResult": ("snql.lens.lens", "LensResult"),
     "LmEvalOptions": ("snql.capability.lm_eval", "LmEvalOptions"),
     "LmEvalResult": ("snql.capability.lm_eval", "LmEvalResult"),
     "LoadOptions": ("snql.models.options", "LoadOptions"),
@@ -77,6 +102,7 @@ _HOMES = {
     "PerplexityOptions": ("snql.capability.perplexity", "PerplexityOptions"),
     "PerplexityResult": ("snql.capability.perplexity", "PerplexityResult"),
     "PromptOptions": ("snql.jobs", "PromptOptions"),
+    "ScorerOptions": ("snql.scorers.one_model", "ScorerOptions"),
     "SnqlError": ("snql.errors", "SnqlError"),
     "SubjectOptions": ("snql.capability.subject", "SubjectOptions"),
     "TaxOptions": ("snql.patching.tax", "TaxOptions"),
@@ -88,6 +114,7 @@ _HOMES = {
     "describe_neurons": ("snql.neuron_pages", "describe_neurons"),
     "diagnose": ("snql.doctor", "diagnose"),
     "demo": ("snql.demonstration", "demo"),
+    "compare_scorers": ("snql.scorers.compare", "compare_scorers"),
     "compare_judges": ("snql.judges.agreement", "agreement"),
     "judge": ("snql.judges.stored", "judge"),
     "divergence": ("snql.capability.divergence", "divergence"),
@@ -101,7 +128,12 @@ _HOMES = {
     "preview_prompts": ("snql.prompts.preview", "preview"),
     "query": ("snql.querying.execute", "query"),
     "report": ("snql.reporting.build", "build"),
+    "rerank": ("snql.scorers.rerank", "rerank"),
+    "run_lens": ("snql.lens.lens", "lens"),
     "save_set": ("snql.saved_sets", "save_set"),
+    "score_prompts": ("snql.scorers.one_model", "score_prompts"),
+    "test_guard": ("snql.guard.testing", "test"),
+    "train_guard": ("snql.guard.train", "train"),
     "train": ("snql.training.run", "train"),
     "tax": ("snql.patching.tax", "tax"),
 }

@@ -26,6 +26,9 @@
 --   resamples: bootstrap resamples of the prompts
 --   seed: seed of the bootstrap
 --   run_id -> runs.run_id: the run
+--   model: spec of the model whose answers are predicted
+--   judge -> judges.judge: the judge of these answers
+--   trained_on: names of the data sets that the guard was trained on, with commas between
 -- Units:   all measures are shares from 0 to 1; brier is a mean square and ece a mean difference of probabilities.
 -- Caveats: docs/guard.md has the formulae. Lower is better for false-positives, false-alarms, brier, ece. majority is
 --          the accuracy of always saying what most of these prompts are. A difference whose interval covers 0 does not
@@ -54,8 +57,14 @@ SELECT
     m.confidence,
     m.resamples,
     m.seed,
-    m.run_id
+    m.run_id,
+    runs.config ->> '$.model' AS model,
+    runs.config ->> '$.judge' AS judge,
+    array_to_string(
+        from_json(coalesce(runs.config -> '$.trained_on', g.about -> '$.facts.datasets'), '["VARCHAR"]'), ', '
+    ) AS trained_on
 FROM guard_measures AS m
 JOIN runs USING (run_id)
+LEFT JOIN guards AS g USING (run_id)
 LEFT JOIN guard_classifiers AS c ON c.run_id = m.run_id AND c.classifier_id = 0
 WHERE runs.status = 'done';

@@ -79,6 +79,7 @@ class GuardTestOptions:
         return own | {
             "guard": guard.name,
             "guard_run_id": guard.run_id,
+            "trained_on": facts["datasets"],
             "refuse_from": guard.threshold,
             "model": self.model or guard.about["model"],
             "judge": self.judge or facts["judge"],

@@ -57,6 +57,16 @@ def patch_words(context: Context, names: Sequence[str]) -> str:
     return " ".join(f"{_runs(runs)}: {words}." for words, runs in groups.items())
 
 
+def guard_words(frame: pl.DataFrame) -> str:
+    """Models, judges and training prompts of guards, as a sentence each; equal ones are said once."""
+    groups: dict[str, list[str]] = {}
+    settings = frame.select("run", "neurons", "model", "judge", "trained_on").unique(maintain_order=True)
+    for run, neurons, model, judge, trained_on in settings.iter_rows():
+        words = f"{neurons} of {model or 'unknown'}, trained on {trained_on or 'unknown prompts'}, judge {judge}"
+        groups.setdefault(words, []).append(run)
+    return " ".join(f"{_runs(runs)}: {words}." for words, runs in groups.items())
+
+
 def _donor(row: Mapping[str, Any]) -> str:
     """The donor, and what chosen neurons become where that is not its activation on the same text."""
     config = json.loads(row["config"])

@@ -94,7 +94,7 @@ def _runs() -> Iterator[Row]:
         if kind == "divergence":
             config = '{"completions": "safety", "completions_sha256": "x", "samples": 2, "model": "b", "donor": "a"}'
         if run_id in GUARDS:
-            config = '{"guard": "safety", "refuse_from": 0.5, "judge": "cost"}'
+            config = '{"guard": "safety", "refuse_from": 0.5, "judge": "cost", "model": "b", "trained_on": ["harm"]}'
         yield {
             "run_id": run_id, "name": name, "kind": kind, "status": status, "started_at": AT,
             "finished_at": AT if status == "done" else None, "error": None, "config": config, "config_sha256": "x",

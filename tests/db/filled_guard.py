@@ -12,7 +12,7 @@ MEASURES = ("accuracy", "auroc", "majority")
 
 
 def rows(run_ids: Sequence[int], prompts: Sequence[int], judges: Sequence[str]) -> dict[str, list[Row]]:
-    """Rows of runs that each stand for a guard and a test of it: two sets of neurons, each with a control of a kind."""
+    """Rows of runs that each stand for a guard and a test of one: two sets of neurons, each with controls."""
     tables = [_rows(run_id, prompts, judges[0]) for run_id in run_ids]
     return {name: [row for table in tables for row in table[name]] for name in tables[0]}
 

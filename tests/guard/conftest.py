@@ -42,7 +42,7 @@ def made(shape: Shape = TINY, n_neurons: int = 12, seed: int = 0, threshold: flo
 
 SOURCE = PromptOptions(("demo:harmful", "demo:benign"), limit=20)
 OPTIONS = GuardOptions(
-    "demo:sft", "found:3%", SOURCE, benign=("demo:benign",), judge="demo:cost", threshold=4.9, sizes=("1%",), random=2,
+    "demo:sft", "found:3%", SOURCE, benign=("demo:benign",), judge="demo:cost", threshold=4.9, sizes=("1%",), random=1,
     max_new_tokens=24, batch_size=16,
 )  # fmt: skip
 """Above a cost that only some answers to harmful prompts have, so that there is something to get wrong."""
@@ -58,7 +58,7 @@ def trained_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
         training.train(db, "mine", replace(OPTIONS, out=folder / "saved"))
         others = PromptOptions(("demo:harmful", "demo:harmful-wrapped", "demo:benign"), limit=24)
         asked = testing.GuardTestOptions(others, benign=("demo:benign",), costs=True, after="demo:safety")
-        testing.test(db, "mine", replace(asked, max_new_tokens=16))
+        testing.test(db, "mine", replace(asked, max_new_tokens=12, batch_size=40))
         return db.path
 
 

@@ -20,7 +20,9 @@ from snql.prompts.options import PromptOptions
 from .conftest import OPTIONS, last_activations, plain_network
 
 OTHERS = PromptOptions(("demo:harmful", "demo:harmful-wrapped", "demo:benign"), limit=24)
-ASKED = testing.GuardTestOptions(OTHERS, benign=("demo:benign",), costs=True, after="demo:safety", max_new_tokens=16)
+ASKED = testing.GuardTestOptions(
+    OTHERS, benign=("demo:benign",), costs=True, after="demo:safety", max_new_tokens=12, batch_size=40
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def test_controls_are_the_classifiers_that_were_trained(
     trained: Database, predictions: pl.DataFrame, sft_network: Any
 ) -> None:
     """The formula in plain Python, with weights and neurons from SQL."""
-    row = predictions.filter(kind="last-layer", neurons="found:1%", control_seed=2).row(5, named=True)
+    row = predictions.filter(kind="last-layer", neurons="found:1%", control_seed=1).row(5, named=True)
     number = row["classifier_id"]
     ((weights, means, scales, intercept),) = trained.rows(
         "SELECT weights, means, scales, intercept FROM guard_weights WHERE classifier_id = ?", [number]
@@ -219,24 +221,29 @@ def test_a_test_that_was_cut_off_goes_on_to_the_same_bits(made_db: Database, mon
 
     def cut(*arguments: Any) -> Any:
         calls.append(1)
-        if len(calls) == 4:
+        if len(calls) == 3:
             raise KeyboardInterrupt
         return decode(*arguments)
 
-    asked = replace(ASKED, run="cut", batch_size=30)
+    asked = replace(ASKED, run="cut")
     with monkeypatch.context() as cutting, pytest.raises(KeyboardInterrupt):
         cutting.setattr(reading, "decode", cut)
         testing.test(made_db, "mine", asked)
     ((status, done, total),) = made_db.rows("SELECT status, done, total FROM run_progress WHERE run = 'cut'")
     assert (status, done, total) == ("interrupted", 72, 144)
     again = testing.test(made_db, "mine", asked, resume=True)
-    whole = testing.test(made_db, "mine", replace(asked, run="whole"))
+    whole = testing.test(made_db, "mine", ASKED, resume=True)  # the fixture's
     for frame in ("scores", "costs"):
-        assert getattr(again, frame).drop("run").equals(getattr(whole, frame).drop("run"))
+        assert (
+            getattr(again, frame)
+            .drop("run", "run_id", strict=False)
+            .equals(getattr(whole, frame).drop("run", "run_id", strict=False))
+        )
     with pytest.raises(InputError, match="a guard-test run 'cut' exists"):
         testing.test(made_db, "mine", asked)
-    training.train(made_db, "mine", replace(OPTIONS, random=0, sizes=()), force=True)
-    with pytest.raises(InputError, match="cannot be resumed: guard_run_id differ from when it began"):
+    quick = replace(OPTIONS, random=0, sizes=(), plain=True, max_new_tokens=8, threshold=0.0)
+    training.train(made_db, "mine", quick, force=True)
+    with pytest.raises(InputError, match="cannot be resumed: guard_run_id, threshold differ from when it began"):
         testing.test(made_db, "mine", asked, resume=True)
 
 

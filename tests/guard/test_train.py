@@ -14,10 +14,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from snql.db.connection import Database
+from snql.db.guards import ClassifierRow
 from snql.errors import InputError
 from snql.guard import reading
 from snql.guard.model import Guard
 from snql.guard.plan import make_plan, random_last_layer
+from snql.guard.results import measure_rows
 from snql.guard.stored import load_guard, read_guard
 from snql.guard.train import GuardOptions, train
 from snql.judges.stored import judge
@@ -25,6 +27,7 @@ from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet, Shape
 from snql.patching.patch import PatchOptions, patch
 from snql.prompts.options import PromptOptions
+from snql.prompts.types import Prompt
 
 from .conftest import OPTIONS, SOURCE, last_activations
 
@@ -84,13 +87,12 @@ def test_answers_are_greedy_and_labels_the_judges(trained: Database, sft_network
 
 def test_classifiers_are_the_guard_a_smaller_one_and_controls_of_each(trained: Database) -> None:
     rows = trained.frame(
-        "SELECT c.* FROM guard_classifiers AS c JOIN runs AS r USING (run_id) WHERE r.kind = 'guard' "
-        "ORDER BY classifier_id"
+        "SELECT c.* FROM guard_classifiers AS c JOIN runs USING (run_id) WHERE runs.kind = 'guard' ORDER BY ALL"
     )
     evaluator = Evaluator(trained, Shape(4, 512))
-    kinds = ["guard", "matched", "matched", "last-layer", "last-layer", "anywhere", "anywhere"]
+    kinds = ["guard", "matched", "last-layer", "anywhere"]
     assert rows["kind"].to_list() == kinds * 2
-    assert rows["control_seed"].to_list() == [None, 1, 2, 1, 2, 1, 2] * 2
+    assert rows["control_seed"].to_list() == [None, 1, 1, 1] * 2
     members = trained.frame("FROM neuron_set_members")
     for neurons in ("found:3%", "found:1%"):
         chosen = evaluator.evaluate(neurons)
@@ -130,6 +132,25 @@ def test_scores_are_those_of_the_stored_predictions(trained: Database) -> None:
     assert scores.filter(is_main=True)["neurons"].unique().to_list() == ["found:3%"]
 
 
+def test_several_seeds_are_averaged_and_unlabelled_prompts_left_out() -> None:
+    prompts = [Prompt("x", str(n), prompt_id=n) for n in range(4)]
+    labels = [{"label": label, "benign": not label} for label in (True, False, True)] + [
+        {"label": None, "benign": True}
+    ]
+    some = NeuronSet.of(Shape(2, 6), [(0, 1)])
+    kinds = (("guard", None), ("matched", 1), ("matched", 2))
+    rows = [ClassifierRow(n, "a", kind, seed, some, 1.0, 5, 0.1, True) for n, (kind, seed) in enumerate(kinds)]
+    said = {0: (0.9, 0.2, 0.8), 1: (0.1, 0.2, 0.8), 2: (0.1, 0.9, 0.2)}
+    probabilities = {number: dict(enumerate(each)) for number, each in said.items()}
+    found = {(row["kind"], row["measure"]): row for row in measure_rows(prompts, labels, rows, probabilities, 0.5, 0)}
+    assert found["guard", "accuracy"]["value"] == 1
+    matched = found["matched", "accuracy"]
+    assert matched["value"] == pytest.approx((2 / 3 + 0) / 2)
+    assert (matched["n_classifiers"], matched["n_prompts"], matched["n_harmful"], matched["n_benign"]) == (2, 3, 2, 1)
+    assert matched["difference"] == pytest.approx(2 / 3)
+    assert ("matched", "majority") not in found
+
+
 def test_the_saved_folder_is_the_guard_of_the_database(trained: Database) -> None:
     saved, stored = Guard.load(trained.path.parent / "saved"), read_guard(trained, "mine")
     rows = np.random.default_rng(0).normal(size=(4, len(stored.neurons)))
@@ -143,7 +164,7 @@ def test_the_saved_folder_is_the_guard_of_the_database(trained: Database) -> Non
 
 def test_a_run_that_was_cut_off_goes_on_to_the_same_bits(made_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    decode = reading.decode  # type: ignore[attr-defined]
+    decode = reading.decode
 
     def cut(*arguments: Any) -> Any:
         calls.append(1)
@@ -172,7 +193,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_bits(made_db: Database, monk
 
 def test_answers_of_a_patch_run_make_the_same_guard(made_db: Database) -> None:
     patch(made_db, "moved", PatchOptions(
-        "demo:sft", "demo:safety", ("found:1%",), SOURCE, judges=("demo:cost",), max_new_tokens=24, trace=False,
+        "demo:sft", None, ("found:1%",), SOURCE, mode="zero", judges=("demo:cost",), max_new_tokens=24, trace=False,
         allow_overlap=False,
     ))  # fmt: skip
     options = replace(OPTIONS, source=None, judge=None, from_run="moved")
@@ -268,7 +289,8 @@ def test_controls_that_do_not_fit_are_left_out_and_said(trained: Database) -> No
 
 def test_prompts_that_ranked_the_neurons_are_left_out(made_db: Database) -> None:
     source = PromptOptions(("demo:locate", "demo:benign"), limit=10)
-    found = train(made_db, "apart", replace(OPTIONS, source=source, random=0, sizes=(), threshold=0.0))
+    quick = replace(OPTIONS, source=source, random=0, sizes=(), threshold=0.0, max_new_tokens=8)
+    found = train(made_db, "apart", quick)
     assert {each.dataset: each.overlapping for each in found.prompt_sets}["demo:locate"] == 8
     options = GuardOptions("demo:sft", "found:1%", source, ("demo:benign",), "demo:cost", random=0, allow_overlap=True)
     kept = train(made_db, "together", replace(options, max_new_tokens=8, plain=True, out=made_db.path.parent / "x"))

@@ -319,7 +319,9 @@ def neuron_frame(scores: np.ndarray, n_skipped: int) -> pl.DataFrame:
 
 
 def small(path: Path, seed: int = 0) -> Database:
-    """A database with three locate runs, two patch runs, a perplexity and an lm-eval run."""
+    """A database with three locate runs, two patch runs, a guard with its test, a perplexity and an lm-eval run."""
+    from .guards import add_guard
+
     database = Database(path)
     random = np.random.default_rng(seed)
     shared = random.lognormal(-2, 1, (6, 200))
@@ -331,6 +333,7 @@ def small(path: Path, seed: int = 0) -> Database:
         builder.locate("helpful", shared * random.lognormal(0, 0.5, (6, 200)))
         builder.locate("other", random.lognormal(-2, 1, (6, 200)))
         builder.control_test(builder.patch("sweep"), 6)
+        add_guard(builder, "watch")
         builder.patch("wide", datasets=("beavertails", "redteam", "harmbench"), judges=("reward", "cost"))
         capability(builder, "fluent", ("essays", "wiki"))
     return database
@@ -341,7 +344,7 @@ def example(path: Path, seed: int = 0) -> Database:
     database = small(path, seed)
     flat = np.ones((6, 200))
     with database.write() as connection:
-        builder = Builder(connection, n_runs=7)
+        builder = Builder(connection, n_runs=9)
         builder.locate("writer", flat, config={"completions_by": "after"}, prompts_of="other")
         builder.locate("places", flat, config={"positions": "prompt"}, prompts_of="other")
         tops = [f"{run}:{size}%" for run in ("safety", "other", "writer", "places") for size in (5, 10)]

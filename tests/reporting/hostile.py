@@ -11,6 +11,7 @@ from snql.reporting.model import Report
 
 from .capability import capability
 from .conftest import Builder
+from .guards import add_guard
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -47,6 +48,9 @@ def hostile_database(path: Path) -> Database:
                 f"{text} patch", source=text, datasets=(text, "y"), judges=(text,), texts=HOSTILE, config=config
             )
         capability(builder, f"{HOSTILE[0]} read", HOSTILE[:2], model=HOSTILE[0], donor=HOSTILE[1], source=HOSTILE[2])
+        add_guard(
+            builder, HOSTILE[0], model=HOSTILE[1], after=HOSTILE[2], datasets=(HOSTILE[3], HOSTILE[5]), judge=HOSTILE[4]
+        )
         connection.execute("UPDATE completions SET text = ?", ["\n".join(HOSTILE)])
     return database
 

@@ -22,11 +22,11 @@ from .conftest import Builder, example
 FIGURES = (
     "effect-size", "layers", "scores", "overlap", "cross-effects", "windows", "locating-prompts", "locating-pairs",
     "locating-positions", "transfer", "tax", "stability", "intervals", "volcano", "shift", "activations", "tokens",
-    "verdicts", "trace", "judges",
+    "verdicts", "trace", "judges", "guard", "guard-costs",
 )  # fmt: skip
-TABLES = ("runs", "effects", "transfer", "costs", "tax", "controls", "capability", "top-neurons")
-ELSEWHERE = {"scorers", "guard", "guard-costs"}
-"""Figures that the example has no runs for: tests/reporting/test_filled.py draws them."""
+TABLES = ("runs", "effects", "transfer", "costs", "tax", "controls", "capability", "guard", "top-neurons")
+ELSEWHERE = {"scorers"}
+"""A figure that the example has no runs for: tests/reporting/test_filled.py draws it."""
 WORDS = ("csv", "sql", "caption.txt", "tex")
 
 

@@ -244,13 +244,16 @@ def test_captions_name_the_runs_and_their_settings(database: Database, figure: o
     drawing = figure.draw(database.frame(figure.query), context, look())
     assert isinstance(drawing.chart, alt.TopLevelMixin)
     drawing.chart.to_dict()  # with all of Altair's checks, which a report leaves out
-    for words in ("demo:sft", "demo:safety", "seed 0", "prompts"):
+    # What a guard was trained on names one model, and its intervals have a seed.
+    guarded = figure.name in ("guard", "guard-costs")
+    for words in ("demo:sft", "seed 7" if guarded else "seed 0", "prompts"):
         assert words in drawing.caption
+    assert ("demo:safety" in drawing.caption) == (figure.name != "guard")
     if figure.name in ("verdicts", "trace"):
         assert "95 % Wilson interval" in drawing.caption
     elif figure.name == "judges":
         assert "95 % bootstrap interval over prompts (2,000 resamples, seed 0)" in drawing.caption
-    elif figure.name in ("effect-size", "transfer", "tax"):
+    elif figure.name in ("effect-size", "transfer", "tax", "guard", "guard-costs"):
         assert "95 % bootstrap intervals over prompts (2,000 resamples, seed 7)" in drawing.caption
     else:
         assert "400 tokens (generating positions)" in drawing.caption

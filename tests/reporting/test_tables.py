@@ -141,9 +141,10 @@ def test_captions_say_whose_numbers_these_are(database: Database, table: Table) 
         pytest.skip("made in test_filled.py")
     context = Context(database.frame("SELECT * FROM figure_runs ORDER BY kind, run"))
     caption = table.caption(database.frame(table.query), context)
-    for words in ("cpu, float32",) if table.name == "runs" else ("demo:sft", "demo:safety", "seed 0", "prompts"):
+    own = {"runs": ("cpu, float32",), "guard": ("demo:sft", "trained on beavertails", "prompts")}
+    for words in own.get(table.name, ("demo:sft", "demo:safety", "seed 0", "prompts")):
         assert words in caption
-    if table.name in ("effects", "transfer", "tax"):
+    if table.name in ("effects", "transfer", "tax", "guard"):
         assert "95 % bootstrap intervals over prompts (2,000 resamples, seed 7)" in caption
 
 

@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from snql.reporting import charts
-from snql.reporting.context import Context, interval_words
+from snql.reporting.context import Context, guard_words, interval_words
 from snql.reporting.figures.effect_size import choose_panels, panel_labels, x_axis, x_scale
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
@@ -118,6 +118,7 @@ def _caption(accuracy: pl.DataFrame, shown: pl.DataFrame) -> str:
         f"{stage}. Bars are {interval_words(shown)}.",
         _random_words(shown),
         "Dotted: the accuracy of always saying what most of these prompts are.",
+        guard_words(shown.filter(pl.col("is_main"))),
         _left_out(accuracy, shown),
     ]
     return " ".join(part for part in parts if part)

@@ -7,7 +7,7 @@ from snql.reporting import charts
 from snql.reporting.context import Context, interval_words, judge_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.text import count, short_labels
+from snql.reporting.text import count, listing, short_labels
 
 NAME = "guard-costs"
 VIEW = "guard_costs"
@@ -98,6 +98,15 @@ _TOOLTIP = [
 ]
 
 
+def _model_words(shown: pl.DataFrame) -> str:
+    models = shown.select("run", "model", "model_spec").unique().sort("run", "model", descending=[False, True])
+    groups: dict[str, list[str]] = {}
+    for (run,), rows in models.group_by("run", maintain_order=True):
+        words = listing([f"{spec or 'unknown'} {model}" for _, model, spec in rows.iter_rows()])
+        groups.setdefault(words, []).append(str(run))
+    return " ".join(f"{listing(runs)}: {words}." for words, runs in groups.items())
+
+
 def _caption(frame: pl.DataFrame, shown: pl.DataFrame) -> str:
     none = shown.filter(pl.col("mean_cost").is_null()).height
     parts = [
@@ -107,6 +116,7 @@ def _caption(frame: pl.DataFrame, shown: pl.DataFrame) -> str:
         "A guard that refused at random would leave the mean cost as it is. It was trained on the model before; where "
         "it reads the model after, it reads that model's own activations.",
         judge_words(shown),
+        _model_words(shown),
         f"In {count(none, 'row')} no answer was accepted, so none has a cost." if none else "",
     ]
     if shown.height < frame.height:

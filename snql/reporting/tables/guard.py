@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from snql.reporting.context import Context, interval_words
+from snql.reporting.context import Context, guard_words, interval_words
 from snql.reporting.layout import Block, Cell, Column, Group, Interval, Number
 from snql.reporting.text import count
 
@@ -19,6 +19,9 @@ def cells(rows: pl.DataFrame) -> pl.DataFrame:
         "run",
         "guard",
         "neurons",
+        "model",
+        "judge",
+        pl.col("trained_on").alias("trained on"),
         pl.col("n_neurons").alias("count"),
         pl.col("dataset").alias("data set"),
         pl.col("n_prompts").alias("prompts"),
@@ -91,5 +94,5 @@ def caption(rows: pl.DataFrame, context: Context) -> str:  # noqa: ARG001 - what
         "the prompts are (most), and of random neurons of the same layers (mean over seeds); less random: interval of "
         "the guard's accuracy less theirs on the same prompts, which covers 0 where these prompts do not show that the "
         "chosen neurons matter. ECE: calibration error over 10 bins. Alarms: benign prompts that are refused. "
-        f"Intervals: {interval_words(rows)}."
+        f"Intervals: {interval_words(rows)}. {guard_words(rows)}"
     )
