@@ -19,7 +19,7 @@ from .conftest import Builder, small
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     with small(tmp_path_factory.mktemp("small") / "snql.duckdb") as database:
         with database.write() as connection:
-            builder = Builder(connection, n_runs=7)
+            builder = Builder(connection, n_runs=9)
             builder.patch("frozen", config={"freeze": True})
             builder.patch("elsewhere", config={"recipient": "demo:base"})
             builder.patch("zeroed", config={"mode": "zero"})
