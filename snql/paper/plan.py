@@ -64,12 +64,26 @@ def plan(recipes: Sequence[Recipe], scale: Scale) -> Plan:
     ordered: dict[str, tuple[Step, ...]] = {}
     for name in (*scale.prepare, *(need for each in recipes for need in each.needs)):
         _add(name, forms, scale, ordered)
-    made = tuple({step.line: step for found in ordered.values() for step in found}.values())
+    every = {step.line: step for found in ordered.values() for step in found}.values()
+    made = _used(tuple(every), set(scale.prepare))
     runs = {
         each.name: tuple(dict.fromkeys(run for need in each.needs for step in ordered[need] for run in step.runs))
         for each in recipes
     }
     return Plan(scale, tuple(recipes), made, runs)
+
+
+def _used(steps: Sequence[Step], prepare: set[str]) -> tuple[Step, ...]:
+    """The steps without those that make a model which no other step loads."""
+    kept: list[Step] = []
+    loaded: set[str] = set()
+    for step in reversed(steps):
+        if step.id not in prepare or step.words[-1] in loaded:
+            kept.append(step)
+            loaded |= {
+                part for value in step.options.values() for text in _as_list(value) for part in str(text).split("+")
+            }
+    return tuple(reversed(kept))
 
 
 def _add(name: str, forms: Mapping[str, StepForm], scale: Scale, ordered: dict[str, tuple[Step, ...]]) -> None:

@@ -56,6 +56,15 @@ def test_steps_that_recipes_share_are_run_once_and_before_what_needs_them() -> N
     assert [step.words[1] for step in planned.of(wanted[0])] == ["sweep-sft", "sweep-base"]
 
 
+def test_only_models_that_are_used_are_trained() -> None:
+    planned = plan((recipe("fig2"),), scale("llama-2-7b"))
+    trained = [step.words[-1] for step in planned.steps if step.words[0] == "train"]
+    assert trained == ["models/llama-2-7b/sft", "models/llama-2-7b/harmless"]
+    assert [step.words[0] for step in planned.steps[2:]] == ["locate", "patch", "patch"]
+    with_seeds = plan((recipe("seeds"),), scale("llama-2-7b")).steps
+    assert sum(step.words[0] == "train" for step in with_seeds) == 6
+
+
 def test_a_command_line_is_what_its_step_says() -> None:
     (step,) = plan((recipe("fig5b"),), scale("demo")).steps
     assert step.line == (

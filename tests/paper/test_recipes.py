@@ -1,7 +1,7 @@
 """Recipes, steps and scales as they are shipped: complete, consistent, and with queries that run."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +54,18 @@ def test_claims_say_what_is_published_and_where_a_bound_is_from(claim: Claim) ->
     assert (claim.rule is None) == (not claim.why)
 
 
-@RECIPES
-def test_queries_run_on_any_database(recipe: Recipe, tmp_path: Path) -> None:
-    with Database(tmp_path / "empty.duckdb") as db:
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with Database(tmp_path_factory.mktemp("empty") / "empty.duckdb") as db:
         db.initialise()
-        found = outcomes(db, recipe, ())
-        assert {outcome.verdict for outcome in found} <= {MISSING, "undefined"}
-        assert all(listing(db, each, ()).is_empty() for each in recipe.listings)
+        yield db
+
+
+@RECIPES
+def test_queries_run_on_any_database(recipe: Recipe, empty: Database) -> None:
+    found = outcomes(empty, recipe, ())
+    assert {outcome.verdict for outcome in found} <= {MISSING, "undefined"}
+    assert all(listing(empty, each, ()).is_empty() for each in recipe.listings)
 
 
 @pytest.mark.parametrize("name", scale_names())
