@@ -110,6 +110,8 @@ def locate(
             raise InputError("--from-run takes models and prompts from the run: leave out --before, --after, --prompts")
         _show(here, rerank(here.open(), name, from_run, scorer, resume=resume, force=force))
         return
+    if model is None and (before is None or after is None):
+        raise InputError("which models? give --before and --after (or --model, for a scorer of one model)")
     source = PromptOptions(
         tuple(prompts or ()),
         prompt_column,
@@ -145,8 +147,7 @@ def locate(
         return
     if contrast_prompts or neutral_prompts:
         raise InputError("--contrast-prompts and --neutral-prompts are for scorers of one model: give --model")
-    if before is None or after is None:
-        raise InputError("which models? give --before and --after (or --model, for a scorer of one model)")
+    assert before is not None and after is not None
     options = LocateOptions(
         before=before,
         after=after,

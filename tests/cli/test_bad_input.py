@@ -73,7 +73,7 @@ def instead(arguments: list[str], option: str, value: str) -> list[str]:
         ([*LOCATE, "--limit", "x"], "Invalid value for '--limit'"),
         (["locate", "5%", *LOCATE[2:]], "run name '5%' cannot be used"),
         (["locate", "all", *LOCATE[2:]], "run name 'all' cannot be used"),
-        (["locate", "x"], "Missing option '--before'"),
+        (["locate", "x"], "which models? give --before and --after"),
         (["locate", "taken", *LOCATE[2:]], "a locate run 'taken' exists (done): choose another name"),
         ([*PATCH, "--neurons", "lost:5%"], "no finished locate run 'lost' in snql.duckdb: its runs are taken"),
         ([*PATCH, "--neurons", "taken:5% &"], "neuron expression 'taken:5% &', column 11"),

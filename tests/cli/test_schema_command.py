@@ -19,7 +19,7 @@ def test_a_list_of_all_objects(snql: Snql) -> None:
 
 def test_one_object(snql: Snql) -> None:
     done = snql("db", "schema", "neuron_scores", "overlap_at")
-    assert "view neuron_scores: change scores and statistics" in done.out
+    assert "view neuron_scores: scores and statistics" in done.out
     assert "  Key: run, layer, expert, neuron\n" in done.out
     assert re.search(r"score +│ DOUBLE +│ activation +│ change score", done.out)
     assert "the locate run -> runs.name" in done.out

@@ -65,7 +65,10 @@ def test_bad_input(snql: Snql) -> None:  # noqa: F811
             "--from-run takes models and prompts from the run",
         ),
         (("locate", "x", "--model", "demo:sft", "--after", "a", "--prompts", "demo:locate"), "leave out --before"),
-        (("locate", "x", "--prompts", "demo:locate", "--contrast-prompts", "c"), "are for scorers of one model"),
+        (
+            ("locate", "x", "--before", "a", "--after", "b", "--prompts", "demo:locate", "--contrast-prompts", "c"),
+            "are for scorers of one model",
+        ),
         (
             ("locate", "x", "--scorer", "nope", "--model", "demo:sft", "--prompts", "demo:locate"),
             "use prompt-difference",
