@@ -21,7 +21,7 @@ def test_one_object(snql: Snql) -> None:
     done = snql("db", "schema", "neuron_scores", "overlap_at")
     assert "view neuron_scores: scores and statistics" in done.out
     assert "  Key: run, layer, expert, neuron\n" in done.out
-    assert re.search(r"score +│ DOUBLE +│ activation +│ change score", done.out)
+    assert re.search(r"mean_before +│ DOUBLE +│ activation +│ mean under the model before", done.out)
     assert "the locate run -> runs.name" in done.out
     assert "macro overlap_at(run_a, run_b, k): share" in done.out
     assert "SELECT overlap_at('safety', 'helpful', 100)" in done.out
