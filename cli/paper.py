@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from snql.errors import InputError, SnqlError
+from snql.errors import InputError, RunError, SnqlError
 
 from .render import note, print_rows
 from .state import State, state
@@ -117,10 +117,11 @@ def _output(root: Any, here: State, step: "Step", *, force: bool) -> str:
         with contextlib.redirect_stdout(printed):
             code = root.main(arguments, prog_name="snql", standalone_mode=False) or 0
     except SnqlError as error:
-        raise type(error)(f"step `{step.line}`: {error}") from error
+        kind = InputError if error.exit_code == InputError.exit_code else RunError
+        raise kind(f"step `{step.line}`: {error}") from error
     if code:
         sys.stderr.write(printed.getvalue())
-        raise InputError(f"step `{step.line}` ended with exit code {code}")
+        raise RunError(f"step `{step.line}` ended with exit code {code}")
     return printed.getvalue()
 
 

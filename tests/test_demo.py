@@ -24,9 +24,9 @@ def test_every_step_is_done_and_reported(finished: tuple[Database, DemoResult]) 
     assert db.rows("SELECT count(*) FROM runs WHERE status <> 'done'") == [(0,)]
     assert found.report.index.is_file()
     skipped = {figure.name for figure in found.report.figures if figure.skipped}
-    # What the demo leaves to its readers: windows of ranks, other ways of locating, runs with --bootstrap, guards.
+    # What the demo leaves to its readers: windows of ranks, other ways of locating, --bootstrap, scorers, guards.
     ways = {f"locating-{way}" for way in ("prompts", "pairs", "positions")}
-    assert skipped == {"windows", "stability", "intervals", "guard", "guard-costs"} | ways
+    assert skipped == {"windows", "stability", "intervals", "scorers", "guard", "guard-costs"} | ways
     assert set(found.transfer["dataset"]) == {*RED_TEAM, "*"}
 
 

@@ -206,6 +206,6 @@ def _check_padding(mask: Any) -> None:
 
 def _end(model: Any) -> int | None:
     """The token that ends a sequence, if the model has one; of several the first."""
-    configured: Any = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    first: int | None = configured[0] if isinstance(configured, list) and configured else configured
-    return first
+    configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    first = configured[0] if isinstance(configured, list) and configured else configured
+    return first if isinstance(first, int) else None
