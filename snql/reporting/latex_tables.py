@@ -124,7 +124,7 @@ def _cell_width(cell: Cell) -> float:
     if isinstance(cell, Estimate):
         return max(_cell_width(cell.number), _TINY * _cell_width(cell.interval))
     if isinstance(cell, Number | Interval):
-        return sum(_NUMERIC.get(letter, _DIGIT) for letter in cell.text()) + 2
+        return sum(_NUMERIC.get(letter, _DIGIT) for letter in cell.text()) + (4 if isinstance(cell, Interval) else 2)
     return text_width(str(cell or ""))
 
 

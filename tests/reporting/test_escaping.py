@@ -138,7 +138,7 @@ def test_latex_has_no_command_of_a_text(built: Report) -> None:
     own |= {"textbackslash", "textasciitilde", "textasciicircum", "textasciigrave", "textless", "textgreater"}
     own |= {"textbar", "ldots", ",", *"\\{}$&#%_"}
     files = sorted(built.out.glob("table-*.tex"))
-    assert len(files) == 7
+    assert len(files) == 8
     for path in files:
         lines = path.read_text("utf-8").splitlines()
         body = "\n".join(line for line in lines if not line.startswith(("%", "\\providecommand")))
@@ -150,7 +150,7 @@ def test_latex_has_no_command_of_a_text(built: Report) -> None:
 
 def test_markdown_has_no_markup_of_a_text(built: Report) -> None:
     files = sorted(built.out.glob("*.md"))
-    assert len(files) == 7
+    assert len(files) == 8
     for path in files:
         content = path.read_text("utf-8")
         assert not re.findall(r"[\x00-\x09\x0b-\x1f\u202e<>]", content), path.name

@@ -56,7 +56,6 @@ def blocks(rows: pl.DataFrame) -> tuple[Block, ...]:
         Column("random", group="accuracy"),
         Column("less random", "interval", group="accuracy"),
         Column("AUROC"),
-        Column("F1"),
         Column("ECE"),
         Column("alarms"),
     )
@@ -81,7 +80,6 @@ def _row(row: dict[str, Any]) -> tuple[Cell, ...]:
         Number(row["matched"]),
         Interval(row["difference_ci_low"], row["difference_ci_high"]),
         Number(row["auroc"]),
-        Number(row["f1"]),
         Number(row["ece"]),
         Number(row["false_alarms"]),
     )
