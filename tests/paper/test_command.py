@@ -35,9 +35,6 @@ def test_a_recipe_from_steps_to_page(snql: Snql, tmp_path: Path) -> None:  # noq
     assert "step 1 of 1: snql locate safety" in again.err
     with Database(tmp_path / "snql.duckdb") as db:
         assert db.frame("SELECT finished_at FROM runs").item() == finished, "a finished step is not repeated"
-    assert snql("--quiet", "paper", "fig5a", "--force").code == 0
-    with Database(tmp_path / "snql.duckdb") as db:
-        assert db.frame("SELECT finished_at FROM runs").item() != finished
 
 
 def test_lists_and_costs(snql: Snql, tmp_path: Path) -> None:  # noqa: F811
