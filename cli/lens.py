@@ -68,7 +68,7 @@ def lens(
     here = state(context)
     run = name or name_of(options)
     with progress_shown(quiet=here.quiet) as progress:
-        found = run_lens(here.open(), run, options, resume=resume or name is None, force=force, progress=progress)
+        found = run_lens(here.open(), run, options, resume=resume, force=force or name is None, progress=progress)
     if here.json:
         print_json(found.vectors)
         return

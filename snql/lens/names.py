@@ -7,6 +7,6 @@ from snql.lens.lens import LensOptions
 
 
 def name_of(options: LensOptions) -> str:
-    """A name made of the settings: asking again for the same finds the run."""
+    """A name made of the settings: asking again for the same replaces the run."""
     text = json.dumps(options.config(), sort_keys=True, default=str)
     return f"lens-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

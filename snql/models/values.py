@@ -17,7 +17,7 @@ def value_vectors(model: LoadedModel, layer: int, neurons: torch.Tensor | None =
 
     Column n is that of the weight of the down-projection: biases are no neuron's. IA3 rescales activations and leaves
     it as it is; what active LoRA adapters add to it is added. A mixture of experts has its experts' columns one after
-    the other. Raises ModelError for quantised weights.
+    the other. Raises ModelError for weights that are quantised, under DoRA or not finite.
     """
     with model.switched_on():
         site = model.sites[layer]
@@ -33,8 +33,12 @@ def value_vectors(model: LoadedModel, layer: int, neurons: torch.Tensor | None =
         found = columns.float()
         if isinstance(site.entry, LoraLayer):
             for name in model.adapter_names:
+                if name in site.entry.lora_variant:
+                    raise ModelError(f"model {model.spec.text!r} has a DoRA adapter, whose value vectors are not read")
                 if name in site.entry.lora_A:
                     found = found + _delta(site.entry, name, neurons)
+        if not bool(torch.isfinite(found).all()):
+            raise ModelError(f"value vectors of layer {layer} of model {model.spec.text!r} are not finite")
         return found
 
 
