@@ -64,6 +64,8 @@ def output_path(model: LoadedModel) -> OutputPath:
     if not torch.is_floating_point(weight):
         raise ModelError(f"model {model.spec.text!r} has a quantised unembedding: load it without --quantize")
     config = base.model.config
+    if isinstance(getattr(config, "logit_scale", None), str):
+        raise ModelError(f"model {model.spec.text!r} has logit_scale {config.logit_scale!r}: only numbers will do")
     scale = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
     cap = getattr(config, "final_logit_softcapping", None)
     bias = getattr(head, "bias", None)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoModelForCausalLM
 
@@ -140,6 +141,24 @@ def test_a_model_whose_logits_are_made_otherwise_is_refused(tmp_path: Path) -> N
     model.base.model.model.norm = nn.Identity()
     with pytest.raises(ModelError, match="has no gain that is known"):
         output_path(model)
+
+
+def test_what_would_give_wrong_vectors_is_refused(tmp_path: Path) -> None:
+    folder = save_random(tmp_path / "base", CONFIGS["llama"]())
+    plain: Any = AutoModelForCausalLM.from_pretrained(folder)
+    tuned = get_peft_model(plain, LoraConfig(r=2, target_modules=["down_proj"], use_dora=True))
+    tuned.save_pretrained(str(tmp_path / "dora"))
+    dora = load_models({"one": f"{folder}+{tmp_path / 'dora'}"}, CPU)["one"]
+    with pytest.raises(ModelError, match="has a DoRA adapter"):
+        value_vectors(dora, 0)
+    model: Any = load_one(folder)
+    model.base.model.config.logit_scale = "inv_sqrt_d_model"
+    with pytest.raises(ModelError, match="only numbers will do"):
+        output_path(model)
+    with torch.no_grad():
+        model.base.model.model.layers[0].mlp.down_proj.weight[0, 3] = float("nan")
+    with pytest.raises(ModelError, match="value vectors of layer 0 .* are not finite"):
+        value_vectors(model, 0)
 
 
 def test_small_models_have_what_these_tests_take(tiny: tuple[str, Path, LoadedModel]) -> None:
