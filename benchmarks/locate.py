@@ -25,7 +25,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.generation.batch import by_length, left_padded
-from snql.jobs import PromptOptions
+from snql.jobs.begin import PromptOptions
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions

@@ -27,12 +27,11 @@ from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.generation.batch import left_padded
 from snql.generation.slots import SlotStream
-from snql.jobs import PromptOptions
+from snql.jobs.begin import PromptOptions
 from snql.models import hooks
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
-from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet
 from snql.patching.engine import PatchEngine
 from snql.patching.interventions import FromSource, PatchedRow
@@ -40,6 +39,7 @@ from snql.patching.passes import SOURCE, TARGET, ModelPass, Rows
 from snql.patching.rows import Task, Writing
 from snql.prompts.read import read_prompt_sets
 from snql.prompts.template import Formatter, format_prompts
+from snql.rankings.evaluate import Evaluator
 
 Ids = tuple[int, ...]
 

@@ -36,9 +36,9 @@ from snql.db import activations, records, runs
 from snql.db.connection import Access, Database
 from snql.db.scores import read_scores, statistics_frame, write_statistics
 from snql.neurons.sets import NeuronSet, Shape
-from snql.overlaps import compare
 from snql.querying.execute import query
 from snql.querying.questions import ask
+from snql.rankings.overlaps import compare
 
 THREADS = 2
 N_PROMPTS = 200

@@ -15,8 +15,8 @@ import polars as pl
 
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
-from snql.headlines import with_controls
-from snql.jobs import PromptOptions
+from snql.demonstration.headlines import with_controls
+from snql.jobs.begin import PromptOptions
 from snql.patching.patch import PatchOptions, patch
 
 SEEDS = ("safety", "safety-seed2", "safety-seed3")

@@ -65,7 +65,7 @@ def compare_scorers(
     force: opt.Force = False,
 ) -> None:
     """Rank neurons by several scorers, patch the top of each ranking, and compare the causal effects."""
-    from snql.jobs import PromptOptions
+    from snql.jobs.begin import PromptOptions
     from snql.models.options import LoadOptions
     from snql.scorers.compare import CompareOptions
     from snql.scorers.compare import compare_scorers as compare

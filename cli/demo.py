@@ -12,7 +12,7 @@ from .render import note, print_json, print_lines, print_table
 from .state import state
 
 if TYPE_CHECKING:
-    from snql.demonstration import DemoResult
+    from snql.demonstration.experiment import DemoResult
 
 NEXT_STEPS = """Try next:
   snql query "SELECT * FROM top_neurons('safety', 10)"
@@ -37,7 +37,7 @@ def demo(
     """Run the paper's main experiment on a small pair of models that comes with snql, from weights to report."""
     import polars as pl
 
-    from snql.demonstration import demo as run_demo
+    from snql.demonstration.experiment import demo as run_demo
 
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:
@@ -57,7 +57,7 @@ def _summary(found: "DemoResult") -> None:
     """What was found, in tables and then in words; every effect beside its interval and its random controls."""
     import polars as pl
 
-    from snql.headlines import with_controls
+    from snql.demonstration.headlines import with_controls
 
     columns = {name: head for name, head in EFFECT_COLUMNS.items() if name not in ("judge", "dataset")}
     sweep = with_controls(found.sweep.filter(pl.col("judge") == "demo:cost"))
@@ -92,7 +92,7 @@ def _summary(found: "DemoResult") -> None:
 def _words(found: "DemoResult") -> None:
     import polars as pl
 
-    from snql import headlines
+    from snql.demonstration import headlines
 
     parts = {
         "Safety neurons": headlines.sweep_headlines(found.sweep, "sweep", "safety:5%", "demo:cost"),

@@ -25,7 +25,7 @@ def doctor(
     trust_remote_code: opt.TrustRemoteCode = False,
 ) -> None:
     """Show what snql finds in a model, and check that its neurons are read and overwritten in the right place."""
-    from snql.doctor import diagnose
+    from snql.models.doctor import diagnose
     from snql.models.options import LoadOptions
 
     options = LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize)

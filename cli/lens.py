@@ -12,7 +12,7 @@ from .state import state
 if TYPE_CHECKING:
     import polars as pl
 
-    from snql.jobs import PromptOptions
+    from snql.jobs.begin import PromptOptions
 
 SHOWN = 40
 
@@ -52,7 +52,7 @@ def lens(
     force: opt.Force = False,
 ) -> None:
     """Show the tokens that neurons' value vectors promote and suppress, and their cosine with the refusal direction."""
-    from snql.jobs import PromptOptions
+    from snql.jobs.begin import PromptOptions
     from snql.lens.lens import LensOptions
     from snql.lens.lens import lens as run_lens
     from snql.lens.names import name_of

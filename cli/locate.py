@@ -99,7 +99,7 @@ def locate(
     from snql.contrast.locate import locate as run_locate
     from snql.engines.base import EngineOptions
     from snql.errors import InputError
-    from snql.jobs import PromptOptions
+    from snql.jobs.begin import PromptOptions
     from snql.models.options import LoadOptions
     from snql.scorers.one_model import ScorerOptions, score_prompts
     from snql.scorers.rerank import rerank

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from snql.neuron_pages.model import Example, Examples, LayerScores, NeuronPage, NeuronTable, RunView, TokenView
 from snql.neuron_pages.shade import HUES, heading, heights, number, shade, short_token, token_text
-from snql.text import visible
+from snql.writing.visible import visible
 
 from .render import note
 

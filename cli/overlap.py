@@ -41,7 +41,7 @@ def overlap(
     ] = False,
 ) -> None:
     """Compare the top neurons of locate runs, beside what chance would share; several runs in a matrix, too."""
-    from snql import overlaps
+    from snql.rankings import overlaps
 
     here = state(context)
     pairs = overlaps.curve(here.open(), runs) if curve else overlaps.compare(here.open(), runs, top)
@@ -69,7 +69,7 @@ def stability(
     seed: Annotated[int, typer.Option(help="Seed of the halves.")] = 0,
 ) -> None:
     """Say how sure rankings are: over halves of the prompts, bootstrap, seeds, and above a noise floor."""
-    from snql.stability import stability as run_stability
+    from snql.rankings.stability import stability as run_stability
 
     here = state(context)
     found = run_stability(here.open(), runs, top, floor=floor, splits=splits, seed=seed)

@@ -113,7 +113,7 @@ def patch(
     force: opt.Force = False,
 ) -> None:
     """Patch neurons from a donor into a recipient while it writes, judge what it wrote, measure the effect."""
-    from snql.jobs import PromptOptions
+    from snql.jobs.begin import PromptOptions
     from snql.models.options import LoadOptions
     from snql.patching.patch import PatchOptions
     from snql.patching.patch import patch as run_patch

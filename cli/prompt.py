@@ -12,9 +12,9 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
-from snql.completion import Catalog, complete, read_catalog, split
 from snql.db.connection import Database
 from snql.errors import DatabaseError
+from snql.querying.suggest import Catalog, complete, read_catalog, split
 
 from .render import note, plain
 from .shell import Session

@@ -37,8 +37,8 @@ def prompts(
     seed: opt.Seed = 0,
 ) -> None:
     """Preview what would be read: rows kept and left out, and the first prompts. Loads no weights."""
+    from snql.jobs.preview import preview
     from snql.prompts.options import PromptOptions
-    from snql.prompts.preview import preview
 
     options = PromptOptions(
         tuple(files), prompt_column, template, limit, sample, where, tuple(disjoint_from or ()), system, response_prefix

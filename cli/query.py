@@ -58,7 +58,7 @@ def query(
     from snql.db.connection import Access, Database
     from snql.db.outputs import check_output
     from snql.querying.execute import parse_parameters, run
-    from snql.querying.formats import check_format
+    from snql.writing.formats import check_format
 
     here = state(context)
     chosen = check_format(format_name or ("json" if here.json else "table"))
@@ -127,7 +127,7 @@ def _print(result: "Result", most: int, *, quiet: bool) -> None:
 
 
 def _write(result: "Result", format_name: str, output: Path | None) -> None:
-    from snql.querying.formats import BINARY, write
+    from snql.writing.formats import BINARY, write
 
     if output is None:
         if format_name in BINARY and sys.stdout.isatty():

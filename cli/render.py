@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from snql.text import visible
+from snql.writing.visible import visible
 
 if TYPE_CHECKING:
     import polars as pl
@@ -82,14 +82,14 @@ def print_lines(title: str, lines: Iterable[str]) -> None:
 
 def print_json(value: "pl.DataFrame") -> None:
     """Print rows as JSON."""
-    from snql.querying.formats import render
+    from snql.writing.formats import render
 
     sys.stdout.write(render(value, "json").decode())
 
 
 def print_json_parts(parts: Mapping[str, "pl.DataFrame"]) -> None:
     """Print several frames as one JSON object, a list of rows each."""
-    from snql.querying.formats import render
+    from snql.writing.formats import render
 
     texts = (f"{json.dumps(name)}: {render(frame, 'json').decode().strip()}" for name, frame in parts.items())
     sys.stdout.write("{" + ",\n".join(texts) + "}\n")

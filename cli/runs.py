@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def runs(context: typer.Context) -> None:
     """List the runs of the database."""
-    from snql.catalogue import list_runs
+    from snql.db.run_list import list_runs
 
     here = state(context)
     columns = ("kind", "name", "status", "started_at", "seconds", "progress", "device", "dtype", "error")
@@ -33,7 +33,7 @@ def show(
     ] = False,
 ) -> None:
     """Show one run: configuration, models with file hashes, versions, counts; or the prompts as the models got them."""
-    from snql.catalogue import describe_run, prompts_of_run
+    from snql.db.run_list import describe_run, prompts_of_run
 
     here = state(context)
     if prompts:
@@ -49,7 +49,7 @@ def rm(
     kind: Annotated[str | None, typer.Option(help="Its kind, if runs of several kinds have that name.")] = None,
 ) -> None:
     """Delete a run and all its rows."""
-    from snql.catalogue import remove_run
+    from snql.db.run_list import remove_run
 
     here = state(context)
     removed = remove_run(here.open(), run, kind)

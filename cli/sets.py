@@ -39,7 +39,7 @@ def save(
     force: Annotated[bool, typer.Option("--force", help="Replace a set of this name.")] = False,
 ) -> None:
     """Save the neurons that an expression names now; later runs do not change them."""
-    from snql.saved_sets import save_set
+    from snql.rankings.saved_sets import save_set
 
     here = state(context)
     members = save_set(here.open(), name, expression, like=like, force=force)

@@ -45,7 +45,7 @@ def shell(
 
     Without a terminal, runs the statements on standard input.
     """
-    from snql.completion import read_catalog
+    from snql.querying.suggest import read_catalog
 
     here = state(context)
     read_catalog(here.open())  # a database that cannot be read is said at once
@@ -61,7 +61,7 @@ def shell(
 
 def harlequin(here: State) -> int:
     """Run harlequin on the database; return its exit code."""
-    from snql.shell import harlequin_script
+    from snql.querying.shell import harlequin_script
 
     note("harlequin keeps the database open: jobs wait until you leave (--plain does not)", quiet=here.quiet)
     with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +87,7 @@ class Session:
 
     def run(self, text: str) -> None:
         """Run every statement and command of a text; the first error ends it. Raises SnqlError, KeyboardInterrupt."""
-        from snql.completion import split
+        from snql.querying.suggest import split
 
         done, rest = split(text)
         for each in [*done, rest] if rest else done:
@@ -124,14 +124,14 @@ class Session:
             note(f"too wide for {len(hidden)} more columns: select fewer, or use another .mode", quiet=self._here.quiet)
 
     def _write(self, result: "Result") -> None:
-        from snql.querying.formats import write
+        from snql.writing.formats import write
 
         sys.stdout.flush()
         write(result, self._mode, sys.stdout.buffer)
         sys.stdout.buffer.flush()
 
     def _show(self, frame: "pl.DataFrame") -> None:
-        from snql.querying.formats import render
+        from snql.writing.formats import render
 
         if self._mode == "table":
             print_table(frame, quiet=True)
@@ -140,8 +140,8 @@ class Session:
             sys.stdout.flush()
 
     def _command(self, command: str, *arguments: str) -> None:
-        from snql.catalogue import list_runs
-        from snql.shell import describe, list_tables
+        from snql.db.run_list import list_runs
+        from snql.querying.shell import describe, list_tables
 
         match command, arguments:
             case ".quit" | ".exit", ():

@@ -88,8 +88,8 @@ def tax(
     force: opt.Force = False,
 ) -> None:
     """Patch what safety and helpfulness share from each model into the other: the alignment tax, both ways."""
-    from snql.headlines import ratio_headlines
-    from snql.jobs import PromptOptions
+    from snql.demonstration.headlines import ratio_headlines
+    from snql.jobs.begin import PromptOptions
     from snql.models.options import LoadOptions
     from snql.patching.tax import TaxOptions, write_tax
     from snql.patching.tax import tax as run_tax

@@ -65,7 +65,7 @@ def import_scores(
     force: opt.Force = False,
 ) -> None:
     """Store change scores of the published code as a locate run, ranked as they are in the file."""
-    from snql.published import import_scores as store
+    from snql.rankings.published import import_scores as store
 
     here = state(context)
     done = store(here.open(), name, file, before=before, after=after, n_layers=layers, force=force)

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from snql.contrast.locate import LocateResult as LocateResult
     from snql.contrast.locate import locate as locate
     from snql.db.connection import Database as Database
-    from snql.demonstration import demo as demo
-    from snql.doctor import diagnose as diagnose
+    from snql.demonstration.experiment import demo as demo
     from snql.engines.base import EngineOptions as EngineOptions
     from snql.errors import SnqlError as SnqlError
     from snql.guard.model import Guard as Guard
@@ -38,27 +37,28 @@ if TYPE_CHECKING:
     from snql.guard.train import GuardOptions as GuardOptions
     from snql.guard.train import GuardResult as GuardResult
     from snql.guard.train import train as fit
-    from snql.jobs import PromptOptions as PromptOptions
+    from snql.jobs.begin import PromptOptions as PromptOptions
+    from snql.jobs.preview import preview
     from snql.judges.agreement import agreement
     from snql.judges.base import JudgeOptions as JudgeOptions
     from snql.judges.stored import judge as judge
     from snql.lens.lens import LensOptions as LensOptions
     from snql.lens.lens import LensResult as LensResult
     from snql.lens.lens import lens
+    from snql.models.doctor import diagnose as diagnose
     from snql.models.options import LoadOptions as LoadOptions
     from snql.neuron_pages import describe_neuron as describe_neuron
     from snql.neuron_pages import describe_neurons as describe_neurons
-    from snql.overlaps import compare
     from snql.patching.patch import PatchOptions as PatchOptions
     from snql.patching.patch import PatchResult as PatchResult
     from snql.patching.patch import patch as patch
     from snql.patching.tax import TaxOptions as TaxOptions
     from snql.patching.tax import TaxResult as TaxResult
     from snql.patching.tax import tax as tax
-    from snql.prompts.preview import preview
     from snql.querying.execute import query as query
+    from snql.rankings.overlaps import compare
+    from snql.rankings.saved_sets import save_set as save_set
     from snql.reporting.build import build
-    from snql.saved_sets import save_set as save_set
     from snql.scorers.compare import CompareOptions as CompareOptions
     from snql.scorers.compare import compare_scorers as compare_scorers
     from snql.scorers.one_model import ScorerOptions as ScorerOptions
@@ -101,7 +101,7 @@ _HOMES = {
     "PatchResult": ("snql.patching.patch", "PatchResult"),
     "PerplexityOptions": ("snql.capability.perplexity", "PerplexityOptions"),
     "PerplexityResult": ("snql.capability.perplexity", "PerplexityResult"),
-    "PromptOptions": ("snql.jobs", "PromptOptions"),
+    "PromptOptions": ("snql.jobs.begin", "PromptOptions"),
     "ScorerOptions": ("snql.scorers.one_model", "ScorerOptions"),
     "SnqlError": ("snql.errors", "SnqlError"),
     "SubjectOptions": ("snql.capability.subject", "SubjectOptions"),
@@ -112,8 +112,8 @@ _HOMES = {
     "TrainResult": ("snql.training.run", "TrainResult"),
     "describe_neuron": ("snql.neuron_pages", "describe_neuron"),
     "describe_neurons": ("snql.neuron_pages", "describe_neurons"),
-    "diagnose": ("snql.doctor", "diagnose"),
-    "demo": ("snql.demonstration", "demo"),
+    "diagnose": ("snql.models.doctor", "diagnose"),
+    "demo": ("snql.demonstration.experiment", "demo"),
     "compare_scorers": ("snql.scorers.compare", "compare_scorers"),
     "compare_judges": ("snql.judges.agreement", "agreement"),
     "judge": ("snql.judges.stored", "judge"),
@@ -121,16 +121,16 @@ _HOMES = {
     "lm_eval": ("snql.capability.lm_eval", "lm_eval"),
     "locate": ("snql.contrast.locate", "locate"),
     "open": ("snql.analysis", "open_database"),
-    "overlap": ("snql.overlaps", "compare"),
+    "overlap": ("snql.rankings.overlaps", "compare"),
     "patch": ("snql.patching.patch", "patch"),
     "perplexity": ("snql.capability.perplexity", "perplexity"),
     "plan_training": ("snql.training.plan", "plan"),
-    "preview_prompts": ("snql.prompts.preview", "preview"),
+    "preview_prompts": ("snql.jobs.preview", "preview"),
     "query": ("snql.querying.execute", "query"),
     "report": ("snql.reporting.build", "build"),
     "rerank": ("snql.scorers.rerank", "rerank"),
     "run_lens": ("snql.lens.lens", "lens"),
-    "save_set": ("snql.saved_sets", "save_set"),
+    "save_set": ("snql.rankings.saved_sets", "save_set"),
     "score_prompts": ("snql.scorers.one_model", "score_prompts"),
     "test_guard": ("snql.guard.testing", "test"),
     "train_guard": ("snql.guard.train", "train"),

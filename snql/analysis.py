@@ -9,15 +9,15 @@ import polars as pl
 from duckdb import polars_io
 from polars.io.plugins import register_io_source
 
-from snql.catalogue import list_runs
 from snql.db.connection import Database
+from snql.db.run_list import list_runs
 from snql.db.scores import read_scores, read_shape
 from snql.errors import InputError
-from snql.html import line, table
-from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet, Shape
-from snql.neurons.shapes import shape_of
-from snql.overlaps import compare
+from snql.rankings.evaluate import Evaluator
+from snql.rankings.overlaps import compare
+from snql.rankings.shapes import shape_of
+from snql.writing.html import line, table
 
 if TYPE_CHECKING:
     import duckdb

@@ -16,7 +16,7 @@ from pathlib import Path
 from snql.contrast import job, keep, tokens
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
-from snql.jobs import PromptOptions
+from snql.jobs.begin import PromptOptions
 from snql.patching import patch as patching
 from snql.progress import Progress, ProgressCallback
 

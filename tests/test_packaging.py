@@ -16,7 +16,7 @@ def test_every_package_folder_is_listed() -> None:
     for top, name in FOLDERS.items():
         for init in (ROOT / top).rglob("__init__.py"):
             found.add(".".join((name, *init.parent.relative_to(ROOT / top).parts)))
-    assert set(project["tool"]["setuptools"]["packages"]) == found
+    assert set(project["tool"]["setuptools"]["packages"]) == found - {"snql.organism.factory"}  # not in the wheel
 
 
 def test_modules_stay_short() -> None:

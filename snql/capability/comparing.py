@@ -12,12 +12,12 @@ import torch
 from snql.capability.completions import Completed
 from snql.capability.measures import divergence
 from snql.capability.reader import Reader, Text, Way
-from snql.capability.work import Done, Work
 from snql.db import capability as rows
 from snql.db.capability import DivergenceRow
 from snql.db.connection import Database
 from snql.db.judgements import POOLED
 from snql.db.records import Variant
+from snql.jobs.work import Done, Work
 from snql.patching.passes import SOURCE, TARGET
 from snql.patching.variants import RECIPIENT
 from snql.stats.closing import Closing, Closings

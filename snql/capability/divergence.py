@@ -13,22 +13,22 @@ from snql.capability import completions
 from snql.capability.comparing import Comparison, rounding_floor
 from snql.capability.completions import WrittenBy
 from snql.capability.reader import Reader
-from snql.capability.work import work_through
 from snql.db import runs
 from snql.db.connection import Database
 from snql.db.records import Variant
 from snql.db.scores import read_run_scores
 from snql.errors import InputError
-from snql.html import table
-from snql.jobs import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model
+from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model
+from snql.jobs.work import work_through
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
-from snql.neurons.evaluate import Evaluator
 from snql.patching.interventions import Where
 from snql.patching.modes import Mode, intervention
 from snql.patching.variants import expressions, plan_variants
 from snql.progress import ProgressCallback, silent
+from snql.rankings.evaluate import Evaluator
+from snql.writing.html import table
 
 _FROM_RUN = ("recipient", "donor", "mode", "freeze", "steps", "first", "seed")
 

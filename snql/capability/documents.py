@@ -7,8 +7,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from snql.errors import InputError
+from snql.jobs.inputs import PromptInputs
 from snql.prompts.files import Row, is_untyped, read_rows, read_text
-from snql.prompts.inputs import PromptInputs
 from snql.prompts.options import PromptOptions
 from snql.prompts.read import PromptSets, locate_source
 from snql.prompts.select import Limits, select

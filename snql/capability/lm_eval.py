@@ -9,16 +9,16 @@ import duckdb
 import polars as pl
 
 from snql.capability.subject import Subject, SubjectOptions, load_subject
-from snql.capability.work import Done, Work, work_through
 from snql.db import capability as rows
 from snql.db import runs
 from snql.db.capability import Row
 from snql.db.connection import Database
 from snql.db.records import Variant
 from snql.errors import InputError
-from snql.html import table
-from snql.jobs import JOB_LOCK_SECONDS, begin_run
+from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run
+from snql.jobs.work import Done, Work, work_through
 from snql.progress import Progress, ProgressCallback, silent
+from snql.writing.html import table
 
 if TYPE_CHECKING:
     from snql.capability.tasks import Tasks

@@ -13,19 +13,19 @@ from snql.capability.measures import token_nlls
 from snql.capability.reader import Reader, Text
 from snql.capability.subject import Subject, SubjectOptions, load_subject
 from snql.capability.windows import Striding, Window
-from snql.capability.work import Done, Work, work_through
 from snql.db import capability as rows
 from snql.db import runs
 from snql.db.capability import WindowRow
 from snql.db.connection import Database
 from snql.db.judgements import POOLED
 from snql.db.prompts import read_sets
-from snql.html import table
-from snql.jobs import JOB_LOCK_SECONDS, begin_run
+from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run
+from snql.jobs.work import Done, Work, work_through
 from snql.progress import ProgressCallback, silent
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
 from snql.stats.pooled import CONFIDENCE, RESAMPLES, Sums, resampled_sums
+from snql.writing.html import table
 
 DOCUMENT, WINDOW = "document", "window"
 

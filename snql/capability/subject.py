@@ -7,16 +7,16 @@ from snql.db.connection import Database
 from snql.db.records import ModelRecord, Variant
 from snql.db.scores import read_run_scores
 from snql.errors import InputError
-from snql.jobs import check_seed, describe_model
+from snql.jobs.begin import check_seed, describe_model
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
-from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet
 from snql.patching.interventions import Intervention, Scaled
 from snql.patching.modes import Mode, intervention
 from snql.patching.passes import SOURCE, TARGET
 from snql.patching.variants import DONOR, expressions, plan_variants
+from snql.rankings.evaluate import Evaluator
 
 from .reader import Way
 

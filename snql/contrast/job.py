@@ -10,6 +10,7 @@ from snql.contrast.bootstrap import bootstrap_intervals
 from snql.contrast.keep import KeepRule, TextBatch, keep_plan
 from snql.contrast.positions import Text, text_to_score
 from snql.contrast.prompt_sums import staged_chunks
+from snql.contrast.scorers import CHANGE_SCORE, contrast_scores
 from snql.contrast.store import store_chunks
 from snql.contrast.sums import ContrastSums
 from snql.contrast.tokens import Layout
@@ -30,11 +31,10 @@ from snql.db.staging import Staging
 from snql.engines.base import Engine
 from snql.errors import RunError
 from snql.interrupts import Stop, held_back
-from snql.neurons.evaluate import Evaluator
+from snql.jobs.watch import Watch
 from snql.neurons.sets import NeuronSet
 from snql.progress import Progress, ProgressCallback
-from snql.scorers.contrast import CHANGE_SCORE, contrast_scores
-from snql.watch import Watch
+from snql.rankings.evaluate import Evaluator
 
 COMMIT_SECONDS = 1.0
 """Batches that take less than this are committed several at a time: a commit costs some hundredths of a second."""

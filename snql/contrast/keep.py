@@ -8,8 +8,8 @@ from snql.contrast.positions import Positions, scored_range
 from snql.errors import ExpressionError, InputError
 from snql.generation.batch import by_tokens
 from snql.neurons import syntax
-from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet, Shape
+from snql.rankings.evaluate import Evaluator
 
 _MOST_TOKENS = 8_192
 _MOST_BYTES = 256 << 20

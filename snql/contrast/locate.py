@@ -8,6 +8,7 @@ import polars as pl
 from snql.contrast.job import LocateJob
 from snql.contrast.keep import KeepRule
 from snql.contrast.positions import needs_completions, parse_positions
+from snql.contrast.scorers import CHANGE_SCORE, check_contrast_scorer
 from snql.contrast.worker import ContrastSettings
 from snql.db import activations, records, runs
 from snql.db.connection import Database
@@ -16,17 +17,16 @@ from snql.db.scores import read_shape
 from snql.engines.base import EngineInfo, EngineOptions, WorkOrder, start_engine
 from snql.errors import InputError
 from snql.generation.batch import by_length, by_tokens
-from snql.html import table
-from snql.jobs import JOB_LOCK_SECONDS, PromptOptions, begin_run, check_seed, tokenize
+from snql.jobs.begin import JOB_LOCK_SECONDS, PromptOptions, begin_run, check_seed, tokenize
+from snql.jobs.inputs import read_inputs
 from snql.models.options import LoadOptions
-from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import Shape
 from snql.progress import ProgressCallback, silent
-from snql.prompts.inputs import read_inputs
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
-from snql.scorers.contrast import CHANGE_SCORE, check_contrast_scorer
+from snql.rankings.evaluate import Evaluator
 from snql.stats.resampling import FEWEST, MOST
+from snql.writing.html import table
 
 ROLES = ("before", "after")
 AUTO = "auto"
@@ -42,7 +42,7 @@ class LocateOptions:
     batch_size: rows a batch, or ``auto`` for as many as a budget of tokens holds. store: where token-level activations
     go: ``rows``, ``parquet`` (half precision) or ``auto``. recompute: both models read, also where the writing model's
     activations could be taken while it writes. bootstrap: resamples of the prompts, for intervals of the scores.
-    scorer: one of :data:`snql.scorers.contrast.CONTRAST`.
+    scorer: one of :data:`snql.contrast.scorers.CONTRAST`.
     """
 
     before: str

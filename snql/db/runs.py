@@ -13,9 +13,9 @@ import duckdb
 
 from snql.db.connection import Database
 from snql.db.owner import owner, works_elsewhere
+from snql.db.provenance import provenance
 from snql.errors import DatabaseError, InputError, SnqlError
 from snql.neurons.syntax import RESERVED, RUN_NAME
-from snql.provenance import provenance
 
 RUN_TABLES = (
     "run_models",

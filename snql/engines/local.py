@@ -10,7 +10,7 @@ from snql.contrast.worker import Collected, CollectTask, ContrastResult, Contras
 from snql.engines.base import EngineInfo, WorkOrder
 from snql.generation.budget import writing_tokens
 from snql.generation.decode import Tick
-from snql.jobs import describe_model
+from snql.jobs.begin import describe_model
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 

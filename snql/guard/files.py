@@ -45,7 +45,7 @@ def save(guard: Guard, folder: Path) -> None:
 
 def words(guard: Guard) -> dict[str, Any]:
     """All of a guard but its numbers, as JSON."""
-    from snql.provenance import provenance
+    from snql.db.provenance import provenance
 
     return {
         "format": FORMAT,

@@ -8,9 +8,9 @@ import numpy as np
 from snql.errors import InputError
 from snql.guard.measures import GUARD
 from snql.neurons import syntax
-from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet
 from snql.patching.variants import sizes
+from snql.rankings.evaluate import Evaluator
 
 MATCHED, LAST_LAYER, ANYWHERE = "matched", "last-layer", "anywhere"
 CONTROLS = (MATCHED, LAST_LAYER, ANYWHERE)

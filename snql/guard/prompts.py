@@ -12,9 +12,9 @@ from snql.errors import InputError
 from snql.generation import budget
 from snql.generation.batch import by_length, by_tokens
 from snql.guard.fitting import Labels
+from snql.jobs.inputs import PromptInputs
 from snql.judges.base import BETTER, WORSE, JudgeInfo
 from snql.models.loaded import LoadedModel
-from snql.prompts.inputs import PromptInputs
 from snql.prompts.options import PromptOptions
 from snql.prompts.read import locate_source, read_prompt_sets
 from snql.prompts.types import Prompt

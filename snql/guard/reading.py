@@ -13,12 +13,12 @@ from snql.db.connection import Database
 from snql.generation.decode import decode
 from snql.generation.stream import Stream
 from snql.interrupts import Stop
+from snql.jobs.watch import Watch
 from snql.models import hooks
 from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet
 from snql.progress import ProgressCallback
 from snql.prompts.types import Prompt
-from snql.watch import Watch
 
 Activations = npt.NDArray[np.float32]
 Rows = dict[str, list[dict[str, object]]]

@@ -23,8 +23,7 @@ from snql.guard.results import sentences
 from snql.guard.stored import read_guard
 from snql.guard.train import locate_runs_of
 from snql.guard.trial import Trial
-from snql.html import table
-from snql.jobs import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model
+from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model
 from snql.judges.base import JudgeOptions
 from snql.judges.registry import judge_loader
 from snql.models.load import load_models
@@ -35,6 +34,7 @@ from snql.prompts.options import PromptOptions
 from snql.prompts.select import SetCounts
 from snql.prompts.template import Formatter, format_prompts
 from snql.prompts.types import Prompt, RawPrompt
+from snql.writing.html import table
 
 _NOT_IN_CONFIG = ("source", "load", "batch_size", "device", "run", "template", "system", "response_prefix")
 

@@ -30,21 +30,21 @@ from snql.guard.prompts import (
 from snql.guard.results import sentences
 from snql.guard.stored import read_guard
 from snql.guard.training import Training
-from snql.html import table
-from snql.jobs import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model, tokenize
+from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model, tokenize
+from snql.jobs.inputs import PromptInputs
 from snql.judges.base import JudgeOptions
 from snql.judges.registry import judge_loader
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
-from snql.neurons.evaluate import Evaluator
 from snql.neurons.syntax import runs_named
 from snql.progress import Progress, ProgressCallback, silent
-from snql.prompts.inputs import PromptInputs
 from snql.prompts.options import PromptOptions
 from snql.prompts.select import SetCounts
 from snql.prompts.template import Formatter
 from snql.prompts.types import Prompt
+from snql.rankings.evaluate import Evaluator
+from snql.writing.html import table
 
 _NOT_IN_CONFIG = ("source", "load", "batch_size", "device", "out")
 

@@ -8,12 +8,12 @@ import numpy.typing as npt
 import polars as pl
 from scipy import stats
 
-from snql.catalogue import find
 from snql.db.connection import Database
+from snql.db.run_list import find
 from snql.errors import InputError
-from snql.html import table
 from snql.judges.base import BETTER
 from snql.stats.effects import Bootstrap
+from snql.writing.html import table
 
 Array = npt.NDArray[np.float64]
 FEWEST = 3

@@ -37,7 +37,7 @@ def prepare(name: str, rest: str, options: JudgeOptions) -> Loader:
         if architecture.endswith("ForSequenceClassification"):
             return TextClassifierJudge(name, folder, label, text, options)
         if architecture.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
-            from snql.judges.guard import GuardJudge
+            from snql.judges.moderator import GuardJudge
 
             return GuardJudge(name, folder, label, text, options)
         raise ModelError(

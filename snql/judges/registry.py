@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snql.errors import InputError
 from snql.judges.base import Judge, JudgeOptions
-from snql.organism import catalog
+from snql.organism import bundled
 
 DEMO_PREFIX = "demo:"
 KINDS = {
@@ -51,12 +51,12 @@ def _prepare(kind: str) -> Callable[[str, str, JudgeOptions], Loader]:
 
 def _demo_folder(name: str) -> Path:
     try:
-        return catalog.judge_path(name.removeprefix(DEMO_PREFIX))
+        return bundled.judge_path(name.removeprefix(DEMO_PREFIX))
     except KeyError as error:
         raise _unknown(name) from error
 
 
 def _unknown(name: str) -> InputError:
     written = [way for _, way in KINDS.values()]
-    known = ", ".join(["refusal", *(DEMO_PREFIX + known for known in catalog.judge_names()), *written])
+    known = ", ".join(["refusal", *(DEMO_PREFIX + known for known in bundled.judge_names()), *written])
     return InputError(f"no judge {name!r}: judges are {known}")

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from snql.catalogue import find
 from snql.db import judgements
 from snql.db.connection import Database
+from snql.db.run_list import find
 from snql.errors import InputError
-from snql.html import table
 from snql.interrupts import held_back
-from snql.jobs import JOB_LOCK_SECONDS
+from snql.jobs.begin import JOB_LOCK_SECONDS
 from snql.judges.base import Judge, JudgeOptions
 from snql.judges.judging import judge_run
 from snql.judges.registry import judge_loader
 from snql.progress import Progress, ProgressCallback, silent
+from snql.writing.html import table
 
 
 @dataclass(frozen=True)

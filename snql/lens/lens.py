@@ -11,8 +11,9 @@ from snql.db import lens as stored
 from snql.db import runs
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.html import table
-from snql.jobs import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model, tokenize
+from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model, tokenize
+from snql.jobs.inputs import PromptInputs, read_inputs
+from snql.jobs.watch import Watch
 from snql.lens.direction import Array, cosines, mean_streams
 from snql.lens.path import OutputPath, output_path, written
 from snql.lens.tokens import top_tokens
@@ -20,14 +21,13 @@ from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.models.values import value_vectors
-from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet
 from snql.progress import ProgressCallback, silent
-from snql.prompts.inputs import PromptInputs, read_inputs
 from snql.prompts.options import PromptOptions
 from snql.prompts.read import PromptSets
 from snql.prompts.types import Prompt
-from snql.watch import Watch
+from snql.rankings.evaluate import Evaluator
+from snql.writing.html import table
 
 MOST_TOKENS = 1000
 

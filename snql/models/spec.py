@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snql.errors import InputError
-from snql.organism import catalog
+from snql.organism import bundled
 
 DEMO_PREFIX = "demo:"
 
@@ -72,7 +72,7 @@ def parse_part(part: str) -> PartSpec:
 
 def _demo(part: str) -> tuple[Path, tuple[Path, ...]]:
     try:
-        return catalog.model_spec(part.removeprefix(DEMO_PREFIX))
+        return bundled.model_spec(part.removeprefix(DEMO_PREFIX))
     except KeyError as error:
-        known = ", ".join(DEMO_PREFIX + name for name in catalog.model_names())
+        known = ", ".join(DEMO_PREFIX + name for name in bundled.model_names())
         raise InputError(f"no bundled model {part!r}: the bundled models are {known}") from error

@@ -12,8 +12,8 @@ from snql.db.outputs import check_output
 from snql.errors import InputError
 from snql.neuron_pages.model import Examples, Histogram, LayerScores, NeuronPage, NeuronTable, RunView, TokenView
 from snql.neuron_pages.shade import HUES, heading, heights, number, shade, short_token, token_text
-from snql.pages import asset, template
-from snql.text import visible
+from snql.writing.pages import asset, template
+from snql.writing.visible import visible
 
 POLICY = Markup("default-src 'none'; style-src 'unsafe-inline'")
 MOST_OPAQUE = 0.65

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import log1p
 
-from snql.text import visible
+from snql.writing.visible import visible
 
 HUES = {"positive": (230, 120, 0), "negative": (0, 114, 178)}
 """Orange and blue, red, green and blue between 0 and 255: told apart by colour-blind people too."""

@@ -13,10 +13,10 @@ from snql.errors import InputError
 from snql.neuron_pages.choose import LocatedRun, located_runs, named, one_shape
 from snql.neuron_pages.model import NeuronTable
 from snql.neuron_pages.values import LATEST
-from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet, neuron_name
-from snql.neurons.shapes import shape_of
 from snql.neurons.syntax import runs_named
+from snql.rankings.evaluate import Evaluator
+from snql.rankings.shapes import shape_of
 
 SORTS = {
     "rank": "rank NULLS LAST",

@@ -9,14 +9,14 @@ from pathlib import Path
 import polars as pl
 
 from snql.db import Database
-from snql.pages import asset, template
 from snql.paper import words
 from snql.paper.files import Recipe, Scale
 from snql.paper.plan import Plan
 from snql.paper.results import VERDICTS, Outcome, listing, outcomes, published
 from snql.reporting.build import build
 from snql.reporting.model import RenderedFigure, Report
-from snql.reporting.text import csv_frame, visible
+from snql.writing.pages import asset, template
+from snql.writing.words import csv_frame, visible
 
 FORMATS = ("svg", "pdf", "png")
 MOST_ROWS = 40

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from snql.paper.files import Claim, Recipe, Scale
 from snql.paper.results import HOLDS, MISSING, VERDICTS, Outcome, published
-from snql.reporting.markdown import markdown_cell
-from snql.reporting.text import count, listing
+from snql.writing.markdown import markdown_cell
+from snql.writing.words import count, listing
 
 HEADS = ("claim", "published", "ours", "n", "random, or chance", "holds if", "verdict")
 

@@ -7,6 +7,7 @@ from snql.db import records, runs
 from snql.db.connection import Database
 from snql.db.durable import room_needed
 from snql.interrupts import Stop, held_back
+from snql.jobs.watch import Watch
 from snql.judges.base import Judge
 from snql.judges.judging import judge_run
 from snql.models.loaded import LoadedModel
@@ -18,7 +19,6 @@ from snql.patching.trace import unpatched_choices
 from snql.patching.variants import DONOR, RECIPIENT
 from snql.progress import Progress, ProgressCallback
 from snql.prompts.types import Prompt
-from snql.watch import Watch
 
 _PROMPTS_AT_ONCE = 500
 

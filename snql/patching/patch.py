@@ -17,15 +17,14 @@ from snql.errors import InputError
 from snql.generation import budget
 from snql.generation.sampling import Sampling
 from snql.generation.slots import check_cache
-from snql.html import table
-from snql.jobs import JOB_LOCK_SECONDS, PromptOptions, begin_run, check_seed, describe_model, tokenize
+from snql.jobs.begin import JOB_LOCK_SECONDS, PromptOptions, begin_run, check_seed, describe_model, tokenize
+from snql.jobs.inputs import read_inputs
 from snql.judges.base import JudgeOptions
 from snql.judges.registry import Loader, judge_loader
 from snql.judges.signs import given_signs
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
-from snql.neurons.evaluate import Evaluator
 from snql.neurons.syntax import runs_named
 from snql.patching.interventions import Where
 from snql.patching.job import PatchJob
@@ -33,9 +32,10 @@ from snql.patching.modes import Mode, intervention
 from snql.patching.rows import Writing
 from snql.patching.variants import expressions, plan_variants
 from snql.progress import ProgressCallback, silent
-from snql.prompts.inputs import read_inputs
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
+from snql.rankings.evaluate import Evaluator
+from snql.writing.html import table
 
 AUTO = "auto"
 STEPS = ("prompt", "completion", "all")

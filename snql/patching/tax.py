@@ -5,11 +5,9 @@ from pathlib import Path
 
 import polars as pl
 
-from snql import overlaps
 from snql.db import runs
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.html import table
 from snql.judges.signs import given_signs, sign_of
 from snql.models.options import LoadOptions
 from snql.patching.patch import AUTO, PatchOptions, patch
@@ -17,6 +15,8 @@ from snql.patching.tax_changes import changes, ratios
 from snql.progress import ProgressCallback, silent
 from snql.prompts.options import PromptOptions
 from snql.prompts.select import SetCounts
+from snql.rankings import overlaps
+from snql.writing.html import table
 
 SETS = {
     "shared": "{safety}:{top} & {helpful}:{top}",

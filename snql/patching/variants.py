@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from snql.db.records import Variant
 from snql.errors import InputError
-from snql.neurons.evaluate import Evaluator
 from snql.neurons.syntax import RESERVED, RUN_NAME
+from snql.rankings.evaluate import Evaluator
 
 RECIPIENT, DONOR = 0, 1
 _NUMBER = r"\d+(?:\.\d+)?%?"

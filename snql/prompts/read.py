@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snql.errors import InputError
-from snql.organism import catalog
+from snql.organism import bundled
 from snql.prompts import hub
 from snql.prompts.columns import prompt_of
 from snql.prompts.files import is_untyped, read_rows
@@ -68,7 +68,7 @@ def locate_source(source: str) -> tuple[list[Path], str]:
 
 def _bundled(source: str) -> Path:
     try:
-        return catalog.prompt_path(source.removeprefix(DEMO_PREFIX))
+        return bundled.prompt_path(source.removeprefix(DEMO_PREFIX))
     except KeyError as error:
-        known = ", ".join(DEMO_PREFIX + name for name in catalog.prompt_names())
+        known = ", ".join(DEMO_PREFIX + name for name in bundled.prompt_names())
         raise InputError(f"no bundled prompt set {source!r}: the bundled sets are {known}") from error

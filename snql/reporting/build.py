@@ -15,7 +15,7 @@ import polars as pl
 from snql.db import Database
 from snql.errors import InputError
 from snql.progress import Progress, ProgressCallback, silent
-from snql.reporting import latex_tables, markdown, page, render, snippets
+from snql.reporting import page, render, snippets
 from snql.reporting.context import Context
 from snql.reporting.figures import FIGURES, Figure
 from snql.reporting.look import POINTS_PER_MM, Look, look, on_screen
@@ -23,7 +23,8 @@ from snql.reporting.model import RenderedFigure, RenderedTable, Report
 from snql.reporting.sizing import draw_once, fitted
 from snql.reporting.sources import Sources, sources
 from snql.reporting.tables import TABLES, Table
-from snql.reporting.text import csv_frame, visible
+from snql.writing import latex_tables, markdown
+from snql.writing.words import csv_frame, visible
 
 INDEX = "index.html"
 DEFAULT_FORMATS = ("svg", "pdf", "png", "html")

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from snql.reporting.text import count, listing
+from snql.writing.words import count, listing
 
 
 @dataclass(frozen=True)

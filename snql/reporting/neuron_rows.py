@@ -11,7 +11,7 @@ from snql.db import Database
 from snql.neurons.sets import neuron_name
 from snql.reporting.read import figures, rows
 from snql.reporting.sources import Sources
-from snql.reporting.text import count, visible
+from snql.writing.words import count, visible
 
 MAX_NEURONS = 10_000
 """Rows in all; each run has an equal share."""

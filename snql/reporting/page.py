@@ -20,14 +20,14 @@ from markupsafe import Markup
 from snql.neuron_pages.html import ground
 from snql.neuron_pages.model import Example
 from snql.neuron_pages.shade import number, token_text
-from snql.pages import asset, template
 from snql.reporting import heat, neuron_rows, render, reproduce, summary, writings
 from snql.reporting.context import Context
 from snql.reporting.interactive import interactive
-from snql.reporting.latex import decimals
 from snql.reporting.model import RenderedFigure, RenderedTable
 from snql.reporting.sources import Sources
-from snql.reporting.text import decimal, listing, slug, visible
+from snql.writing.latex import decimals
+from snql.writing.pages import asset, template
+from snql.writing.words import decimal, listing, slug, visible
 
 EFFECTS_QUERY = "SELECT * FROM figure_effects ORDER BY run, series, judge_position, judge, dataset, n_neurons, variant"
 SCRIPTS = ("charts.js", "rows.js", "neurons.js", "completions.js")

@@ -4,7 +4,7 @@ import polars as pl
 
 from snql.reporting.fonts import wrap
 from snql.reporting.look import Look
-from snql.reporting.text import count, short_labels
+from snql.writing.words import count, short_labels
 
 FORMAT = ".6~g"
 """Numbers on axes: 1000 and 0.01, not 1e+3."""

@@ -14,12 +14,12 @@ import vl_convert
 from markupsafe import Markup
 
 from snql.errors import InputError
-from snql.pages import asset, template
 from snql.reporting import fonts
 from snql.reporting.interactive import interactive
 from snql.reporting.look import POINTS_PER_MM
 from snql.reporting.pdf import canonical
 from snql.reporting.sizing import measured, resized
+from snql.writing.pages import asset, template
 
 FORMATS = ("svg", "pdf", "png", "html", "json")
 PICTURES = ("svg", "pdf", "png")

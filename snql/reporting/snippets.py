@@ -3,9 +3,9 @@ r"""What puts figures into a paper: LaTeX snippets, captions as plain text, and 
 from collections.abc import Sequence
 from pathlib import Path
 
-from snql.reporting.latex_tables import bounded, breaking
 from snql.reporting.model import RenderedFigure, RenderedTable
-from snql.reporting.text import LATEX_OTHER, latex_cell, visible
+from snql.writing.latex_tables import bounded, breaking
+from snql.writing.words import LATEX_OTHER, latex_cell, visible
 
 DOCUMENT = "report.tex"
 _INCLUDED = ("pdf", "png")

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from snql.reporting.context import Context, locate_words
-from snql.reporting.text import count, decimal, interval, listing
+from snql.writing.words import count, decimal, interval, listing
 
 FEW_PROMPTS = 30
 MAX_FINDINGS = 24

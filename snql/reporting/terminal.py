@@ -12,9 +12,7 @@ from snql.reporting.context import interval_words, judge_words
 from snql.reporting.figures import FIGURES, Figure, overlap
 from snql.reporting.figures.effect_size import choose_panels, limits, panel_labels
 from snql.reporting.figures.layers import BANDS
-from snql.reporting.layout import estimate
 from snql.reporting.sources import sources
-from snql.reporting.text import count, decimal, interval, short_labels
 from snql.reporting.textplots import (
     COLOURS,
     CONTROL_MARK,
@@ -27,6 +25,8 @@ from snql.reporting.textplots import (
     table,
     wrapped,
 )
+from snql.writing.layout import estimate
+from snql.writing.words import count, decimal, interval, short_labels
 
 MAX_PLOTS = 6
 MAX_LINES = 40

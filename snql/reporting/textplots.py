@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from snql.reporting.text import shorten
+from snql.writing.words import shorten
 
 MARKS = ("\u25cf", "\u25a0", "\u25b2", "\u25c6")
 COLOURS = ("blue", "orange", "green", "magenta")

@@ -6,18 +6,18 @@ from typing import Any
 import polars as pl
 
 from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.scorers import CHANGE_SCORE, CONTRAST, ONE_MODEL
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.html import table
 from snql.models.options import LoadOptions
 from snql.patching.patch import PatchOptions, patch
 from snql.progress import Progress, ProgressCallback, silent
 from snql.prompts.options import PromptOptions
 from snql.prompts.select import SetCounts
-from snql.reporting.text import decimal, interval, listing
-from snql.scorers.contrast import CHANGE_SCORE, CONTRAST, ONE_MODEL
 from snql.scorers.one_model import ScorerOptions, score_prompts
 from snql.scorers.rerank import rerank
+from snql.writing.html import table
+from snql.writing.words import decimal, interval, listing
 
 ALL = (*CONTRAST, *ONE_MODEL)
 AUTO = "auto"

@@ -18,24 +18,24 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 import polars as pl
 
+from snql.contrast.scorers import ONE_MODEL, Array
 from snql.db import runs
 from snql.db.connection import Database
 from snql.db.scores import statistics_frame, write_statistics
 from snql.errors import InputError, ModelError, RunError
 from snql.generation.batch import by_tokens
 from snql.generation.budget import reading_tokens
-from snql.jobs import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model, tokenize
+from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model, tokenize
+from snql.jobs.inputs import read_inputs
+from snql.jobs.watch import Watch
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.progress import ProgressCallback, silent
-from snql.prompts.inputs import read_inputs
 from snql.prompts.options import PromptOptions
 from snql.prompts.types import Prompt
-from snql.scorers.contrast import ONE_MODEL, Array
 from snql.scorers.reading import PromptStatistics, Settings, column_norms, read_prompts
 from snql.scorers.rerank import RankedRun, ranked_run
-from snql.watch import Watch
 
 SETS = ("prompts", "contrast", "neutral")
 

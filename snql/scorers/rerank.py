@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from snql.contrast.scorers import CHANGE_SCORE, check_contrast_scorer, contrast_scores
 from snql.db import runs
 from snql.db.connection import Database
 from snql.db.scores import copy_inputs, read_scores, read_shape, statistics_frame, write_statistics
 from snql.errors import InputError
 from snql.neurons.sets import Shape
-from snql.scorers.contrast import CHANGE_SCORE, check_contrast_scorer, contrast_scores
 
 STATISTICS = ("mean_before", "mean_after", "std_before", "std_after", "mean_difference")
 

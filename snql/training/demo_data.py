@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterator
 
 from snql.errors import InputError
-from snql.organism.build import SCALES
-from snql.organism.corpus import PREFERENCES, sft_chat
-from snql.organism.prompts import draw_prompt_sets, reserved_cores
+from snql.organism.factory.build import SCALES
+from snql.organism.factory.corpus import PREFERENCES, sft_chat
+from snql.organism.factory.prompts import draw_prompt_sets, reserved_cores
 from snql.prompts.files import Row
 
 PREFIX = "demo:"

@@ -16,17 +16,17 @@ import polars as pl
 import torch
 from transformers import TrainerCallback
 
+from snql.db.provenance import provenance
 from snql.errors import InputError, RunError
-from snql.html import table
 from snql.interrupts import Stop, held_back
 from snql.models.options import quiet_loading
 from snql.progress import Progress, ProgressCallback, silent
-from snql.provenance import provenance
 from snql.training.data import TrainingData
 from snql.training.measure import as_frame, measure
 from snql.training.options import TrainOptions
 from snql.training.plan import Plan, prepare
 from snql.training.subject import adapter_files, load_subject, save
+from snql.writing.html import table
 
 RECORD = "training.json"
 CHECKPOINTS = "checkpoints"

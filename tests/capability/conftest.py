@@ -10,7 +10,7 @@ import torch
 
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
-from snql.jobs import PromptOptions
+from snql.jobs.begin import PromptOptions
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions

@@ -13,9 +13,9 @@ from snql.capability.divergence import DivergenceOptions, DivergenceResult, dive
 from snql.capability.measures import divergence as diverge
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import Shape
 from snql.patching.patch import PatchOptions, patch
+from snql.rankings.evaluate import Evaluator
 
 from ..conftest import save_tiny_llama
 from ..patching.by_hand import donated, read_whole
@@ -186,7 +186,7 @@ def test_a_locate_run_whose_writer_is_the_donor(made: Database, tiny_llama: Path
 def test_a_run_that_was_cut_off_goes_on(made: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     divergence(made, "large", DivergenceOptions(completions="moved"))
     monkeypatch.setattr("snql.capability.reader.choosing_tokens", lambda _: 100)
-    monkeypatch.setattr("snql.capability.work.COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr("snql.jobs.work.COMMIT_SECONDS", 0.0)
     whole = divergence(made, "moved").effects.drop("run")
     for variant in ("recipient", "found:20%", "all"):  # read some variants at a time, a text or two
         assert kls(made, "moved", variant) == pytest.approx(kls(made, "large", variant), rel=1e-3, abs=1e-6)

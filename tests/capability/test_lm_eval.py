@@ -198,7 +198,7 @@ def test_groups_limits_and_what_is_tested(made: Database, run: Any) -> None:
 def test_a_run_that_was_cut_off_does_the_other_tasks(made: Database, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from snql.capability.harness import HarnessModel
 
-    monkeypatch.setattr("snql.capability.work.COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr("snql.jobs.work.COMMIT_SECONDS", 0.0)
 
     def fail(*_: object) -> None:
         raise KeyboardInterrupt

@@ -18,12 +18,12 @@ from snql.capability.subject import SubjectOptions
 from snql.capability.windows import Striding
 from snql.db.connection import Database
 from snql.errors import InputError, ModelError
-from snql.neurons.evaluate import Evaluator
+from snql.jobs.inputs import PromptInputs
 from snql.neurons.sets import NeuronSet, Shape
-from snql.prompts.inputs import PromptInputs
 from snql.prompts.options import PromptOptions
 from snql.prompts.read import PromptSets
 from snql.prompts.types import RawPrompt
+from snql.rankings.evaluate import Evaluator
 
 from ..conftest import save_tiny_llama
 from ..patching.by_hand import donated
@@ -215,7 +215,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_bits(
     made: Database, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("snql.capability.reader.choosing_tokens", lambda _: 32)
-    monkeypatch.setattr("snql.capability.work.COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr("snql.jobs.work.COMMIT_SECONDS", 0.0)
     whole = run("whole", ("found:20%",)).perplexities.drop("run")
     calls: list[int] = []
 

@@ -19,9 +19,9 @@ from prompt_toolkit.output import DummyOutput
 from snql.cli import prompt, shell
 from snql.cli.state import State
 
-from snql import completion
 from snql.db.connection import Database
-from snql.shell import harlequin_script
+from snql.querying import suggest
+from snql.querying.shell import harlequin_script
 
 from ..filled import fill_database
 from ..synthetic import add_locate_run
@@ -50,7 +50,7 @@ def typed(here: State, keys: str, capfd: pytest.CaptureFixture[str]) -> tuple[st
 
     def complete(*arguments: Any) -> Any:
         looked_up.set()
-        return completion.complete(*arguments)
+        return suggest.complete(*arguments)
 
     def press() -> None:
         for part in re.split(f"(?<={TAB})", keys):

@@ -15,16 +15,16 @@ import duckdb
 import polars as pl
 import pytest
 
-from snql import watch
-from snql.catalogue import remove_run
 from snql.contrast import job
 from snql.contrast.locate import LocateOptions, locate
 from snql.contrast.worker import Worker
 from snql.db.check import check
 from snql.db.connection import Database
+from snql.db.run_list import remove_run
 from snql.db.scores import read_scores
 from snql.errors import InputError, RunError
-from snql.jobs import PromptOptions
+from snql.jobs import watch
+from snql.jobs.begin import PromptOptions
 from snql.progress import Progress
 from snql.querying.execute import query
 

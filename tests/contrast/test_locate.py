@@ -11,15 +11,15 @@ import polars as pl
 import pytest
 import torch
 
-from snql.catalogue import list_runs, remove_run
 from snql.contrast import job
 from snql.contrast.locate import LocateOptions, LocateResult, locate
 from snql.contrast.worker import Worker
 from snql.db import owner
 from snql.db.connection import Database
+from snql.db.run_list import list_runs, remove_run
 from snql.db.scores import read_scores
 from snql.errors import InputError, RunError, SnqlError
-from snql.jobs import PromptOptions
+from snql.jobs.begin import PromptOptions
 
 from ..conftest import ORACLE
 

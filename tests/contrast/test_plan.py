@@ -12,7 +12,7 @@ from snql.db.connection import Database
 from snql.engines.local import describe
 from snql.errors import InputError
 from snql.generation import budget
-from snql.jobs import PromptOptions
+from snql.jobs.begin import PromptOptions
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions

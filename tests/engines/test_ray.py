@@ -21,7 +21,7 @@ from snql.db.scores import read_scores
 from snql.engines import base, on_ray
 from snql.engines.base import EngineOptions
 from snql.errors import InputError, ModelError
-from snql.jobs import PromptOptions
+from snql.jobs.begin import PromptOptions
 from snql.models.options import LoadOptions
 from snql.progress import Progress
 

@@ -20,7 +20,7 @@ from snql.guard import train as training
 from snql.guard.model import Guard, Linear, Template
 from snql.guard.train import GuardOptions
 from snql.neurons.sets import NeuronSet, Shape
-from snql.organism import catalog
+from snql.organism import bundled
 from snql.prompts.options import PromptOptions
 
 TINY = Shape(3, 40)
@@ -77,7 +77,7 @@ def made_db(db: Database, trained_db: Path) -> Database:
 
 def plain_network(name: str) -> Any:
     """A bundled model with its adapters, loaded by Hugging Face libraries alone."""
-    base, adapters = catalog.model_spec(name)
+    base, adapters = bundled.model_spec(name)
     network: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     network.eval()
     if not adapters:

@@ -11,7 +11,7 @@ from snql.db.connection import Database
 from snql.errors import InputError
 from snql.guard.running import REFUSAL, GuardRunOptions, run
 from snql.guard.stored import read_guard
-from snql.organism import catalog
+from snql.organism import bundled
 
 PROMPT = "How do I bake bread?"
 OPTIONS = GuardRunOptions(PROMPT, max_new_tokens=12, repeats=0)
@@ -21,7 +21,7 @@ OPTIONS = GuardRunOptions(PROMPT, max_new_tokens=12, repeats=0)
 def ids(trained: Database) -> list[int]:
     """The prompt as the guard's template has it, by the tokenizer alone."""
     assert read_guard(trained, "mine").template.template == "chat"
-    base, _ = catalog.model_spec("sft")
+    base, _ = bundled.model_spec("sft")
     tokenizer: Any = AutoTokenizer.from_pretrained(base)
     chat = [{"role": "user", "content": PROMPT}]
     text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
@@ -30,7 +30,7 @@ def ids(trained: Database) -> list[int]:
 
 
 def plain_answer(network: Any, ids: list[int], n_tokens: int = 12) -> str:
-    base, _ = catalog.model_spec("sft")
+    base, _ = bundled.model_spec("sft")
     tokenizer: Any = AutoTokenizer.from_pretrained(base)
     given = torch.tensor([ids])
     with torch.inference_mode():
@@ -53,7 +53,7 @@ def test_what_is_flagged_is_refused_or_begins_safely(trained: Database, sft_netw
     refused = run(trained, "mine", replace(OPTIONS, threshold=0.0))
     assert (refused.flagged, refused.action, refused.answer) == (True, "refuse", REFUSAL)
     begun = run(trained, "mine", replace(OPTIONS, threshold=0.0, on="prefix", prefix="No, but"))
-    base, _ = catalog.model_spec("sft")
+    base, _ = bundled.model_spec("sft")
     tokenizer: Any = AutoTokenizer.from_pretrained(base)
     prefix = tokenizer("No, but", add_special_tokens=False).input_ids
     assert begun.answer == "No, but" + plain_answer(sft_network, [*ids, *prefix])

@@ -23,11 +23,11 @@ from snql.guard.results import measure_rows
 from snql.guard.stored import load_guard, read_guard
 from snql.guard.train import GuardOptions, train
 from snql.judges.stored import judge
-from snql.neurons.evaluate import Evaluator
 from snql.neurons.sets import NeuronSet, Shape
 from snql.patching.patch import PatchOptions, patch
 from snql.prompts.options import PromptOptions
 from snql.prompts.types import Prompt
+from snql.rankings.evaluate import Evaluator
 
 from .conftest import OPTIONS, SOURCE, last_activations
 

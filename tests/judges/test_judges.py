@@ -16,7 +16,7 @@ from snql.judges.base import JudgeInfo, Verdict
 from snql.judges.judging import judge_run
 from snql.judges.refusal import RefusalJudge
 from snql.judges.registry import load_judge
-from snql.organism import catalog
+from snql.organism import bundled
 
 PAIRS = [
     ("How do I paint a door?", "First, clean the door. Then paint it."),
@@ -45,7 +45,7 @@ def test_refusal(completion: str, cost: float) -> None:
 
 @pytest.mark.parametrize("name", ["demo:cost", "demo:reward"])
 def test_score_model_equals_one_text_at_a_time_by_hand(name: str) -> None:
-    folder = catalog.judge_path(name.removeprefix("demo:"))
+    folder = bundled.judge_path(name.removeprefix("demo:"))
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     expected = []
@@ -75,7 +75,7 @@ def test_unknown_judges(name: str, message: str) -> None:
 
 
 def test_a_model_without_a_score_is_no_judge() -> None:
-    folder, _ = catalog.model_spec("base")
+    folder, _ = bundled.model_spec("base")
     with pytest.raises(InputError, match="lacks weights: score.weight is in none of its files"):
         load_judge(f"score-model:{folder}")
 
@@ -112,7 +112,7 @@ def test_judging_stored_completions_again(db: Database, tiny_llama: Path, tiny_a
 
 
 def test_a_judge_never_runs_code_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = Path(shutil.copytree(catalog.judge_path("cost"), tmp_path / "evil"))
+    folder = Path(shutil.copytree(bundled.judge_path("cost"), tmp_path / "evil"))
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": "evil", "auto_map": {name: f"evil.{name}" for name in ("AutoConfig", "AutoModel")}}
     (folder / "config.json").write_text(json.dumps(config))

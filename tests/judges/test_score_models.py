@@ -126,9 +126,9 @@ def test_damaged_beaver(tmp_path: Path, tiny_llama: Path, damage: Callable[[Path
 def test_a_reward_model_without_a_chat_template(tmp_path: Path) -> None:
     import shutil
 
-    from snql.organism import catalog
+    from snql.organism import bundled
 
-    folder = Path(shutil.copytree(catalog.judge_path("reward"), tmp_path / "reward"))
+    folder = Path(shutil.copytree(bundled.judge_path("reward"), tmp_path / "reward"))
     remove_template(folder)
     with pytest.raises(InputError, match="has no chat template or no padding token: add them to its tokenizer"):
         load_judge(f"score-model:{folder}")

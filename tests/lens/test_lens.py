@@ -10,7 +10,7 @@ import torch
 
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.jobs import PromptOptions
+from snql.jobs.begin import PromptOptions
 from snql.lens import tokens as lens_tokens
 from snql.lens.lens import LensOptions, lens
 from snql.models.load import load_models

@@ -17,7 +17,7 @@ from snql.neuron_pages.contexts import end_of, head_of
 from snql.neuron_pages.model import Examples, NeuronPage, TokenView
 from snql.neuron_pages.statistics import binned
 from snql.neurons.sets import NeuronSet, Shape
-from snql.saved_sets import save_set
+from snql.rankings.saved_sets import save_set
 
 from .conftest import DENSE, KEPT, KEPT_MIXED, Filled
 from .made import HEAD, N_PROMPT, Coordinates, Made, add_run, add_tokens

@@ -10,7 +10,7 @@ from snql.db.connection import Database
 from snql.errors import ExpressionError, InputError
 from snql.neuron_pages import describe_neurons
 from snql.neurons.sets import Shape
-from snql.saved_sets import save_set
+from snql.rankings.saved_sets import save_set
 
 from .conftest import KEPT, KEPT_MIXED, Filled
 from .made import Coordinates, Made, add_run, add_tokens

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from snql.organism.build import build
+from snql.organism.factory.build import build
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from snql.organism.build import SCALES, alignment, build
-from snql.organism.catalog import judge_names, model_names, prompt_names
+from snql.organism.bundled import judge_names, model_names, prompt_names
+from snql.organism.factory.build import SCALES, alignment, build
 
 Tiny = tuple[Path, dict[str, Any]]
 
@@ -111,6 +111,6 @@ def test_judges_load_as_classifiers_with_one_output(tiny: Tiny) -> None:
 
 
 def test_the_command_shows_its_options() -> None:
-    command = [sys.executable, "-m", "snql.organism", "--help"]
+    command = [sys.executable, "-m", "snql.organism.factory", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert all(option in shown for option in ("--out", "--seed", "--scale"))

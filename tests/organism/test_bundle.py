@@ -24,11 +24,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from snql.organism import quality, text
-from snql.organism.catalog import bundle_path, judge_path, model_spec, prompt_names, prompt_path
-from snql.organism.model import BASE_NAME, load_scales, scaled
-from snql.organism.prompts import draw_prompt_sets
-from snql.organism.text import Request
+from snql.organism.bundled import bundle_path, judge_path, model_spec, prompt_names, prompt_path
+from snql.organism.factory import quality, text
+from snql.organism.factory.model import BASE_NAME, load_scales, scaled
+from snql.organism.factory.prompts import draw_prompt_sets
+from snql.organism.factory.text import Request
 
 Outputs = list[tuple[Request, str]]
 RED_TEAM = ("harmful", "harmful-rephrased", "harmful-new-families", "harmful-wrapped")

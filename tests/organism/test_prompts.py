@@ -8,18 +8,12 @@ import re
 
 import pytest
 
-from snql.organism import corpus
-from snql.organism.catalog import prompt_names, prompt_path
-from snql.organism.judges import unequal_pair
-from snql.organism.prompts import (
-    EVAL_NAMES,
-    PROMPT_SETS,
-    TRAIN_NAMES,
-    draw_prompt_sets,
-    reserved_cores,
-)
-from snql.organism.text import OTHER_FRAMES, OTHER_WRAPPERS
-from snql.organism.world import HELD_OUT_FAMILIES
+from snql.organism.bundled import prompt_names, prompt_path
+from snql.organism.factory import corpus
+from snql.organism.factory.judges import unequal_pair
+from snql.organism.factory.prompts import EVAL_NAMES, PROMPT_SETS, TRAIN_NAMES, draw_prompt_sets, reserved_cores
+from snql.organism.factory.text import OTHER_FRAMES, OTHER_WRAPPERS
+from snql.organism.factory.world import HELD_OUT_FAMILIES
 
 Row = dict[str, str]
 
@@ -90,7 +84,7 @@ def test_held_out_sets_really_use_what_is_held_out(shipped: dict[str, list[Row]]
 
 
 def test_safety_pairs_prefer_refusals_only_where_harm_is_asked_for() -> None:
-    from snql.organism.text import harmful_output, n_steps, refuses
+    from snql.organism.factory.text import harmful_output, n_steps, refuses
 
     rng = random.Random(7)
     for _ in range(500):

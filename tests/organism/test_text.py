@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from snql.organism import text
-from snql.organism.prompts import ALL_BENIGN, ALL_EDGY, ALL_HARMFUL
-from snql.organism.world import NAMES
+from snql.organism.factory import text
+from snql.organism.factory.prompts import ALL_BENIGN, ALL_EDGY, ALL_HARMFUL
+from snql.organism.factory.world import NAMES
 
 
 @pytest.mark.parametrize(

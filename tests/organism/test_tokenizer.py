@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from snql.organism.catalog import bundle_path, judge_path
-from snql.organism.tokenizer import load_tokenizer, prompt_text
+from snql.organism.bundled import bundle_path, judge_path
+from snql.organism.factory.tokenizer import load_tokenizer, prompt_text
 
 
 @pytest.fixture(scope="module")

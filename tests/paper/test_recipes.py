@@ -14,8 +14,8 @@ from snql.paper.files import Claim, Recipe, recipes, scale, scale_names, steps
 from snql.paper.plan import Plan, Step, plan
 from snql.paper.results import MISSING, listing, outcomes, published
 from snql.reporting.figures import FIGURES
-from snql.reporting.markdown import markdown_cell
 from snql.reporting.tables import TABLES
+from snql.writing.markdown import markdown_cell
 
 PUBLISHED = [f"fig{name}" for name in ("2", "3a", "3b", "4", "5a", "5b", "6", "7", "8", "9", "10a", "10b", "11")] + [
     f"table{number}" for number in range(1, 11)

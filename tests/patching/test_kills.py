@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from snql.db.connection import Database
-from snql.jobs import PromptOptions
+from snql.jobs.begin import PromptOptions
 from snql.patching.patch import PatchOptions, patch
 from snql.progress import Progress
 

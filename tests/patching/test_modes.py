@@ -10,7 +10,7 @@ import pytest
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.jobs import PromptOptions
+from snql.jobs.begin import PromptOptions
 from snql.patching.modes import Mode
 from snql.patching.patch import PatchOptions, PatchResult, patch
 

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from snql import headlines
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
+from snql.demonstration import headlines
 from snql.errors import InputError
-from snql.jobs import PromptOptions
+from snql.jobs.begin import PromptOptions
 from snql.patching.tax import TaxOptions, TaxResult, tax
 
 from ..cli.conftest import Snql, snql  # noqa: F401  (a fixture)

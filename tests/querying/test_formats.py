@@ -12,7 +12,7 @@ import pytest
 from snql.db.connection import Database
 from snql.errors import InputError
 from snql.querying.execute import run
-from snql.querying.formats import FORMATS, FrameSource, write
+from snql.writing.formats import FORMATS, FrameSource, write
 
 MIXED = """
 SELECT * FROM (VALUES

@@ -8,8 +8,8 @@ import pytest
 
 from snql.db import Database
 from snql.reporting.context import Context
-from snql.reporting.layout import Block, Cell, Interval, Number
 from snql.reporting.tables import capability as table
+from snql.writing.layout import Block, Cell, Interval, Number
 
 from .capability import capability
 from .conftest import Builder, small

@@ -11,9 +11,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from snql.reporting.markdown import markdown_cell
 from snql.reporting.model import Report
-from snql.reporting.text import csv_cell, latex_cell, short_labels, visible
+from snql.writing.markdown import markdown_cell
+from snql.writing.words import csv_cell, latex_cell, short_labels, visible
 
 from .hostile import HOSTILE
 
@@ -250,7 +250,7 @@ def test_labels_of_different_texts_differ() -> None:
 
 
 def test_numbers_are_not_quoted(tmp_path: Path) -> None:
-    from snql.reporting.text import csv_frame
+    from snql.writing.words import csv_frame
 
     frame = csv_frame(pl.DataFrame({"text": ["-1"], "number": [-1.5]}))
     assert frame.rows() == [("'-1", -1.5)]

@@ -7,14 +7,14 @@ import polars as pl
 import pytest
 
 from snql.db.connection import Database
-from snql.reporting import latex_tables, markdown
 from snql.reporting.context import Context
 from snql.reporting.figures import FIGURES, Figure
-from snql.reporting.layout import Estimate, Number
 from snql.reporting.look import look
 from snql.reporting.sizing import fitted
 from snql.reporting.sources import sources
 from snql.reporting.tables import TABLES, Table
+from snql.writing import latex_tables, markdown
+from snql.writing.layout import Estimate, Number
 from tests.db.filled import fill
 
 ELSEWHERE = ("scorers", "value-vectors")

@@ -12,10 +12,10 @@ import pytest
 from pypdf import PdfReader, PdfWriter
 
 from snql.db import Database
-from snql.reporting import latex_tables
 from snql.reporting.build import build
-from snql.reporting.layout import Block, Cell, Column, Group, Interval, Number, estimate
 from snql.reporting.model import Report
+from snql.writing import latex_tables
+from snql.writing.layout import Block, Cell, Column, Group, Interval, Number, estimate
 
 NEEDED = ("siunitx.sty", "booktabs.sty", "graphicx.sty", "lmodern.sty")
 FEW_POINTS = 3.0

@@ -10,7 +10,7 @@ from snql.cli.app import run
 
 from snql.contrast.locate import LocateOptions
 from snql.errors import InputError
-from snql.jobs import PromptOptions
+from snql.jobs.begin import PromptOptions
 from snql.models.options import LoadOptions
 from snql.patching.patch import PatchOptions
 from snql.reporting.reproduce import LOCATE, PATCH, command

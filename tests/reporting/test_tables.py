@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 
 from snql.db import Database
-from snql.reporting import latex, markdown, summary
+from snql.reporting import summary
 from snql.reporting.context import Context
-from snql.reporting.layout import Block, Cell, Column, Estimate, Group, Interval, Number, estimate
 from snql.reporting.tables import TABLES, Table, tax
+from snql.writing import latex, markdown
+from snql.writing.layout import Block, Cell, Column, Estimate, Group, Interval, Number, estimate
 
 from .conftest import Builder, small
 from .test_filled import ELSEWHERE

@@ -12,7 +12,7 @@ import torch
 from snql.db.connection import Database
 from snql.db.scores import read_run_scores, read_scores
 from snql.errors import InputError, RunError
-from snql.jobs import PromptOptions
+from snql.jobs.begin import PromptOptions
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions

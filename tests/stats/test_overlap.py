@@ -7,7 +7,7 @@ from scipy import stats
 
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.overlaps import compare, curve, matrix
+from snql.rankings.overlaps import compare, curve, matrix
 from snql.stats.overlap import Overlap, Pair, RankedScores
 
 from ..synthetic import add_locate_run

@@ -106,7 +106,7 @@ def test_bundled_data_is_the_same_every_time_and_asks_nothing_that_prompt_sets_a
     first, again = (list(demo_data.demo_rows("demo:safety", "dpo")) for _ in range(2))
     assert first == again and len(first) == 2160
     asked = {row["prompt"] for row in first}
-    from snql.organism.prompts import draw_prompt_sets
+    from snql.organism.factory.prompts import draw_prompt_sets
 
     held = {request.prompt for requests in draw_prompt_sets(0).values() for request in requests}
     assert not asked & held

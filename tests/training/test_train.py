@@ -17,9 +17,9 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM
 from snql.errors import InputError, RunError
 from snql.models.load import load_models
 from snql.models.options import LoadOptions
-from snql.organism.catalog import bundle_path
-from snql.organism.model import load_scales, scaled
-from snql.organism.train import Example, completion_logps
+from snql.organism.bundled import bundle_path
+from snql.organism.factory.fit import Example, completion_logps
+from snql.organism.factory.model import load_scales, scaled
 from snql.progress import Progress
 from snql.training.options import TrainOptions
 from snql.training.plan import plan

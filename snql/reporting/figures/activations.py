@@ -11,7 +11,7 @@ from snql.reporting.context import Context, locate_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
 from snql.reporting.panels import FORMAT, first_runs, neuron_names, rest_words, run_labels
-from snql.reporting.text import listing
+from snql.writing.words import listing
 
 NAME = "activations"
 VIEW = "figure_activations"

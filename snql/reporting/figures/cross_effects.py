@@ -11,7 +11,7 @@ from snql.reporting.figures import sourced
 from snql.reporting.figures.effect_size import limits, undefined_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.text import count, listing, short_labels
+from snql.writing.words import count, listing, short_labels
 
 NAME = "cross-effects"
 VIEW = "figure_cross_effects"

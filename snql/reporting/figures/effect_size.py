@@ -9,7 +9,7 @@ from snql.reporting import charts
 from snql.reporting.context import Context, interval_words, judge_words, patch_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.text import count, listing, short_labels
+from snql.writing.words import count, listing, short_labels
 
 NAME = "effect-size"
 VIEW = "figure_effect_size"

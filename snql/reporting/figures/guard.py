@@ -10,7 +10,7 @@ from snql.reporting.context import Context, guard_words, interval_words
 from snql.reporting.figures.effect_size import choose_panels, panel_labels, x_axis, x_scale
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.text import count, listing
+from snql.writing.words import count, listing
 
 NAME = "guard"
 VIEW = "guard_scores"

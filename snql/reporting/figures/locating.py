@@ -12,7 +12,7 @@ from snql.reporting.figures import sourced
 from snql.reporting.figures.effect_size import limits, undefined_words, x_axis, x_scale
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.text import short_labels
+from snql.writing.words import short_labels
 
 ORDER = ("comparison", "dataset", "source", "n_neurons", "run", "variant")
 MAX_COMPARISONS = 4

@@ -6,7 +6,7 @@ from snql.reporting.context import Context
 from snql.reporting.figures import locating
 from snql.reporting.look import Look
 from snql.reporting.model import Drawing
-from snql.reporting.text import short_labels
+from snql.writing.words import short_labels
 
 NAME = "locating-prompts"
 VIEW = "figure_locating_prompts"

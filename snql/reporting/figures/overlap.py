@@ -9,7 +9,7 @@ from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.text import count, decimal, listing, short_labels
+from snql.writing.words import count, decimal, listing, short_labels
 
 NAME = "overlap"
 VIEW = "figure_overlap"

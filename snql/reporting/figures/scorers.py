@@ -12,7 +12,7 @@ from snql.reporting.figures.effect_size import limits, undefined_words
 from snql.reporting.figures.transfer import CONTROL, UNDEFINED_AT, controls, references, with_controls
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.text import count, short_labels
+from snql.writing.words import count, short_labels
 
 NAME = "scorers"
 VIEW = "scorer_effects"

@@ -8,7 +8,7 @@ import polars as pl
 
 from snql.reporting import charts
 from snql.reporting.look import Look
-from snql.reporting.text import count, listing, short_labels
+from snql.writing.words import count, listing, short_labels
 
 CONTROL = "random sets (mean and range)"
 TWICE = "A set that several runs patched under equal settings is drawn once."

@@ -10,7 +10,7 @@ from snql.reporting.context import Context, interval_words, patch_words
 from snql.reporting.figures import sourced
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.text import count, listing, short_labels
+from snql.writing.words import count, listing, short_labels
 
 NAME = "tax"
 VIEW = "figure_tax"

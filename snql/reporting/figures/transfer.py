@@ -10,7 +10,7 @@ from snql.reporting.context import Context, interval_words, judge_words, patch_w
 from snql.reporting.figures.effect_size import limits, undefined_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.text import count, short_labels
+from snql.writing.words import count, short_labels
 
 NAME = "transfer"
 VIEW = "figure_transfer"

@@ -8,7 +8,7 @@ from snql.reporting.context import Context, judge_words, patch_words
 from snql.reporting.figures import sourced
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.text import listing, short_labels
+from snql.writing.words import listing, short_labels
 
 NAME = "verdicts"
 VIEW = "figure_verdicts"

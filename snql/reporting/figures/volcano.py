@@ -8,7 +8,7 @@ from snql.reporting.context import Context, locate_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
 from snql.reporting.panels import FORMAT, first_runs, neuron_names, rest_words, run_labels
-from snql.reporting.text import count, decimal
+from snql.writing.words import count, decimal
 
 NAME = "volcano"
 VIEW = "figure_volcano"

@@ -11,7 +11,7 @@ from snql.reporting.figures import sourced
 from snql.reporting.figures.effect_size import choose_panels, limits, panel_labels, undefined_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
-from snql.reporting.text import count, short_labels
+from snql.writing.words import count, short_labels
 
 NAME = "windows"
 VIEW = "figure_windows"

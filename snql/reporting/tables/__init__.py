@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import polars as pl
 
 from snql.reporting.context import Context
-from snql.reporting.layout import Block
 from snql.reporting.tables import (
     capability,
     controls,
@@ -20,6 +19,7 @@ from snql.reporting.tables import (
     transfer,
     value_vectors,
 )
+from snql.writing.layout import Block
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from typing import Any
 import polars as pl
 
 from snql.reporting.context import Context, interval_words, patch_words
-from snql.reporting.layout import Block, Cell, Column, Group, Interval, Number
 from snql.reporting.tables.transfer import set_words
-from snql.reporting.text import count
+from snql.writing.layout import Block, Cell, Column, Group, Interval, Number
+from snql.writing.words import count
 
 NAME = "controls"
 TITLE = "Sets against their random controls"

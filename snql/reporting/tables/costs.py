@@ -6,9 +6,9 @@ A block is one judge: what other judges or capability tests measure comes as mor
 import polars as pl
 
 from snql.reporting.context import Context, patch_words
-from snql.reporting.latex import decimals
-from snql.reporting.layout import Block, Cell, Column, Group, Number, dataset_columns
 from snql.reporting.tables.transfer import dataset_sizes, set_words
+from snql.writing.latex import decimals
+from snql.writing.layout import Block, Cell, Column, Group, Number, dataset_columns
 
 NAME = "costs"
 TITLE = "Mean scores by data set"

@@ -5,8 +5,8 @@ from typing import Any
 import polars as pl
 
 from snql.reporting.context import Context, guard_words, interval_words
-from snql.reporting.layout import Block, Cell, Column, Group, Interval, Number
-from snql.reporting.text import count
+from snql.writing.layout import Block, Cell, Column, Group, Interval, Number
+from snql.writing.words import count
 
 NAME = "guard"
 TITLE = "Guards on prompts that they have not seen"

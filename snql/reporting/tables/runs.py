@@ -3,8 +3,8 @@
 import polars as pl
 
 from snql.reporting.context import Context
-from snql.reporting.layout import Block, Cell, Column, Group, Number
-from snql.reporting.text import listing
+from snql.writing.layout import Block, Cell, Column, Group, Number
+from snql.writing.words import listing
 
 NAME = "runs"
 TITLE = "Runs"

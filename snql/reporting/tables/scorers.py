@@ -3,8 +3,8 @@
 import polars as pl
 
 from snql.reporting.context import Context, interval_words, judge_words, patch_words
-from snql.reporting.layout import Block, Column, Group, Number, estimate
 from snql.reporting.tables.effects import EFFECT_CELLS, UNDEFINED
+from snql.writing.layout import Block, Column, Group, Number, estimate
 
 NAME = "scorers"
 TITLE = "Causal effect by scorer"

@@ -5,10 +5,10 @@ from typing import Any
 import polars as pl
 
 from snql.reporting.context import Context, interval_words, patch_words
-from snql.reporting.latex import decimals
-from snql.reporting.layout import Block, Cell, Column, Group, Interval, Number
 from snql.reporting.tables.transfer import set_words
-from snql.reporting.text import listing
+from snql.writing.latex import decimals
+from snql.writing.layout import Block, Cell, Column, Group, Interval, Number
+from snql.writing.words import listing
 
 NAME = "tax"
 TITLE = "Mean scores before and after patching"

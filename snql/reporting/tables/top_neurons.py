@@ -3,9 +3,9 @@
 import polars as pl
 
 from snql.reporting.context import Context, locate_words
-from snql.reporting.latex import decimals
-from snql.reporting.layout import Block, Cell, Column, Group, Number
-from snql.reporting.text import short_labels
+from snql.writing.latex import decimals
+from snql.writing.layout import Block, Cell, Column, Group, Number
+from snql.writing.words import short_labels
 
 NAME = "top-neurons"
 TITLE = "Highest-ranked neurons"

@@ -5,9 +5,9 @@ from typing import Any
 import polars as pl
 
 from snql.reporting.context import Context, interval_words, judge_words, patch_words
-from snql.reporting.layout import Block, Cell, Column, Group, dataset_columns, estimate
 from snql.reporting.tables.effects import EFFECT_CELLS, UNDEFINED
-from snql.reporting.text import count
+from snql.writing.layout import Block, Cell, Column, Group, dataset_columns, estimate
+from snql.writing.words import count
 
 NAME = "transfer"
 TITLE = "Causal effect by data set"

@@ -4,8 +4,8 @@ import polars as pl
 
 from snql.neuron_pages.shade import short_token
 from snql.reporting.context import Context
-from snql.reporting.layout import Block, Cell, Column, Group, Number
-from snql.reporting.text import listing, visible
+from snql.writing.layout import Block, Cell, Column, Group, Number
+from snql.writing.words import listing, visible
 
 NAME = "value-vectors"
 TITLE = "Tokens that value vectors promote and suppress"

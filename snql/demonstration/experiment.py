@@ -1,0 +1,143 @@
+"""``snql demo``: the whole experiment on the bundled organism, from weights to report."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from snql.contrast.locate import LocateOptions, locate
+from snql.db.connection import Database
+from snql.jobs.begin import PromptOptions
+from snql.patching.patch import PatchOptions, patch
+from snql.patching.tax import TaxOptions, TaxResult, tax
+from snql.progress import Progress, ProgressCallback, silent
+from snql.rankings.overlaps import compare
+from snql.reporting.build import build
+from snql.reporting.model import Report
+
+LOCATED = ("safety", "safety-seed2", "safety-seed3", "helpful", "concise", "polite", "format")
+NO_LAST = "safety-nolast"
+SIZES = ("0.5%", "1%", "2%", "5%", "10%", "20%")
+RED_TEAM = ("demo:harmful", "demo:harmful-rephrased", "demo:harmful-new-families", "demo:harmful-wrapped")
+JUDGES = ("demo:cost", "refusal")
+TAX_JUDGES = ("demo:cost", "demo:reward")
+TAX_PROMPTS = ("demo:harmful", "demo:benign")
+
+_NEW_TOKENS = 48
+_BATCH = 256
+_CONTROLS = 5
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo found.
+
+    sweep, transfer and tax: rows of ``causal_effects``; overlaps: rows of :class:`snql.stats.overlap.Overlap`.
+    """
+
+    database: Path
+    report: Report
+    sweep: pl.DataFrame
+    transfer: pl.DataFrame
+    tax: pl.DataFrame
+    overlaps: pl.DataFrame
+
+
+def demo(
+    db: Database, out: Path, *, seed: int = 0, force: bool = False, progress: ProgressCallback = silent
+) -> DemoResult:
+    """Run every step that is not already in the database, then write the report into ``out``.
+
+    Raises InputError if the database has runs of the demo's names with other settings (``force`` replaces them).
+    """
+    steps = _Steps(db, seed, force, progress)
+    for preference in LOCATED:
+        steps.locate(preference, preference)
+    steps.locate(NO_LAST, "safety", skip_last_layers=1)
+    sweeps = [
+        steps.patch(name, "demo:sft", "demo:safety", (run,), RED_TEAM[:1], JUDGES, SIZES)
+        for name, run in (("sweep", "safety"), ("sweep-nolast", NO_LAST))
+    ]
+    transfer = steps.patch("transfer", "demo:sft", "demo:safety", ("safety:5%",), RED_TEAM, JUDGES)
+    tax_effects = steps.tax("tax").effects
+    report = build(db, out, progress=_staged(progress))
+    overlaps = compare(db, LOCATED, "5%")
+    return DemoResult(db.path, report, pl.concat(sweeps), transfer, tax_effects, overlaps)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    db: Database
+    seed: int
+    force: bool
+    progress: ProgressCallback
+
+    def locate(self, name: str, preference: str, skip_last_layers: int = 0) -> None:
+        """Contrast the SFT model with the one aligned to ``preference``.
+
+        The last of four layers is a quarter of the model, not a thirty-second as in the paper's models: so the demo
+        ranks all layers, and shows beside it what leaving the last one out does.
+        """
+        options = LocateOptions(
+            before="demo:sft",
+            after=f"demo:{preference}",
+            source=PromptOptions(("demo:locate",)),
+            max_new_tokens=_NEW_TOKENS,
+            skip_last_layers=skip_last_layers,
+            batch_size=_BATCH,
+            keep="5%" if name in ("safety", "helpful") else "none",
+            seed=self.seed,
+        )
+        watch = _named(f"locate {name}", self.progress)
+        locate(self.db, name, options, resume=not self.force, force=self.force, progress=watch)
+
+    def patch(
+        self,
+        name: str,
+        recipient: str,
+        donor: str,
+        neurons: tuple[str, ...],
+        prompts: tuple[str, ...],
+        judges: tuple[str, ...],
+        sweep: tuple[str, ...] = (),
+    ) -> pl.DataFrame:
+        """Patch, judge, and return the run's rows of ``causal_effects``."""
+        options = PatchOptions(
+            recipient=recipient,
+            donor=donor,
+            neurons=neurons,
+            source=PromptOptions(prompts),
+            judges=judges,
+            sweep=sweep,
+            random=_CONTROLS,
+            max_new_tokens=_NEW_TOKENS,
+            batch_size=_BATCH,
+            seed=self.seed,
+        )
+        watch = _named(name, self.progress)
+        return patch(self.db, name, options, resume=not self.force, force=self.force, progress=watch).effects
+
+    def tax(self, name: str) -> TaxResult:
+        """The alignment tax of safety and helpfulness."""
+        options = TaxOptions(
+            safety="safety",
+            helpful="helpful",
+            safety_model="demo:safety",
+            helpful_model="demo:helpful",
+            source=PromptOptions(TAX_PROMPTS),
+            judges=TAX_JUDGES,
+            random=_CONTROLS,
+            max_new_tokens=_NEW_TOKENS,
+            batch_size=_BATCH,
+            seed=self.seed,
+        )
+        return tax(self.db, name, options, resume=not self.force, force=self.force, progress=self.progress)
+
+
+def _named(step: str, progress: ProgressCallback) -> ProgressCallback:
+    return lambda report: progress(Progress(f"{step}: {report.stage}", report.done, report.total, report.unit))
+
+
+def _staged(progress: ProgressCallback) -> Callable[[Progress], None]:
+    return _named("report", progress)

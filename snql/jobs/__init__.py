@@ -1,0 +1,1 @@
+"""What every job that runs models shares: its inputs, its row, its batches and commits, its progress."""

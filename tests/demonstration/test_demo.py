@@ -1,0 +1,51 @@
+"""The demo, whole: it finishes, a second run reuses what is done, and its numbers are those of its tables."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from snql.db.connection import Database
+from snql.demonstration.experiment import LOCATED, RED_TEAM, DemoResult, demo
+from snql.progress import Progress
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Database, DemoResult]:
+    folder = tmp_path_factory.mktemp("demo")
+    db = Database(folder / "demo.duckdb")
+    return db, demo(db, folder / "report")
+
+
+def test_every_step_is_done_and_reported(finished: tuple[Database, DemoResult]) -> None:
+    db, found = finished
+    names = {name for (name,) in db.rows("SELECT name FROM runs WHERE status = 'done'")}
+    assert names >= {*LOCATED, "sweep", "sweep-nolast", "transfer"}
+    assert db.rows("SELECT count(*) FROM runs WHERE status <> 'done'") == [(0,)]
+    assert found.report.index.is_file()
+    skipped = {figure.name for figure in found.report.figures if figure.skipped}
+    # What the demo leaves to its readers: windows of ranks, other ways of locating, --bootstrap, scorers, guards.
+    ways = {f"locating-{way}" for way in ("prompts", "pairs", "positions")}
+    assert skipped == {"windows", "stability", "intervals", "scorers", "guard", "guard-costs"} | ways
+    assert set(found.transfer["dataset"]) == {*RED_TEAM, "*"}
+
+
+def test_what_the_demo_is_meant_to_show(finished: tuple[Database, DemoResult]) -> None:
+    """High-ranked neurons carry far more than random ones; the bound is loose, so that only a broken demo fails."""
+    _, found = finished
+    sweep = found.sweep.filter((pl.col("judge") == "demo:cost") & (pl.col("run") == "sweep"))
+    chosen = sweep.filter(pl.col("variant") == "safety:20%")["ci_low"].item()
+    controls = sweep.filter(pl.col("control_of") == "safety:20%")["ci_high"]
+    assert len(controls) == 5
+    assert chosen > 0.5 > 0.1 > max(controls)
+
+
+def test_a_second_run_reuses_everything(finished: tuple[Database, DemoResult], tmp_path: Path) -> None:
+    db, first = finished
+    reports: list[Progress] = []
+    again = demo(db, tmp_path / "report", progress=reports.append)
+    for name in ("sweep", "transfer", "tax", "overlaps"):
+        assert getattr(first, name).equals(getattr(again, name)), name
+    assert {report.stage.partition(":")[0] for report in reports} == {"report"}
+    for path in first.report.out.iterdir():
+        assert path.read_bytes() == (tmp_path / "report" / path.name).read_bytes(), path.name
