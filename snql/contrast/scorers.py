@@ -1,6 +1,6 @@
 """Scores from the statistics of a contrast: two models over the same tokens."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +9,44 @@ from snql.errors import InputError
 
 Array = npt.NDArray[np.float64]
 
+Scorer = Callable[[Array, Mapping[str, Array]], Array]
+"""The scores of all neurons, NaN where undefined, from their change scores and from the columns ``mean_difference``
+(after - before), ``std_before`` and ``std_after`` (n-1), over the scored tokens; all arrays have one shape."""
+
+
+def change_score(change_scores: Array, _: Mapping[str, Array]) -> Array:
+    """Root mean square of after - before (arXiv 2406.14144, eq. 3)."""
+    return change_scores
+
+
+def mean_difference(_: Array, columns: Mapping[str, Array]) -> Array:
+    """\\|mean_difference\\|."""
+    return np.abs(columns["mean_difference"])
+
+
+def cohens_d(_: Array, columns: Mapping[str, Array]) -> Array:
+    """\\|mean_difference\\| / sqrt((std_before^2 + std_after^2) / 2) (arXiv 2602.12158 ranks by Cohen's d).
+
+    0 where both numerator and denominator are 0; NaN where only the denominator is, or where a standard deviation is.
+    """
+    difference = np.abs(columns["mean_difference"])
+    pooled = np.sqrt((np.square(columns["std_before"]) + np.square(columns["std_after"])) / 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(pooled > 0, difference / pooled, np.where((pooled == 0) & (difference == 0), 0.0, np.nan))
+
+
+def activation_variance(_: Array, columns: Mapping[str, Array]) -> Array:
+    """std_after^2, of the model after: how much a neuron varies, whatever the one before does."""
+    return np.square(columns["std_after"])
+
+
 CHANGE_SCORE = "change-score"
-CONTRAST = (CHANGE_SCORE, "mean-difference", "cohens-d", "activation-variance")
+CONTRAST: dict[str, Scorer] = {
+    CHANGE_SCORE: change_score,
+    "mean-difference": mean_difference,
+    "cohens-d": cohens_d,
+    "activation-variance": activation_variance,
+}
 """Scorers that need nothing but what every locate run stores."""
 ONE_MODEL = ("prompt-difference", "wanda", "safety-specific")
 """Scorers of one model: :mod:`snql.scorers.one_model`."""
@@ -25,26 +61,5 @@ def check_contrast_scorer(scorer: str) -> None:
 
 
 def contrast_scores(scorer: str, change_scores: Array, columns: Mapping[str, Array]) -> Array:
-    """The scores of all neurons; all arrays have one shape. NaN where a score is undefined.
-
-    columns: ``mean_difference`` (after - before), ``std_before`` and ``std_after`` (n-1), over the scored tokens.
-
-    - ``change-score``: root mean square of after - before (arXiv 2406.14144, eq. 3);
-    - ``mean-difference``: \\|mean_difference\\|;
-    - ``cohens-d``: \\|mean_difference\\| / sqrt((std_before^2 + std_after^2) / 2); 0 where both numerator and
-      denominator are 0, NaN where only the denominator is, or where a standard deviation is (arXiv 2602.12158 ranks by
-      Cohen's d);
-    - ``activation-variance``: std_after^2, of the model after: how much a neuron varies, whatever the one before does.
-    """
-    if scorer == CHANGE_SCORE:
-        return change_scores
-    difference = np.abs(columns["mean_difference"])
-    if scorer == "mean-difference":
-        return difference
-    if scorer == "activation-variance":
-        variance: Array = np.square(columns["std_after"])
-        return variance
-    pooled = np.sqrt((np.square(columns["std_before"]) + np.square(columns["std_after"])) / 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sizes = np.where(pooled > 0, difference / pooled, np.where((pooled == 0) & (difference == 0), 0.0, np.nan))
-    return sizes
+    """The scores of all neurons by one of :data:`CONTRAST`; see :data:`Scorer`."""
+    return CONTRAST[scorer](change_scores, columns)
