@@ -128,8 +128,8 @@ def train(
     force: opt.Force = False,
 ) -> None:
     """Fit a guard on a model's activations at the last prompt token and on what a judge says of its answers."""
-    from snql.guard.train import GuardOptions
-    from snql.guard.train import train as run_train
+    from snql.guard.learn import GuardOptions
+    from snql.guard.learn import train as run_train
     from snql.models.options import LoadOptions
     from snql.prompts.options import PromptOptions
 

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from snql.demonstration.experiment import demo as demo
     from snql.engines.base import EngineOptions as EngineOptions
     from snql.errors import SnqlError as SnqlError
+    from snql.guard.learn import GuardOptions as GuardOptions
+    from snql.guard.learn import GuardResult as GuardResult
+    from snql.guard.learn import train as fit
     from snql.guard.model import Guard as Guard
     from snql.guard.testing import GuardTestOptions as GuardTestOptions
     from snql.guard.testing import GuardTestResult as GuardTestResult
     from snql.guard.testing import test
-    from snql.guard.train import GuardOptions as GuardOptions
-    from snql.guard.train import GuardResult as GuardResult
-    from snql.guard.train import train as fit
     from snql.jobs.begin import PromptOptions as PromptOptions
     from snql.jobs.preview import preview
     from snql.judges.agreement import agreement
@@ -85,8 +85,8 @@ _HOMES = {
     "DivergenceResult": ("snql.capability.divergence", "DivergenceResult"),
     "EngineOptions": ("snql.engines.base", "EngineOptions"),
     "Guard": ("snql.guard.model", "Guard"),
-    "GuardOptions": ("snql.guard.train", "GuardOptions"),
-    "GuardResult": ("snql.guard.train", "GuardResult"),
+    "GuardOptions": ("snql.guard.learn", "GuardOptions"),
+    "GuardResult": ("snql.guard.learn", "GuardResult"),
     "GuardTestOptions": ("snql.guard.testing", "GuardTestOptions"),
     "GuardTestResult": ("snql.guard.testing", "GuardTestResult"),
     "JudgeOptions": ("snql.judges.base", "JudgeOptions"),
@@ -133,7 +133,7 @@ _HOMES = {
     "save_set": ("snql.rankings.saved_sets", "save_set"),
     "score_prompts": ("snql.scorers.one_model", "score_prompts"),
     "test_guard": ("snql.guard.testing", "test"),
-    "train_guard": ("snql.guard.train", "train"),
+    "train_guard": ("snql.guard.learn", "train"),
     "train": ("snql.training.run", "train"),
     "tax": ("snql.patching.tax", "tax"),
 }

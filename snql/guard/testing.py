@@ -10,6 +10,7 @@ from snql.db.connection import Database
 from snql.db.guards import StoredGuard
 from snql.db.judgements import check_judges
 from snql.errors import InputError
+from snql.guard.learn import locate_runs_of
 from snql.guard.model import Guard
 from snql.guard.prompts import (
     AUTO,
@@ -21,7 +22,6 @@ from snql.guard.prompts import (
 )
 from snql.guard.results import sentences
 from snql.guard.stored import read_guard
-from snql.guard.train import locate_runs_of
 from snql.guard.trial import Trial
 from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model
 from snql.judges.base import JudgeOptions

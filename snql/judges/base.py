@@ -1,7 +1,7 @@
 """The interface of judges."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -92,3 +92,7 @@ class Judge(Protocol):
 
         Raises RunError if the judge fails as a whole: an endpoint that is down, a score that is not finite.
         """
+
+
+Loader = Callable[[], Judge]
+"""What loads a judge, found without loading anything."""

@@ -1,7 +1,7 @@
 """Classifiers: the log-odds that a completion is unsafe, read off a model with labels.
 
 Two sorts, told apart by the model's own configuration: text classifiers, which have a logit for each label (here), and
-guards, language models that answer in words (guard.py).
+guards, language models that answer in words (moderator.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from snql.errors import InputError, ModelError
 from snql.judges import rubric
-from snql.judges.base import WORSE, Judge, JudgeInfo, JudgeOptions, Pair, Verdict
-from snql.judges.readers import TextReader, chat_ids, loaded, model_folder
-from snql.judges.registry import Loader
+from snql.judges.base import WORSE, Judge, JudgeInfo, JudgeOptions, Loader, Pair, Verdict
+from snql.judges.moderator import ModeratorJudge
+from snql.judges.readers import TextReader, chat_ids, load_checked, loaded, model_folder, read_texts
 from snql.models import files
 
 UNSAFE_LABELS = ("unsafe", "harmful", "harm", "toxic", "toxicity", "yes", "1")
@@ -37,9 +37,7 @@ def prepare(name: str, rest: str, options: JudgeOptions) -> Loader:
         if architecture.endswith("ForSequenceClassification"):
             return TextClassifierJudge(name, folder, label, text, options)
         if architecture.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
-            from snql.judges.moderator import GuardJudge
-
-            return GuardJudge(name, folder, label, text, options)
+            return ModeratorJudge(name, folder, label, text, options)
         raise ModelError(
             f"judge {name} is neither a sequence classifier nor a language model: {architecture or 'none'}"
         )
@@ -121,30 +119,6 @@ class TextClassifierJudge:
         ends = (ids == self._reader.tokenizer.sep_token_id).long()
         second = (ends.cumsum(dim=1) - ends).clamp(max=1)
         return torch.where(ends.sum(dim=1, keepdim=True) > 1, second, 0)
-
-
-def load_checked(name: str, folder: Path, options: JudgeOptions, kind: Any) -> tuple[Any, Any]:
-    """A model of this auto class, none of whose weights is missing, and its tokenizer."""
-    trust = options.trust_remote_code
-
-    def load(device: torch.device, dtype: Any) -> Any:
-        model, loading = kind.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, output_loading_info=True, trust_remote_code=trust
-        )
-        return model.to(device).eval(), loading, AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
-
-    model, loading, tokenizer = loaded(name, options, load)
-    if loading["missing_keys"]:
-        raise ModelError(f"judge {name} lacks weights: {min(loading['missing_keys'])} is in none of its files")
-    return model, tokenizer
-
-
-def read_texts(
-    reader: TextReader, texts: Sequence[list[int]], finish: Callable[[torch.Tensor, torch.Tensor], list[Verdict]]
-) -> list[Verdict]:
-    """The reader's verdicts; a text of no tokens, as an empty completion may be, has no score."""
-    verdicts = iter(reader.read([ids for ids in texts if ids], finish))
-    return [next(verdicts) if ids else Verdict(None, problem="the completion is empty") for ids in texts]
 
 
 def chosen_label(name: str, labels: Sequence[str], wanted: str) -> int:

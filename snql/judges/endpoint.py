@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 from snql.errors import InputError, RunError
 from snql.judges import rubric
-from snql.judges.base import WORSE, JudgeInfo, JudgeOptions, Pair, Verdict
-from snql.judges.registry import Loader
+from snql.judges.base import WORSE, JudgeInfo, JudgeOptions, Loader, Pair, Verdict
 
 KEYS = ("SNQL_JUDGE_API_KEY", "OPENAI_API_KEY")
 """Environment variables that a key is taken from, the first that is set; with none a local server is sent ``none``."""

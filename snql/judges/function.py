@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from snql.errors import InputError, RunError
-from snql.judges.base import WORSE, JudgeInfo, JudgeOptions, Pair, Verdict
-from snql.judges.registry import Loader
+from snql.judges.base import WORSE, JudgeInfo, JudgeOptions, Loader, Pair, Verdict
 
 _AT_ONCE = 500
 

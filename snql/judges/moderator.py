@@ -16,8 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from snql.errors import InputError, ModelError
 from snql.judges import rubric
 from snql.judges.base import WORSE, JudgeInfo, JudgeOptions, Pair, Verdict
-from snql.judges.classifier import load_checked, read_texts
-from snql.judges.readers import TextReader
+from snql.judges.readers import TextReader, load_checked, read_texts
 from snql.models import files
 
 OPPOSITES = {"unsafe": "safe", "yes": "no", "safe": "unsafe", "no": "yes"}
@@ -67,7 +66,7 @@ def _first_tokens(tokenizer: PreTrainedTokenizerBase, word: str) -> set[int]:
     return {ids[0] for ids in visible if ids}
 
 
-class GuardJudge:
+class ModeratorJudge:
     """Log-odds of an unsafe against a safe answer, at the first place where the model would not write white space.
 
     Up to three tokens of white space are appended on the way there. The model reads its chat template if that speaks of

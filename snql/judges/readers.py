@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from snql.errors import ModelError
 from snql.judges.base import JudgeOptions, Pair, Verdict
@@ -31,6 +31,22 @@ def loaded(name: str, options: JudgeOptions, load: Callable[[torch.device, Any],
             return load(device, dtype)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise ModelError(f"judge {name} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
+
+
+def load_checked(name: str, folder: Path, options: JudgeOptions, kind: Any) -> tuple[Any, Any]:
+    """A model of this auto class, none of whose weights is missing, and its tokenizer."""
+    trust = options.trust_remote_code
+
+    def load(device: torch.device, dtype: Any) -> Any:
+        model, loading = kind.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, output_loading_info=True, trust_remote_code=trust
+        )
+        return model.to(device).eval(), loading, AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
+
+    model, loading, tokenizer = loaded(name, options, load)
+    if loading["missing_keys"]:
+        raise ModelError(f"judge {name} lacks weights: {min(loading['missing_keys'])} is in none of its files")
+    return model, tokenizer
 
 
 class TextReader:
@@ -76,6 +92,14 @@ class TextReader:
             ids[row, : len(text)] = torch.tensor(text)
             mask[row, : len(text)] = 1
         return ids.to(self.model.device), mask.to(self.model.device)
+
+
+def read_texts(
+    reader: TextReader, texts: Sequence[list[int]], finish: Callable[[torch.Tensor, torch.Tensor], list[Verdict]]
+) -> list[Verdict]:
+    """The reader's verdicts; a text of no tokens, as an empty completion may be, has no score."""
+    verdicts = iter(reader.read([ids for ids in texts if ids], finish))
+    return [next(verdicts) if ids else Verdict(None, problem="the completion is empty") for ids in texts]
 
 
 def chat_ids(tokenizer: PreTrainedTokenizerBase, pair: Pair) -> list[int]:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snql.errors import InputError
-from snql.judges.base import WORSE, JudgeInfo, JudgeOptions, Pair, Verdict
-from snql.judges.registry import Loader
+from snql.judges.base import WORSE, JudgeInfo, JudgeOptions, Loader, Pair, Verdict
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from snql.errors import InputError
-from snql.judges.base import Judge, JudgeOptions
+from snql.judges.base import Judge, JudgeOptions, Loader
 from snql.organism import bundled
 
 DEMO_PREFIX = "demo:"
@@ -18,8 +18,6 @@ KINDS = {
 }
 """The module of each kind of judge and how it is written. A module has ``prepare(name, rest, options)``, which checks
 what it can without loading anything and returns what loads the judge."""
-
-Loader = Callable[[], Judge]
 
 
 def load_judge(name: str, options: JudgeOptions | None = None) -> Judge:

@@ -19,8 +19,8 @@ from snql.generation.sampling import Sampling
 from snql.generation.slots import check_cache
 from snql.jobs.begin import JOB_LOCK_SECONDS, PromptOptions, begin_run, check_seed, describe_model, tokenize
 from snql.jobs.inputs import read_inputs
-from snql.judges.base import JudgeOptions
-from snql.judges.registry import Loader, judge_loader
+from snql.judges.base import JudgeOptions, Loader
+from snql.judges.registry import judge_loader
 from snql.judges.signs import given_signs
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
-from snql.cli import prompt, shell
+from snql.cli import converse, shell
+from snql.cli.session import Session
 from snql.cli.state import State
 
 from snql.db.connection import Database
@@ -61,10 +62,10 @@ def typed(here: State, keys: str, capfd: pytest.CaptureFixture[str]) -> tuple[st
                 time.sleep(0.5)
 
     with create_pipe_input() as pipe, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prompt, "complete", complete)
+        patch.setattr(converse, "complete", complete)
         pressing = threading.Thread(target=press)
         pressing.start()
-        prompt.converse(here, input=pipe, output=DummyOutput())
+        converse.converse(here, input=pipe, output=DummyOutput())
         pressing.join()
     return capfd.readouterr()
 
@@ -105,7 +106,7 @@ def test_ctrl_c_drops_what_is_being_written(here: State, capfd: pytest.CaptureFi
 
 
 def test_ctrl_c_stops_a_statement(here: State, capfd: pytest.CaptureFixture[str]) -> None:
-    session = shell.Session(here)
+    session = Session(here)
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     began = time.monotonic()
     session.enter("SELECT sum(a.i * b.i) FROM range(1000000) AS a(i), range(1000000) AS b(i);")
@@ -116,7 +117,7 @@ def test_ctrl_c_stops_a_statement(here: State, capfd: pytest.CaptureFixture[str]
 
 
 def test_long_results_are_cut_and_say_so(here: State, capfd: pytest.CaptureFixture[str]) -> None:
-    session = shell.Session(here)
+    session = Session(here)
     session.enter("SELECT i AS n FROM range(1000000000000) AS t(i);")
     out, err = capfd.readouterr()
     assert "the first 100 rows; there are more" in err
@@ -128,7 +129,7 @@ def test_long_results_are_cut_and_say_so(here: State, capfd: pytest.CaptureFixtu
 
 
 def test_jobs_can_write_between_statements(here: State, capfd: pytest.CaptureFixture[str]) -> None:
-    session = shell.Session(here)
+    session = Session(here)
     session.enter("SELECT 1;")
     write = [sys.executable, "-c", "import duckdb, sys; duckdb.connect(sys.argv[1]).close()", str(here.database)]
     assert subprocess.run(write, capture_output=True).returncode == 0
@@ -136,11 +137,11 @@ def test_jobs_can_write_between_statements(here: State, capfd: pytest.CaptureFix
 
 def test_what_was_entered_is_kept(here: State, capfd: pytest.CaptureFixture[str]) -> None:
     typed(here, f".mode csv\rSELECT\r41 + 1 AS a;\r{CTRL_D}", capfd)
-    path = prompt.history_file()
+    path = converse.history_file()
     assert path == here.database.parent / "state" / "snql" / "history"
     assert "41 + 1" in path.read_text("utf-8")
     assert path.stat().st_mode & 0o077 == 0
-    assert list(prompt.history().load_history_strings()) == ["SELECT\n41 + 1 AS a;", ".mode csv"]
+    assert list(converse.history().load_history_strings()) == ["SELECT\n41 + 1 AS a;", ".mode csv"]
 
 
 @pytest.mark.parametrize("state", ["", "relative"])
@@ -148,7 +149,7 @@ def test_the_history_is_in_the_users_folder(state: str, monkeypatch: pytest.Monk
     monkeypatch.setenv("XDG_STATE_HOME", state)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert prompt.history_file() == tmp_path / ".local" / "state" / "snql" / "history"
+    assert converse.history_file() == tmp_path / ".local" / "state" / "snql" / "history"
 
 
 def test_a_history_that_cannot_be_written_is_done_without(here: State, capfd: pytest.CaptureFixture[str]) -> None:
@@ -188,7 +189,7 @@ def test_harlequin_where_it_is_installed(snql: Snql, here: State, monkeypatch: p
 
     monkeypatch.setattr(sys, "stdin", Terminal())
     monkeypatch.setattr(sys, "stdout", Terminal())
-    monkeypatch.setattr(prompt, "converse", lambda _: begun.append("prompt"))
+    monkeypatch.setattr(converse, "converse", lambda _: begun.append("prompt"))
     monkeypatch.setattr(shell, "harlequin", harlequin)
     monkeypatch.setattr(shell, "find_spec", lambda name: None)
     assert snql("shell").code == 0

@@ -17,7 +17,7 @@ from snql.errors import DatabaseError
 from snql.querying.suggest import Catalog, complete, read_catalog, split
 
 from .render import note, plain
-from .shell import Session
+from .session import Session
 from .state import State
 
 _SECONDS_FOR_NAMES = 0.3

@@ -17,11 +17,11 @@ from snql.db.connection import Database
 from snql.db.guards import ClassifierRow
 from snql.errors import InputError
 from snql.guard import reading
+from snql.guard.learn import GuardOptions, train
 from snql.guard.model import Guard
 from snql.guard.plan import make_plan, random_last_layer
 from snql.guard.results import measure_rows
 from snql.guard.stored import load_guard, read_guard
-from snql.guard.train import GuardOptions, train
 from snql.judges.stored import judge
 from snql.neurons.sets import NeuronSet, Shape
 from snql.patching.patch import PatchOptions, patch

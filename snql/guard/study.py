@@ -29,7 +29,7 @@ from snql.prompts.types import Prompt
 
 
 @dataclass(frozen=True)
-class Training:
+class Study:
     """A guard run whose row, model and prompts are in the database. max_new_tokens: 0 if answers are another run's."""
 
     db: Database

@@ -29,7 +29,7 @@ from snql.guard.prompts import (
 )
 from snql.guard.results import sentences
 from snql.guard.stored import read_guard
-from snql.guard.training import Training
+from snql.guard.study import Study
 from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model, tokenize
 from snql.jobs.inputs import PromptInputs
 from snql.judges.base import JudgeOptions
@@ -173,7 +173,7 @@ def train(
     patient = Database(db.path, JOB_LOCK_SECONDS)
     db.close()
     with runs.recorded(patient, run_id):
-        Training(
+        Study(
             db=patient,
             run_id=run_id,
             model=model,
