@@ -15,8 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
-from snql.guard import testing
-from snql.guard import train as training
+from snql.guard import learn, testing
 from snql.guard.learn import GuardOptions
 from snql.guard.model import Guard, Linear, Template
 from snql.neurons.sets import NeuronSet, Shape
@@ -55,7 +54,7 @@ def trained_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Database(folder / "made.duckdb") as db:
         located = LocateOptions("demo:sft", "demo:safety", PromptOptions(("demo:locate",), limit=8), max_new_tokens=8)
         locate(db, "found", replace(located, keep="none", skip_last_layers=0))
-        training.train(db, "mine", replace(OPTIONS, out=folder / "saved"))
+        learn.train(db, "mine", replace(OPTIONS, out=folder / "saved"))
         others = PromptOptions(("demo:harmful", "demo:harmful-wrapped", "demo:benign"), limit=24)
         asked = testing.GuardTestOptions(others, benign=("demo:benign",), costs=True, after="demo:safety")
         testing.test(db, "mine", replace(asked, max_new_tokens=12, batch_size=40))

@@ -9,8 +9,7 @@ import pytest
 
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.guard import reading, testing
-from snql.guard import train as training
+from snql.guard import learn, reading, testing
 from snql.guard.costs import Answered, cost_rows
 from snql.guard.results import by_size, overview, sentences
 from snql.guard.stored import read_guard
@@ -242,7 +241,7 @@ def test_a_test_that_was_cut_off_goes_on_to_the_same_bits(made_db: Database, mon
     with pytest.raises(InputError, match="a guard-test run 'cut' exists"):
         testing.test(made_db, "mine", asked)
     quick = replace(OPTIONS, random=0, sizes=(), plain=True, max_new_tokens=8, threshold=0.0)
-    training.train(made_db, "mine", quick, force=True)
+    learn.train(made_db, "mine", quick, force=True)
     with pytest.raises(InputError, match="cannot be resumed: guard_run_id, threshold differ from when it began"):
         testing.test(made_db, "mine", asked, resume=True)
 
