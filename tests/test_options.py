@@ -1,0 +1,114 @@
+"""One definition of an option: what is read off a tree of dataclasses."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from typing_extensions import Doc
+
+from snql.options import Argument, Aside, Flag, Inside, Joined, Later, build, config, leaves, values, words, words_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    max_new_tokens: Annotated[int, Doc("Longest completion.")] = 128
+    batch_size: Annotated[int | str, Doc("Rows."), Aside()] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    prompts: Annotated[tuple[str, ...], Doc("Prompt file.")] = ()
+    where: Annotated[str | None, Doc("SQL.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    neurons: Annotated[str, Doc("Expression."), Argument("EXPR")]
+    judges: Annotated[tuple[str, ...], Doc("Judge."), Flag("--judge")]
+    sweep: Annotated[tuple[str, ...], Doc("Sizes."), Joined()] = ()
+    trace: Annotated[bool, Doc("Trace.")] = True
+    freeze: Annotated[bool, Doc("Freeze."), Flag("--frozen", "-f", key="cold")] = False
+    rubric: Annotated[Path | None, Doc("File."), Later()] = None
+    read: Annotated[Read, Inside(without=("where",), required=("prompts",), docs={"prompts": "Other."})] = Read()
+    writing: Writing = Writing(max_new_tokens=256)
+
+
+JOB = Job(neurons="x:5%", judges=("a", "b"))
+
+
+def test_leaves_are_the_fields_of_a_tree_in_order() -> None:
+    found = {leaf.name: leaf for leaf in leaves(Job)}
+    assert list(found) == [
+        *("neurons", "judges", "sweep", "trace", "freeze", "rubric"),
+        *("prompts", "where", "max_new_tokens", "batch_size"),
+    ]
+    assert [leaf.name for leaf in found.values() if leaf.required] == ["neurons", "judges", "prompts"]
+    assert [leaf.name for leaf in found.values() if not leaf.shown] == ["where"]
+    assert [leaf.name for leaf in found.values() if leaf.listed] == ["judges", "sweep", "prompts"]
+    assert found["max_new_tokens"].default == 256 and found["max_new_tokens"].owner is Writing
+    assert found["max_new_tokens"].path == ("writing", "max_new_tokens")
+    assert (found["prompts"].doc, found["where"].doc) == ("Other.", "SQL.")
+    assert (found["judges"].flag, found["judges"].key) == ("--judge", "judge")
+    assert (found["freeze"].flags, found["freeze"].key) == (("--frozen", "-f"), "cold")
+    assert (found["trace"].negated, found["freeze"].negated) == ("--no-trace", None)
+    assert found["batch_size"].types == (int, str) and found["rubric"].types == (Path,)
+
+
+def test_two_options_of_one_name_are_refused() -> None:
+    @dataclass(frozen=True)
+    class Twice:
+        where: Annotated[str, Doc("Here.")]
+        read: Read = Read()
+
+    with pytest.raises(TypeError, match="two options named where"):
+        leaves(Twice)
+
+
+def test_a_configuration_holds_what_results_depend_on() -> None:
+    plain = {
+        "neurons": "x:5%", "judges": ("a", "b"), "sweep": (), "trace": True, "freeze": False, "prompts": (),
+        "where": None, "max_new_tokens": 256,
+    }  # fmt: skip
+    assert config(JOB) == plain
+    given = build(Job, values(JOB) | {"rubric": Path("r.txt"), "batch_size": 4})
+    assert config(given) == plain | {"rubric": "r.txt"}
+
+
+def test_words_give_what_is_no_default() -> None:
+    assert words(JOB) == ["x:5%", "--judge", "a", "--judge", "b"]
+    other = Job(
+        neurons="y",
+        judges=("a",),
+        sweep=("1%", "5%"),
+        trace=False,
+        freeze=True,
+        rubric=Path("r"),
+        writing=Writing(max_new_tokens=128, batch_size=2),
+    )
+    assert words(other) == [
+        *("y", "--judge", "a", "--sweep", "1%,5%", "--no-trace", "--frozen", "--rubric", "r"),
+        *("--max-new-tokens", "128"),
+    ]
+    stored = {"judges": ["a"], "sweep": [], "unknown": 3, "trace": True, "max_new_tokens": 9, "where": "never shown"}
+    assert words_of(Job, stored) == ["--judge", "a", "--max-new-tokens", "9"]
+
+
+def test_options_are_built_from_flat_values_as_they_are_given() -> None:
+    given = {
+        "neurons": "x", "judges": ["a", "b"], "sweep": "1%, 5%", "rubric": "r.txt", "prompts": "p", "batch_size": "32",
+        "max_new_tokens": "7",
+    }  # fmt: skip
+    made = build(Job, given)
+    assert made == Job(
+        neurons="x",
+        judges=("a", "b"),
+        sweep=("1%", "5%"),
+        rubric=Path("r.txt"),
+        read=Read(prompts=("p",)),
+        writing=Writing(max_new_tokens=7, batch_size=32),
+    )
+    assert build(Job, {"neurons": "x", "judges": ("a",)}).writing == Writing(max_new_tokens=256)
+    assert build(Writing, {"batch_size": "auto"}).batch_size == "auto"
+    with pytest.raises(TypeError, match="judges"):
+        build(Job, {"neurons": "x"})
