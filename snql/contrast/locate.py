@@ -14,7 +14,8 @@ from snql.db import activations, records, runs
 from snql.db.connection import Database
 from snql.db.prompts import read_sets
 from snql.db.scores import read_shape
-from snql.engines.base import EngineInfo, EngineOptions, WorkOrder, start_engine
+from snql.engines.base import EngineInfo, EngineOptions, WorkOrder
+from snql.engines.start import start_engine
 from snql.errors import InputError
 from snql.generation.batch import by_length, by_tokens
 from snql.jobs.begin import JOB_LOCK_SECONDS, PromptOptions, begin_run, check_seed, tokenize

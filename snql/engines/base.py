@@ -1,7 +1,6 @@
 """What a job asks of whoever holds the models."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -80,17 +79,3 @@ class Engine(Protocol):
 
     def collect(self, tasks: Iterable[CollectTask], layout: Layout) -> Iterator[Collected]:
         """Collect token-level activations batch by batch."""
-
-
-def start_engine(options: EngineOptions, order: WorkOrder) -> AbstractContextManager[Engine]:
-    """Load the models where the options say; they are given up at the end of the block.
-
-    Raises ModelError for models that cannot be used, InputError if Ray is not installed or not reached.
-    """
-    if options.engine == "local":
-        from snql.engines.local import local_engine
-
-        return local_engine(order)
-    from snql.engines.on_ray import ray_engine
-
-    return ray_engine(options, order)

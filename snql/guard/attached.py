@@ -6,21 +6,19 @@ asks for the first token's scores, the sum is there. The model runs no forward p
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import LogitsProcessor, StoppingCriteria
 
 from snql.errors import InputError, ModelError, RunError
+from snql.guard.parts import Linear
 from snql.models import hooks
 from snql.models.architectures import architecture_of
 from snql.models.experts import use_hookable_experts
 from snql.models.sites import Site, find_sites
-from snql.neurons.sets import Shape
-
-if TYPE_CHECKING:
-    from snql.guard.model import Guard
+from snql.neurons.sets import NeuronSet, Shape
 
 
 class Attached:
@@ -33,7 +31,13 @@ class Attached:
     """
 
     def __init__(
-        self, guard: "Guard", model: Any, refusal: Sequence[int], prefix: Sequence[int], threshold: float
+        self,
+        neurons: NeuronSet,
+        linear: Linear,
+        model: Any,
+        refusal: Sequence[int],
+        prefix: Sequence[int],
+        threshold: float,
     ) -> None:
         if refusal and prefix:
             raise InputError("a guard refuses or begins the answer, not both: give refusal or prefix")
@@ -41,13 +45,12 @@ class Attached:
             raise InputError(f"--threshold {threshold:g} is no probability: use 0 to 1")
         self._network: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._sites = _sites(self._network)
-        _check_shape(guard.neurons.shape, self._sites)
-        weights, self._intercept = guard.linear.folded()
-        members = guard.neurons
+        _check_shape(neurons.shape, self._sites)
+        weights, self._intercept = linear.folded()
         self._weights = {
-            layer: torch.from_numpy(weights[members.layers == layer].copy()) for layer in members.by_layer()
+            layer: torch.from_numpy(weights[neurons.layers == layer].copy()) for layer in neurons.by_layer()
         }
-        self._columns = {layer: torch.from_numpy(columns.copy()) for layer, columns in members.by_layer().items()}
+        self._columns = {layer: torch.from_numpy(columns.copy()) for layer, columns in neurons.by_layer().items()}
         self._threshold = threshold
         self._parts: dict[int, torch.Tensor] = {}
         self._hooks = ExitStack()

@@ -8,7 +8,7 @@ import numpy as np
 
 from snql.db.capability import flat
 from snql.guard.measures import draws, interval
-from snql.guard.model import Array
+from snql.guard.parts import Array
 from snql.judges.refusal import refuses
 from snql.stats.pooled import CONFIDENCE, RESAMPLES
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from snql.errors import InputError
-from snql.guard.model import Guard, Linear, Template
+from snql.guard.parts import Linear, Template
 from snql.neurons.sets import Member, NeuronSet, Shape
 
 NUMBERS, WORDS = "guard.safetensors", "guard.json"
@@ -22,70 +21,52 @@ _VECTORS = ("weights", "means", "scales")
 _PLACES = ("layer", "neuron")
 
 
-def save(guard: Guard, folder: Path) -> None:
+def write(folder: Path, words: dict[str, Any], neurons: NeuronSet, linear: Linear) -> None:
     """Write a guard; the JSON file last, so that a folder with it is whole. Raises InputError if it cannot be."""
-    linear, chosen = guard.linear, guard.neurons
     tensors = {
-        "layer": chosen.layers,
-        "neuron": chosen.neurons,
+        "layer": neurons.layers,
+        "neuron": neurons.neurons,
         "weights": linear.weights,
         "means": linear.means,
         "scales": linear.scales,
         "intercept": np.array([linear.intercept]),
     }
-    if chosen.experts is not None:
-        tensors["expert"] = chosen.experts
+    if neurons.experts is not None:
+        tensors["expert"] = neurons.experts
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: np.ascontiguousarray(values) for name, values in tensors.items()}, folder / NUMBERS)
-        (folder / WORDS).write_text(json.dumps(words(guard), indent=2, ensure_ascii=False) + "\n", "utf-8")
+        (folder / WORDS).write_text(json.dumps(words, indent=2, ensure_ascii=False) + "\n", "utf-8")
     except (OSError, SafetensorError) as error:
         raise InputError(f"the guard cannot be written to {folder}: {error}") from error
 
 
-def words(guard: Guard) -> dict[str, Any]:
-    """All of a guard but its numbers, as JSON."""
-    from snql.db.provenance import provenance
-
-    return {
-        "format": FORMAT,
-        "snql_version": guard.snql_version or provenance().snql_version,
-        "model": guard.model,
-        "model_id": guard.model_id,
-        "shape": asdict(guard.neurons.shape),
-        "n_neurons": len(guard.neurons),
-        "template": asdict(guard.template),
-        "threshold": guard.threshold,
-        "facts": guard.facts,
-    }
-
-
-def load(folder: Path) -> Guard:
-    """Read a guard. Raises InputError for a file that is missing, malformed or of a newer format."""
-    found = _read_words(folder / WORDS)
+def read(folder: Path) -> tuple[dict[str, Any], NeuronSet, Linear]:
+    """A guard's JSON and numbers. Raises InputError for a file that is missing, malformed or of a newer format."""
+    words = _read_words(folder / WORDS)
     tensors = _read_numbers(folder / NUMBERS)
     try:
-        shape = Shape(**{name: _whole(found["shape"][name]) for name in ("n_layers", "n_neurons", "n_experts")})
+        shape = Shape(**{name: _whole(words["shape"][name]) for name in ("n_layers", "n_neurons", "n_experts")})
         if min(vars(shape).values()) < 1 or shape.n_neurons % shape.n_experts:
-            raise ValueError(f"no model has the shape {found['shape']}")
-        return from_words(found, _members(tensors, shape), _linear(tensors, _whole(found["n_neurons"])))
+            raise ValueError(f"no model has the shape {words['shape']}")
+        members, linear = _members(tensors, shape), _linear(tensors, _whole(words["n_neurons"]))
+        if len(members) != len(linear.weights):
+            raise ValueError(f"{len(members)} different neurons have {len(linear.weights)} weights")
+        _check_words(words)
     except (KeyError, TypeError, ValueError, InputError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise InputError(f"{folder} is not a guard as snql saves it ({reason}): save it again") from error
+    return words, members, linear
 
 
-def from_words(found: dict[str, Any], members: NeuronSet, linear: Linear) -> Guard:
-    """A guard from its JSON and its numbers; raises KeyError, TypeError or ValueError for malformed JSON."""
-    if len(members) != len(linear.weights):
-        raise ValueError(f"{len(members)} different neurons have {len(linear.weights)} weights")
-    threshold = float(found["threshold"])
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"the threshold {threshold} is no probability")
-    texts = {name: found[name] for name in ("model", "model_id", "snql_version")}
-    if not all(isinstance(text, str) for text in texts.values()) or not isinstance(found["facts"], dict):
+def _check_words(words: dict[str, Any]) -> None:
+    """Raises KeyError, TypeError or ValueError for what no guard says of itself."""
+    if not 0 <= float(words["threshold"]) <= 1:
+        raise ValueError(f"the threshold {words['threshold']} is no probability")
+    texts = (words["model"], words["model_id"], words["snql_version"])
+    if not all(isinstance(text, str) for text in texts) or not isinstance(words["facts"], dict):
         raise TypeError("model, model_id and snql_version must be text, facts an object")
-    return Guard(members, linear, **texts, template=Template(**found["template"]), threshold=threshold,
-                 facts=found["facts"])  # fmt: skip
+    Template(**words["template"])
 
 
 def _read_words(path: Path) -> dict[str, Any]:

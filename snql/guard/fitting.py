@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from snql.errors import InputError
-from snql.guard.model import Array, Linear
+from snql.guard.parts import Array, Linear
 
 Rows = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.bool_]

@@ -15,7 +15,7 @@ from snql.db.named_sets import runs_behind
 from snql.errors import InputError
 from snql.guard.earlier import Earlier, find_earlier
 from snql.guard.fitting import check_labels
-from snql.guard.model import THRESHOLD, Template
+from snql.guard.parts import THRESHOLD, Template
 from snql.guard.plan import MOST_CONTROLS, make_plan
 from snql.guard.prompts import (
     AUTO,

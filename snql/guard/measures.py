@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from snql.guard.fitting import Labels
-from snql.guard.model import Array
+from snql.guard.parts import Array
 from snql.stats.effects import Interval
 from snql.stats.pooled import CONFIDENCE, RESAMPLES, drawn_counts
 

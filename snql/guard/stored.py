@@ -5,8 +5,9 @@ from pathlib import Path
 from snql.db import guards
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.guard.files import WORDS, from_words
-from snql.guard.model import Guard, Linear
+from snql.guard.files import WORDS
+from snql.guard.model import Guard
+from snql.guard.parts import Linear
 from snql.neurons.sets import Shape
 
 
@@ -17,7 +18,7 @@ def read_guard(db: Database, name: str) -> Guard:
         shape = Shape(**found.about["shape"])
         members = guards.read_classifiers(db, found.run_id, shape)[0].members
         linear = Linear(**guards.read_weights(db, found.run_id)[0])
-    return from_words(found.about, members, linear)
+    return Guard.of(found.about, members, linear)
 
 
 def load_guard(db: Database, name: str) -> Guard:

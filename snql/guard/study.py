@@ -13,9 +13,9 @@ from snql.db.connection import Database
 from snql.db.durable import room_needed
 from snql.db.guards import ClassifierRow
 from snql.guard.earlier import Earlier
-from snql.guard.files import words
 from snql.guard.fitting import FOLDS, GRID, Fit, Labels, check_labels, fit
-from snql.guard.model import Guard, Template
+from snql.guard.model import Guard
+from snql.guard.parts import Template
 from snql.guard.plan import Plan
 from snql.guard.prompts import Judged, labels_of, sign_of
 from snql.guard.reading import Activations, Answering, Rows
@@ -101,7 +101,7 @@ class Study:
             if held_out
             else []
         )
-        about = words(self._guard(fits[0], labels, judge, judged, datasets))
+        about = self._guard(fits[0], labels, judge, judged, datasets).words()
         with self.db.write() as connection:
             guards.write_guard(connection, self.run_id, self.refuse_from, about)
             guards.write_classifiers(connection, self.run_id, classifiers)
@@ -145,8 +145,15 @@ class Study:
             "converged": fitted.converged,
             "seed": self.seed,
         }
-        members, model = self.plan.guard.members, self.model
-        return Guard(members, fitted.linear, model.spec.text, model.model_id, self.template, self.refuse_from, facts)
+        return Guard(
+            neurons=self.plan.guard.members,
+            linear=fitted.linear,
+            model=self.model.spec.text,
+            model_id=self.model.model_id,
+            template=self.template,
+            threshold=self.refuse_from,
+            facts=facts,
+        )
 
     def _say_stopping(self) -> None:
         message = "stopping once what is finished has been kept; Ctrl-C again stops at once"

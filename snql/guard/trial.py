@@ -12,7 +12,8 @@ from snql.db.durable import room_needed
 from snql.db.guards import ClassifierRow
 from snql.errors import InputError
 from snql.guard.costs import Answered, cost_rows
-from snql.guard.model import Guard, Linear
+from snql.guard.model import Guard
+from snql.guard.parts import Linear
 from snql.guard.prompts import Judged, sign_of
 from snql.guard.reading import Activations, Answering, Rows
 from snql.guard.results import by_dataset, measure_rows

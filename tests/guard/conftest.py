@@ -17,7 +17,8 @@ from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.guard import learn, testing
 from snql.guard.learn import GuardOptions
-from snql.guard.model import Guard, Linear, Template
+from snql.guard.model import Guard
+from snql.guard.parts import Linear, Template
 from snql.neurons.sets import NeuronSet, Shape
 from snql.organism import bundled
 from snql.prompts.options import PromptOptions
