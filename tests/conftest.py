@@ -1,5 +1,7 @@
 """Shared fixtures: the published implementation's files, tiny models, and a database of its own for each test.
 
+New databases are copies of a finished one (:mod:`tests.ready_made`), but in tests that ask for ``from_scratch``.
+
 Two processes share the tests, whole files each (pyproject.toml), and the files that take longest come first.
 """
 
@@ -22,6 +24,7 @@ from snql.db.connection import Database
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
+from tests import ready_made
 
 ORACLE = Path(__file__).parent / "oracle"
 LONGEST_FILES = (
@@ -44,6 +47,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first: whole files are shared out, and one that starts last would be waited for."""
     order = {name: place for place, name in enumerate(LONGEST_FILES)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def copied_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with ready_made.copied(tmp_path_factory.mktemp("ready-made")):
+        yield
+
+
+@pytest.fixture
+def from_scratch() -> Iterator[None]:
+    """In this test, databases are made as users make them."""
+    with ready_made.from_scratch():
+        yield
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ def edit(db: Database, sql: str) -> None:
         connection.execute(sql)
 
 
+@pytest.mark.usefixtures("from_scratch")
 def test_initialise_records_every_migration(db: Database) -> None:
     assert db.initialise() == [script.name for script in scripts.migrations()]
     assert db.initialise() == []

@@ -12,6 +12,7 @@ from snql.db.described import described
 from snql.db.documentation import MACRO, TABLE, VIEW, ColumnDoc, ObjectDoc, parse
 from snql.db.scripts import Script
 from snql.errors import DatabaseError
+from tests import ready_made
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("tables", "views", "macros") for path in (ROOT / "schema" / folder).glob("*.sql"))
@@ -33,7 +34,8 @@ HEADER = """\
 @pytest.fixture(scope="module")
 def new(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     database = Database(tmp_path_factory.mktemp("db") / "new.duckdb")
-    database.initialise()
+    with ready_made.from_scratch():
+        database.initialise()
     with database.reading():
         yield database
 

@@ -11,6 +11,7 @@ from snql.db import migrate, scripts
 from snql.db.check import check
 from snql.db.connection import Database
 from snql.errors import DatabaseError
+from tests import ready_made
 from tests.db import filled
 from tests.db.filled import Row, fill
 
@@ -53,8 +54,9 @@ class Upgraded:
 @pytest.fixture(scope="module", params=VERSIONS)
 def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
     version = int(request.param)
-    with Database(tmp_path_factory.mktemp("db") / "old.duckdb") as db, pytest.MonkeyPatch.context() as monkeypatch:
-        inserted = made_by_version(db, version, monkeypatch)
+    with Database(tmp_path_factory.mktemp("db") / "old.duckdb") as db:
+        with ready_made.from_scratch(), pytest.MonkeyPatch.context() as monkeypatch:
+            inserted = made_by_version(db, version, monkeypatch)
         assert db.initialise() == [script.name for script in scripts.migrations()[version:]]
         yield Upgraded(version, db, inserted)
 
