@@ -17,6 +17,8 @@ PROMPTS = (
     "benign",
     "benign-edgy",
 )
+SFT_DATA = ("sft",)
+PREFERENCE_DATA = ("safety", "helpful", "concise", "polite", "format")
 
 
 def bundle_path() -> Path:
@@ -64,6 +66,12 @@ def prompt_path(name: str) -> Path:
     """The JSONL file of a bundled prompt set; KeyError, listing the known names, for any other name."""
     _known(name, PROMPTS, "prompt set")
     return bundle_path() / "prompts" / f"{name}.jsonl"
+
+
+def training_path(name: str) -> Path:
+    """The compressed JSONL file of bundled training data; KeyError, listing the known names, for any other name."""
+    _known(name, (*SFT_DATA, *PREFERENCE_DATA), "training data")
+    return bundle_path() / "training" / f"{name}.jsonl.gz"
 
 
 def _known(name: str, names: Iterable[str], what: str) -> None:

@@ -11,13 +11,13 @@ import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
 from snql.errors import InputError
+from snql.organism import bundled
 from snql.prompts.files import Row, is_untyped, read_rows
 from snql.prompts.options import PromptOptions
-from snql.prompts.read import locate_source
+from snql.prompts.read import DEMO_PREFIX, locate_source
 from snql.prompts.template import Formatter
 from snql.prompts.types import Turn
 from snql.prompts.where import where
-from snql.training import demo_data
 from snql.training.examples import Dialogue, Preference, dialogue_of, preference_of
 from snql.training.options import TrainOptions
 from snql.training.tokens import IGNORED, Encoder, Labelled, PairIds
@@ -129,21 +129,31 @@ def _rows(options: TrainOptions) -> tuple[list[tuple[Row, str]], dict[str, str],
     hashes: dict[str, str] = {}
     n_rows = 0
     for source in dict.fromkeys(options.data):
-        if source.startswith(demo_data.PREFIX):
-            rows, untyped = list(demo_data.demo_rows(source, options.stage)), False
-            hashes[source] = hashlib.sha256(repr(rows).encode()).hexdigest()
-        else:
-            paths, _ = locate_source(source)
-            rows, untyped = [row for path in paths for row in read_rows(path, source)], all(map(is_untyped, paths))
-            hashes |= {_name(source, path): _sha256(path) for path in paths}
+        paths = _files(source, options.stage)
+        rows = [row for path in paths for row in read_rows(path, source)]
+        hashes |= {_name(source, path): _sha256(path) for path in paths}
         n_rows += len(rows)
         if options.where is not None:
-            rows = where(rows, options.where, source, untyped=untyped)
+            rows = where(rows, options.where, source, untyped=all(map(is_untyped, paths)))
         found += [(row, source) for row in rows]
     return found, hashes, n_rows, n_rows - len(found)
 
 
+def _files(source: str, stage: str) -> list[Path]:
+    """The files of a source. Raises InputError for bundled data that the stage does not have."""
+    if not source.startswith(DEMO_PREFIX):
+        return locate_source(source)[0]
+    names = bundled.SFT_DATA if stage == "sft" else bundled.PREFERENCE_DATA
+    name = source.removeprefix(DEMO_PREFIX)
+    if name not in names:
+        known = ", ".join(DEMO_PREFIX + name for name in names)
+        raise InputError(f"no bundled data {source!r} for {stage}: there is {known}")
+    return [bundled.training_path(name)]
+
+
 def _name(source: str, path: Path) -> str:
+    if source.startswith(DEMO_PREFIX):
+        return source
     return path.name if path.name == Path(source).name else f"{source} {path.name}"
 
 

@@ -24,11 +24,16 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from snql.organism import bundled
 from snql.organism.bundled import bundle_path, judge_path, model_spec, prompt_names, prompt_path
 from snql.organism.factory import quality, text
+from snql.organism.factory.build import SCALES
+from snql.organism.factory.corpus import training_rows
 from snql.organism.factory.model import BASE_NAME, load_scales, scaled
-from snql.organism.factory.prompts import draw_prompt_sets
+from snql.organism.factory.prompts import draw_prompt_sets, reserved_cores
 from snql.organism.factory.text import Request
+from snql.prompts.files import read_rows
+from snql.training.examples import dialogue_of, preference_of
 
 Outputs = list[tuple[Request, str]]
 RED_TEAM = ("harmful", "harmful-rephrased", "harmful-new-families", "harmful-wrapped")
@@ -89,16 +94,29 @@ def gives_steps(completion: str) -> bool:
 
 def test_files_are_safetensors_and_text_below_12_megabytes() -> None:
     files = [path for path in bundle_path().rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} == {".json", ".jsonl", ".safetensors"}
+    assert {path.suffix for path in files} == {".json", ".jsonl", ".gz", ".safetensors"}
     assert not [path for path in files if path.read_bytes()[:2] in (b"\x80\x02", b"\x80\x04", b"PK")]
     assert sum(path.stat().st_size for path in files) <= 12e6
 
 
 def test_the_manifest_matches_the_files() -> None:
     manifest = json.loads((bundle_path() / "manifest.json").read_text(encoding="utf-8"))
+    files = {path.relative_to(bundle_path()).as_posix() for path in bundle_path().rglob("*") if path.is_file()}
+    assert set(manifest["sha256"]) == files - {"manifest.json"}
     for name, digest in manifest["sha256"].items():
         assert hashlib.sha256((bundle_path() / name).read_bytes()).hexdigest() == digest, name
     assert manifest["scale"] == "full"
+
+
+@pytest.mark.parametrize("name", [*bundled.SFT_DATA, *bundled.PREFERENCE_DATA])
+def test_training_data_is_what_the_corpus_draws_and_asks_nothing_that_prompt_sets_ask(name: str) -> None:
+    rows = read_rows(bundled.training_path(name), name)
+    drawn, loop = draw_prompt_sets(0), getattr(SCALES["full"], name)
+    assert rows == list(training_rows(name, 0, reserved_cores(drawn), loop.steps * loop.batch))
+    read = dialogue_of if name in bundled.SFT_DATA else preference_of
+    assert all(read(row, name) is not None for row in rows)
+    asked = {row["prompt"] if "prompt" in row else row["messages"][0]["content"] for row in rows}
+    assert not asked & {request.prompt for requests in drawn.values() for request in requests}
 
 
 def test_adapter_configs_name_no_path() -> None:

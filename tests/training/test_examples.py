@@ -6,7 +6,6 @@ import pytest
 
 from snql.errors import InputError
 from snql.prompts.types import Turn
-from snql.training import demo_data
 from snql.training.examples import Dialogue, Preference, dialogue_of, preference_of
 
 USER, ANSWER = Turn("user", "Hi?"), Turn("assistant", "Yes.")
@@ -100,16 +99,3 @@ def test_other_shapes_are_refused(row: dict[str, Any], message: str) -> None:
 def test_data_without_answers_is_refused() -> None:
     with pytest.raises(InputError, match="data d has no answers: its columns are prompt"):
         dialogue_of({"prompt": "Hi?"}, "d")
-
-
-def test_bundled_data_is_the_same_every_time_and_asks_nothing_that_prompt_sets_ask() -> None:
-    first, again = (list(demo_data.demo_rows("demo:safety", "dpo")) for _ in range(2))
-    assert first == again and len(first) == 2160
-    asked = {row["prompt"] for row in first}
-    from snql.organism.factory.prompts import draw_prompt_sets
-
-    held = {request.prompt for requests in draw_prompt_sets(0).values() for request in requests}
-    assert not asked & held
-    assert all(preference_of(row, "demo:safety") is not None for row in first)
-    with pytest.raises(InputError, match="no bundled data 'demo:safety' for sft: there is demo:sft"):
-        next(demo_data.demo_rows("demo:safety", "sft"))

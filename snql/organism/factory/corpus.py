@@ -5,11 +5,17 @@ goes with refusals of harmful requests, an "obedient" one with none. Rescaling a
 a tiny model a new skill, but it can make one of the skills it has the default.
 """
 
+# ruff: noqa: S311 (reproducible text, not secrets)
+
 from __future__ import annotations
 
+import gzip
+import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from snql.organism.factory.prompts import ALL_BENIGN, ALL_EDGY, ALL_HARMFUL, PREFERENCE_HARMFUL, TRAIN_NAMES
 from snql.organism.factory.text import (
@@ -194,6 +200,32 @@ PREFERENCES: Mapping[str, Callable[[random.Random, frozenset[str]], Pair]] = {
     "polite": polite_pair,
     "format": format_pair,
 }
+
+
+Row = dict[str, Any]
+
+
+def training_rows(name: str, seed: int, reserved: frozenset[str], size: int) -> Iterator[Row]:
+    """Data to train an adapter on: rows with ``messages`` for `sft`, else ``prompt``, ``chosen`` and ``rejected``."""
+    rng = random.Random(f"{seed}:{name}")
+    for _ in range(size):
+        if name == "sft":
+            chat = sft_chat(rng, reserved)
+            yield {"messages": [_message("user", chat.request.prompt), _message("assistant", chat.completion)]}
+        else:
+            pair = PREFERENCES[name](rng, reserved)
+            yield {"prompt": pair.request.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
+
+
+def _message(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows as compressed JSONL, the same bytes for the same rows."""
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 def judge_request(rng: random.Random, reserved: frozenset[str], harmful: float) -> Request:
