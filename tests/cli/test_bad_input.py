@@ -1,13 +1,16 @@
 """Every foreseen mistake is one line that names value, cause and remedy; exit code 2; nothing half-written."""
 
+import shutil
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 
 from snql.db.connection import Database
 
 from ..conftest import ORACLE
+from ..synthetic import add_locate_run
 from .conftest import Snql
 
 SETS = ["--prompts", "demo:harmful", "--limit", "2", "--max-new-tokens", "2"]
@@ -130,8 +133,10 @@ def instead(arguments: list[str], option: str, value: str) -> list[str]:
         (["frobnicate"], "No such command 'frobnicate'"),
     ],
 )
-def test_one_line_and_exit_code_2(snql: Snql, tmp_path: Path, arguments: list[str], message: str) -> None:
-    prepare(tmp_path)
+def test_one_line_and_exit_code_2(
+    snql: Snql, tmp_path: Path, prepared: Path, arguments: list[str], message: str
+) -> None:
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     before = contents(tmp_path)
     done = snql("-q", *arguments)
     lines = done.err.splitlines()
@@ -143,13 +148,11 @@ def test_one_line_and_exit_code_2(snql: Snql, tmp_path: Path, arguments: list[st
     assert contents(tmp_path) == before
 
 
-def prepare(folder: Path) -> None:
-    """A database with one made-up run, and files that are wrong in various ways."""
-    from ..synthetic import add_locate_run
-
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a database of one made-up run, and files that are wrong in various ways."""
+    folder = tmp_path_factory.mktemp("prepared")
     with Database(folder / "snql.duckdb") as db:
-        import numpy as np
-
         add_locate_run(db, "taken", np.arange(6.0).reshape(2, 3))
     (folder / "empty.jsonl").write_text("")
     (folder / "other.csv").write_text("text\nhello\n")
@@ -170,6 +173,7 @@ def prepare(folder: Path) -> None:
         db.initialise()
     with duckdb.connect(str(folder / "newer.duckdb")) as newer:
         newer.execute("INSERT INTO snql_migrations VALUES (9999, '9999_later', 'x', now()::TIMESTAMP)")
+    return folder
 
 
 def contents(folder: Path) -> dict[str, object]:

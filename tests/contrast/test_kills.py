@@ -54,7 +54,15 @@ def beside(db: Database) -> set[str]:
     return {path.name.removeprefix(db.path.name) for path in db.path.parent.iterdir()}
 
 
-@pytest.mark.parametrize(("store", "seed", "n_kills"), [("rows", 0, 10), ("parquet", 1, 4)])
+@pytest.mark.parametrize(
+    ("store", "seed", "n_kills"),
+    [
+        ("rows", 0, 4),
+        ("parquet", 1, 4),
+        pytest.param("rows", 2, 20, marks=pytest.mark.slow("more moments of the same kinds")),
+        pytest.param("parquet", 3, 20, marks=pytest.mark.slow("more moments of the same kinds")),
+    ],
+)
 def test_kills_change_nothing(
     db: Database, tiny_llama: Path, tiny_adapter: Path, store: str, seed: int, n_kills: int
 ) -> None:

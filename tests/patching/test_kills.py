@@ -23,13 +23,16 @@ WRITTEN = """
 """
 
 
-def test_kills_change_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+@pytest.mark.parametrize(
+    ("seed", "n_kills"), [(0, 4), pytest.param(1, 20, marks=pytest.mark.slow("more moments of the same kinds"))]
+)
+def test_kills_change_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path, seed: int, n_kills: int) -> None:
     program = [sys.executable, str(Path(__file__).parents[1] / "killed.py"), str(db.path)]
-    arguments = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}", PROMPTS, "patch", "0", "5"]
+    arguments = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}", PROMPTS, "patch", str(seed), str(n_kills)]
     done = subprocess.run([*program, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert len(told["hits"]) == 5
+    assert len(told["hits"]) == n_kills
     effects = "SELECT * EXCLUDE (run, run_id) FROM causal_effects WHERE run = ? ORDER BY variant_id"
     whole = db.frame(WRITTEN, ["whole"]), db.frame(effects, ["whole"])
     assert (len(whole[0]), len(whole[1])) == (96, 6)
