@@ -25,12 +25,12 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.generation.batch import by_length, left_padded
-from snql.jobs.begin import PromptOptions
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.models.spec import parse_model_spec
 from snql.progress import Progress
+from snql.prompts.options import PromptOptions
 
 Batches = list[list[tuple[int, ...]]]
 

@@ -27,7 +27,6 @@ from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.generation.batch import left_padded
 from snql.generation.slots import SlotStream
-from snql.jobs.begin import PromptOptions
 from snql.models import hooks
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
@@ -37,6 +36,7 @@ from snql.patching.engine import PatchEngine
 from snql.patching.interventions import FromSource, PatchedRow
 from snql.patching.passes import SOURCE, TARGET, ModelPass, Rows
 from snql.patching.rows import Task, Writing
+from snql.prompts.options import PromptOptions
 from snql.prompts.read import read_prompt_sets
 from snql.prompts.template import Formatter, format_prompts
 from snql.rankings.evaluate import Evaluator

@@ -16,8 +16,8 @@ import polars as pl
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.demonstration.headlines import with_controls
-from snql.jobs.begin import PromptOptions
 from snql.patching.patch import PatchOptions, patch
+from snql.prompts.options import PromptOptions
 
 SEEDS = ("safety", "safety-seed2", "safety-seed3")
 SETS = ("demo:harmful", "demo:harmful-rephrased", "demo:harmful-new-families", "demo:harmful-wrapped")

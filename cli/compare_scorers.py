@@ -65,15 +65,25 @@ def compare_scorers(
     force: opt.Force = False,
 ) -> None:
     """Rank neurons by several scorers, patch the top of each ranking, and compare the causal effects."""
-    from snql.jobs.begin import PromptOptions
     from snql.models.options import LoadOptions
+    from snql.prompts.options import PromptOptions
     from snql.scorers.compare import CompareOptions
     from snql.scorers.compare import compare_scorers as compare
 
     options = CompareOptions(
         before,
         after,
-        PromptOptions(tuple(prompts), None, template, limit, sample, None, (), system, response_prefix),
+        PromptOptions(
+            tuple(prompts),
+            prompt_column=None,
+            template=template,
+            limit=limit,
+            sample=sample,
+            where=None,
+            disjoint_from=(),
+            system=system,
+            response_prefix=response_prefix,
+        ),
         tuple(evaluate_prompts),
         tuple(judge),
         tuple(contrast_prompts or ()),
@@ -85,7 +95,14 @@ def compare_scorers(
         skip_last_layers,
         int(batch_size) if batch_size.isdecimal() else batch_size,
         seed,
-        LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize),
+        LoadOptions(
+            dtype=dtype,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            device_map=device_map,
+            attn_implementation=attn_implementation,
+            quantize=quantize,
+        ),
     )
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:

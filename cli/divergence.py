@@ -67,7 +67,14 @@ def divergence(
     from snql.capability.divergence import divergence as run_divergence
     from snql.models.options import LoadOptions
 
-    load = LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize)
+    load = LoadOptions(
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        device_map=device_map,
+        attn_implementation=attn_implementation,
+        quantize=quantize,
+    )
     options = DivergenceOptions(
         completions, tuple(neurons or ()), recipient, donor, mode, opt.split(sweep), random, seed, load
     )

@@ -28,7 +28,14 @@ def doctor(
     from snql.models.doctor import diagnose
     from snql.models.options import LoadOptions
 
-    options = LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize)
+    options = LoadOptions(
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        device_map=device_map,
+        attn_implementation=attn_implementation,
+        quantize=quantize,
+    )
     found = diagnose(model, options)
     if state(context).json:
         print_json(found.checks)

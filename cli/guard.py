@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -134,11 +134,20 @@ def train(
     from snql.prompts.options import PromptOptions
 
     given = (*(prompts or ()), *(benign or ()))
-    words = (prompt_column, template, limit, sample, where, tuple(disjoint_from or ()), system, response_prefix)
+    reading: Any = {
+        "prompt_column": prompt_column,
+        "template": template,
+        "limit": limit,
+        "sample": sample,
+        "where": where,
+        "disjoint_from": tuple(disjoint_from or ()),
+        "system": system,
+        "response_prefix": response_prefix,
+    }
     options = GuardOptions(
         model=model,
         neurons=neurons,
-        source=PromptOptions(given, *words) if given else None,
+        source=PromptOptions(given, **reading) if given else None,
         benign=tuple(benign or ()),
         judge=judge,
         from_run=from_run,
@@ -152,7 +161,14 @@ def train(
         seed=seed,
         allow_overlap=allow_overlap,
         out=out,
-        load=LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize),
+        load=LoadOptions(
+            dtype=dtype,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            device_map=device_map,
+            attn_implementation=attn_implementation,
+            quantize=quantize,
+        ),
     )
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:
@@ -212,7 +228,15 @@ def test(
 
     given = (*(prompts or ()), *(benign or ()))
     options = GuardTestOptions(
-        PromptOptions(given, prompt_column, "auto", limit, sample, where, tuple(disjoint_from or ())),
+        PromptOptions(
+            given,
+            prompt_column=prompt_column,
+            template="auto",
+            limit=limit,
+            sample=sample,
+            where=where,
+            disjoint_from=tuple(disjoint_from or ()),
+        ),
         benign=tuple(benign or ()),
         judge=judge,
         run=run,
@@ -223,7 +247,14 @@ def test(
         batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
         seed=seed,
         allow_overlap=allow_overlap,
-        load=LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize),
+        load=LoadOptions(
+            dtype=dtype,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            device_map=device_map,
+            attn_implementation=attn_implementation,
+            quantize=quantize,
+        ),
     )
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:
@@ -283,7 +314,14 @@ def run(
         other_model=other_model,
         max_new_tokens=max_new_tokens,
         repeats=repeats,
-        load=LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize),
+        load=LoadOptions(
+            dtype=dtype,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            device_map=device_map,
+            attn_implementation=attn_implementation,
+            quantize=quantize,
+        ),
     )
     here = state(context)
     found = running.run(here.open(), name, options)

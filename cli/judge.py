@@ -69,10 +69,19 @@ def judge(
     force: Annotated[bool, typer.Option("--force", help="Forget the judge's scores of this run first.")] = False,
 ) -> None:
     """Score the stored completions of a run by one more judge; nothing is generated."""
-    from snql.judges.base import JudgeOptions
+    from snql.judges.options import JudgeOptions
     from snql.judges.stored import judge as run_judge
 
-    options = JudgeOptions(judge_sign, device, dtype, batch_size, rubric, concurrency, retries, timeout)
+    options = JudgeOptions(
+        sign=judge_sign,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        rubric=rubric,
+        concurrency=concurrency,
+        retries=retries,
+        timeout=timeout,
+    )
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:
         found = run_judge(

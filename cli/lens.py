@@ -12,7 +12,7 @@ from .state import state
 if TYPE_CHECKING:
     import polars as pl
 
-    from snql.jobs.begin import PromptOptions
+    from snql.prompts.options import PromptOptions
 
 SHOWN = 40
 
@@ -52,18 +52,24 @@ def lens(
     force: opt.Force = False,
 ) -> None:
     """Show the tokens that neurons' value vectors promote and suppress, and their cosine with the refusal direction."""
-    from snql.jobs.begin import PromptOptions
     from snql.lens.lens import LensOptions
     from snql.lens.lens import lens as run_lens
     from snql.lens.names import name_of
     from snql.models.options import LoadOptions
+    from snql.prompts.options import PromptOptions
 
     def source(files: list[str] | None) -> "PromptOptions | None":
         if not files:
             return None
         return PromptOptions(tuple(files), template=template, limit=limit, sample=sample, system=system)
 
-    load = LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation)
+    load = LoadOptions(
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        device_map=device_map,
+        attn_implementation=attn_implementation,
+    )
     options = LensOptions(neurons, model, top, source(harmful_prompts), source(harmless_prompts), layer, seed, load)
     here = state(context)
     run = name or name_of(options)

@@ -70,7 +70,14 @@ def lm_eval(
     from snql.capability.subject import SubjectOptions
     from snql.models.options import LoadOptions
 
-    load = LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize)
+    load = LoadOptions(
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        device_map=device_map,
+        attn_implementation=attn_implementation,
+        quantize=quantize,
+    )
     options = LmEvalOptions(
         SubjectOptions(model, donor, tuple(neurons or ()), mode, (), random, seed, load),
         opt.split(tasks),

@@ -97,10 +97,10 @@ def locate(
     """Contrast two models while one writes: score and rank every neuron, store the run. Or rank by another scorer."""
     from snql.contrast.locate import LocateOptions
     from snql.contrast.locate import locate as run_locate
-    from snql.engines.base import EngineOptions
+    from snql.engines.options import EngineOptions
     from snql.errors import InputError
-    from snql.jobs.begin import PromptOptions
     from snql.models.options import LoadOptions
+    from snql.prompts.options import PromptOptions
     from snql.scorers.one_model import ScorerOptions, score_prompts
     from snql.scorers.rerank import rerank
 
@@ -114,16 +114,23 @@ def locate(
         raise InputError("which models? give --before and --after (or --model, for a scorer of one model)")
     source = PromptOptions(
         tuple(prompts or ()),
-        prompt_column,
-        template,
-        limit,
-        sample,
-        where,
-        tuple(disjoint_from or ()),
-        system,
-        response_prefix,
+        prompt_column=prompt_column,
+        template=template,
+        limit=limit,
+        sample=sample,
+        where=where,
+        disjoint_from=tuple(disjoint_from or ()),
+        system=system,
+        response_prefix=response_prefix,
     )
-    load = LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize)
+    load = LoadOptions(
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        device_map=device_map,
+        attn_implementation=attn_implementation,
+        quantize=quantize,
+    )
     if model is not None:
         if before or after:
             raise InputError("--model is the one model of a scorer: leave out --before and --after, or --model")
@@ -165,7 +172,7 @@ def locate(
         batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
         seed=seed,
         load=load,
-        engine=EngineOptions(engine, workers, ray_address),
+        engine=EngineOptions(engine=engine, workers=workers, ray_address=ray_address),
     )
     with progress_shown(quiet=here.quiet) as progress:
         found = run_locate(here.open(), name, options, resume=resume, force=force, progress=progress)

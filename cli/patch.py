@@ -113,10 +113,10 @@ def patch(
     force: opt.Force = False,
 ) -> None:
     """Patch neurons from a donor into a recipient while it writes, judge what it wrote, measure the effect."""
-    from snql.jobs.begin import PromptOptions
     from snql.models.options import LoadOptions
     from snql.patching.patch import PatchOptions
     from snql.patching.patch import patch as run_patch
+    from snql.prompts.options import PromptOptions
 
     options = PatchOptions(
         recipient=recipient,
@@ -124,14 +124,14 @@ def patch(
         neurons=tuple(neurons),
         source=PromptOptions(
             tuple(prompts),
-            prompt_column,
-            template,
-            limit,
-            sample,
-            where,
-            tuple(disjoint_from or ()),
-            system,
-            response_prefix,
+            prompt_column=prompt_column,
+            template=template,
+            limit=limit,
+            sample=sample,
+            where=where,
+            disjoint_from=tuple(disjoint_from or ()),
+            system=system,
+            response_prefix=response_prefix,
         ),
         judges=tuple(judge),
         judge_signs=tuple(judge_sign or ()),
@@ -153,7 +153,14 @@ def patch(
         batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
         seed=seed,
         allow_overlap=allow_overlap,
-        load=LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize),
+        load=LoadOptions(
+            dtype=dtype,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            device_map=device_map,
+            attn_implementation=attn_implementation,
+            quantize=quantize,
+        ),
     )
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:

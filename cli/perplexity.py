@@ -78,7 +78,14 @@ def perplexity(
     from snql.capability.subject import SubjectOptions
     from snql.models.options import LoadOptions
 
-    load = LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize)
+    load = LoadOptions(
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        device_map=device_map,
+        attn_implementation=attn_implementation,
+        quantize=quantize,
+    )
     options = PerplexityOptions(
         SubjectOptions(model, donor, tuple(neurons or ()), mode, opt.split(sweep), random, seed, load),
         TextOptions(tuple(text), text_column, join, where, sample, limit),

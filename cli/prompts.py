@@ -41,7 +41,15 @@ def prompts(
     from snql.prompts.options import PromptOptions
 
     options = PromptOptions(
-        tuple(files), prompt_column, template, limit, sample, where, tuple(disjoint_from or ()), system, response_prefix
+        tuple(files),
+        prompt_column=prompt_column,
+        template=template,
+        limit=limit,
+        sample=sample,
+        where=where,
+        disjoint_from=tuple(disjoint_from or ()),
+        system=system,
+        response_prefix=response_prefix,
     )
     here = state(context)
     found = preview(here.open(), options, seed, model)

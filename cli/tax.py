@@ -89,10 +89,10 @@ def tax(
 ) -> None:
     """Patch what safety and helpfulness share from each model into the other: the alignment tax, both ways."""
     from snql.demonstration.headlines import ratio_headlines
-    from snql.jobs.begin import PromptOptions
     from snql.models.options import LoadOptions
     from snql.patching.tax import TaxOptions, write_tax
     from snql.patching.tax import tax as run_tax
+    from snql.prompts.options import PromptOptions
 
     excluded = tuple(disjoint_from or ())
     options = TaxOptions(
@@ -101,7 +101,15 @@ def tax(
         safety_model=safety_model,
         helpful_model=helpful_model,
         source=PromptOptions(
-            tuple(prompts), prompt_column, template, limit, sample, where, excluded, system, response_prefix
+            tuple(prompts),
+            prompt_column=prompt_column,
+            template=template,
+            limit=limit,
+            sample=sample,
+            where=where,
+            disjoint_from=excluded,
+            system=system,
+            response_prefix=response_prefix,
         ),
         judges=tuple(judge),
         judge_signs=tuple(judge_sign or ()),
@@ -115,7 +123,14 @@ def tax(
         batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
         seed=seed,
         allow_overlap=allow_overlap,
-        load=LoadOptions(dtype, device, trust_remote_code, device_map, attn_implementation, quantize),
+        load=LoadOptions(
+            dtype=dtype,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            device_map=device_map,
+            attn_implementation=attn_implementation,
+            quantize=quantize,
+        ),
     )
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:

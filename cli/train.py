@@ -92,7 +92,12 @@ def sft(
     force: Force = False,
 ) -> None:
     """Fine-tune on answers: only the tokens of answers carry loss."""
-    load = (dtype, device, trust_remote_code, None, attn_implementation)
+    load = {
+        "dtype": dtype,
+        "device": device,
+        "trust_remote_code": trust_remote_code,
+        "attn_implementation": attn_implementation,
+    }
     settings = {
         "where": where, "sample": sample, "limit": limit, "held_out": held_out, "epochs": epochs,
         "max_steps": max_steps, "learning_rate": learning_rate, "batch": batch_size, "micro_batch": micro_batch,
@@ -140,7 +145,12 @@ def dpo(
     force: Force = False,
 ) -> None:
     """Train on preferences (DPO), on top of a fine-tuned model, which stays as it is."""
-    load = (dtype, device, trust_remote_code, None, attn_implementation)
+    load = {
+        "dtype": dtype,
+        "device": device,
+        "trust_remote_code": trust_remote_code,
+        "attn_implementation": attn_implementation,
+    }
     settings = {
         "beta": beta, "where": where, "sample": sample, "limit": limit, "held_out": held_out, "epochs": epochs,
         "max_steps": max_steps, "learning_rate": learning_rate, "batch": batch_size, "micro_batch": micro_batch,
@@ -155,13 +165,14 @@ def _train(
     out: Path,
     stage: tuple[str, str, tuple[str, ...], str],
     settings: dict[str, Any],
-    load: tuple[Any, ...],
+    load: dict[str, Any],
     how: tuple[bool, bool, bool],
 ) -> None:
     from snql.models.options import LoadOptions
-    from snql.training.options import TrainOptions
+    from snql.training.options import DpoOptions, SftOptions
 
-    options = TrainOptions(*stage, **settings, load=LoadOptions(*load))
+    chosen = dict(zip(("model", "data", "template"), stage[1:], strict=True)) | settings
+    options = (SftOptions if stage[0] == "sft" else DpoOptions)(**chosen, models=LoadOptions(**load))
     dry_run, resume, force = how
     here = state(context)
     if dry_run:

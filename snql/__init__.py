@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from snql.contrast.locate import locate as locate
     from snql.db.connection import Database as Database
     from snql.demonstration.experiment import demo as demo
-    from snql.engines.base import EngineOptions as EngineOptions
+    from snql.engines.options import EngineOptions as EngineOptions
     from snql.errors import SnqlError as SnqlError
     from snql.guard.learn import GuardOptions as GuardOptions
     from snql.guard.learn import GuardResult as GuardResult
@@ -37,10 +37,9 @@ if TYPE_CHECKING:
     from snql.guard.testing import GuardTestOptions as GuardTestOptions
     from snql.guard.testing import GuardTestResult as GuardTestResult
     from snql.guard.testing import test
-    from snql.jobs.begin import PromptOptions as PromptOptions
     from snql.jobs.preview import preview
     from snql.judges.agreement import agreement
-    from snql.judges.base import JudgeOptions as JudgeOptions
+    from snql.judges.options import JudgeOptions as JudgeOptions
     from snql.judges.stored import judge as judge
     from snql.lens.lens import LensOptions as LensOptions
     from snql.lens.lens import LensResult as LensResult
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from snql.patching.tax import TaxOptions as TaxOptions
     from snql.patching.tax import TaxResult as TaxResult
     from snql.patching.tax import tax as tax
+    from snql.prompts.options import PromptOptions as PromptOptions
     from snql.querying.execute import query as query
     from snql.rankings.overlaps import compare
     from snql.rankings.saved_sets import save_set as save_set
@@ -64,7 +64,8 @@ if TYPE_CHECKING:
     from snql.scorers.one_model import ScorerOptions as ScorerOptions
     from snql.scorers.one_model import score_prompts as score_prompts
     from snql.scorers.rerank import rerank as rerank
-    from snql.training.options import TrainOptions as TrainOptions
+    from snql.training.options import DpoOptions as DpoOptions
+    from snql.training.options import SftOptions as SftOptions
     from snql.training.plan import plan
     from snql.training.run import TrainResult as TrainResult
     from snql.training.run import train as train
@@ -83,13 +84,13 @@ _HOMES = {
     "Database": ("snql.db.connection", "Database"),
     "DivergenceOptions": ("snql.capability.divergence", "DivergenceOptions"),
     "DivergenceResult": ("snql.capability.divergence", "DivergenceResult"),
-    "EngineOptions": ("snql.engines.base", "EngineOptions"),
+    "EngineOptions": ("snql.engines.options", "EngineOptions"),
     "Guard": ("snql.guard.model", "Guard"),
     "GuardOptions": ("snql.guard.learn", "GuardOptions"),
     "GuardResult": ("snql.guard.learn", "GuardResult"),
     "GuardTestOptions": ("snql.guard.testing", "GuardTestOptions"),
     "GuardTestResult": ("snql.guard.testing", "GuardTestResult"),
-    "JudgeOptions": ("snql.judges.base", "JudgeOptions"),
+    "JudgeOptions": ("snql.judges.options", "JudgeOptions"),
     "LensOptions": ("snql.lens.lens", "LensOptions"),
     "LensResult": ("snql.lens.lens", "LensResult"),
     "LmEvalOptions": ("snql.capability.lm_eval", "LmEvalOptions"),
@@ -101,14 +102,15 @@ _HOMES = {
     "PatchResult": ("snql.patching.patch", "PatchResult"),
     "PerplexityOptions": ("snql.capability.perplexity", "PerplexityOptions"),
     "PerplexityResult": ("snql.capability.perplexity", "PerplexityResult"),
-    "PromptOptions": ("snql.jobs.begin", "PromptOptions"),
+    "PromptOptions": ("snql.prompts.options", "PromptOptions"),
     "ScorerOptions": ("snql.scorers.one_model", "ScorerOptions"),
     "SnqlError": ("snql.errors", "SnqlError"),
     "SubjectOptions": ("snql.capability.subject", "SubjectOptions"),
     "TaxOptions": ("snql.patching.tax", "TaxOptions"),
     "TaxResult": ("snql.patching.tax", "TaxResult"),
     "TextOptions": ("snql.capability.documents", "TextOptions"),
-    "TrainOptions": ("snql.training.options", "TrainOptions"),
+    "DpoOptions": ("snql.training.options", "DpoOptions"),
+    "SftOptions": ("snql.training.options", "SftOptions"),
     "TrainResult": ("snql.training.run", "TrainResult"),
     "describe_neuron": ("snql.neuron_pages", "describe_neuron"),
     "describe_neurons": ("snql.neuron_pages", "describe_neurons"),

@@ -16,9 +16,9 @@ from pathlib import Path
 from snql.contrast import job, keep, tokens
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
-from snql.jobs.begin import PromptOptions
 from snql.patching import patch as patching
 from snql.progress import Progress, ProgressCallback
+from snql.prompts.options import PromptOptions
 
 Work = Callable[[Database, str, ProgressCallback], object]
 """Does a run of that name, or goes on with it."""

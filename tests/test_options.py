@@ -1,5 +1,7 @@
 """One definition of an option: what is read off a tree of dataclasses."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +9,7 @@ from typing import Annotated
 import pytest
 from typing_extensions import Doc
 
+import snql
 from snql.options import Argument, Aside, Flag, Inside, Joined, Later, build, config, leaves, values, words, words_of
 
 
@@ -112,3 +115,18 @@ def test_options_are_built_from_flat_values_as_they_are_given() -> None:
     assert build(Writing, {"batch_size": "auto"}).batch_size == "auto"
     with pytest.raises(TypeError, match="judges"):
         build(Job, {"neurons": "x"})
+
+
+def test_modules_of_options_load_no_heavy_library() -> None:
+    names = [path.as_posix().removesuffix(".py").replace("/", ".") for path in _options_modules()]
+    assert len(names) >= 6
+    heavy = ("torch", "transformers", "duckdb")
+    load = f"import sys, importlib\nfor name in {names}: importlib.import_module(name)\n"
+    code = f"{load}print([name for name in {heavy} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def _options_modules() -> list[Path]:
+    root = Path(snql.__file__).parent
+    return [path.relative_to(root.parent) for path in sorted(root.rglob("options.py"))]

@@ -10,10 +10,10 @@ import torch
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.db.scores import read_run_scores
-from snql.jobs.begin import PromptOptions
 from snql.judges.base import JudgeInfo, Verdict
 from snql.judges.judging import judge_run
 from snql.patching.patch import PatchOptions, patch
+from snql.prompts.options import PromptOptions
 
 from .conftest import ORACLE, save_ia3
 

@@ -18,7 +18,8 @@ from snql.db.connection import Database
 from snql.db.records import Variant
 from snql.db.scores import read_run_scores
 from snql.errors import InputError
-from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model
+from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, describe_model
+from snql.jobs.options import check_seed
 from snql.jobs.work import work_through
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from snql.errors import InputError
 from snql.jobs.inputs import PromptInputs
 from snql.prompts.files import Row, is_untyped, read_rows, read_text
-from snql.prompts.options import PromptOptions
+from snql.prompts.options import PromptOptions, check_selection
 from snql.prompts.read import PromptSets, locate_source
 from snql.prompts.select import Limits, select
 from snql.prompts.types import Prompt, RawPrompt
@@ -44,7 +44,7 @@ class TextOptions:
             raise InputError("which text? give --text, such as --text essays.txt")
         if self.join and self.sample is not None:
             raise InputError("--sample draws rows in an order of their own: it does not go with --join")
-        PromptOptions(self.text, limit=self.limit, sample=self.sample, where=self.where)  # checks these
+        check_selection(self.where, self.sample, self.limit)
 
 
 def read_documents(options: TextOptions, seed: int) -> PromptInputs:
@@ -65,7 +65,14 @@ def read_documents(options: TextOptions, seed: int) -> PromptInputs:
         kept, counted = select(dataset, n_rows, found, {d.sha256 for d in documents}, (), limits)
         documents += kept
         counts.append(counted)
-    chosen = PromptOptions(options.text, options.text_column, "plain", options.limit, options.sample, options.where)
+    chosen = PromptOptions(
+        options.text,
+        prompt_column=options.text_column,
+        template="plain",
+        limit=options.limit,
+        sample=options.sample,
+        where=options.where,
+    )
     return PromptInputs(chosen, PromptSets(documents, counts), ())
 
 

@@ -7,7 +7,8 @@ from snql.db.connection import Database
 from snql.db.records import ModelRecord, Variant
 from snql.db.scores import read_run_scores
 from snql.errors import InputError
-from snql.jobs.begin import check_seed, describe_model
+from snql.jobs.begin import describe_model
+from snql.jobs.options import check_seed
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions

@@ -14,15 +14,18 @@ from snql.db import activations, records, runs
 from snql.db.connection import Database
 from snql.db.prompts import read_sets
 from snql.db.scores import read_shape
-from snql.engines.base import EngineInfo, EngineOptions, WorkOrder
+from snql.engines.base import EngineInfo, WorkOrder
+from snql.engines.options import EngineOptions
 from snql.engines.start import start_engine
 from snql.errors import InputError
 from snql.generation.batch import by_length, by_tokens
-from snql.jobs.begin import JOB_LOCK_SECONDS, PromptOptions, begin_run, check_seed, tokenize
+from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, tokenize
 from snql.jobs.inputs import read_inputs
+from snql.jobs.options import check_seed
 from snql.models.options import LoadOptions
 from snql.neurons.sets import Shape
 from snql.progress import ProgressCallback, silent
+from snql.prompts.options import PromptOptions
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
 from snql.rankings.evaluate import Evaluator

@@ -8,10 +8,10 @@ import polars as pl
 
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
-from snql.jobs.begin import PromptOptions
 from snql.patching.patch import PatchOptions, patch
 from snql.patching.tax import TaxOptions, TaxResult, tax
 from snql.progress import Progress, ProgressCallback, silent
+from snql.prompts.options import PromptOptions
 from snql.rankings.overlaps import compare
 from snql.reporting.build import build
 from snql.reporting.model import Report

@@ -9,29 +9,9 @@ from transformers import PreTrainedTokenizerBase
 from snql.contrast.tokens import Layout
 from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastSettings, ContrastTask
 from snql.db.records import ModelRecord
-from snql.errors import InputError
 from snql.generation.decode import Tick
 from snql.models.options import LoadOptions
 from snql.neurons.sets import Shape
-
-ENGINES = ("local", "ray")
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """Where a run's models are: ``local`` (this process) or ``ray``, with so many workers that each hold them."""
-
-    engine: str = "local"
-    workers: int = 1
-    ray_address: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise InputError(f"--engine {self.engine!r} is not known: use {' or '.join(ENGINES)}")
-        if self.workers < 1:
-            raise InputError(f"--workers {self.workers} is too few: use at least 1")
-        if self.engine == "local" and (self.workers > 1 or self.ray_address is not None):
-            raise InputError("--workers and --ray-address need --engine ray: the local engine is one process")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from transformers import PreTrainedTokenizerBase
 from snql.contrast.tokens import Layout
 from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastTask
 from snql.engines.actor import RayWorker
-from snql.engines.base import EngineInfo, EngineOptions, WorkOrder
+from snql.engines.base import EngineInfo, WorkOrder
+from snql.engines.options import EngineOptions
 from snql.errors import InputError, RunError, SnqlError
 from snql.generation.decode import Tick
 from snql.models.tokenizer import load_tokenizer

@@ -2,9 +2,10 @@
 
 from contextlib import AbstractContextManager
 
-from snql.engines.base import Engine, EngineOptions, WorkOrder
+from snql.engines.base import Engine, WorkOrder
 from snql.engines.local import local_engine
 from snql.engines.on_ray import ray_engine
+from snql.engines.options import EngineOptions
 
 
 def start_engine(options: EngineOptions, order: WorkOrder) -> AbstractContextManager[Engine]:

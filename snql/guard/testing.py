@@ -23,8 +23,9 @@ from snql.guard.prompts import (
 from snql.guard.results import sentences
 from snql.guard.stored import read_guard
 from snql.guard.trial import Trial
-from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model
-from snql.judges.base import JudgeOptions
+from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, describe_model
+from snql.jobs.options import check_seed
+from snql.judges.options import JudgeOptions
 from snql.judges.registry import judge_loader
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel

@@ -33,12 +33,6 @@ def tokenize(read: PromptInputs, tokenizer: PreTrainedTokenizerBase, context: in
     return prompts
 
 
-def check_seed(seed: int) -> None:
-    """Raise InputError unless the seed can be used and stored."""
-    if not 0 <= seed < 2**63:
-        raise InputError(f"--seed {seed} is out of range: use a whole number from 0 to {2**63 - 1}")
-
-
 def begin_run(
     db: Database,
     new: runs.NewRun,

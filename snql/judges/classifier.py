@@ -13,8 +13,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from snql.errors import InputError, ModelError
 from snql.judges import rubric
-from snql.judges.base import WORSE, Judge, JudgeInfo, JudgeOptions, Loader, Pair, Verdict
+from snql.judges.base import WORSE, Judge, JudgeInfo, Loader, Pair, Verdict
 from snql.judges.moderator import ModeratorJudge
+from snql.judges.options import JudgeOptions
 from snql.judges.readers import TextReader, chat_ids, load_checked, loaded, model_folder, read_texts
 from snql.models import files
 

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from snql.errors import InputError, RunError
 from snql.judges import rubric
-from snql.judges.base import WORSE, JudgeInfo, JudgeOptions, Loader, Pair, Verdict
+from snql.judges.base import WORSE, JudgeInfo, Loader, Pair, Verdict
+from snql.judges.options import JudgeOptions
 
 KEYS = ("SNQL_JUDGE_API_KEY", "OPENAI_API_KEY")
 """Environment variables that a key is taken from, the first that is set; with none a local server is sent ``none``."""

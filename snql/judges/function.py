@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from snql.errors import InputError, RunError
-from snql.judges.base import WORSE, JudgeInfo, JudgeOptions, Loader, Pair, Verdict
+from snql.judges.base import WORSE, JudgeInfo, Loader, Pair, Verdict
+from snql.judges.options import JudgeOptions
 
 _AT_ONCE = 500
 

@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from snql.errors import InputError, ModelError
 from snql.judges import rubric
-from snql.judges.base import WORSE, JudgeInfo, JudgeOptions, Pair, Verdict
+from snql.judges.base import WORSE, JudgeInfo, Pair, Verdict
+from snql.judges.options import JudgeOptions
 from snql.judges.readers import TextReader, load_checked, read_texts
 from snql.models import files
 

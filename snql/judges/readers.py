@@ -8,9 +8,10 @@ import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from snql.errors import ModelError
-from snql.judges.base import JudgeOptions, Pair, Verdict
+from snql.judges.base import Pair, Verdict
+from snql.judges.options import JudgeOptions
 from snql.models import files
-from snql.models.options import LoadOptions, quiet_loading, resolve_device
+from snql.models.devices import quiet_loading, resolve_device, resolve_dtype
 from snql.models.spec import parse_part
 
 
@@ -25,7 +26,7 @@ def model_folder(name: str, location: str) -> Path:
 def loaded(name: str, options: JudgeOptions, load: Callable[[torch.device, Any], Any]) -> Any:
     """What ``load(device, dtype)`` returns, its errors as one line."""
     device = resolve_device(options.device)
-    dtype = LoadOptions(options.dtype, options.device).resolved_dtype(device)
+    dtype = resolve_dtype(options.dtype, device)
     with quiet_loading():
         try:
             return load(device, dtype)

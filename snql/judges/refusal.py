@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snql.errors import InputError
-from snql.judges.base import WORSE, JudgeInfo, JudgeOptions, Loader, Pair, Verdict
+from snql.judges.base import WORSE, JudgeInfo, Loader, Pair, Verdict
+from snql.judges.options import JudgeOptions
 
 
 @dataclass(frozen=True)

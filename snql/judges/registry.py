@@ -1,11 +1,13 @@
 """Judges by name."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 from snql.errors import InputError
-from snql.judges.base import Judge, JudgeOptions, Loader
+from snql.judges.base import Judge, Loader
+from snql.judges.options import JudgeOptions, JudgingOptions
 from snql.organism import bundled
 
 DEMO_PREFIX = "demo:"
@@ -40,6 +42,13 @@ def judge_loader(name: str, options: JudgeOptions) -> Loader:
     if kind not in KINDS or not colon or not rest:
         raise _unknown(name)
     return _prepare(kind)(name, rest, options)
+
+
+def judge_loaders(options: JudgingOptions, device: str) -> list[Loader]:
+    """What loads a run's judges, each once; raises InputError for a judge that there is not."""
+    asked = JudgeOptions(device=device, rubric=options.rubric)
+    judges = dict.fromkeys(options.judges)
+    return [judge_loader(judge, replace(asked, sign=options.signs.get(judge))) for judge in judges]
 
 
 def _prepare(kind: str) -> Callable[[str, str, JudgeOptions], Loader]:

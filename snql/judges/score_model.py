@@ -13,7 +13,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, LlamaModel, LlamaPreTrainedModel
 
 from snql.errors import ModelError
-from snql.judges.base import BETTER, WORSE, Judge, JudgeInfo, JudgeOptions, Loader, Pair, Verdict
+from snql.judges.base import BETTER, WORSE, Judge, JudgeInfo, Loader, Pair, Verdict
+from snql.judges.options import JudgeOptions
 from snql.judges.readers import TextReader, chat_ids, loaded, model_folder
 from snql.models import files
 

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 
 from snql.errors import InputError
-from snql.judges.base import SIGNS
+from snql.judges.base import BETTER, WORSE
+
+SIGNS = {"cost": WORSE, "reward": BETTER}
+"""What ``--judge-sign`` may be, and what a high score then is."""
 
 
 def given_signs(judges: Sequence[str], given: Sequence[str]) -> dict[str, str]:

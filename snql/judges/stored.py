@@ -11,8 +11,9 @@ from snql.db.run_list import find
 from snql.errors import InputError
 from snql.interrupts import held_back
 from snql.jobs.begin import JOB_LOCK_SECONDS
-from snql.judges.base import Judge, JudgeOptions
+from snql.judges.base import Judge
 from snql.judges.judging import judge_run
+from snql.judges.options import JudgeOptions
 from snql.judges.registry import judge_loader
 from snql.progress import Progress, ProgressCallback, silent
 from snql.writing.html import table

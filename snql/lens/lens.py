@@ -11,8 +11,9 @@ from snql.db import lens as stored
 from snql.db import runs
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model, tokenize
+from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, describe_model, tokenize
 from snql.jobs.inputs import PromptInputs, read_inputs
+from snql.jobs.options import check_seed
 from snql.jobs.watch import Watch
 from snql.lens.direction import Array, cosines, mean_streams
 from snql.lens.path import OutputPath, output_path, written

@@ -14,9 +14,10 @@ from snql.errors import ModelError
 from snql.models import adapters, files
 from snql.models.architectures import architecture_of
 from snql.models.checks import Subject, check_model, require_sound
+from snql.models.devices import quantization, quiet_loading, resolve_device, resolve_dtype
 from snql.models.experts import use_hookable_experts
 from snql.models.loaded import Base, LoadedModel
-from snql.models.options import LoadOptions, quiet_loading, resolve_device
+from snql.models.options import LoadOptions
 from snql.models.spec import ModelSpec, parse_model_spec
 from snql.models.tokenizer import tokenizer_in
 
@@ -134,8 +135,8 @@ def _load_weights(spec: ModelSpec, folder: Path, options: LoadOptions) -> PreTra
     device = resolve_device(options.device)
     placed = options.device_map is not None or options.quantize is not None
     settings: dict[str, Any] = {
-        "dtype": options.resolved_dtype(device),
-        "quantization_config": options.quantization(),
+        "dtype": resolve_dtype(options.dtype, device),
+        "quantization_config": quantization(options.quantize),
         "device_map": options.device_map or ("auto" if options.quantize else None),
         "attn_implementation": options.attn_implementation,
     }

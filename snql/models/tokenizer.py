@@ -6,7 +6,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from snql.errors import ModelError
 from snql.models import files
-from snql.models.options import quiet_loading
+from snql.models.devices import quiet_loading
 from snql.models.spec import parse_model_spec
 
 

@@ -17,9 +17,11 @@ from snql.errors import InputError
 from snql.generation import budget
 from snql.generation.sampling import Sampling
 from snql.generation.slots import check_cache
-from snql.jobs.begin import JOB_LOCK_SECONDS, PromptOptions, begin_run, check_seed, describe_model, tokenize
+from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, describe_model, tokenize
 from snql.jobs.inputs import read_inputs
-from snql.judges.base import JudgeOptions, Loader
+from snql.jobs.options import check_seed
+from snql.judges.base import Loader
+from snql.judges.options import JudgeOptions
 from snql.judges.registry import judge_loader
 from snql.judges.signs import given_signs
 from snql.models.load import load_models
@@ -32,6 +34,7 @@ from snql.patching.modes import Mode, intervention
 from snql.patching.rows import Writing
 from snql.patching.variants import expressions, plan_variants
 from snql.progress import ProgressCallback, silent
+from snql.prompts.options import PromptOptions
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
 from snql.rankings.evaluate import Evaluator

@@ -1,29 +1,57 @@
 """Which prompts a job reads and how they are put to the models: the options that all such commands share."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated
+
+from typing_extensions import Doc
 
 from snql.errors import InputError
+from snql.options import Flag
+
+Where = Annotated[str | None, Doc("SQL condition over the file's columns, such as \"category = 'illegal'\".")]
+Sample = Annotated[int | None, Doc("N prompts of each set, drawn with --seed.")]
+Limit = Annotated[int | None, Doc("Only the first N prompts of each set (of the sample).")]
+Template = Annotated[str, Doc("auto, chat (the tokenizer's), tulu, plain, or a .jinja file.")]
+AllowOverlap = Annotated[bool, Doc("Keep prompts that the rankings in --neurons were made on.")]
+ContrastPrompts = Annotated[
+    tuple[str, ...],
+    Doc("Harmless prompts that the others are set against, by prompt-difference and wanda; repeatable."),
+    Flag("--contrast-prompts"),
+]
+NeutralPrompts = Annotated[
+    tuple[str, ...],
+    Doc("Prompts that find universal neurons, which prompt-difference leaves out; repeatable."),
+    Flag("--neutral-prompts"),
+]
+PROMPTS = (
+    "Prompt file (jsonl, json, csv, tsv, parquet, txt, also .gz or .xz), demo:NAME, or hub:ID[@REVISION][:SPLIT]; "
+    "several may be given."
+)
 
 
 @dataclass(frozen=True)
 class PromptOptions:
-    """Which prompts, and how they are put to the models; names are those of the command line's options."""
+    """Which prompts, and how they are put to the models."""
 
-    prompts: tuple[str, ...]
-    prompt_column: str | None = None
-    template: str = "auto"
-    limit: int | None = None
-    sample: int | None = None
-    where: str | None = None
-    disjoint_from: tuple[str, ...] = ()
-    system: str | None = None
-    response_prefix: str | None = None
+    prompts: Annotated[tuple[str, ...], Doc(PROMPTS)] = ()
+    _: KW_ONLY
+    prompt_column: Annotated[str | None, Doc("Column with the prompt; recognised names need none.")] = None
+    template: Template = "auto"
+    limit: Limit = None
+    sample: Sample = None
+    where: Where = None
+    disjoint_from: Annotated[tuple[str, ...], Doc("Leave out the prompts of this run; repeatable.")] = ()
+    system: Annotated[str | None, Doc("System text, before the prompt.")] = None
+    response_prefix: Annotated[str | None, Doc("How the answer begins: given to the model, not written by it.")] = None
 
     def __post_init__(self) -> None:
-        for name, value in (("limit", self.limit), ("sample", self.sample)):
-            if value is not None and value < 1:
-                raise InputError(f"--{name} {value}: at least one prompt is needed")
-        if not self.prompts:
-            raise InputError("which prompts? give --prompts, such as --prompts demo:harmful")
-        if self.where is not None and not self.where.strip():
-            raise InputError("--where is empty: give an SQL condition such as \"category = 'illegal'\"")
+        check_selection(self.where, self.sample, self.limit)
+
+
+def check_selection(where: str | None, sample: int | None, limit: int | None) -> None:
+    """Raise InputError unless these can choose rows."""
+    for name, value in (("limit", limit), ("sample", sample)):
+        if value is not None and value < 1:
+            raise InputError(f"--{name} {value}: at least one prompt is needed")
+    if where is not None and not where.strip():
+        raise InputError("--where is empty: give an SQL condition such as \"category = 'illegal'\"")

@@ -25,8 +25,9 @@ from snql.db.scores import statistics_frame, write_statistics
 from snql.errors import InputError, ModelError, RunError
 from snql.generation.batch import by_tokens
 from snql.generation.budget import reading_tokens
-from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, check_seed, describe_model, tokenize
+from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, describe_model, tokenize
 from snql.jobs.inputs import read_inputs
+from snql.jobs.options import check_seed
 from snql.jobs.watch import Watch
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel

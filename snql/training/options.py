@@ -1,63 +1,68 @@
 """Settings of a training."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
-import torch
+from typing_extensions import Doc
 
 from snql.errors import InputError
-from snql.models.options import LoadOptions, resolve_device
+from snql.models.options import LoadOptions
+from snql.options import Flag, Inside, config, leaves
+from snql.prompts.options import Limit, Sample, Template, Where
 
-STAGES = ("sft", "dpo")
 SCHEDULES = ("cosine", "linear", "constant")
 DTYPES = ("auto", "float32", "bfloat16")
 _MICRO = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """Settings of one stage; names and meanings are those of the command line's options.
+    """Settings of one stage. The defaults are [P]'s.
 
-    stage: ``sft`` (fine-tuning on answers) or ``dpo`` (preferences). model: the spec that is trained, adapters and all.
-    data: files, ``hub:`` or ``demo:`` names. where, sample, limit: which rows. held_out: examples that are not trained
-    on, at most a tenth of all. batch: examples, or pairs, of one step; micro_batch: those that are read at once, None
-    for as many as divide the batch, up to 4. max_steps: None for all ``epochs``. target: name of the module, None for
-    the down-projection that snql finds. beta: of DPO alone. gradient_checkpointing: None for on where there is an
-    accelerator. The defaults are [P]'s.
+    model: the spec that is trained, adapters and all. target: None for the down-projection that snql finds. beta: of
+    preferences alone. gradient_checkpointing: None for on where there is an accelerator.
     """
 
-    stage: str
+    stage: ClassVar[str]
+
     model: str
     data: tuple[str, ...]
-    template: str = "auto"
-    where: str | None = None
-    sample: int | None = None
-    limit: int | None = None
-    held_out: int = 100
-    epochs: float = 3.0
-    max_steps: int | None = None
-    learning_rate: float = 1e-3
-    batch: int = 120
-    micro_batch: int | None = None
-    weight_decay: float = 0.1
-    schedule: str = "cosine"
-    warmup: float = 0.0
-    max_length: int = 4096
-    beta: float = 0.1
-    seed: int = 42
-    target: str | None = None
-    gradient_checkpointing: bool | None = None
-    load: LoadOptions = field(default_factory=LoadOptions)
+    template: Template = "auto"
+    where: Where = None
+    sample: Sample = None
+    limit: Limit = None
+    held_out: Annotated[int, Doc("Examples that are only measured, before and after; at most a tenth.")] = 100
+    epochs: Annotated[float, Doc("Times that all examples are read.")] = 3.0
+    max_steps: Annotated[int | None, Doc("Stop after so many steps.")] = None
+    learning_rate: Annotated[float, Doc("Highest learning rate, of AdamW.")] = 1e-3
+    batch: Annotated[int, Doc("Examples, or pairs, a step."), Flag("--batch-size")] = 120
+    micro_batch: Annotated[int | None, Doc("Examples read at once; as many as divide the batch, up to 4.")] = None
+    weight_decay: Annotated[float, Doc("Weight decay; it pulls vectors towards 0.")] = 0.1
+    schedule: Annotated[str, Doc("cosine, linear or constant.")] = "cosine"
+    warmup: Annotated[float, Doc("Share of the steps in which the learning rate rises.")] = 0.0
+    max_length: Annotated[int, Doc("Longest text in tokens; longer ones are cut.")] = 4096
+    beta: Annotated[float, Doc("How strongly the model is held to its reference.")] = 0.1
+    seed: Annotated[int, Doc("Seed of the order of the examples and of --sample.")] = 42
+    target: Annotated[str | None, Doc("Module to rescale the input of; the down-projection by default.")] = None
+    gradient_checkpointing: Annotated[
+        bool | None, Doc("Compute activations again instead of keeping them; on with an accelerator.")
+    ] = None
+    models: Annotated[
+        LoadOptions,
+        Inside(
+            without=("device_map", "quantize"),
+            docs={"dtype": "Number type of the frozen weights: auto, float32 or bfloat16."},
+        ),
+    ] = LoadOptions()
 
     def __post_init__(self) -> None:
-        if self.stage not in STAGES:
-            raise InputError(f"stage {self.stage!r} is not known: use {' or '.join(STAGES)}")
         if not self.data:
             raise InputError("which data? give --data, such as --data demo:sft")
         if self.schedule not in SCHEDULES:
             raise InputError(f"--schedule {self.schedule!r} is not known: use {', '.join(SCHEDULES)}")
-        if self.load.dtype not in DTYPES:
+        if self.models.dtype not in DTYPES:
             raise InputError(
-                f"--dtype {self.load.dtype!r}: gradients of half-precision floats vanish; use {', '.join(DTYPES)}"
+                f"--dtype {self.models.dtype!r}: gradients of half-precision floats vanish; use {', '.join(DTYPES)}"
             )
         self._check_numbers()
         self._check_batches()
@@ -65,14 +70,11 @@ class TrainOptions:
             raise InputError(f"--seed {self.seed} is out of range: use a whole number from 0 to {2**32 - 1}")
 
     def _check_numbers(self) -> None:
-        positive = {
-            "--epochs": self.epochs, "--max-steps": self.max_steps, "--learning-rate": self.learning_rate,
-            "--beta": self.beta, "--batch-size": self.batch, "--max-length": self.max_length,
-            "--sample": self.sample, "--limit": self.limit,
-        }  # fmt: skip
-        for option, value in positive.items():
+        flags = {leaf.name: leaf.flag for leaf in leaves(TrainOptions)}
+        for option in ("epochs", "max_steps", "learning_rate", "beta", "batch", "max_length", "sample", "limit"):
+            value = getattr(self, option)
             if value is not None and not 0 < value < float("inf"):
-                raise InputError(f"{option} {value} is out of range: it must be more than 0")
+                raise InputError(f"{flags[option]} {value} is out of range: it must be more than 0")
         for option, value in {"--weight-decay": self.weight_decay, "--held-out": self.held_out}.items():
             if not 0 <= value < float("inf"):
                 raise InputError(f"{option} {value} is out of range: it must be at least 0")
@@ -90,19 +92,33 @@ class TrainOptions:
             return self.micro_batch
         return max(size for size in range(1, min(_MICRO, self.batch) + 1) if self.batch % size == 0)
 
-    def resolved(self) -> "TrainOptions":
-        """With device, number type and checkpointing as they are here. Raises InputError for what cannot train."""
-        device = resolve_device(self.load.device)
-        if device.type == "cuda" and (device.index is not None or torch.cuda.device_count() > 1):
-            raise InputError("one GPU trains: choose it with CUDA_VISIBLE_DEVICES, and leave --device at auto or cuda")
-        automatic = "float32" if device.type == "cpu" else "bfloat16"
-        dtype = automatic if self.load.dtype == "auto" else self.load.dtype
-        saving = device.type != "cpu" if self.gradient_checkpointing is None else self.gradient_checkpointing
-        load = replace(self.load, device=device.type, dtype=dtype)
-        return replace(self, load=load, gradient_checkpointing=saving, micro_batch=self.at_once)
+    def settings(self) -> dict[str, Any]:
+        """Everything that the result depends on, and where it was made."""
+        own = {"stage": self.stage, "device": self.models.device}
+        return {key: value for key, value in config(self).items() if key not in ("device_map", "quantize")} | own
 
-    def settings(self) -> dict[str, object]:
-        """Everything that the result depends on, as JSON has it."""
-        flat = asdict(self) | asdict(self.load)
-        flat["data"] = list(self.data)
-        return {key: value for key, value in flat.items() if key not in ("load", "device_map", "quantize")}
+
+@dataclass(frozen=True, kw_only=True)
+class SftOptions(TrainOptions):
+    """Fine-tuning on answers."""
+
+    stage: ClassVar[str] = "sft"
+
+    model: Annotated[str, Doc("Model to fine-tune."), Flag("--base")]
+    data: Annotated[
+        tuple[str, ...],
+        Doc("Dialogues or prompts with answers: a file, hub:ID[@REVISION][:SPLIT] or demo:sft; repeatable."),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DpoOptions(TrainOptions):
+    """Training on preferences."""
+
+    stage: ClassVar[str] = "dpo"
+
+    model: Annotated[str, Doc("Fine-tuned model, such as BASE+OUT/sft; also the reference.")]
+    data: Annotated[
+        tuple[str, ...],
+        Doc("Preferences (chosen, rejected): a file, hub:ID[@REVISION][:SPLIT] or demo:safety; repeatable."),
+    ]

@@ -1,7 +1,7 @@
 """What a training will do and need, before any weight is loaded."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from snql.errors import InputError, ModelError
 from snql.models import files
 from snql.models.architectures import Architecture, architecture_of
-from snql.models.options import quiet_loading
+from snql.models.devices import quiet_loading, resolve_device
 from snql.models.sites import find_sites
 from snql.models.spec import parse_model_spec
 from snql.models.tokenizer import load_tokenizer
@@ -61,11 +61,23 @@ class Sizes:
     targets: tuple[str, ...]
 
 
+def resolved(options: TrainOptions) -> TrainOptions:
+    """With device, number type and checkpointing as they are here. Raises InputError for what cannot train."""
+    device = resolve_device(options.models.device)
+    if device.type == "cuda" and (device.index is not None or torch.cuda.device_count() > 1):
+        raise InputError("one GPU trains: choose it with CUDA_VISIBLE_DEVICES, and leave --device at auto or cuda")
+    automatic = "float32" if device.type == "cpu" else "bfloat16"
+    dtype = automatic if options.models.dtype == "auto" else options.models.dtype
+    saving = device.type != "cpu" if options.gradient_checkpointing is None else options.gradient_checkpointing
+    models = replace(options.models, device=device.type, dtype=dtype)
+    return replace(options, models=models, gradient_checkpointing=saving, micro_batch=options.at_once)
+
+
 def prepare(options: TrainOptions) -> tuple[Plan, TrainingData]:
     """Read the data and work out the plan; options are resolved ones. Raises InputError or ModelError."""
     sizes = _sizes(options)
     max_length = options.max_length if sizes.context is None else min(options.max_length, sizes.context)
-    tokenizer = load_tokenizer(options.model, trust_remote_code=options.load.trust_remote_code)
+    tokenizer = load_tokenizer(options.model, trust_remote_code=options.models.trust_remote_code)
     data = read_data(options, tokenizer, max_length)
     steps = n_steps(data.train.num_rows, options)
     share = steps * options.batch / data.train.num_rows if options.max_steps else options.epochs
@@ -85,14 +97,14 @@ def prepare(options: TrainOptions) -> tuple[Plan, TrainingData]:
         tokens=round(data.tokens * share),
         answer_tokens=round(data.answer_tokens * share),
         memory=memory_needed(sizes, options, data.longest),
-        device=options.load.device,
-        dtype=options.load.dtype,
+        device=options.models.device,
+        dtype=options.models.dtype,
     ), data
 
 
 def plan(options: TrainOptions) -> tuple[Plan, TrainingData]:
     """What :func:`snql.training.run.train` would do with these options, and its data."""
-    return prepare(options.resolved())
+    return prepare(resolved(options))
 
 
 def n_steps(n_examples: int, options: TrainOptions) -> int:
@@ -110,7 +122,7 @@ def memory_needed(sizes: Sizes, options: TrainOptions, length: int) -> int:
     layers without), about 10 residual streams and 4 times the neurons; a softmax over the vocabulary of a tile of
     tokens.
     """
-    width = _BYTES[options.load.dtype]
+    width = _BYTES[options.models.dtype]
     rows = options.at_once * (2 if options.stage == "dpo" else 1)
     stream = rows * length * sizes.hidden * width
     layer = 10 * stream + 4 * rows * length * sizes.neurons * width
@@ -123,7 +135,7 @@ def _sizes(options: TrainOptions) -> Sizes:
     """From the configuration alone: the model is built without weights."""
     part = parse_model_spec(options.model).base
     folder = files.tokenizer_folder(part)
-    trust = options.load.trust_remote_code
+    trust = options.models.trust_remote_code
     try:
         with quiet_loading(), torch.device("meta"):
             config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)

@@ -19,12 +19,12 @@ from transformers import TrainerCallback
 from snql.db.provenance import provenance
 from snql.errors import InputError, RunError
 from snql.interrupts import Stop, held_back
-from snql.models.options import quiet_loading
+from snql.models.devices import quiet_loading
 from snql.progress import Progress, ProgressCallback, silent
 from snql.training.data import TrainingData
 from snql.training.measure import as_frame, measure
 from snql.training.options import TrainOptions
-from snql.training.plan import Plan, prepare
+from snql.training.plan import Plan, prepare, resolved
 from snql.training.subject import adapter_files, load_subject, save
 from snql.writing.html import table
 
@@ -74,23 +74,23 @@ def train(
     if find_spec("trl") is None:
         raise InputError("training needs trl: pip install 'snql[train]'")
     out = Path(out)
-    resolved = options.resolved()
-    record = _check_folder(out, resolved, resume=resume, force=force)
-    made, data = prepare(resolved)
+    chosen = resolved(options)
+    record = _check_folder(out, chosen, resume=resume, force=force)
+    made, data = prepare(chosen)
     if record:
         _check_same(out, record, data)
     if record.get("status") == "done":
         return _result(out, record, made)
     with quiet_loading():
-        subject = load_subject(resolved)
+        subject = load_subject(chosen)
     if not record:
         shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
         out.mkdir(parents=True, exist_ok=True)
         for path in adapter_files(out):
             path.unlink()
-    record = record or _record(resolved, made, data, subject.hashes)
+    record = record or _record(chosen, made, data, subject.hashes)
     with _recorded(out, record), quiet_loading(), held_back(lambda: _say_stopping(progress)) as stop:
-        _train(out, resolved, made, data, subject, record, stop, progress)
+        _train(out, chosen, made, data, subject, record, stop, progress)
         save(subject, out)
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return _result(out, record, made)

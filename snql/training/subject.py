@@ -37,7 +37,7 @@ def load_subject(options: TrainOptions) -> Subject:
     Its adapters are merged, so that switching the new vectors off gives the model they began with: DPO's reference. A
     vector of IA3 on top of another multiplies with it, so ``SPEC+OUT`` is the trained model. Raises ModelError.
     """
-    loaded = load_models({"model": options.model}, options.load)["model"]
+    loaded = load_models({"model": options.model}, options.models)["model"]
     base = loaded.base
     targets = target_modules(base.model, base.architecture, options.target)
     network: Any = base.model

@@ -84,7 +84,7 @@ def _arguments(options: TrainOptions, plan: Plan, checkpoints: Path) -> dict[str
         # The model has its own number type; vectors are float32. No second conversion on top of that.
         "bf16": False,
         "fp16": False,
-        "use_cpu": options.load.device == "cpu",
+        "use_cpu": options.models.device == "cpu",
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
@@ -93,5 +93,5 @@ def _arguments(options: TrainOptions, plan: Plan, checkpoints: Path) -> dict[str
         "eval_strategy": "no",
         "report_to": "none",
         "disable_tqdm": True,
-        "dataloader_pin_memory": options.load.device != "cpu",
+        "dataloader_pin_memory": options.models.device != "cpu",
     }

@@ -10,12 +10,12 @@ import torch
 
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
-from snql.jobs.begin import PromptOptions
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.neurons.sets import NeuronSet
 from snql.patching.patch import PatchOptions, patch
+from snql.prompts.options import PromptOptions
 
 from ..conftest import ORACLE
 from ..patching.by_hand import read_all

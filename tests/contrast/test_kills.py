@@ -24,8 +24,8 @@ from snql.db.run_list import remove_run
 from snql.db.scores import read_scores
 from snql.errors import InputError, RunError
 from snql.jobs import watch
-from snql.jobs.begin import PromptOptions
 from snql.progress import Progress
+from snql.prompts.options import PromptOptions
 from snql.querying.execute import query
 
 from ..conftest import ORACLE

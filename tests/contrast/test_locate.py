@@ -19,7 +19,7 @@ from snql.db.connection import Database
 from snql.db.run_list import list_runs, remove_run
 from snql.db.scores import read_scores
 from snql.errors import InputError, RunError, SnqlError
-from snql.jobs.begin import PromptOptions
+from snql.prompts.options import PromptOptions
 
 from ..conftest import ORACLE
 

@@ -12,10 +12,10 @@ from snql.db.connection import Database
 from snql.engines.local import describe
 from snql.errors import InputError
 from snql.generation import budget
-from snql.jobs.begin import PromptOptions
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
+from snql.prompts.options import PromptOptions
 from snql.prompts.types import Prompt
 
 from .test_locate import run

@@ -12,7 +12,7 @@ from snql.contrast.scorers import CONTRAST, contrast_scores
 from snql.db.connection import Database
 from snql.db.scores import read_run_scores, read_scores
 from snql.errors import InputError
-from snql.jobs.begin import PromptOptions
+from snql.prompts.options import PromptOptions
 from snql.scorers.rerank import rerank
 from tests.conftest import ORACLE
 

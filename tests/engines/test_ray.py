@@ -19,11 +19,11 @@ from snql.db.check import check
 from snql.db.connection import Database
 from snql.db.scores import read_scores
 from snql.engines import base, on_ray
-from snql.engines.base import EngineOptions
+from snql.engines.options import EngineOptions
 from snql.errors import InputError, ModelError
-from snql.jobs.begin import PromptOptions
 from snql.models.options import LoadOptions
 from snql.progress import Progress
+from snql.prompts.options import PromptOptions
 
 from ..conftest import ORACLE
 
@@ -40,7 +40,7 @@ def cluster() -> Iterator[None]:
 
 def options(llama: Path, adapter: Path, workers: int, **settings: Any) -> LocateOptions:
     source = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu")
-    engine = EngineOptions("ray", workers) if workers else EngineOptions()
+    engine = EngineOptions(engine="ray", workers=workers) if workers else EngineOptions()
     after = f"{llama}+{adapter}"
     return LocateOptions(
         str(llama),
@@ -105,7 +105,9 @@ def test_a_worker_that_is_killed_half_way_changes_nothing(db: Database, tiny_lla
 
 def test_what_a_worker_refuses_is_one_line(db: Database, tmp_path: Path, tiny_llama: Path) -> None:
     source = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu")
-    missing = LocateOptions(str(tmp_path / "nowhere"), str(tiny_llama), source, engine=EngineOptions("ray", 1))
+    missing = LocateOptions(
+        str(tmp_path / "nowhere"), str(tiny_llama), source, engine=EngineOptions(engine="ray", workers=1)
+    )
     with pytest.raises(ModelError, match="no model folder .*nowhere: check the path"):
         locate(db, "run", missing)
     assert not db.path.exists()
@@ -125,23 +127,23 @@ def test_ray_that_is_missing_or_not_there_is_one_line(
 
     monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
-    engine = EngineOptions("ray", 1, "ray://nowhere:1")
+    engine = EngineOptions(engine="ray", workers=1, ray_address="ray://nowhere:1")
     with pytest.raises(InputError, match="--ray-address ray://nowhere:1: no cluster there"):
         locate(db, "run", options(tiny_llama, tiny_adapter, 1, engine=engine))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("given", "message"),
     [
-        (("local", 2), "--workers and --ray-address need --engine ray"),
-        (("local", 1, "auto"), "--workers and --ray-address need --engine ray"),
-        (("ray", 0), "--workers 0 is too few"),
-        (("spark", 1), "--engine 'spark' is not known: use local or ray"),
+        ({"workers": 2}, "--workers and --ray-address need --engine ray"),
+        ({"ray_address": "auto"}, "--workers and --ray-address need --engine ray"),
+        ({"engine": "ray", "workers": 0}, "--workers 0 is too few"),
+        ({"engine": "spark"}, "--engine 'spark' is not known: use local or ray"),
     ],
 )
-def test_options_that_make_no_sense(arguments: tuple[Any, ...], message: str) -> None:
+def test_options_that_make_no_sense(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        base.EngineOptions(*arguments)
+        EngineOptions(**given)
 
 
 class Cluster:

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
 
 from snql.errors import InputError, ModelError
-from snql.judges.base import JudgeOptions
+from snql.judges.options import JudgeOptions
 from snql.judges.registry import load_judge
 
 from ..conftest import ORACLE, TOKENIZER_FILES

@@ -8,7 +8,8 @@ import pytest
 
 from snql.db.connection import Database
 from snql.errors import InputError, RunError
-from snql.judges.base import JudgeOptions, Verdict
+from snql.judges.base import Verdict
+from snql.judges.options import JudgeOptions
 from snql.judges.registry import load_judge
 from snql.judges.stored import judge
 

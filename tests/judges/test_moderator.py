@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from snql.errors import InputError
 from snql.judges import rubric
-from snql.judges.base import JudgeOptions
+from snql.judges.options import JudgeOptions
 from snql.judges.registry import load_judge
 
 from ..conftest import save_tiny_llama

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from snql.errors import InputError
-from snql.judges.base import JudgeOptions, Verdict
+from snql.judges.base import Verdict
+from snql.judges.options import JudgeOptions
 from snql.judges.registry import load_judge
 
 PAIRS = [

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from snql.judges.base import JudgeOptions
+from snql.judges.options import JudgeOptions
 from snql.judges.registry import load_judge
 
 from .tiny import save_writer

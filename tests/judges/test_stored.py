@@ -10,8 +10,9 @@ import pytest
 from snql.db.connection import Database
 from snql.errors import InputError, RunError
 from snql.judges import registry, stored
-from snql.judges.base import JudgeInfo, JudgeOptions, Pair, Verdict
+from snql.judges.base import JudgeInfo, Pair, Verdict
 from snql.judges.judging import effect_rows
+from snql.judges.options import JudgeOptions
 from snql.judges.stored import judge, list_judges
 
 from ..patching.test_patch import run

@@ -10,7 +10,6 @@ import torch
 
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.jobs.begin import PromptOptions
 from snql.lens import tokens as lens_tokens
 from snql.lens.lens import LensOptions, lens
 from snql.models.load import load_models
@@ -18,6 +17,7 @@ from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.neuron_pages import describe_neuron, describe_neurons
 from snql.neuron_pages.html import neuron_html, neurons_html
+from snql.prompts.options import PromptOptions
 from tests.cli.conftest import Snql
 from tests.conftest import ORACLE
 

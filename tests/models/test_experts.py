@@ -15,11 +15,11 @@ from snql.contrast.read import contrast_batch
 from snql.db.connection import Database
 from snql.errors import ModelError
 from snql.generation.decode import generate
-from snql.jobs.begin import PromptOptions
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.neurons.sets import NeuronSet
+from snql.prompts.options import PromptOptions
 from snql.rankings.evaluate import Evaluator
 
 from ..conftest import ORACLE

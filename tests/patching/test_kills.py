@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from snql.db.connection import Database
-from snql.jobs.begin import PromptOptions
 from snql.patching.patch import PatchOptions, patch
 from snql.progress import Progress
+from snql.prompts.options import PromptOptions
 
 from ..conftest import ORACLE
 

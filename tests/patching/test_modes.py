@@ -10,9 +10,9 @@ import pytest
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.jobs.begin import PromptOptions
 from snql.patching.modes import Mode
 from snql.patching.patch import PatchOptions, PatchResult, patch
+from snql.prompts.options import PromptOptions
 
 from ..conftest import ORACLE, save_ia3, save_tiny_llama
 

@@ -14,12 +14,12 @@ from safetensors.torch import load_file, save_file
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.errors import ExpressionError, InputError
-from snql.jobs.begin import PromptOptions
 from snql.neurons.sets import Shape
 from snql.patching.engine import PatchEngine
 from snql.patching.patch import PatchOptions, PatchResult, patch
 from snql.patching.rows import Task, Written
 from snql.patching.variants import expressions
+from snql.prompts.options import PromptOptions
 from snql.rankings.saved_sets import save_set
 
 from ..conftest import ORACLE

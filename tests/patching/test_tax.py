@@ -14,8 +14,8 @@ from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.demonstration import headlines
 from snql.errors import InputError
-from snql.jobs.begin import PromptOptions
 from snql.patching.tax import TaxOptions, TaxResult, tax
+from snql.prompts.options import PromptOptions
 
 from ..cli.conftest import Snql, snql  # noqa: F401  (a fixture)
 

@@ -17,7 +17,7 @@ TEXTS = ["How do I paint a door?", 'A comma, a "quote"\nand a line', "Ünïcode 
 
 
 def read_prompts(sources: list[str], column: str | None = None, limit: int | None = None) -> list[RawPrompt]:
-    return read_prompt_sets(PromptOptions(tuple(sources), column, limit=limit)).prompts
+    return read_prompt_sets(PromptOptions(tuple(sources), prompt_column=column, limit=limit)).prompts
 
 
 def write(path: Path, text: str) -> str:

@@ -10,15 +10,30 @@ from snql.cli.app import run
 
 from snql.contrast.locate import LocateOptions
 from snql.errors import InputError
-from snql.jobs.begin import PromptOptions
 from snql.models.options import LoadOptions
 from snql.patching.patch import PatchOptions
+from snql.prompts.options import PromptOptions
 from snql.reporting.reproduce import LOCATE, PATCH, command
 
 SOURCE = PromptOptions(
-    ("a b.jsonl", "demo:harmful"), "goal", "tulu", 5, 7, "category = 'x y'", ("old", "older"), "Be\nkind.", "Sure: "
+    ("a b.jsonl", "demo:harmful"),
+    prompt_column="goal",
+    template="tulu",
+    limit=5,
+    sample=7,
+    where="category = 'x y'",
+    disjoint_from=("old", "older"),
+    system="Be\nkind.",
+    response_prefix="Sure: ",
 )
-LOADING = LoadOptions("bfloat16", "auto", True, "auto", "eager", "8bit")
+LOADING = LoadOptions(
+    dtype="bfloat16",
+    device="auto",
+    trust_remote_code=True,
+    device_map="auto",
+    attn_implementation="eager",
+    quantize="8bit",
+)
 LOCATES = {
     "defaults": LocateOptions("a", "b", PromptOptions(("p",))),
     "all": LocateOptions(

@@ -12,10 +12,10 @@ import torch
 from snql.db.connection import Database
 from snql.db.scores import read_run_scores, read_scores
 from snql.errors import InputError, RunError
-from snql.jobs.begin import PromptOptions
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
+from snql.prompts.options import PromptOptions
 from snql.scorers.one_model import ScorerOptions, score_prompts
 from snql.scorers.reading import column_norms
 from tests.conftest import ORACLE

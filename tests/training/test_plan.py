@@ -9,8 +9,8 @@ from peft import get_peft_model_state_dict
 
 from snql.errors import InputError
 from snql.models.options import LoadOptions
-from snql.training.options import TrainOptions
-from snql.training.plan import n_steps, plan
+from snql.training.options import DpoOptions, SftOptions, TrainOptions
+from snql.training.plan import n_steps, plan, resolved
 from snql.training.subject import load_subject
 
 from ..models.test_architectures import CONFIGS, EXPERTS, N_NEURONS, save_random
@@ -19,8 +19,8 @@ CPU = LoadOptions(device="cpu")
 
 
 def options(**more: Any) -> TrainOptions:
-    settings: dict[str, Any] = {"stage": "sft", "model": "demo:base", "data": ("demo:sft",), "load": CPU} | more
-    return TrainOptions(**settings)
+    settings: dict[str, Any] = {"model": "demo:base", "data": ("demo:sft",), "models": CPU} | more
+    return (DpoOptions if settings.pop("stage", "sft") == "dpo" else SftOptions)(**settings)
 
 
 def test_the_published_settings_are_the_defaults() -> None:
@@ -70,7 +70,7 @@ def test_held_out_prompts_are_in_no_trained_example() -> None:
 @pytest.mark.parametrize("kind", sorted(CONFIGS))
 def test_the_down_projections_of_every_architecture_are_trained(kind: str, tmp_path: Path) -> None:
     folder = str(save_random(tmp_path / kind, CONFIGS[kind]()))
-    chosen = options(model=folder, template="plain").resolved()
+    chosen = resolved(options(model=folder, template="plain"))
     if kind in EXPERTS:
         with pytest.raises(InputError, match="train a dense model"):
             load_subject(chosen)
@@ -102,7 +102,7 @@ def test_the_down_projections_of_every_architecture_are_trained(kind: str, tmp_p
     ("settings", "message"),
     [
         ({"data": ()}, "which data"),
-        ({"load": LoadOptions(dtype="float16")}, "--dtype 'float16': gradients of half-precision floats vanish"),
+        ({"models": LoadOptions(dtype="float16")}, "--dtype 'float16': gradients of half-precision floats vanish"),
         ({"schedule": "odd"}, "--schedule 'odd' is not known: use cosine, linear, constant"),
         ({"beta": 0.0}, "--beta 0.0 is out of range"),
         ({"learning_rate": float("nan")}, "--learning-rate nan is out of range"),

@@ -21,7 +21,7 @@ from snql.organism.bundled import bundle_path
 from snql.organism.factory.fit import Example, completion_logps
 from snql.organism.factory.model import load_scales, scaled
 from snql.progress import Progress
-from snql.training.options import TrainOptions
+from snql.training.options import DpoOptions, SftOptions, TrainOptions
 from snql.training.plan import plan
 from snql.training.run import TrainResult, train
 
@@ -30,11 +30,18 @@ from ..models.test_architectures import CONFIGS, save_random
 pytest.importorskip("trl", reason="trl is not installed (extra train)")
 
 CPU = LoadOptions(device="cpu")
-SFT = TrainOptions(
-    "sft", "demo:base", ("demo:sft",), limit=24, held_out=2, batch=22, micro_batch=11, max_steps=4,
-    learning_rate=0.03, schedule="constant", load=CPU,
-)  # fmt: skip
-DPO = replace(SFT, stage="dpo", data=("demo:safety",))
+SHORT: Any = {
+    "limit": 24,
+    "held_out": 2,
+    "batch": 22,
+    "micro_batch": 11,
+    "max_steps": 4,
+    "learning_rate": 0.03,
+    "schedule": "constant",
+    "models": CPU,
+}
+SFT = SftOptions(model="demo:base", data=("demo:sft",), **SHORT)
+DPO = DpoOptions(model="demo:base", data=("demo:safety",), **SHORT)
 
 
 @pytest.fixture(scope="module")
