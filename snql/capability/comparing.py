@@ -17,6 +17,7 @@ from snql.db.capability import DivergenceRow
 from snql.db.connection import Database
 from snql.db.judgements import POOLED
 from snql.db.records import Variant
+from snql.db.tables import flat, insert
 from snql.jobs.work import Done, Work
 from snql.patching.passes import SOURCE, TARGET
 from snql.patching.variants import RECIPIENT
@@ -87,7 +88,7 @@ class Comparison:
     def _finish(self) -> Callable[[duckdb.DuckDBPyConnection], None]:
         sums = rows.divergence_sums(self.db, self.run_id)
         found = closing_rows(sums, self.variants, self.floor, self.seed)
-        return lambda connection: rows.write_table(connection, self.run_id, "divergence_effects", found)
+        return lambda connection: insert(connection, "divergence_effects", found, run_id=self.run_id)
 
 
 def _text(each: Completed) -> Text:
@@ -142,15 +143,15 @@ def _flat(closing: Closing) -> dict[str, Any]:
         "n_prompts": closing.n_prompts,
         "n_tokens": closing.n_tokens,
         "kl_recipient": closing.kl_recipient,
-        **rows.flat("kl_recipient_", closing.kl_recipient_interval),
+        **flat("kl_recipient_", closing.kl_recipient_interval),
         "kl_patched": closing.kl_patched,
-        **rows.flat("kl_patched_", closing.kl_patched_interval),
+        **flat("kl_patched_", closing.kl_patched_interval),
         "closed": None if closing.closed is None else closing.closed.value,
-        **rows.flat("", closing.closed),
+        **flat("", closing.closed),
         "agreement_recipient": closing.agreement_recipient,
         "agreement_patched": closing.agreement_patched,
         "n_controls": None if over is None else over.n_controls,
         "controls_closed": None if over is None else over.controls_closed,
         "controls_difference": None if over is None or over.difference is None else over.difference.value,
-        **rows.flat("controls_difference_", None if over is None else over.difference),
+        **flat("controls_difference_", None if over is None else over.difference),
     }

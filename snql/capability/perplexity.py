@@ -19,6 +19,7 @@ from snql.db.capability import WindowRow
 from snql.db.connection import Database
 from snql.db.judgements import POOLED
 from snql.db.prompts import read_sets
+from snql.db.tables import flat, insert
 from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run
 from snql.jobs.work import Done, Work, work_through
 from snql.progress import ProgressCallback, silent
@@ -134,7 +135,7 @@ class _Job:
 
     def _finish(self) -> Callable[[duckdb.DuckDBPyConnection], None]:
         found = perplexity_rows(rows.window_sums(self.db, self.run_id), self.seed)
-        return lambda connection: rows.write_table(connection, self.run_id, "text_perplexities", found)
+        return lambda connection: insert(connection, "text_perplexities", found, run_id=self.run_id)
 
 
 def _row(variant: int, document: Prompt, window: Window, logits: Any) -> WindowRow:
@@ -174,8 +175,8 @@ def _perplexity(sums: Sums, place: int) -> dict[str, Any]:
         own = sums.interval(np.exp(nll), np.exp(drawn[:, place] / drawn[:, 0]))
         ratio = sums.interval(np.exp(change), np.exp((drawn[:, place] - drawn[:, 1]) / drawn[:, 0]))
     return {
-        "n_tokens": int(sums.of[0]), "nll": float(nll), "perplexity": float(np.exp(nll)), **rows.flat("", own),
-        "ratio": float(np.exp(change)), **rows.flat("ratio_", ratio), "confidence": CONFIDENCE, "resamples": RESAMPLES,
+        "n_tokens": int(sums.of[0]), "nll": float(nll), "perplexity": float(np.exp(nll)), **flat("", own),
+        "ratio": float(np.exp(change)), **flat("ratio_", ratio), "confidence": CONFIDENCE, "resamples": RESAMPLES,
     }  # fmt: skip
 
 

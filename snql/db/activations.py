@@ -13,6 +13,7 @@ import pyarrow as pa
 from snql.db import shards
 from snql.db.connection import Database
 from snql.db.digest import row_digest
+from snql.db.tables import insert
 from snql.errors import DatabaseError
 
 STORES = ("auto", "rows", "parquet")
@@ -63,13 +64,9 @@ def commit_chunk(
     rows: layer, expert, neuron, token_index, before, after, as they will be read.
     """
     if file is None:
-        connection.register("new_rows", rows)
-        connection.execute("INSERT INTO activation_rows BY NAME SELECT ?::INTEGER AS run_id, * FROM new_rows", [run_id])
-        connection.unregister("new_rows")
-    connection.execute(
-        "INSERT INTO activation_chunks VALUES (?, ?, ?, ?, ?::UBIGINT, ?)",
-        [run_id, chunk, layer, len(rows), digest(rows), file],
-    )
+        insert(connection, "activation_rows", rows, run_id=run_id)
+    row = ChunkRow(chunk=chunk, layer=layer, n_rows=len(rows), digest=digest(rows), file=file)
+    insert(connection, "activation_chunks", [row], run_id=run_id)
 
 
 def write_shard(database: Path, run_id: int, chunk: int, rows: pa.Table) -> tuple[str, pa.Table]:
@@ -86,9 +83,7 @@ def write_shard(database: Path, run_id: int, chunk: int, rows: pa.Table) -> tupl
 
 def write_tokens(connection: duckdb.DuckDBPyConnection, run_id: int, tokens: pl.DataFrame) -> None:
     """Insert scored tokens: token_index, prompt_id, position, token_id, token."""
-    connection.register("new_tokens", tokens)
-    connection.execute("INSERT INTO scored_tokens BY NAME SELECT ?::INTEGER AS run_id, * FROM new_tokens", [run_id])
-    connection.unregister("new_tokens")
+    insert(connection, "scored_tokens", tokens, run_id=run_id)
 
 
 def stored_chunks(db: Database, run_id: int) -> list[ChunkRow]:

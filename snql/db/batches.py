@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import duckdb
 import polars as pl
 
 from snql.db.connection import Database
+from snql.db.tables import delete, insert, now
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,7 @@ class Given:
 
 def write_batch(connection: duckdb.DuckDBPyConnection, run_id: int, row: BatchRow) -> None:
     """Record a finished batch, in the transaction of what it brings."""
-    connection.execute(
-        "INSERT INTO run_batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [run_id, row.stage, row.batch, row.n_prompts, row.n_tokens, _now(), row.file, row.sha256],
-    )
+    insert(connection, "run_batches", [row], run_id=run_id, finished_at=now())
 
 
 def read_batches(db: Database, run_id: int, stage: str) -> list[BatchRow]:
@@ -53,8 +50,8 @@ def read_batches(db: Database, run_id: int, stage: str) -> list[BatchRow]:
 
 def forget_kept(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
     """Take back what the ``keep`` batches of a run committed: a file that one of them left is gone."""
-    connection.execute("DELETE FROM run_batches WHERE run_id = ? AND stage = 'keep'", [run_id])
-    connection.execute("DELETE FROM scored_tokens WHERE run_id = ?", [run_id])
+    delete(connection, "run_batches", run_id=run_id, stage="keep")
+    delete(connection, "scored_tokens", run_id=run_id)
 
 
 def planned(db: Database, run_id: int) -> list[int]:
@@ -106,7 +103,3 @@ def texts_of(db: Database, run_id: int, prompt_ids: Sequence[int]) -> list[Given
     )
     by_id = {prompt_id: Given(prompt_id, tuple(ids), tuple(new or ())) for prompt_id, ids, new in rows}
     return [by_id[prompt_id] for prompt_id in prompt_ids]
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

@@ -8,9 +8,7 @@ import duckdb
 import polars as pl
 
 from snql.db.connection import Database
-from snql.stats.effects import Interval
-
-LISTS = {"nlls": pl.List(pl.Float64), "kls": pl.List(pl.Float64), "agrees": pl.List(pl.Boolean)}
+from snql.db.tables import insert
 
 
 @dataclass(frozen=True)
@@ -85,26 +83,7 @@ _TABLES: dict[type[Any], str] = {
 def write_rows(connection: duckdb.DuckDBPyConnection, run_id: int, rows: Sequence[Row]) -> None:
     """Insert rows of a run, each into the table of its kind."""
     for kind, table in _TABLES.items():
-        write_table(connection, run_id, table, [vars(row) for row in rows if type(row) is kind])
-
-
-def write_table(connection: duckdb.DuckDBPyConnection, run_id: int, table: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert rows, given as dictionaries of all columns but run_id, into one of a run's tables."""
-    if not rows:
-        return
-    typed = {name: kind for name, kind in LISTS.items() if name in rows[0]}
-    frame = pl.DataFrame(rows, schema_overrides=typed, infer_schema_length=None)
-    connection.register("new_rows", frame)
-    connection.execute(f"INSERT INTO {table} BY NAME SELECT ?::INTEGER AS run_id, * FROM new_rows", [run_id])  # noqa: S608
-    connection.unregister("new_rows")
-
-
-def flat(name: str, interval: Interval | None) -> dict[str, float | None]:
-    """The ends of an interval as columns ``name_ci_low`` and ``name_ci_high``; of a table's main value without name."""
-    ends = ("ci_low", "ci_high")
-    if interval is None:
-        return {f"{name}{end}": None for end in ends}
-    return {f"{name}{end}": value for end, value in zip(ends, (interval.low, interval.high), strict=True)}
+        insert(connection, table, [row for row in rows if type(row) is kind], run_id=run_id)
 
 
 def windows_read(db: Database, run_id: int) -> set[tuple[int, int]]:

@@ -7,11 +7,10 @@ from typing import Any
 
 import duckdb
 import numpy as np
-import polars as pl
 
 from snql.db import records
-from snql.db.capability import write_table
 from snql.db.connection import Database
+from snql.db.tables import insert, replace
 from snql.errors import InputError
 from snql.neurons.sets import NeuronSet, Shape
 
@@ -65,12 +64,11 @@ def find_guard(db: Database, name: str) -> StoredGuard:
 
 def write_classifiers(connection: duckdb.DuckDBPyConnection, run_id: int, rows: Sequence[ClassifierRow]) -> None:
     """Record the classifiers of a run with their neurons, in place of those before."""
-    connection.execute("DELETE FROM guard_classifiers WHERE run_id = ?", [run_id])
     flat: list[dict[str, Any]] = []
     for row in rows:
         values = {name: value for name, value in vars(row).items() if name != "members"}
         flat.append(values | {"set_id": records.save_set(connection, row.members), "n_neurons": len(row.members)})
-    write_table(connection, run_id, "guard_classifiers", flat)
+    replace(connection, "guard_classifiers", flat, run_id=run_id)
 
 
 def read_classifiers(db: Database, run_id: int, shape: Shape) -> list[ClassifierRow]:
@@ -103,11 +101,7 @@ def read_weights(db: Database, run_id: int) -> dict[int, dict[str, Any]]:
 
 def write_labels(connection: duckdb.DuckDBPyConnection, run_id: int, rows: Sequence[dict[str, Any]]) -> None:
     """Replace the labels of a run: prompt_id, benign, score, label."""
-    connection.execute("DELETE FROM guard_labels WHERE run_id = ?", [run_id])
-    typed = {"score": pl.Float64, "label": pl.Boolean}
-    connection.register("new_labels", pl.DataFrame(rows, schema_overrides=typed, infer_schema_length=None))
-    connection.execute("INSERT INTO guard_labels BY NAME SELECT ?::INTEGER AS run_id, * FROM new_labels", [run_id])
-    connection.unregister("new_labels")
+    replace(connection, "guard_labels", rows, run_id=run_id)
 
 
 def probabilities(db: Database, run_id: int, variant_id: int = 0) -> dict[int, dict[int, float]]:
@@ -144,4 +138,4 @@ def texts_read(db: Database, run_id: int) -> set[str]:
 
 def write_guard(connection: duckdb.DuckDBPyConnection, run_id: int, threshold: float, about: dict[str, Any]) -> None:
     """Record what guard.json says of a trained guard."""
-    connection.execute("INSERT INTO guards VALUES (?, ?, ?)", [run_id, threshold, json.dumps(about)])
+    insert(connection, "guards", [{"threshold": threshold, "about": json.dumps(about)}], run_id=run_id)

@@ -8,12 +8,14 @@ import duckdb
 import polars as pl
 
 from snql.db.connection import Database
+from snql.db.tables import delete, flat, insert
 from snql.errors import InputError
 from snql.judges.base import WORSE, JudgeInfo
 from snql.stats.controls import ControlEffect
-from snql.stats.effects import Effect
+from snql.stats.effects import Effect, Interval
 
 _IDENTITY = "version, settings ->> '$.higher_is'"
+_OF_VERDICTS = ("effects", "control_effects")
 POOLED = "*"
 """Name of the pooled data set in ``effects`` of a run with several."""
 
@@ -90,10 +92,8 @@ def write_judge(connection: duckdb.DuckDBPyConnection, judge: JudgeInfo) -> None
     known = connection.execute(query, [judge.name]).fetchall()
     _check_version(judge, known[0] if known else None)
     if not known:
-        connection.execute(
-            "INSERT INTO judges VALUES (?, ?, ?, ?)",
-            [judge.name, judge.kind, judge.version, json.dumps(judge.settings)],
-        )
+        row = {"kind": judge.kind, "version": judge.version, "settings": json.dumps(judge.settings)}
+        insert(connection, "judges", [row], judge=judge.name)
 
 
 def write_judgements(
@@ -104,15 +104,8 @@ def write_judgements(
 ) -> None:
     """Insert a judge's verdicts: variant_id, prompt_id, sample, score, label, problem."""
     write_judge(connection, judge)
-    connection.register("new_scores", scores.select("variant_id", "prompt_id", "sample", "score", "label", "problem"))
-    connection.execute(
-        """
-        INSERT INTO judgements BY NAME
-        SELECT ? AS run_id, variant_id, prompt_id, sample, ? AS judge, score, label, problem FROM new_scores
-        """,
-        [run_id, judge.name],
-    )
-    connection.unregister("new_scores")
+    rows = scores.select("variant_id", "prompt_id", "sample", "score", "label", "problem")
+    insert(connection, "judgements", rows, run_id=run_id, judge=judge.name)
 
 
 def scores_by_variant(db: Database, run_id: int, judge: str) -> pl.DataFrame:
@@ -145,81 +138,39 @@ def counts(db: Database, run_id: int, judge: str) -> tuple[int, int, int]:
 
 def forget(connection: duckdb.DuckDBPyConnection, run_id: int, judge: str, *, missing_only: bool) -> None:
     """Delete a judge's verdicts on a run, or only those without a score; and what was computed from them."""
-    only = " AND score IS NULL" if missing_only else ""
-    connection.execute(f"DELETE FROM judgements WHERE run_id = ? AND judge = ?{only}", [run_id, judge])  # noqa: S608
-    for table in ("effects", "control_effects"):
-        connection.execute(f"DELETE FROM {table} WHERE run_id = ? AND judge = ?", [run_id, judge])  # noqa: S608
+    if missing_only:
+        connection.execute("DELETE FROM judgements WHERE run_id = ? AND judge = ? AND score IS NULL", [run_id, judge])
+    for table in _OF_VERDICTS if missing_only else ("judgements", *_OF_VERDICTS):
+        delete(connection, table, run_id=run_id, judge=judge)
     left = connection.execute("SELECT 1 FROM judgements WHERE judge = ? LIMIT 1", [judge]).fetchall()
     if not left:
-        connection.execute("DELETE FROM judges WHERE judge = ?", [judge])
+        delete(connection, "judges", judge=judge)
 
 
 def write_effects(
     connection: duckdb.DuckDBPyConnection, run_id: int, rows: Sequence[EffectRow], controls: Sequence[ControlRow]
 ) -> None:
     """Replace the run's effects under the judges of ``rows``, and what sets have over their controls."""
-    flat = {
-        "effects": [_flat(run_id, row) for row in rows],
-        "control_effects": [_flat_control(run_id, c) for c in controls],
-    }
-    for table, records in flat.items():
+    flattened = {"effects": [_effect(row) for row in rows], "control_effects": [_control(row) for row in controls]}
+    for table, found in flattened.items():
         for judge in {row.judge for row in rows}:
-            connection.execute(f"DELETE FROM {table} WHERE run_id = ? AND judge = ?", [run_id, judge])  # noqa: S608
-        if records:
-            connection.register("new_effects", pl.DataFrame(records, infer_schema_length=None))
-            connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM new_effects")  # noqa: S608
-            connection.unregister("new_effects")
+            delete(connection, table, run_id=run_id, judge=judge)
+        insert(connection, table, found, run_id=run_id)
 
 
-def _flat(run_id: int, row: EffectRow) -> dict[str, object]:
-    e = row.effect
-    ratio, gap = e.effect, e.gap
-    return {
-        "run_id": run_id,
-        "variant_id": row.variant_id,
-        "judge": row.judge,
-        "dataset": row.dataset,
-        "n_prompts": e.n_prompts,
-        "mean_recipient": e.mean_recipient,
-        "mean_donor": e.mean_donor,
-        "mean_patched": e.mean_patched,
-        "gap": None if gap is None else gap.value,
-        "gap_ci_low": None if gap is None else gap.low,
-        "gap_ci_high": None if gap is None else gap.high,
-        "change": e.change.value,
-        "change_ci_low": e.change.low,
-        "change_ci_high": e.change.high,
-        "effect": None if ratio is None else ratio.value,
-        "ci_low": None if ratio is None else ratio.low,
-        "ci_high": None if ratio is None else ratio.high,
-        "confidence": e.confidence,
-        "resamples": e.resamples,
-        "seed": e.seed,
-    }
+def _effect(row: EffectRow) -> dict[str, object]:
+    found = row.effect
+    values = {"gap": _value(found.gap), "change": found.change.value, "effect": _value(found.effect)}
+    bounds = flat("gap_", found.gap) | flat("change_", found.change) | flat("", found.effect)
+    return vars(row) | vars(found) | values | bounds
 
 
-def _flat_control(run_id: int, row: ControlRow) -> dict[str, object]:
-    found, ratio = row.found, row.found.effect
-    return {
-        "run_id": run_id,
-        "variant_id": row.variant_id,
-        "judge": row.judge,
-        "dataset": row.dataset,
-        "control_kind": row.control_kind,
-        "n_controls": found.n_controls,
-        "n_prompts": found.n_prompts,
-        "mean_controls": found.mean_controls,
-        "difference": found.difference.value,
-        "difference_ci_low": found.difference.low,
-        "difference_ci_high": found.difference.high,
-        "t": found.t,
-        "t_p_value": found.t_p_value,
-        "permutation_p_value": found.permutation_p_value,
-        "permutations": found.permutations,
-        "effect_difference": None if ratio is None else ratio.value,
-        "effect_difference_ci_low": None if ratio is None else ratio.low,
-        "effect_difference_ci_high": None if ratio is None else ratio.high,
-        "confidence": found.confidence,
-        "resamples": found.resamples,
-        "seed": found.seed,
-    }
+def _control(row: ControlRow) -> dict[str, object]:
+    found = row.found
+    values = vars(row) | vars(found) | {"difference": found.difference.value, "effect_difference": _value(found.effect)}
+    del values["found"], values["effect"]
+    return values | flat("difference_", found.difference) | flat("effect_difference_", found.effect)
+
+
+def _value(interval: Interval | None) -> float | None:
+    return None if interval is None else interval.value

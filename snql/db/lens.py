@@ -4,6 +4,7 @@ import duckdb
 import polars as pl
 
 from snql.db.connection import Database
+from snql.db.tables import insert, replace
 
 DIRECTIONS = {
     "layer": pl.Int16, "n_harmful": pl.Int32, "n_harmless": pl.Int32, "norm": pl.Float64,
@@ -20,27 +21,17 @@ TOKENS = {
 
 def write_directions(connection: duckdb.DuckDBPyConnection, run_id: int, rows: pl.DataFrame) -> None:
     """Write the directions of a run (DIRECTIONS) in place of those that it had."""
-    connection.execute("DELETE FROM lens_directions WHERE run_id = ?", [run_id])
-    _insert(connection, "lens_directions", run_id, rows)
+    replace(connection, "lens_directions", rows, run_id=run_id)
 
 
 def write_layer(
     connection: duckdb.DuckDBPyConnection, run_id: int, vectors: pl.DataFrame, tokens: pl.DataFrame
 ) -> None:
     """Write what was found of the neurons of one layer: VECTORS and TOKENS."""
-    _insert(connection, "lens_vectors", run_id, vectors)
-    _insert(connection, "lens_tokens", run_id, tokens)
+    insert(connection, "lens_vectors", vectors, run_id=run_id)
+    insert(connection, "lens_tokens", tokens, run_id=run_id)
 
 
 def written_layers(db: Database, run_id: int) -> set[int]:
     """The layers that a run has finished."""
     return {layer for (layer,) in db.rows("SELECT DISTINCT layer FROM lens_vectors WHERE run_id = ?", [run_id])}
-
-
-def _insert(connection: duckdb.DuckDBPyConnection, table: str, run_id: int, rows: pl.DataFrame) -> None:
-    connection.register("new_rows", rows)
-    connection.execute(
-        f"INSERT INTO {table} BY NAME SELECT ?::INTEGER AS run_id, * FROM new_rows",  # noqa: S608  (names of this file)
-        [run_id],
-    )
-    connection.unregister("new_rows")

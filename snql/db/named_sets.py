@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import polars as pl
 
 from snql.db import records
 from snql.db.connection import Database
+from snql.db.tables import delete, now, replace
 from snql.errors import InputError
 from snql.neurons.sets import NeuronSet, Shape
 from snql.neurons.syntax import RESERVED, RUN_NAME, names_used, parse, runs_named
@@ -49,23 +49,12 @@ def read_named(db: Database, name: str, shape: Shape | None = None) -> NeuronSet
 def save_named(db: Database, name: str, expression: str, members: NeuronSet, *, force: bool = False) -> None:
     """Save a set under a name; raises InputError if the name is taken, unless ``force``."""
     check_set_name(name)
-    shape = members.shape
     with db.write() as connection:
         taken = connection.execute("SELECT expression FROM named_sets WHERE name = ?", [name]).fetchall()
         if taken and not force:
             raise InputError(f"a set {name!r} is saved already ({taken[0][0]}): choose another name, or --force")
-        connection.execute(
-            "INSERT OR REPLACE INTO named_sets VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                name,
-                records.save_set(connection, members),
-                expression,
-                shape.n_layers,
-                shape.n_neurons,
-                shape.n_experts,
-                datetime.now(UTC).replace(tzinfo=None),
-            ],
-        )
+        row = {"set_id": records.save_set(connection, members), "expression": expression, "created_at": now()}
+        replace(connection, "named_sets", [row | vars(members.shape)], name=name)
 
 
 def runs_behind(db: Database, expressions: Iterable[str]) -> frozenset[str]:
@@ -114,4 +103,4 @@ def remove_named(db: Database, name: str) -> None:
     """Forget a name; the set's members stay with the runs that used them. Raises InputError for an unknown name."""
     read_named(db, name)
     with db.write() as connection:
-        connection.execute("DELETE FROM named_sets WHERE name = ?", [name])
+        delete(connection, "named_sets", name=name)

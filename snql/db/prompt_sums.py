@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from snql.db.connection import Database
+from snql.db.tables import delete, insert
 from snql.errors import InputError
 from snql.neurons.sets import Ids, Shape
 
@@ -29,23 +30,17 @@ class SumsChunk:
 
 def write_prompt_sums(connection: duckdb.DuckDBPyConnection, run_id: int, rows: pl.DataFrame) -> None:
     """Insert rows: layer, expert, neuron, prompt_id, n_tokens, squared_differences."""
-    connection.register("new_sums", rows)
-    connection.execute("INSERT INTO prompt_sums BY NAME SELECT ?::INTEGER AS run_id, * FROM new_sums", [run_id])
-    connection.unregister("new_sums")
+    insert(connection, "prompt_sums", rows, run_id=run_id)
 
 
 def write_intervals(connection: duckdb.DuckDBPyConnection, run_id: int, rows: pl.DataFrame) -> None:
     """Insert rows: layer, expert, neuron, ci_low, ci_high, standard_error, top_share."""
-    connection.register("new_intervals", rows)
-    connection.execute(
-        "INSERT INTO score_intervals BY NAME SELECT ?::INTEGER AS run_id, * FROM new_intervals", [run_id]
-    )
-    connection.unregister("new_intervals")
+    insert(connection, "score_intervals", rows, run_id=run_id)
 
 
 def forget_prompt_sums(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
     """Take back what a process wrote that did not come to the end."""
-    connection.execute("DELETE FROM prompt_sums WHERE run_id = ?", [run_id])
+    delete(connection, "prompt_sums", run_id=run_id)
 
 
 def has_intervals(db: Database, run_id: int) -> bool:

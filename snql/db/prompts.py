@@ -1,12 +1,12 @@
 """Prompts in the database: what became of the sets that runs read, and which texts runs were given."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 
 import duckdb
 import polars as pl
 
 from snql.db.connection import Database
+from snql.db.tables import replace
 from snql.errors import InputError
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
@@ -16,13 +16,12 @@ def write_sets(
     connection: duckdb.DuckDBPyConnection, run_id: int, counts: Iterable[SetCounts], disjoint_from: Sequence[str]
 ) -> None:
     """Record what became of a run's prompt sets, in place of what was recorded before."""
-    connection.execute("DELETE FROM run_prompt_sets WHERE run_id = ?", [run_id])
-    for ordinal, each in enumerate(counts):
-        dataset, *numbers = asdict(each).values()
-        connection.execute(
-            "INSERT INTO run_prompt_sets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [run_id, ordinal, dataset, *numbers, list(disjoint_from)],
-        )
+    rows = [
+        {name if name == "dataset" else f"n_{name}": value for name, value in vars(each).items()}
+        | {"ordinal": ordinal, "disjoint_from": disjoint_from}
+        for ordinal, each in enumerate(counts)
+    ]
+    replace(connection, "run_prompt_sets", rows, run_id=run_id)
 
 
 def read_sets(db: Database, run_id: int) -> list[SetCounts]:

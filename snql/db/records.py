@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import duckdb
 import polars as pl
 
 from snql.db.connection import Database
+from snql.db.tables import insert, insert_new, next_values, now, replace
 from snql.generation.types import Completion
 from snql.neurons.sets import NeuronSet, Shape
 from snql.prompts.types import Prompt
@@ -59,34 +59,15 @@ class Variant:
 
 def write_models(connection: duckdb.DuckDBPyConnection, run_id: int, models: Mapping[str, ModelRecord]) -> None:
     """Record the models of a run by role; models and adapters that are already known stay as they are."""
-    connection.execute("DELETE FROM run_models WHERE run_id = ?", [run_id])
-    for role, model in models.items():
-        connection.execute(
-            "INSERT OR IGNORE INTO models VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                model.model_id,
-                model.spec,
-                model.base,
-                model.base_sha256,
-                json.dumps(model.base_files),
-                model.architecture,
-                model.n_layers,
-                model.n_neurons,
-                [adapter.adapter_id for adapter in model.adapters],
-            ],
-        )
-        for adapter in model.adapters:
-            connection.execute(
-                "INSERT OR IGNORE INTO adapters VALUES (?, ?, ?, ?, ?)",
-                [
-                    adapter.adapter_id,
-                    adapter.path,
-                    adapter.peft_type,
-                    adapter.config,
-                    json.dumps(adapter.files),
-                ],
-            )
-        connection.execute("INSERT INTO run_models VALUES (?, ?, ?)", [run_id, role, model.model_id])
+    found = list(models.values())
+    rows = [{name: value for name, value in vars(model).items() if name != "adapters"} for model in found]
+    for row, model in zip(rows, found, strict=True):
+        row |= {"base_files": json.dumps(model.base_files), "adapter_ids": [each.adapter_id for each in model.adapters]}
+    adapters = [vars(each) | {"files": json.dumps(each.files)} for model in found for each in model.adapters]
+    insert_new(connection, "models", rows)
+    insert_new(connection, "adapters", adapters)
+    roles = [{"role": role, "model_id": model.model_id} for role, model in models.items()]
+    replace(connection, "run_models", roles, run_id=run_id)
 
 
 def write_prompts(
@@ -96,43 +77,31 @@ def write_prompts(
 
     batches: the batch that each prompt is in, for a run that has a plan.
     """
-    frame = pl.DataFrame(
-        {
-            "ordinal": range(len(prompts)),
-            "dataset": [prompt.dataset for prompt in prompts],
-            "text": [prompt.text for prompt in prompts],
-            "sha256": [prompt.sha256 for prompt in prompts],
-            "category": pl.Series([prompt.category for prompt in prompts], dtype=pl.String),
-            "label": pl.Series([prompt.label for prompt in prompts], dtype=pl.String),
-            "formatted": [prompt.formatted for prompt in prompts],
-            "input_ids": pl.Series([list(prompt.input_ids) for prompt in prompts], dtype=pl.List(pl.Int32)),
-            "batch": pl.Series(batches or [None] * len(prompts), dtype=pl.Int32),
-        }
-    )
-    connection.register("new_prompts", frame)
-    connection.execute(
-        """
-        INSERT INTO prompts BY NAME
-        SELECT nextval('prompt_ids')::INTEGER AS prompt_id, dataset, text, sha256, category, label
-        FROM (SELECT * FROM new_prompts ORDER BY ordinal) AS n
-        WHERE NOT EXISTS (FROM prompts AS p WHERE p.dataset = n.dataset AND p.sha256 = n.sha256)
-        """
-    )
-    connection.execute("DELETE FROM run_prompts WHERE run_id = ?", [run_id])
-    connection.execute(
-        """
-        INSERT INTO run_prompts
-        SELECT ?, p.prompt_id, n.ordinal, n.formatted, n.input_ids, n.batch
-        FROM new_prompts AS n JOIN prompts AS p USING (dataset, sha256)
-        ORDER BY n.ordinal
-        """,
-        [run_id],
-    )
-    rows = connection.execute(
-        "SELECT dataset, sha256, prompt_id FROM prompts JOIN new_prompts USING (dataset, sha256)"
+    keys = [(prompt.dataset, prompt.sha256) for prompt in prompts]
+    known = connection.execute(
+        "SELECT dataset, sha256, prompt_id FROM prompts WHERE sha256 IN (SELECT unnest($1::VARCHAR[]))",
+        [[sha256 for _, sha256 in keys]],
     ).fetchall()
-    connection.unregister("new_prompts")
-    return {(dataset, sha256): prompt_id for dataset, sha256, prompt_id in rows}
+    ids = {(dataset, sha256): prompt_id for dataset, sha256, prompt_id in known}
+    new = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in ids}
+    ids |= dict(zip(new, next_values(connection, "prompt_ids", len(new)), strict=True))
+    columns = ("text", "category", "label")
+    rows = [{name: getattr(prompt, name) for name in columns} for prompt in new.values()]
+    for row, (dataset, sha256) in zip(rows, new, strict=True):
+        row |= {"prompt_id": ids[dataset, sha256], "dataset": dataset, "sha256": sha256}
+    insert(connection, "prompts", rows)
+    given = [
+        {
+            "prompt_id": ids[key],
+            "ordinal": ordinal,
+            "formatted": prompt.formatted,
+            "input_ids": prompt.input_ids,
+            "batch": batches[ordinal] if batches else None,
+        }
+        for ordinal, (key, prompt) in enumerate(zip(keys, prompts, strict=True))
+    ]
+    replace(connection, "run_prompts", given, run_id=run_id)
+    return {key: ids[key] for key in keys}
 
 
 def save_set(connection: duckdb.DuckDBPyConnection, members: NeuronSet) -> int:
@@ -140,18 +109,12 @@ def save_set(connection: duckdb.DuckDBPyConnection, members: NeuronSet) -> int:
     found = connection.execute("SELECT set_id FROM neuron_sets WHERE sha256 = ?", [members.sha256]).fetchall()
     if found:
         return int(found[0][0])
-    ((set_id,),) = connection.execute(
-        "INSERT INTO neuron_sets VALUES (nextval('set_ids')::INTEGER, ?, ?, ?) RETURNING set_id",
-        [members.sha256, len(members), datetime.now(UTC).replace(tzinfo=None)],
-    ).fetchall()
-    experts = pl.Series("expert", members.experts, dtype=pl.Int16)
-    if members.experts is None:
-        experts = pl.Series("expert", [None] * len(members), dtype=pl.Int16)
-    frame = pl.DataFrame({"layer": members.layers, "expert": experts, "neuron": members.neurons})
-    connection.register("new_members", frame)
-    connection.execute("INSERT INTO neuron_set_members SELECT ?, layer, expert, neuron FROM new_members", [set_id])
-    connection.unregister("new_members")
-    return int(set_id)
+    (set_id,) = next_values(connection, "set_ids", 1)
+    row = {"set_id": set_id, "sha256": members.sha256, "n_neurons": len(members), "created_at": now()}
+    insert(connection, "neuron_sets", [row])
+    frame = pl.DataFrame({"layer": members.layers, "expert": members.experts, "neuron": members.neurons})
+    insert(connection, "neuron_set_members", frame, set_id=set_id)
+    return set_id
 
 
 def read_set(db: Database, set_id: int, shape: Shape) -> NeuronSet:
@@ -162,25 +125,15 @@ def read_set(db: Database, set_id: int, shape: Shape) -> NeuronSet:
 
 def write_variants(connection: duckdb.DuckDBPyConnection, run_id: int, variants: Iterable[Variant]) -> None:
     """Record a run's variants with the members of their neuron sets."""
-    connection.execute("DELETE FROM variants WHERE run_id = ?", [run_id])
-    for variant in variants:
-        members = variant.members
-        connection.execute(
-            "INSERT INTO variants VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                run_id,
-                variant.variant_id,
-                variant.name,
-                variant.role,
-                variant.neurons,
-                None if members is None else save_set(connection, members),
-                None if members is None else len(members),
-                None if members is None else len(members) / members.shape.size,
-                variant.control_of,
-                variant.control_seed,
-                variant.control_kind,
-            ],
-        )
+    replace(connection, "variants", [_variant_row(connection, variant) for variant in variants], run_id=run_id)
+
+
+def _variant_row(connection: duckdb.DuckDBPyConnection, variant: Variant) -> dict[str, object]:
+    row = {name: value for name, value in vars(variant).items() if name != "members"}
+    if (members := variant.members) is None:
+        return row | dict.fromkeys(("set_id", "n_neurons", "fraction"))
+    set_id = save_set(connection, members)
+    return row | {"set_id": set_id, "n_neurons": len(members), "fraction": len(members) / members.shape.size}
 
 
 def read_models(db: Database, run_id: int) -> dict[str, str]:
@@ -212,27 +165,10 @@ class CompletionRow:
 
 def write_completions(connection: duckdb.DuckDBPyConnection, run_id: int, rows: Sequence[CompletionRow]) -> None:
     """Insert completions of a run."""
-    ids = pl.List(pl.Int32)
-    frame = pl.DataFrame(
-        {
-            "run_id": pl.Series([run_id] * len(rows), dtype=pl.Int32),
-            "variant_id": pl.Series([row.variant_id for row in rows], dtype=pl.Int32),
-            "prompt_id": pl.Series([row.prompt_id for row in rows], dtype=pl.Int32),
-            "text": pl.Series([row.text for row in rows], dtype=pl.String),
-            "sample": pl.Series([row.sample for row in rows], dtype=pl.Int32),
-            "token_ids": pl.Series([list(row.completion.token_ids) for row in rows], dtype=ids),
-            "donor_ids": pl.Series([_listed(row.donor_ids) for row in rows], dtype=ids),
-            "unpatched_ids": pl.Series([_listed(row.unpatched_ids) for row in rows], dtype=ids),
-            "finish_reason": pl.Series([row.completion.finish_reason for row in rows], dtype=pl.String),
-        }
-    )
-    connection.register("new_completions", frame)
-    connection.execute("INSERT INTO completions BY NAME SELECT * FROM new_completions")
-    connection.unregister("new_completions")
-
-
-def _listed(ids: Sequence[int] | None) -> list[int] | None:
-    return None if ids is None else list(ids)
+    flat = [vars(row) | vars(row.completion) for row in rows]
+    for each in flat:
+        del each["completion"]
+    insert(connection, "completions", flat, run_id=run_id)
 
 
 def n_completions(db: Database, run_id: int) -> int:

@@ -5,8 +5,7 @@ import json
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -14,43 +13,9 @@ import duckdb
 from snql.db.connection import Database
 from snql.db.owner import owner, works_elsewhere
 from snql.db.provenance import provenance
+from snql.db.tables import delete, insert, next_values, now, run_tables
 from snql.errors import DatabaseError, InputError, SnqlError
 from snql.neurons.syntax import RESERVED, RUN_NAME
-
-RUN_TABLES = (
-    "run_models",
-    "run_prompts",
-    "run_prompt_sets",
-    "variants",
-    "completions",
-    "neuron_statistics",
-    "run_batches",
-    "scored_tokens",
-    "activation_rows",
-    "activation_chunks",
-    "judgements",
-    "effects",
-    "control_effects",
-    "prompt_sums",
-    "score_intervals",
-    "text_windows",
-    "text_perplexities",
-    "divergences",
-    "divergence_effects",
-    "task_results",
-    "task_samples",
-    "guards",
-    "guard_classifiers",
-    "guard_weights",
-    "guard_labels",
-    "guard_probabilities",
-    "guard_measures",
-    "guard_answers",
-    "lens_directions",
-    "lens_vectors",
-    "lens_tokens",
-)
-"""Tables whose rows belong to one run and go with it."""
 
 
 @dataclass(frozen=True)
@@ -170,32 +135,12 @@ def _reopen(connection: duckdb.DuckDBPyConnection, run_id: int) -> int:
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, new: NewRun) -> int:
-    origin = asdict(provenance())
-    rows = connection.execute(
-        """
-        INSERT INTO runs BY NAME
-        SELECT nextval('run_ids')::INTEGER AS run_id, ? AS name, ? AS kind, 'running' AS status, ? AS started_at,
-            ? AS config, ? AS config_sha256, ? AS snql_version, ? AS git_commit, ? AS libraries, ? AS platform,
-            ? AS device, ? AS dtype, ? AS seed, ? AS owner
-        RETURNING run_id
-        """,
-        [
-            new.name,
-            new.kind,
-            _now(),
-            new.config_json,
-            new.config_sha256,
-            origin["snql_version"],
-            origin["git_commit"],
-            json.dumps(origin["libraries"]),
-            origin["platform"],
-            new.device,
-            new.dtype,
-            new.seed,
-            owner(),
-        ],
-    ).fetchall()
-    return int(rows[0][0])
+    origin = provenance()
+    (run_id,) = next_values(connection, "run_ids", 1)
+    row = vars(new) | vars(origin) | {"status": "running", "started_at": now(), "owner": owner()}
+    row |= {"config": new.config_json, "config_sha256": new.config_sha256, "libraries": json.dumps(origin.libraries)}
+    insert(connection, "runs", [row], run_id=run_id)
+    return run_id
 
 
 def set_kept(connection: duckdb.DuckDBPyConnection, run_id: int, set_id: int, store: str) -> None:
@@ -216,14 +161,13 @@ def run_ids(db: Database) -> set[int]:
 
 def finish_run(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
     """Mark a run as done, in the transaction of its last results."""
-    connection.execute("UPDATE runs SET status = 'done', finished_at = ? WHERE run_id = ?", [_now(), run_id])
+    connection.execute("UPDATE runs SET status = 'done', finished_at = ? WHERE run_id = ?", [now(), run_id])
 
 
 def delete_run(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
     """Delete a run and all rows that belong to it."""
-    for table in RUN_TABLES:
-        connection.execute(f"DELETE FROM {table} WHERE run_id = ?", [run_id])  # noqa: S608
-    connection.execute("DELETE FROM runs WHERE run_id = ?", [run_id])
+    for table in (*run_tables(connection), "runs"):
+        delete(connection, table, run_id=run_id)
 
 
 @contextmanager
@@ -247,7 +191,7 @@ def _close(db: Database, run_id: int, status: str, reason: str) -> None:
     with suppress(DatabaseError, duckdb.Error, OSError), db.write() as connection:
         connection.execute(
             "UPDATE runs SET status = ?, error = ?, finished_at = ? WHERE run_id = ?",
-            [status, reason, _now(), run_id],
+            [status, reason, now(), run_id],
         )
 
 
@@ -255,7 +199,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, SnqlError):
         return str(error)
     return "".join(traceback.format_exception_only(error)).strip()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

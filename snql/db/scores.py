@@ -10,6 +10,7 @@ import polars as pl
 
 from snql.db.connection import Database
 from snql.db.digest import frame_digest
+from snql.db.tables import delete, insert
 from snql.errors import InputError
 from snql.neurons.sets import Ids, Shape
 
@@ -148,7 +149,7 @@ def statistics_frame(
 def copy_inputs(connection: duckdb.DuckDBPyConnection, source_id: int, run_id: int) -> None:
     """Give a run the prompts and models of another one, whose statistics it was made from."""
     for table in ("run_models", "run_prompts", "run_prompt_sets"):
-        connection.execute(f"DELETE FROM {table} WHERE run_id = ?", [run_id])  # noqa: S608  (names of this file)
+        delete(connection, table, run_id=run_id)
         connection.execute(
             f"INSERT INTO {table} BY NAME SELECT * REPLACE (? AS run_id) FROM {table} WHERE run_id = ?",  # noqa: S608
             [run_id, source_id],
@@ -157,15 +158,7 @@ def copy_inputs(connection: duckdb.DuckDBPyConnection, source_id: int, run_id: i
 
 def write_statistics(connection: duckdb.DuckDBPyConnection, run_id: int, statistics: pl.DataFrame) -> None:
     """Insert a run's statistics, with their digest; ``statistics`` as made by :func:`statistics_frame`."""
-    connection.register("new_statistics", statistics)
-    connection.execute(
-        """
-        INSERT INTO neuron_statistics BY NAME
-        SELECT ? AS run_id, * FROM new_statistics ORDER BY layer, expert, neuron
-        """,
-        [run_id],
-    )
-    connection.unregister("new_statistics")
+    insert(connection, "neuron_statistics", statistics.sort("layer", "expert", "neuron"), run_id=run_id)
     connection.execute(
         "UPDATE runs SET statistics_digest = ?::UBIGINT WHERE run_id = ?", [statistics_digest(statistics), run_id]
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from snql.db.capability import flat
+from snql.db.tables import flat
 from snql.guard.measures import draws, interval
 from snql.guard.parts import Array
 from snql.judges.refusal import refuses

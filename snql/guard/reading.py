@@ -8,8 +8,8 @@ import numpy.typing as npt
 import torch
 
 from snql.db import records
-from snql.db.capability import write_table
 from snql.db.connection import Database
+from snql.db.tables import insert
 from snql.generation.decode import decode
 from snql.generation.stream import Stream
 from snql.interrupts import Stop
@@ -106,4 +106,4 @@ class Answering:
         with self.db.write() as connection:
             records.write_completions(connection, self.run_id, answers)
             for table, found in rows.items():
-                write_table(connection, self.run_id, table, found)
+                insert(connection, table, found, run_id=self.run_id)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from snql.db.capability import flat
 from snql.db.guards import ClassifierRow
 from snql.db.judgements import POOLED
+from snql.db.tables import flat
 from snql.guard.measures import GUARD, Prompts, measure
 from snql.guard.plan import ANYWHERE, LAST_LAYER, MATCHED
 from snql.prompts.types import Prompt

@@ -8,10 +8,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from snql.db import guards, runs
-from snql.db.capability import write_table
 from snql.db.connection import Database
 from snql.db.durable import room_needed
 from snql.db.guards import ClassifierRow
+from snql.db.tables import insert
 from snql.guard.earlier import Earlier
 from snql.guard.fitting import FOLDS, GRID, Fit, Labels, check_labels, fit
 from snql.guard.model import Guard
@@ -106,12 +106,12 @@ class Study:
             guards.write_guard(connection, self.run_id, self.refuse_from, about)
             guards.write_classifiers(connection, self.run_id, classifiers)
             guards.write_labels(connection, self.run_id, label_rows)
-            write_table(connection, self.run_id, "guard_weights", [_flat(n, each) for n, each in enumerate(fits)])
-            write_table(connection, self.run_id, "guard_probabilities", [
+            insert(connection, "guard_weights", [_flat(n, each) for n, each in enumerate(fits)], run_id=self.run_id)
+            insert(connection, "guard_probabilities", [
                 {"classifier_id": number, "variant_id": 0, "prompt_id": prompt, "probability": p}
                 for number, found in held_out.items() for prompt, p in found.items()
-            ])  # fmt: skip
-            write_table(connection, self.run_id, "guard_measures", measured)
+            ], run_id=self.run_id)  # fmt: skip
+            insert(connection, "guard_measures", measured, run_id=self.run_id)
             runs.finish_run(connection, self.run_id)
 
     def _fits(self, rows: Activations, labels: Labels, folds: int, stop: Stop) -> list[Fit]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from snql.db import guards, runs
-from snql.db.capability import write_table
 from snql.db.connection import Database
 from snql.db.durable import room_needed
 from snql.db.guards import ClassifierRow
+from snql.db.tables import insert
 from snql.errors import InputError
 from snql.guard.costs import Answered, cost_rows
 from snql.guard.model import Guard
@@ -95,8 +95,8 @@ class Trial:
         costs = self._costs(name) if self.costs else []
         with self.db.write() as connection:
             guards.write_labels(connection, self.run_id, labels)
-            write_table(connection, self.run_id, "guard_measures", measured)
-            write_table(connection, self.run_id, "guard_answers", costs)
+            insert(connection, "guard_measures", measured, run_id=self.run_id)
+            insert(connection, "guard_answers", costs, run_id=self.run_id)
             runs.finish_run(connection, self.run_id)
 
     def _costs(self, judge: str) -> list[dict[str, object]]:
