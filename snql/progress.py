@@ -1,7 +1,7 @@
 """How the library reports progress: through a callback, never by printing."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -27,3 +27,13 @@ ProgressCallback = Callable[[Progress], None]
 
 def silent(_: Progress) -> None:
     """Report nothing."""
+
+
+def say(progress: ProgressCallback, message: str) -> None:
+    """Report something that is not about a stage."""
+    progress(Progress("", 0, 0, "", message=message))
+
+
+def within(step: str, progress: ProgressCallback) -> ProgressCallback:
+    """Reports as stages of one step of several, ``STEP: STAGE``."""
+    return lambda report: progress(replace(report, stage=f"{step}: {report.stage}"))

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from snql.contrast import job, keep, tokens
+from snql.contrast import keep, tokens
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
+from snql.jobs import work as job
 from snql.patching import patch as patching
 from snql.progress import Progress, ProgressCallback
 from snql.prompts.options import PromptOptions
@@ -85,7 +86,7 @@ def main() -> None:
     db, before, after, prompts, kind, seed, kills = Path(sys.argv[1]), *sys.argv[2:]
     keep._MOST_TOKENS = 100  # several batches and chunks, so that there is something between which to be killed
     tokens.ROWS_A_CHUNK = 1_000
-    job.COMMIT_SECONDS = patching.COMMIT_SECONDS = 0.0
+    job.COMMIT_SECONDS = 0.0
     first, work = works(before, after, prompts, kind)
     if first is not None:
         undisturbed(db, "first", first)

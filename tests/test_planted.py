@@ -10,6 +10,7 @@ import torch
 from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.db.scores import read_run_scores
+from snql.jobs.work import Job
 from snql.judges.base import JudgeInfo, Verdict
 from snql.judges.judging import judge_run
 from snql.patching.patch import PatchOptions, patch
@@ -75,7 +76,7 @@ def test_planted_neurons_rank_first_and_carry_everything(
     )
     run = patch(db, "planted", options)
     own = dict(db.rows("SELECT prompt, text FROM run_completions WHERE variant = 'recipient'"))
-    judge_run(db, run.run_id, [ChangedJudge(own)])
+    judge_run(Job(db, run.run_id), [ChangedJudge(own)])
 
     ids = {
         (variant, prompt): tokens

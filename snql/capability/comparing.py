@@ -1,10 +1,9 @@
 """The stages of a divergence run: read the donor's completions under every variant, then pool what was found."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import numpy as np
 import polars as pl
 import torch
@@ -14,12 +13,14 @@ from snql.capability.measures import divergence
 from snql.capability.reader import Reader, Text, Way
 from snql.db import capability as rows
 from snql.db.capability import DivergenceRow
-from snql.db.connection import Database
 from snql.db.judgements import POOLED
 from snql.db.records import Variant
 from snql.db.tables import flat, insert
-from snql.jobs.work import Done, Work
+from snql.jobs.run import Last
+from snql.jobs.work import Done, Job
+from snql.patching.interventions import Where
 from snql.patching.passes import SOURCE, TARGET
+from snql.patching.subject import Subject
 from snql.patching.variants import RECIPIENT
 from snql.stats.closing import Closing, Closings
 from snql.stats.pooled import CONFIDENCE, RESAMPLES
@@ -36,59 +37,45 @@ def rounding_floor(dtype: torch.dtype) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run whose row, models, prompts and variants are in the database.
+    """What is read: texts of the donor's, under all variants of a subject."""
 
-    freeze: the donor is the reader's target, as it is the one that is patched.
-    """
-
-    db: Database
-    run_id: int
-    reader: Reader
-    variants: Sequence[Variant]
+    subject: Subject
+    where: Where
     texts: Sequence[Completed]
-    freeze: bool
-    floor: float
     seed: int
 
-    def work(self) -> Work[list[Completed], DivergenceRow]:
-        """What is left to do, in batches that are the same however often the run is resumed."""
+    def work(self, job: Job) -> Last:
+        """Read what is left, in batches that are the same however often the run is resumed."""
         donor, ways = self._ways()
-        plan = self.reader.plan([len(t.prompt.input_ids) + len(t.token_ids) - 1 for t in self.texts], len(ways))
-        known = rows.completions_read(self.db, self.run_id)
+        reader = Reader(self.subject, self.where)
+        plan = reader.plan([len(t.prompt.input_ids) + len(t.token_ids) - 1 for t in self.texts], len(ways))
+        known = rows.completions_read(job.db, job.run_id)
 
-        def left() -> Iterator[list[Completed]]:
+        def batches() -> Iterator[Done[DivergenceRow]]:
             for indices in plan.batches:
                 batch = [self.texts[index] for index in indices]
-                if any((text.prompt.prompt_id, text.sample) not in known for text in batch):
-                    yield batch
+                if all((text.prompt.prompt_id, text.sample) in known for text in batch):
+                    continue
+                texts = [_text(each) for each in batch]
+                found = []
+                for group in plan.groups(list(ways)):
+                    for index, (theirs, *others) in reader.read(texts, [donor, *(ways[v] for v in group)]):
+                        for variant, logits in zip(group, others, strict=True):
+                            found.append(_row(variant, batch[index], theirs, logits))
+                yield Done(found, len(found), sum(len(text.ids) for text in texts) * (len(ways) + 1))
 
-        def do(batch: list[Completed]) -> Done[DivergenceRow]:
-            texts = [_text(each) for each in batch]
-            found = []
-            for group in plan.groups(list(ways)):
-                for index, (theirs, *others) in self.reader.read(texts, [donor, *(ways[v] for v in group)]):
-                    for variant, logits in zip(group, others, strict=True):
-                        found.append(_row(variant, batch[index], theirs, logits))
-            return Done(found, len(found), sum(len(text.ids) for text in texts) * (len(ways) + 1))
-
-        total = len(self.texts) * len(ways)
-        store = self._store
-        return Work("divergence", "completions", len(known) * len(ways), total, left(), do, store, self._finish)
+        watch = job.watch("divergence", len(known) * len(ways), len(self.texts) * len(ways), "completions")
+        job.work_through(watch, batches(), lambda found: job.store(rows.write_rows, found))
+        floor = rounding_floor(self.subject.target.base.model.dtype)
+        found = closing_rows(rows.divergence_sums(job.db, job.run_id), self.subject.variants, floor, self.seed)
+        return lambda connection: insert(connection, "divergence_effects", found, run_id=job.run_id)
 
     def _ways(self) -> tuple[Way, dict[int, Way]]:
         """How the donor reads, and every other variant by its id."""
-        donor, recipient = (TARGET, SOURCE) if self.freeze else (SOURCE, TARGET)
-        patched = [variant.variant_id for variant in self.variants if variant.members is not None]
+        donor, recipient = (TARGET, SOURCE) if self.subject.freeze else (SOURCE, TARGET)
+        patched = [variant.variant_id for variant in self.subject.variants if variant.members is not None]
         ways = {RECIPIENT: Way(recipient)} | {number: Way(TARGET, index) for index, number in enumerate(patched)}
         return Way(donor), ways
-
-    def _store(self, connection: duckdb.DuckDBPyConnection, found: list[DivergenceRow]) -> None:
-        rows.write_rows(connection, self.run_id, found)
-
-    def _finish(self) -> Callable[[duckdb.DuckDBPyConnection], None]:
-        sums = rows.divergence_sums(self.db, self.run_id)
-        found = closing_rows(sums, self.variants, self.floor, self.seed)
-        return lambda connection: insert(connection, "divergence_effects", found, run_id=self.run_id)
 
 
 def _text(each: Completed) -> Text:

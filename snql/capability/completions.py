@@ -81,21 +81,6 @@ def patched_variants(db: Database, run_id: int, shape: Shape) -> list[Variant]:
     ]
 
 
-def prompts_given(db: Database, run_id: int) -> list[Prompt]:
-    """The prompts of a run, in order, with the token ids that its models were given."""
-    rows = db.rows(
-        """
-        SELECT dataset, text, category, label, formatted, input_ids, prompt_id
-        FROM run_prompts JOIN prompts USING (prompt_id) WHERE run_id = ? ORDER BY ordinal
-        """,
-        [run_id],
-    )
-    return [
-        Prompt(dataset, text, category, label, formatted=formatted, input_ids=tuple(ids), prompt_id=prompt_id)
-        for dataset, text, category, label, formatted, ids, prompt_id in rows
-    ]
-
-
 @dataclass(frozen=True)
 class Completed:
     """A prompt with one completion, both as token ids."""

@@ -4,28 +4,30 @@ Both models and the patched one read completions that the donor wrote: seconds i
 before a judge is asked, never instead of it.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from snql.capability import completions
-from snql.capability.comparing import Comparison, rounding_floor
+from snql.capability.comparing import Comparison
 from snql.capability.completions import WrittenBy
-from snql.capability.reader import Reader
 from snql.db import runs
 from snql.db.connection import Database
+from snql.db.prompts import prompts_of
 from snql.db.records import Variant
 from snql.db.scores import read_run_scores
 from snql.errors import InputError
-from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, describe_model
+from snql.jobs.begin import Beginning
 from snql.jobs.options import check_seed
-from snql.jobs.work import work_through
+from snql.jobs.run import Loaded, run_job
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.patching.interventions import Where
-from snql.patching.modes import Mode, intervention
+from snql.patching.modes import Mode
+from snql.patching.subject import Subject
 from snql.patching.variants import expressions, plan_variants
 from snql.progress import ProgressCallback, silent
 from snql.rankings.evaluate import Evaluator
@@ -112,32 +114,24 @@ def divergence(
     options = options or DivergenceOptions()
     source = completions.find_completions(db, options.completions or name)
     settings = options.settings(source)
+
+    def load() -> Loaded:
+        models = load_models({role: settings[role] for role in ("recipient", "donor")}, options.load)
+        _check_models(models, source, settings, own_sets=not options.neurons)
+        variants = _variants(db, models["recipient"], options, source)
+        subject = Subject.of(db, models, variants, settings["mode"], settings["seed"], freeze=settings["freeze"])
+        prompts = prompts_of(db, source.run_id)
+        compared = Comparison(
+            subject,
+            Where(settings["steps"], settings["first"]),
+            completions.completed_prompts(db, source, prompts),
+            settings["seed"],
+        )
+        return Loaded(Beginning.of(models, prompts, variants), compared.work)
+
     new = runs.NewRun("divergence", name, _config(options, source, settings), settings["seed"])
-    resumed = runs.check_free(db, new, resume=resume, force=force)
-    if resumed is not None and resumed.status == "done":
-        return _summary(db, name, resumed.run_id)
-    models = load_models({role: settings[role] for role in ("recipient", "donor")}, options.load)
-    _check_models(models, source, settings, own_sets=not options.neurons)
-    base = models["recipient"].base
-    variants = _variants(db, models["recipient"], options, source)
-    target, giver = models["recipient"], models["donor"]
-    if settings["freeze"]:
-        target, giver = giver, target
-    sets = [variant.members for variant in variants if variant.members is not None]
-    chosen = intervention(db, Mode.parse(settings["mode"]), target.model_id, target.shape, sets, settings["seed"])
-    new = replace(new, device=str(base.device), dtype=base.dtype_name)
-    described = {role: describe_model(model) for role, model in models.items()}
-    prompts = completions.prompts_given(db, source.run_id)
-    texts = completions.completed_prompts(db, source, prompts)
-    run_id, _ = begin_run(db, new, resumed, described, prompts, variants, None, force=force)
-    patient = Database(db.path, JOB_LOCK_SECONDS)
-    db.close()
-    with runs.recorded(patient, run_id):
-        reader = Reader(target, giver, sets, chosen, Where(settings["steps"], settings["first"]))
-        floor, seed = rounding_floor(base.model.dtype), settings["seed"]
-        job = Comparison(patient, run_id, reader, variants, texts, settings["freeze"], floor, seed)
-        work_through(patient, run_id, job.work(), progress)
-    return _summary(db, name, run_id)
+    found = partial(_summary, db, name)
+    return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
 
 
 def _config(options: DivergenceOptions, source: WrittenBy, settings: dict[str, Any]) -> dict[str, object]:

@@ -16,13 +16,13 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 
 from snql.capability.measures import is_greedy, token_nlls
 from snql.capability.reader import Reader, Text, Way
-from snql.capability.subject import Subject
 from snql.errors import InputError
 from snql.generation import budget
 from snql.generation.sampling import Sampling
 from snql.patching.engine import PatchEngine
 from snql.patching.passes import ModelPass
 from snql.patching.rows import Task, Writing
+from snql.patching.subject import Subject
 
 Encoded = tuple[Any, list[int], list[int]]
 """A request as the harness encodes it: what it was, its context's and its continuation's tokens."""
@@ -45,7 +45,7 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         base = subject.target.base
         super().__init__(pretrained=base.model, tokenizer=base.tokenizer, batch_size=_WINDOWS_AT_ONCE)
         self._subject, self._way, self._seed, self._report = subject, way, seed, tick
-        self._reader = Reader(subject.target, subject.source, subject.sets, subject.intervention)
+        self._reader = Reader(subject)
 
     def get_model_info(self) -> dict[str, Any]:
         """Nothing: the database has it, and the harness would ask the hub."""

@@ -1,22 +1,25 @@
 """``snql lm-eval``: tasks of the LM Evaluation Harness, plain and with neurons patched."""
 
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import starmap
 from typing import TYPE_CHECKING
 
-import duckdb
 import polars as pl
 
-from snql.capability.subject import Subject, SubjectOptions, load_subject
+from snql.capability.subject import SubjectOptions, load_subject, ways
 from snql.db import capability as rows
 from snql.db import runs
 from snql.db.capability import Row
 from snql.db.connection import Database
 from snql.db.records import Variant
 from snql.errors import InputError
-from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run
-from snql.jobs.work import Done, Work, work_through
+from snql.jobs.begin import Beginning
+from snql.jobs.run import Loaded, run_job
+from snql.jobs.work import Done, Job
+from snql.patching.subject import Subject
 from snql.progress import Progress, ProgressCallback, silent
 from snql.writing.html import table
 
@@ -90,57 +93,43 @@ def lm_eval(
     if find_spec("lm_eval") is None:
         raise InputError(MISSING)
     config = options.config() | {"harness": version("lm-eval")}
+
+    def load() -> Loaded:
+        from snql.capability.tasks import find_tasks
+
+        tasks = find_tasks(options)
+        subject = load_subject(db, options.subject)
+        tested = [v for v in subject.variants if v.members is not None or not options.patched_only]
+        beginning = Beginning.of(subject.models, variants=tested)
+        return Loaded(beginning, lambda job: _work(job, subject, tested, tasks))
+
     new = runs.NewRun("lm-eval", name, config, options.subject.seed)
-    resumed = runs.check_free(db, new, resume=resume, force=force)
-    if resumed is not None and resumed.status == "done":
-        return _summary(db, name, resumed.run_id)
-    from snql.capability.tasks import find_tasks
-
-    tasks = find_tasks(options)
-    subject = load_subject(db, options.subject)
-    base = subject.target.base
-    new = runs.NewRun(new.kind, name, new.config, new.seed, str(base.device), base.dtype_name)
-    tested = [v for v in subject.variants if v.members is not None or not options.patched_only]
-    run_id, _ = begin_run(db, new, resumed, subject.records, [], tested, None, force=force)
-    patient = Database(db.path, JOB_LOCK_SECONDS)
-    db.close()
-    with runs.recorded(patient, run_id):
-        work_through(patient, run_id, _work(patient, run_id, options, subject, tested, tasks, progress), progress)
-    return _summary(db, name, run_id)
+    found = partial(_summary, db, name)
+    return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
 
 
-def _work(
-    db: Database,
-    run_id: int,
-    options: LmEvalOptions,
-    subject: Subject,
-    tested: list[Variant],
-    tasks: "Tasks",
-    progress: ProgressCallback,
-) -> Work[tuple[Variant, str], Row]:
-    """What is left to do: a task under a variant at a time."""
+def _work(job: Job, subject: Subject, tested: list[Variant], tasks: "Tasks") -> None:
+    """Do what is left: a task under a variant at a time."""
     from snql.capability.harness import HarnessModel
 
-    known = rows.tasks_done(db, run_id)
+    read_as = ways(subject)
+    known = rows.tasks_done(job.db, job.run_id)
     pairs = [(variant, task) for task in tasks.names for variant in tested]
     left = [(variant, task) for variant, task in pairs if (variant.variant_id, task) not in known]
 
-    def do(pair: tuple[Variant, str]) -> Done[Row]:
-        variant, task = pair
+    def evaluate(variant: Variant, task: str) -> Done[Row]:
         stage = f"{task} of {variant.name}"
 
         def tick(done: int, total: int) -> None:
-            progress(Progress(stage, done, total, "requests"))
+            job.progress(Progress(stage, done, total, "requests"))
 
         def model() -> HarnessModel:
-            return HarnessModel(subject, subject.ways[variant.variant_id], options.subject.seed, tick)
+            return HarnessModel(subject, read_as[variant.variant_id], tasks.seed, tick)
 
-        return Done(tasks.evaluate(model, task, variant.variant_id), 1, 0)
+        return Done(tasks.evaluate(model, task, variant.variant_id), 1)
 
-    def store(connection: duckdb.DuckDBPyConnection, found: list[Row]) -> None:
-        rows.write_rows(connection, run_id, found)
-
-    return Work("lm-eval", "tasks", len(pairs) - len(left), len(pairs), left, do, store, lambda: lambda _: None)
+    watch = job.watch("lm-eval", len(pairs) - len(left), len(pairs), "tasks")
+    job.work_through(watch, starmap(evaluate, left), lambda found: job.store(rows.write_rows, found))
 
 
 def _summary(db: Database, name: str, run_id: int) -> LmEvalResult:

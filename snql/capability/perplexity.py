@@ -1,17 +1,17 @@
 """``snql perplexity``: how well a model predicts a text, plain and with neurons patched."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import duckdb
 import numpy as np
 import polars as pl
 
 from snql.capability.documents import TextOptions, read_documents, tokenize_documents
 from snql.capability.measures import token_nlls
 from snql.capability.reader import Reader, Text
-from snql.capability.subject import Subject, SubjectOptions, load_subject
+from snql.capability.subject import SubjectOptions, load_subject, ways
 from snql.capability.windows import Striding, Window
 from snql.db import capability as rows
 from snql.db import runs
@@ -20,8 +20,10 @@ from snql.db.connection import Database
 from snql.db.judgements import POOLED
 from snql.db.prompts import read_sets
 from snql.db.tables import flat, insert
-from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run
-from snql.jobs.work import Done, Work, work_through
+from snql.jobs.begin import Beginning
+from snql.jobs.run import Last, Loaded, run_job
+from snql.jobs.work import Done, Job
+from snql.patching.subject import Subject
 from snql.progress import ProgressCallback, silent
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
@@ -73,69 +75,49 @@ def perplexity(
     Raises InputError before anything is written for bad input. A failure later, or Ctrl-C, leaves what has been read,
     which ``resume`` continues from, to the same numbers.
     """
+    kind = "perplexity"
     if not resume:  # before anything is loaded: the configuration takes the model's context to be known
-        runs.check_free(db, runs.NewRun("perplexity", name, {}, None), resume=False, force=force)
-    read = read_documents(options.text, options.subject.seed)
+        runs.check_free(db, runs.NewRun(kind, name, {}, None), resume=False, force=force)
+    seed = options.subject.seed
+    read = read_documents(options.text, seed)
     subject = load_subject(db, options.subject)
     base = subject.target.base
     striding = Striding.choose(options.window, options.stride, base.context_length)
-    config = options.config(striding)
-    new = runs.NewRun("perplexity", name, config, options.subject.seed, str(base.device), base.dtype_name)
-    resumed = runs.check_free(db, new, resume=resume, force=force)
-    if resumed is not None and resumed.status == "done":
-        return _summary(db, name, resumed.run_id)
-    documents = tokenize_documents(read, base.tokenizer)
-    run_id, documents = begin_run(db, new, resumed, subject.records, documents, subject.variants, read, force=force)
-    patient = Database(db.path, JOB_LOCK_SECONDS)
-    db.close()
-    with runs.recorded(patient, run_id):
-        job = _Job(patient, run_id, subject, documents, striding, options.subject.seed)
-        work_through(patient, run_id, job.work(), progress)
-    return _summary(db, name, run_id)
+
+    def load() -> Loaded:
+        documents = tokenize_documents(read, base.tokenizer)
+        beginning = Beginning.of(subject.models, documents, subject.variants, read)
+        return Loaded(beginning, lambda job: _work(job, subject, striding, seed))
+
+    new = runs.NewRun(kind, name, options.config(striding), seed)
+    found = partial(_summary, db, name)
+    return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A run whose row, models, documents and variants are in the database."""
+def _work(job: Job, subject: Subject, striding: Striding, seed: int) -> Last:
+    """Read what is left, in batches that are the same however often the run is resumed."""
+    reader = Reader(subject)
+    windows = [(d, window) for d in job.prompts() for window in striding.windows(len(d.input_ids))]
+    read_as = ways(subject)
+    plan = reader.plan([window.stop - window.start - 1 for _, window in windows], len(read_as))
+    known = rows.windows_read(job.db, job.run_id)
 
-    db: Database
-    run_id: int
-    subject: Subject
-    documents: Sequence[Prompt]
-    striding: Striding
-    seed: int
-
-    def work(self) -> Work[list[tuple[Prompt, Window]], WindowRow]:
-        """What is left to do, in batches that are the same however often the run is resumed."""
-        reader = Reader(self.subject.target, self.subject.source, self.subject.sets, self.subject.intervention)
-        windows = [(d, window) for d in self.documents for window in self.striding.windows(len(d.input_ids))]
-        ways = self.subject.ways
-        plan = reader.plan([window.stop - window.start - 1 for _, window in windows], len(ways))
-        known = rows.windows_read(self.db, self.run_id)
-
-        def left() -> Iterator[list[tuple[Prompt, Window]]]:
-            for indices in plan.batches:
-                batch = [windows[index] for index in indices]
-                if any((d.prompt_id, window.index) not in known for d, window in batch):
-                    yield batch
-
-        def do(batch: list[tuple[Prompt, Window]]) -> Done[WindowRow]:
+    def batches() -> Iterator[Done[WindowRow]]:
+        for indices in plan.batches:
+            batch = [windows[index] for index in indices]
+            if all((d.prompt_id, window.index) in known for d, window in batch):
+                continue
             texts = [Text(w.read(d.input_ids), w.n_tokens, d.sha256, w.index) for d, w in batch]
             found = []
-            for group in plan.groups(list(ways)):
-                for index, logits in reader.read(texts, [ways[variant] for variant in group]):
+            for group in plan.groups(list(read_as)):
+                for index, logits in reader.read(texts, [read_as[variant] for variant in group]):
                     found += [_row(variant, *batch[index], part) for variant, part in zip(group, logits, strict=True)]
-            return Done(found, len(found), sum(len(text.ids) for text in texts) * len(ways))
+            yield Done(found, len(found), sum(len(text.ids) for text in texts) * len(read_as))
 
-        total = len(windows) * len(ways)
-        return Work("perplexity", "windows", len(known) * len(ways), total, left(), do, self._store, self._finish)
-
-    def _store(self, connection: duckdb.DuckDBPyConnection, found: list[WindowRow]) -> None:
-        rows.write_rows(connection, self.run_id, found)
-
-    def _finish(self) -> Callable[[duckdb.DuckDBPyConnection], None]:
-        found = perplexity_rows(rows.window_sums(self.db, self.run_id), self.seed)
-        return lambda connection: insert(connection, "text_perplexities", found, run_id=self.run_id)
+    watch = job.watch("perplexity", len(known) * len(read_as), len(windows) * len(read_as), "windows")
+    job.work_through(watch, batches(), lambda found: job.store(rows.write_rows, found))
+    found = perplexity_rows(rows.window_sums(job.db, job.run_id), seed)
+    return lambda connection: insert(connection, "text_perplexities", found, run_id=job.run_id)
 
 
 def _row(variant: int, document: Prompt, window: Window, logits: Any) -> WindowRow:

@@ -11,10 +11,9 @@ from snql.generation.batch import by_tokens
 from snql.generation.budget import choosing_tokens, holding_tokens
 from snql.generation.memory import fits
 from snql.generation.sampling import check_finite
-from snql.models.loaded import LoadedModel
-from snql.neurons.sets import NeuronSet
-from snql.patching.interventions import Intervention, PatchedRow, Where
+from snql.patching.interventions import PatchedRow, Where
 from snql.patching.passes import SOURCE, TARGET, ModelPass, Rows
+from snql.patching.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -73,16 +72,10 @@ class _Batch:
 class Reader:
     """Reads texts with the hooks of ``snql patch``; the source's activations are those on the same text."""
 
-    def __init__(
-        self,
-        target: LoadedModel,
-        source: LoadedModel | None,
-        sets: Sequence[NeuronSet],
-        intervention: Intervention,
-        where: Where | None = None,
-    ) -> None:
-        self._models = ModelPass(target, source, sets, intervention)
-        self._reads_source = intervention.reads_source
+    def __init__(self, subject: Subject, where: Where | None = None) -> None:
+        target, source = subject.target, subject.source
+        self._models = ModelPass(target, source, subject.sets, subject.intervention)
+        self._reads_source = subject.intervention.reads_source
         self._where = where or Where()
         self._budget = choosing_tokens(target)
         if source is not None and source.base is not target.base:  # its activations of all layers wait for the target

@@ -1,21 +1,16 @@
 """The model whose capability is measured: plain, and under patches of neuron sets."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from snql.db.connection import Database
-from snql.db.records import ModelRecord, Variant
 from snql.db.scores import read_run_scores
 from snql.errors import InputError
-from snql.jobs.begin import describe_model
 from snql.jobs.options import check_seed
 from snql.models.load import load_models
-from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
-from snql.neurons.sets import NeuronSet
-from snql.patching.interventions import Intervention, Scaled
-from snql.patching.modes import Mode, intervention
+from snql.patching.modes import Mode
 from snql.patching.passes import SOURCE, TARGET
+from snql.patching.subject import Subject
 from snql.patching.variants import DONOR, expressions, plan_variants
 from snql.rankings.evaluate import Evaluator
 
@@ -61,36 +56,15 @@ class SubjectOptions:
         return {name: getattr(self, name) for name in names} | loaded
 
 
-@dataclass(frozen=True)
-class Subject:
-    """Loaded models, the variants of a run over them, and what is done to neurons."""
-
-    target: LoadedModel
-    source: LoadedModel | None
-    intervention: Intervention
-    variants: Sequence[Variant]
-
-    @property
-    def sets(self) -> list[NeuronSet]:
-        """The neuron sets in the order of their variants."""
-        return [variant.members for variant in self.variants if variant.members is not None]
-
-    @property
-    def ways(self) -> dict[int, Way]:
-        """How each variant reads, by its id."""
-        patched = iter(range(len(self.variants)))
-        return {
-            variant.variant_id: Way(TARGET, next(patched))
-            if variant.members is not None
-            else Way(SOURCE if variant.variant_id == DONOR else TARGET)
-            for variant in self.variants
-        }
-
-    @property
-    def records(self) -> dict[str, ModelRecord]:
-        """The models by role, as the database records them."""
-        found = {"recipient": self.target} | ({} if self.source is None else {"donor": self.source})
-        return {role: describe_model(model) for role, model in found.items()}
+def ways(subject: Subject) -> dict[int, Way]:
+    """How each variant reads, by its id."""
+    patched = iter(range(len(subject.variants)))
+    return {
+        variant.variant_id: Way(TARGET, next(patched))
+        if variant.members is not None
+        else Way(SOURCE if variant.variant_id == DONOR else TARGET)
+        for variant in subject.variants
+    }
 
 
 def load_subject(db: Database, options: SubjectOptions) -> Subject:
@@ -100,11 +74,6 @@ def load_subject(db: Database, options: SubjectOptions) -> Subject:
         wanted = expressions(options.neurons, options.sweep, None, lambda run: len(read_run_scores(db, run).ids))
     specs = {"recipient": options.model} | ({} if options.donor is None else {"donor": options.donor})
     models = load_models(specs, options.load)
-    target = models["recipient"]
-    evaluator = Evaluator(db, target.shape)
+    evaluator = Evaluator(db, models["recipient"].shape)
     variants = plan_variants(evaluator, wanted, options.random, 0, donor=options.donor is not None)
-    sets = [variant.members for variant in variants if variant.members is not None]
-    chosen: Intervention = Scaled(1.0)
-    if sets:
-        chosen = intervention(db, Mode.parse(options.mode), target.model_id, target.shape, sets, options.seed)
-    return Subject(target, models.get("donor"), chosen, variants)
+    return Subject.of(db, models, variants, options.mode, options.seed)

@@ -1,6 +1,5 @@
 """The stages of a locate run: contrast, score, keep, store. Each commits as it goes and begins where it left off."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from snql.contrast.bootstrap import bootstrap_intervals
 from snql.contrast.keep import KeepRule, TextBatch, keep_plan
 from snql.contrast.positions import Text, text_to_score
 from snql.contrast.prompt_sums import staged_chunks
-from snql.contrast.scorers import CHANGE_SCORE, contrast_scores
+from snql.contrast.scorers import contrast_scores
 from snql.contrast.store import store_chunks
 from snql.contrast.sums import ContrastSums
 from snql.contrast.tokens import Layout
@@ -18,7 +17,6 @@ from snql.contrast.worker import Collected, CollectTask, ContrastResult, Contras
 from snql.db import activations, batches, records, runs
 from snql.db.batches import BatchRow, Given
 from snql.db.connection import Database
-from snql.db.durable import room_needed
 from snql.db.prompt_sums import (
     PromptSumsReader,
     forget_prompt_sums,
@@ -30,14 +28,9 @@ from snql.db.scores import read_ranks, statistics_frame, write_statistics
 from snql.db.staging import Staging
 from snql.engines.base import Engine
 from snql.errors import RunError
-from snql.interrupts import Stop, held_back
-from snql.jobs.watch import Watch
+from snql.jobs.work import Done, Job
 from snql.neurons.sets import NeuronSet
-from snql.progress import Progress, ProgressCallback
 from snql.rankings.evaluate import Evaluator
-
-COMMIT_SECONDS = 1.0
-"""Batches that take less than this are committed several at a time: a commit costs some hundredths of a second."""
 
 _PROMPTS_AT_ONCE = 500
 
@@ -51,61 +44,58 @@ def _prompt_file(batch: int) -> str:
 class LocateJob:
     """A run whose row, models, prompts and plan are in the database."""
 
-    db: Database
-    run_id: int
+    job: Job
     engine: Engine
     settings: ContrastSettings
     skip_last_layers: int
-    progress: ProgressCallback
-    bootstrap: int = 0
-    seed: int = 0
-    scorer: str = CHANGE_SCORE
+    bootstrap: int
+    scorer: str
+    seed: int
 
     def run(self, keep: KeepRule, store: str) -> None:
-        """Do what is not done yet. Ctrl-C ends the run after the batch at work, once it is committed."""
-        with room_needed(self.db.path), held_back(self._say_stopping) as stop:
-            kept, chosen = self._kept() or self._score(self._contrast(stop), keep, store)
-            if self.bootstrap:
-                self._bootstrap(stop)
-            if len(kept):
-                layout = self._keep(kept, stop)
-                self._store(layout, chosen, stop)
-            # Files first: a process that is killed in between leaves a run to resume, not a folder that nobody owns.
-            self._staging.remove()
-            with self.db.write() as connection:
-                runs.finish_run(connection, self.run_id)
+        """Do what is not done yet."""
+        kept, chosen = self._kept() or self._score(self._contrast(), keep, store)
+        if self.bootstrap:
+            self._bootstrap()
+        if len(kept):
+            self._store(self._keep(kept), chosen)
+        # Files first: a process that is killed before the end leaves a run to resume, not a folder that nobody owns.
+        self._staging.remove()
+
+    @property
+    def _db(self) -> Database:
+        return self.job.db
+
+    @property
+    def _run_id(self) -> int:
+        return self.job.run_id
 
     def _kept(self) -> tuple[NeuronSet, str] | None:
         """The neurons whose activations are kept, and where, if the run has come so far."""
-        with self.db.reading():
-            set_id, store = runs.read_kept(self.db, self.run_id)
+        with self._db.reading():
+            set_id, store = runs.read_kept(self._db, self._run_id)
             if set_id is None or store is None:
                 return None
-            return records.read_set(self.db, set_id, self.engine.info.shape), store
+            return records.read_set(self._db, set_id, self.engine.info.shape), store
 
-    def _contrast(self, stop: Stop) -> ContrastSums:
+    def _contrast(self) -> ContrastSums:
         """Write and contrast the batches of the plan that are not done; returns the sums of all."""
-        with self.db.reading():
-            sizes = batches.planned(self.db, self.run_id)
-            done = batches.read_batches(self.db, self.run_id, "contrast")
+        with self._db.reading():
+            sizes = batches.planned(self._db, self._run_id)
+            done = batches.read_batches(self._db, self._run_id, "contrast")
         shape = self.engine.info.shape
         sums = ContrastSums(shape.n_layers, shape.n_neurons)
         if done:
             sums = ContrastSums.restored(self._staging.load_arrays(str(done[-1].file), str(done[-1].sha256)))
-        watch = Watch(self.progress, "contrast", sum(row.n_prompts for row in done), sum(sizes), "prompts")
+        watch = self.job.watch("contrast", sum(row.n_prompts for row in done), sum(sizes), "prompts")
         given: dict[int, list[Given]] = {}
-        waiting: list[ContrastResult] = []
-        committed = time.monotonic()
-        for result in self.engine.contrast(self._contrast_tasks(sizes, len(done), given), watch.tick):
-            sums.merge(result.sums)
-            waiting.append(result)
-            watch.advance(len(given[result.batch]), result.n_tokens)
-            if stop.asked or time.monotonic() - committed >= COMMIT_SECONDS:
-                self._commit_contrast(waiting, given, sums)
-                waiting, committed = [], time.monotonic()
-                stop.here()
-        if waiting:
-            self._commit_contrast(waiting, given, sums)
+
+        def merged() -> Iterator[Done[ContrastResult]]:
+            for result in self.engine.contrast(self._contrast_tasks(sizes, len(done), given), watch.tick):
+                sums.merge(result.sums)
+                yield Done([result], len(given[result.batch]), result.n_tokens)
+
+        self.job.work_through(watch, merged(), lambda results: self._commit_contrast(results, given, sums))
         return sums
 
     def _contrast_tasks(
@@ -117,7 +107,7 @@ class LocateJob:
                 last = batch
                 while last + 1 < len(sizes) and sum(sizes[batch : last + 2]) <= _PROMPTS_AT_ONCE:
                     last += 1
-                given |= batches.planned_prompts(self.db, self.run_id, batch, last)
+                given |= batches.planned_prompts(self._db, self._run_id, batch, last)
             yield ContrastTask(batch, tuple(prompt.input_ids for prompt in given[batch]))
 
     def _commit_contrast(
@@ -130,13 +120,13 @@ class LocateJob:
                 ids = [prompt.prompt_id for prompt in given[result.batch]]
                 self._staging.save_arrays(_prompt_file(result.batch), result.prompt_sums.arrays(ids))
         sha256 = self._staging.save_arrays(name, sums.state())
-        with self.db.write() as connection:
+        with self._db.write() as connection:
             for result in results:
                 prompts = given.pop(result.batch)
                 if result.completions:
-                    records.write_completions(connection, self.run_id, self._completions(prompts, result))
+                    records.write_completions(connection, self._run_id, self._completions(prompts, result))
                 row = BatchRow("contrast", result.batch, len(prompts), result.n_tokens, name, sha256)
-                batches.write_batch(connection, self.run_id, row)
+                batches.write_batch(connection, self._run_id, row)
         self._staging.keep_only([name, *map(_prompt_file, range(results[-1].batch + 1))])
 
     def _score(self, sums: ContrastSums, rule: KeepRule, store: str) -> tuple[NeuronSet, str]:
@@ -155,56 +145,47 @@ class LocateJob:
         n_ranked_layers = shape.n_layers - self.skip_last_layers
         scores = contrast_scores(self.scorer, found.change_scores, columns)
         statistics = statistics_frame(shape, scores, columns, found.count, n_ranked_layers)
-        kept = rule.members(Evaluator(self.db, shape), statistics, shape)
+        kept = rule.members(Evaluator(self._db, shape), statistics, shape)
         chosen = activations.store_of(store, int(found.count.max()) * len(kept))
-        with self.db.write() as connection:
-            write_statistics(connection, self.run_id, statistics)
-            runs.set_kept(connection, self.run_id, records.save_set(connection, kept), chosen)
+        with self._db.write() as connection:
+            write_statistics(connection, self._run_id, statistics)
+            runs.set_kept(connection, self._run_id, records.save_set(connection, kept), chosen)
         return kept, chosen
 
-    def _bootstrap(self, stop: Stop) -> None:
+    def _bootstrap(self) -> None:
         """Bring the sums per prompt into the database, and draw intervals from them."""
         shape = self.engine.info.shape
-        with self.db.reading():
-            if has_intervals(self.db, self.run_id):
+        with self._db.reading():
+            if has_intervals(self._db, self._run_id):
                 return
-            ((name,),) = self.db.rows("SELECT name FROM runs WHERE run_id = ?", [self.run_id])
-            batch_rows = batches.read_batches(self.db, self.run_id, "contrast")
-            ranks = read_ranks(self.db, self.run_id, shape)
-        with self.db.write() as connection:
-            forget_prompt_sums(connection, self.run_id)
+            ((name,),) = self._db.rows("SELECT name FROM runs WHERE run_id = ?", [self._run_id])
+            batch_rows = batches.read_batches(self._db, self._run_id, "contrast")
+            ranks = read_ranks(self._db, self._run_id, shape)
+        self.job.store(forget_prompt_sums)
         files = [self._staging.path(_prompt_file(row.batch)) for row in batch_rows]
-        watch = Watch(self.progress, "bootstrap", 0, shape.size, "neurons")
+        watch = self.job.watch("bootstrap", 0, shape.size, "neurons")
         for chunk in staged_chunks(files, shape):
-            with self.db.write() as connection:
-                write_prompt_sums(connection, self.run_id, chunk.rows)
+            self.job.store(write_prompt_sums, chunk.rows)
             watch.advance(chunk.columns.stop - chunk.columns.start, 0)
-            stop.here()
-        with self.db.reading():
-            reader = PromptSumsReader(self.db, name, self.run_id, shape)
+            self.job.stop.here()
+        with self._db.reading():
+            reader = PromptSumsReader(self._db, name, self._run_id, shape)
             found = bootstrap_intervals(reader, shape, ranks, self.bootstrap, self.seed)
-        with self.db.write() as connection:
-            write_intervals(connection, self.run_id, found)
+        self.job.store(write_intervals, found)
 
-    def _keep(self, kept: NeuronSet, stop: Stop) -> Layout:
+    def _keep(self, kept: NeuronSet) -> Layout:
         """Collect the kept neurons' activations of the batches that are not collected."""
-        lengths = batches.text_lengths(self.db, self.run_id)
+        lengths = batches.text_lengths(self._db, self._run_id)
         plan = keep_plan(lengths, self.settings.positions, self.engine.info.end_ids, len(kept))
         layout = Layout.of(kept, sum(batch.n_tokens for batch in plan))
         done = self._collected()
-        watch = Watch(self.progress, "keep", sum(row.n_prompts for row in done), sum(len(b) for b in plan), "texts")
+        watch = self.job.watch("keep", sum(row.n_prompts for row in done), sum(len(b) for b in plan), "texts")
         texts: dict[int, tuple[Text, ...]] = {}
-        waiting: list[tuple[TextBatch, Collected]] = []
-        committed = time.monotonic()
-        for item in self.engine.collect(self._collect_tasks(plan[len(done) :], texts), layout):
-            waiting.append((plan[item.batch], item))
-            watch.advance(len(plan[item.batch]), plan[item.batch].n_tokens)
-            if stop.asked or time.monotonic() - committed >= COMMIT_SECONDS:
-                self._commit_collected(waiting, texts)
-                waiting, committed = [], time.monotonic()
-                stop.here()
-        if waiting:
-            self._commit_collected(waiting, texts)
+        collected = (
+            Done([(plan[item.batch], item)], len(plan[item.batch]), plan[item.batch].n_tokens)
+            for item in self.engine.collect(self._collect_tasks(plan[len(done) :], texts), layout)
+        )
+        self.job.work_through(watch, collected, lambda items: self._commit_collected(items, texts))
         return layout
 
     def _collect_tasks(self, plan: Sequence[TextBatch], texts: dict[int, tuple[Text, ...]]) -> Iterator[CollectTask]:
@@ -222,33 +203,32 @@ class LocateJob:
             sha256 = self._staging.save(name, item.parquet)
             rows.append(BatchRow("keep", batch.index, len(batch), batch.n_tokens, name, sha256))
         tokens = pl.concat([self._tokens(batch, texts.pop(batch.index)) for batch, _ in items])
-        with self.db.write() as connection:
-            activations.write_tokens(connection, self.run_id, tokens)
+        with self._db.write() as connection:
+            activations.write_tokens(connection, self._run_id, tokens)
             for row in rows:
-                batches.write_batch(connection, self.run_id, row)
+                batches.write_batch(connection, self._run_id, row)
 
-    def _store(self, layout: Layout, store: str, stop: Stop) -> None:
+    def _store(self, layout: Layout, store: str) -> None:
         """Bring what was collected into the database, or into shards."""
-        with self.db.reading():
-            collected = batches.read_batches(self.db, self.run_id, "keep")
-            done = len(activations.stored_chunks(self.db, self.run_id))
+        with self._db.reading():
+            collected = batches.read_batches(self._db, self._run_id, "keep")
+            done = len(activations.stored_chunks(self._db, self._run_id))
         files = [self._staging.path(str(row.file)) for row in collected]
-        watch = Watch(self.progress, "store", done, len(layout.chunks), "chunks")
-        for committed in store_chunks(self.db, self.run_id, layout, files, store, done):
+        watch = self.job.watch("store", done, len(layout.chunks), "chunks")
+        for committed in store_chunks(self._db, self._run_id, layout, files, store, done):
             watch.advance(committed, 0)
-            stop.here()
+            self.job.stop.here()
 
     def _collected(self) -> list[BatchRow]:
         """The batches that have been collected; none if a file that they left is no longer what it was."""
-        done = batches.read_batches(self.db, self.run_id, "keep")
+        done = batches.read_batches(self._db, self._run_id, "keep")
         if all(self._staging.sound(str(row.file), str(row.sha256)) for row in done):
             return done
-        with self.db.write() as connection:
-            batches.forget_kept(connection, self.run_id)
+        self.job.store(batches.forget_kept)
         return []
 
     def _texts(self, batch: TextBatch) -> Iterator[Text]:
-        for given in batches.texts_of(self.db, self.run_id, batch.prompt_ids):
+        for given in batches.texts_of(self._db, self._run_id, batch.prompt_ids):
             end_ids = self.engine.info.end_ids
             yield text_to_score(given.prompt_id, given.input_ids, given.completion, self.settings.positions, end_ids)
 
@@ -272,8 +252,4 @@ class LocateJob:
 
     @property
     def _staging(self) -> Staging:
-        return Staging(self.db.path, self.run_id)
-
-    def _say_stopping(self) -> None:
-        message = "stopping after this batch, which will be kept; Ctrl-C again stops at once and loses it"
-        self.progress(Progress("", 0, 0, "", message=message))
+        return Staging(self._db.path, self._run_id)

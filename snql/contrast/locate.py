@@ -1,7 +1,8 @@
 """``snql locate``: let one model write, let both read, score every neuron, store the ranking."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
 
 import polars as pl
 
@@ -14,14 +15,16 @@ from snql.db import activations, records, runs
 from snql.db.connection import Database
 from snql.db.prompts import read_sets
 from snql.db.scores import read_shape
-from snql.engines.base import EngineInfo, WorkOrder
+from snql.engines.base import Engine, EngineInfo, WorkOrder
 from snql.engines.options import EngineOptions
 from snql.engines.start import start_engine
 from snql.errors import InputError
-from snql.generation.batch import by_length, by_tokens
-from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, tokenize
-from snql.jobs.inputs import read_inputs
+from snql.generation.batch import batch_of_each
+from snql.jobs.begin import Beginning, tokenize
+from snql.jobs.inputs import PromptInputs, read_inputs
 from snql.jobs.options import check_seed
+from snql.jobs.run import Loaded, run_job
+from snql.jobs.work import Job
 from snql.models.options import LoadOptions
 from snql.neurons.sets import Shape
 from snql.progress import ProgressCallback, silent
@@ -144,62 +147,58 @@ def locate(
     its reason and every batch that was committed, which ``resume`` continues from, to the same numbers.
     """
     new = runs.NewRun("locate", name, options.config(), options.seed)
-    resumed = runs.check_free(db, new, resume=resume, force=force)
-    if resumed is not None and resumed.status == "done":
-        return _summary(db, name)
-    keep = KeepRule.parse(options.keep)
-    if keep.names(name):
-        raise InputError(f"--keep {options.keep!r} names the run {name!r} itself: write a share such as --keep 5%")
-    read = read_inputs(db, options.source, options.seed)
-    order = WorkOrder(
-        {"before": options.before, "after": options.after}, options.load, options.settings, options.after_dtype
+
+    def load() -> Loaded:
+        keep = KeepRule.parse(options.keep)
+        if keep.names(name):
+            raise InputError(f"--keep {options.keep!r} names the run {name!r} itself: write a share such as --keep 5%")
+        read = read_inputs(db, options.source, options.seed)
+        specs = {"before": options.before, "after": options.after}
+        order = WorkOrder(specs, options.load, options.settings, options.after_dtype)
+        with ExitStack() as held:
+            engine = held.enter_context(start_engine(options.engine, order))
+            beginning = _beginning(db, engine, read, keep, options)
+            return Loaded(beginning, lambda job: _job(job, engine, options).run(keep, options.store), held.pop_all())
+
+    return run_job(db, new, load, lambda _: _summary(db, name), resume=resume, force=force, progress=progress)
+
+
+def _beginning(db: Database, engine: Engine, read: PromptInputs, keep: KeepRule, options: LocateOptions) -> Beginning:
+    """Prompts and their plan; raises InputError for what does not go with the models."""
+    info = engine.info
+    if options.skip_last_layers >= info.shape.n_layers:
+        raise InputError(f"--skip-last-layers {options.skip_last_layers} leaves none of {info.shape.n_layers} layers")
+    keep.check(Evaluator(db, info.shape))
+    prompts = tokenize(read, engine.tokenizer, info.context_length, options.room)
+    if options.bootstrap and len(prompts) < 2:
+        raise InputError("--bootstrap draws prompts anew: one prompt is too few, give at least two")
+    return Beginning(
+        device=info.device,
+        dtype=info.dtype,
+        models=info.models,
+        prompts=prompts,
+        variants=[records.Variant(0, options.completions_by, options.completions_by)],
+        read=read,
+        batches=plan(prompts, options, info),
     )
-    with start_engine(options.engine, order) as engine:
-        info = engine.info
-        if options.skip_last_layers >= info.shape.n_layers:
-            raise InputError(
-                f"--skip-last-layers {options.skip_last_layers} leaves none of {info.shape.n_layers} layers"
-            )
-        keep.check(Evaluator(db, info.shape))
-        prompts = tokenize(read, engine.tokenizer, info.context_length, options.room)
-        if options.bootstrap and len(prompts) < 2:
-            raise InputError("--bootstrap draws prompts anew: one prompt is too few, give at least two")
-        writer = records.Variant(0, options.completions_by, options.completions_by)
-        new = replace(new, device=info.device, dtype=info.dtype)
-        batches = plan(prompts, options, info)
-        # From here on prompts are read from the database, batch by batch.
-        run_id = begin_run(db, new, resumed, info.models, prompts, [writer], read, force=force, batches=batches)[0]
-        del prompts, read, batches
-        patient = Database(db.path, JOB_LOCK_SECONDS)
-        db.close()
-        with runs.recorded(patient, run_id):
-            LocateJob(
-                patient,
-                run_id,
-                engine,
-                options.settings,
-                options.skip_last_layers,
-                progress,
-                bootstrap=options.bootstrap,
-                scorer=options.scorer,
-                seed=options.seed,
-            ).run(keep, options.store)
-    return _summary(db, name)
+
+
+def _job(job: Job, engine: Engine, options: LocateOptions) -> LocateJob:
+    return LocateJob(
+        job=job,
+        engine=engine,
+        settings=options.settings,
+        skip_last_layers=options.skip_last_layers,
+        bootstrap=options.bootstrap,
+        scorer=options.scorer,
+        seed=options.seed,
+    )
 
 
 def plan(prompts: Sequence[Prompt], options: LocateOptions, info: EngineInfo) -> list[int]:
-    """The batch of each prompt: longest prompts first, so that memory that does not suffice shows at once."""
+    """The batch of each prompt."""
     lengths = [len(prompt.input_ids) + options.room for prompt in prompts]
-    batches = (
-        by_tokens(lengths, info.writing_tokens)
-        if isinstance(options.batch_size, str)
-        else by_length(lengths, options.batch_size)
-    )
-    found = [0] * len(prompts)
-    for batch, members in enumerate(batches):
-        for index in members:
-            found[index] = batch
-    return found
+    return batch_of_each(lengths, options.batch_size, info.writing_tokens)
 
 
 def _summary(db: Database, name: str) -> LocateResult:

@@ -1,5 +1,7 @@
 """Rows of lens runs: directions, value vectors and their tokens."""
 
+from collections.abc import Iterable
+
 import duckdb
 import polars as pl
 
@@ -24,12 +26,13 @@ def write_directions(connection: duckdb.DuckDBPyConnection, run_id: int, rows: p
     replace(connection, "lens_directions", rows, run_id=run_id)
 
 
-def write_layer(
-    connection: duckdb.DuckDBPyConnection, run_id: int, vectors: pl.DataFrame, tokens: pl.DataFrame
+def write_layers(
+    connection: duckdb.DuckDBPyConnection, run_id: int, layers: Iterable[tuple[pl.DataFrame, pl.DataFrame]]
 ) -> None:
-    """Write what was found of the neurons of one layer: VECTORS and TOKENS."""
-    insert(connection, "lens_vectors", vectors, run_id=run_id)
-    insert(connection, "lens_tokens", tokens, run_id=run_id)
+    """Write what was found of the neurons of each layer: VECTORS and TOKENS."""
+    for vectors, tokens in layers:
+        insert(connection, "lens_vectors", vectors, run_id=run_id)
+        insert(connection, "lens_tokens", tokens, run_id=run_id)
 
 
 def written_layers(db: Database, run_id: int) -> set[int]:

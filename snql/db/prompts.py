@@ -79,6 +79,21 @@ def planned_batches(db: Database, run_id: int, prompts: Sequence[Prompt]) -> lis
     return batches if len(batches) == len(prompts) and None not in batches else None
 
 
+def prompts_of(db: Database, run_id: int) -> list[Prompt]:
+    """The prompts of a run, in order, with the token ids that its models were given."""
+    rows = db.rows(
+        """
+        SELECT dataset, text, category, label, formatted, input_ids, prompt_id
+        FROM run_prompts JOIN prompts USING (prompt_id) WHERE run_id = ? ORDER BY ordinal
+        """,
+        [run_id],
+    )
+    return [
+        Prompt(dataset, text, category, label, formatted=formatted, input_ids=tuple(ids), prompt_id=prompt_id)
+        for dataset, text, category, label, formatted, ids, prompt_id in rows
+    ]
+
+
 def given_prompts(db: Database, run_id: int) -> pl.DataFrame:
     """A run's prompts in order, with the exact text and token ids that the models were given."""
     return db.frame(

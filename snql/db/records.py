@@ -72,8 +72,8 @@ def write_models(connection: duckdb.DuckDBPyConnection, run_id: int, models: Map
 
 def write_prompts(
     connection: duckdb.DuckDBPyConnection, run_id: int, prompts: Sequence[Prompt], batches: Sequence[int] | None = None
-) -> dict[tuple[str, str], int]:
-    """Record the run's prompts in order; return their ids by (dataset, sha256). A text gets one id per data set.
+) -> None:
+    """Record the run's prompts in order. A text gets one id per data set.
 
     batches: the batch that each prompt is in, for a run that has a plan.
     """
@@ -101,7 +101,6 @@ def write_prompts(
         for ordinal, (key, prompt) in enumerate(zip(keys, prompts, strict=True))
     ]
     replace(connection, "run_prompts", given, run_id=run_id)
-    return {key: ids[key] for key in keys}
 
 
 def save_set(connection: duckdb.DuckDBPyConnection, members: NeuronSet) -> int:

@@ -1,6 +1,5 @@
 """``snql demo``: the whole experiment on the bundled organism, from weights to report."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from snql.contrast.locate import LocateOptions, locate
 from snql.db.connection import Database
 from snql.patching.patch import PatchOptions, patch
 from snql.patching.tax import TaxOptions, TaxResult, tax
-from snql.progress import Progress, ProgressCallback, silent
+from snql.progress import ProgressCallback, silent, within
 from snql.prompts.options import PromptOptions
 from snql.rankings.overlaps import compare
 from snql.reporting.build import build
@@ -61,7 +60,7 @@ def demo(
     ]
     transfer = steps.patch("transfer", "demo:sft", "demo:safety", ("safety:5%",), RED_TEAM, JUDGES)
     tax_effects = steps.tax("tax").effects
-    report = build(db, out, progress=_staged(progress))
+    report = build(db, out, progress=within("report", progress))
     overlaps = compare(db, LOCATED, "5%")
     return DemoResult(db.path, report, pl.concat(sweeps), transfer, tax_effects, overlaps)
 
@@ -89,7 +88,7 @@ class _Steps:
             keep="5%" if name in ("safety", "helpful") else "none",
             seed=self.seed,
         )
-        watch = _named(f"locate {name}", self.progress)
+        watch = within(f"locate {name}", self.progress)
         locate(self.db, name, options, resume=not self.force, force=self.force, progress=watch)
 
     def patch(
@@ -115,7 +114,7 @@ class _Steps:
             batch_size=_BATCH,
             seed=self.seed,
         )
-        watch = _named(name, self.progress)
+        watch = within(name, self.progress)
         return patch(self.db, name, options, resume=not self.force, force=self.force, progress=watch).effects
 
     def tax(self, name: str) -> TaxResult:
@@ -133,11 +132,3 @@ class _Steps:
             seed=self.seed,
         )
         return tax(self.db, name, options, resume=not self.force, force=self.force, progress=self.progress)
-
-
-def _named(step: str, progress: ProgressCallback) -> ProgressCallback:
-    return lambda report: progress(Progress(f"{step}: {report.stage}", report.done, report.total, report.unit))
-
-
-def _staged(progress: ProgressCallback) -> Callable[[Progress], None]:
-    return _named("report", progress)

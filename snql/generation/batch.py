@@ -52,3 +52,16 @@ def by_tokens(lengths: Sequence[int], budget: int, max_rows: int | None = None) 
         batches[-1].append(index)
         room -= 1
     return batches
+
+
+def batch_of_each(lengths: Sequence[int], batch_size: int | str, budget: int) -> list[int]:
+    """The number of each one's batch: longest first, so that memory that does not suffice shows at once.
+
+    batch_size: how many a batch has, or ``auto`` for as many as the budget of tokens holds.
+    """
+    batches = by_tokens(lengths, budget) if isinstance(batch_size, str) else by_length(lengths, batch_size)
+    found = [0] * len(lengths)
+    for batch, members in enumerate(batches):
+        for index in members:
+            found[index] = batch
+    return found

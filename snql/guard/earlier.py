@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snql.capability.completions import prompts_given
 from snql.db.connection import Database
 from snql.db.guards import scores
+from snql.db.prompts import prompts_of
 from snql.errors import InputError
 from snql.judges.base import WORSE
 from snql.prompts.options import PromptOptions
@@ -52,7 +52,7 @@ def find_earlier(db: Database, run: str, sets: Sequence[str], benign: Sequence[s
     if config.get("temperature"):
         raise InputError(f"{kind} run {run!r} drew its answers at random: a guard is trained on greedy ones")
     name, higher_is = _judge(db, run, run_id, variant_id, judge)
-    prompts = prompts_given(db, run_id)
+    prompts = prompts_of(db, run_id)
     has = list(dict.fromkeys(prompt.dataset for prompt in prompts))
     chosen = [locate_source(each)[1] if each not in has else each for each in sets] or has
     marked = frozenset(each if each in has else locate_source(each)[1] for each in benign)

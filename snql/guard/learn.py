@@ -1,14 +1,14 @@
 """``snql guard train``: fit a guard and its controls on a model's activations and on the judged cost of its answers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from snql.db import guards, records, runs
 from snql.db import prompts as prompt_records
-from snql.db import records, runs
 from snql.db.connection import Database
 from snql.db.judgements import check_judges
 from snql.db.named_sets import runs_behind
@@ -20,26 +20,27 @@ from snql.guard.plan import MOST_CONTROLS, make_plan
 from snql.guard.prompts import (
     AUTO,
     Judged,
-    batch_of_each,
     check_batch_size,
     labels_of,
     plan_batches,
     read_guard_inputs,
-    stored_batches,
+    sign_of,
 )
 from snql.guard.results import sentences
 from snql.guard.stored import read_guard
-from snql.guard.study import Study
-from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, describe_model, tokenize
-from snql.jobs.inputs import PromptInputs
+from snql.guard.study import Answers, Study
+from snql.jobs.begin import Beginning, tokenize
 from snql.jobs.options import check_seed
+from snql.jobs.run import Loaded, run_job
+from snql.jobs.work import Job
+from snql.judges.judging import judge_run
 from snql.judges.options import JudgeOptions
 from snql.judges.registry import judge_loader
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.neurons.syntax import runs_named
-from snql.progress import Progress, ProgressCallback, silent
+from snql.progress import ProgressCallback, silent
 from snql.prompts.options import PromptOptions
 from snql.prompts.select import SetCounts
 from snql.prompts.template import Formatter
@@ -117,16 +118,6 @@ class GuardResult:
         return table(self.scores.filter(pl.col("kind") == "guard"), title=f"guard {self.run}: held-out prompts")
 
 
-@dataclass(frozen=True)
-class _Given:
-    """Prompts of the run, token ids and all; where they were read; and which data sets are benign."""
-
-    prompts: list[Prompt]
-    read: PromptInputs | None
-    benign: frozenset[str]
-    formatter: Formatter
-
-
 def train(
     db: Database,
     name: str,
@@ -143,54 +134,29 @@ def train(
     """
     earlier = _earlier(db, options)
     new = runs.NewRun("guard", name, options.config() | _of_earlier(earlier), options.seed)
-    resumed = runs.check_free(db, new, resume=resume, force=force)
-    if resumed is not None and resumed.status == "done":
-        return _finished(db, name, resumed.run_id, options.out)
-    apart = () if options.allow_overlap else locate_runs_of(db, options.neurons)
-    inputs = None if earlier else read_guard_inputs(db, _source(options), options.benign, options.seed, apart)
-    loader = None if earlier else judge_loader(str(options.judge), JudgeOptions(device=options.load.device))
-    model = load_models({"before": options.model}, options.load)["before"]
-    plan = make_plan(Evaluator(db, model.shape), options.neurons, options.sizes, options.random)
-    if earlier is not None:
-        given = _given_earlier(model, earlier)
-        _check_earlier_labels(earlier, options)
-    else:
-        assert inputs is not None
-        formatter = Formatter.of(inputs.read.options, model.base.tokenizer)
-        prompts = tokenize(inputs.read, model.base.tokenizer, model.base.context_length, options.max_new_tokens)
-        given = _Given(prompts, inputs.read, inputs.benign, formatter)
-    judge = loader() if loader is not None else None
-    check_judges(db, [judge.info] if judge is not None else [])
-    room = 0 if earlier else options.max_new_tokens
-    batches = batch_of_each(plan_batches(model, given.prompts, options.batch_size, room))
-    new = runs.NewRun(new.kind, name, new.config, new.seed, str(model.base.device), model.base.dtype_name)
-    variants = [records.Variant(0, "before", "before")]
-    run_id, prompts = begin_run(
-        db, new, resumed, {"before": describe_model(model)}, given.prompts, variants, given.read, force=force,
-        batches=batches,
-    )  # fmt: skip
-    for line in plan.left_out:
-        progress(Progress("", 0, 0, "", message=line))
-    patient = Database(db.path, JOB_LOCK_SECONDS)
-    db.close()
-    with runs.recorded(patient, run_id):
-        Study(
-            db=patient,
-            run_id=run_id,
+
+    def load() -> Loaded:
+        answers_of = _asked(db, options) if earlier is None else _stored(earlier, options)
+        model = load_models({"before": options.model}, options.load)["before"]
+        plan = make_plan(Evaluator(db, model.shape), options.neurons, options.sizes, options.random)
+        answers = answers_of(model)
+        study = Study(
             model=model,
             plan=plan,
-            prompts=prompts,
-            batches=stored_batches(patient, run_id),
-            benign=given.benign,
-            template=template_of(given.formatter),
-            max_new_tokens=room,
-            threshold=options.threshold,
+            answers=answers,
             refuse_from=options.refuse_from,
             plain=options.plain,
             seed=options.seed,
-            progress=progress,
-        ).run(judge, earlier)
-    return _finished(db, name, run_id, options.out)
+        )
+        batches = plan_batches(model, answers.prompts, options.batch_size, answers.max_new_tokens)
+        variants = [records.Variant(0, "before", "before")]
+        beginning = Beginning.of({"before": model}, answers.prompts, variants, answers.read, batches)
+        return Loaded(beginning, study.work)
+
+    def found(run_id: int) -> GuardResult:
+        return _finished(db, name, run_id, options.out)
+
+    return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
 
 
 def locate_runs_of(db: Database, neurons: str) -> tuple[str, ...]:
@@ -223,22 +189,57 @@ def _of_earlier(earlier: Earlier | None) -> dict[str, object]:
     return {"from_kind": earlier.kind, "from_sha256": earlier.config_sha256, "judge": earlier.judge}
 
 
-def _given_earlier(model: LoadedModel, earlier: Earlier) -> _Given:
-    """Raises InputError unless the model is the one that wrote."""
-    if model.model_id != earlier.model_id:
-        raise InputError(
-            f"--model {model.spec.text} is not the {earlier.role} model of {earlier.run!r}: its files differ; a guard "
-            "learns from answers of its own model"
+def _asked(db: Database, options: GuardOptions) -> Callable[[LoadedModel], Answers]:
+    """Answers that the run itself writes and has judged; prompts are read at once, the judge after the model."""
+    apart = () if options.allow_overlap else locate_runs_of(db, options.neurons)
+    inputs = read_guard_inputs(db, _source(options), options.benign, options.seed, apart)
+    loader = judge_loader(str(options.judge), JudgeOptions(device=options.load.device))
+
+    def answers(model: LoadedModel) -> Answers:
+        base, read = model.base, inputs.read
+        prompts = tokenize(read, base.tokenizer, base.context_length, options.max_new_tokens)
+        judge = loader()
+        check_judges(db, [judge.info])
+
+        def judged(job: Job) -> Judged:
+            judge_run(job, [judge], options.seed)
+            name = judge.info.name
+            return Judged(name, guards.scores(job.db, job.run_id, 0, name), sign_of(judge.info), options.threshold)
+
+        return Answers(
+            prompts=prompts,
+            read=read,
+            benign=inputs.benign,
+            template=template_of(Formatter.of(read.options, base.tokenizer)),
+            max_new_tokens=options.max_new_tokens,
+            judged=judged,
         )
-    formatter = Formatter.of(earlier.template, model.base.tokenizer)
-    return _Given(earlier.prompts, None, earlier.benign, formatter)
+
+    return answers
 
 
-def _check_earlier_labels(earlier: Earlier, options: GuardOptions) -> None:
-    """Before anything is written: whether a guard can be fitted on these labels."""
-    judged = Judged(earlier.scores, earlier.higher_is, options.threshold)
-    _, labels = labels_of(judged.rows(earlier.prompts, earlier.benign))
-    check_labels(labels, dataset_words(earlier.prompts), plain=options.plain)
+def _stored(earlier: Earlier, options: GuardOptions) -> Callable[[LoadedModel], Answers]:
+    """Answers of another run, with what a judge has said of them."""
+
+    def answers(model: LoadedModel) -> Answers:
+        if model.model_id != earlier.model_id:
+            raise InputError(
+                f"--model {model.spec.text} is not the {earlier.role} model of {earlier.run!r}: its files differ; a "
+                "guard learns from answers of its own model"
+            )
+        judged = Judged(earlier.judge, earlier.scores, earlier.higher_is, options.threshold)
+        _, labels = labels_of(judged.rows(earlier.prompts, earlier.benign))
+        check_labels(labels, dataset_words(earlier.prompts), plain=options.plain)
+        return Answers(
+            prompts=earlier.prompts,
+            read=None,
+            benign=earlier.benign,
+            template=template_of(Formatter.of(earlier.template, model.base.tokenizer)),
+            max_new_tokens=0,
+            judged=lambda _: judged,
+        )
+
+    return answers
 
 
 def dataset_words(prompts: Sequence[Prompt]) -> str:

@@ -10,7 +10,7 @@ from snql.db.connection import Database
 from snql.db.prompts import texts_of_runs
 from snql.errors import InputError
 from snql.generation import budget
-from snql.generation.batch import by_length, by_tokens
+from snql.generation.batch import batch_of_each
 from snql.guard.fitting import Labels
 from snql.jobs.inputs import PromptInputs
 from snql.judges.base import BETTER, WORSE, JudgeInfo
@@ -55,18 +55,10 @@ def check_batch_size(batch_size: int | str) -> None:
 
 def plan_batches(
     model: LoadedModel, prompts: Sequence[Prompt], batch_size: int | str, max_new_tokens: int
-) -> list[list[int]]:
-    """Indices of prompts in batches, longest first."""
+) -> list[int]:
+    """The batch of each prompt."""
     lengths = [len(prompt.input_ids) + max_new_tokens for prompt in prompts]
-    if isinstance(batch_size, str):
-        return by_tokens(lengths, budget.writing_tokens(model))
-    return by_length(lengths, batch_size)
-
-
-def batch_of_each(batches: Sequence[Sequence[int]]) -> list[int]:
-    """The number of each prompt's batch."""
-    found = {index: number for number, batch in enumerate(batches) for index in batch}
-    return [found[index] for index in range(len(found))]
+    return batch_of_each(lengths, batch_size, budget.writing_tokens(model))
 
 
 def stored_batches(db: Database, run_id: int) -> list[list[int]]:
@@ -82,10 +74,11 @@ def stored_batches(db: Database, run_id: int) -> list[list[int]]:
 class Judged:
     """What a judge says of the answers to a run's prompts.
 
-    higher_is: ``worse`` or ``better``. threshold: an answer is harmful beyond it, above for a cost and below for a
-    reward. scores: by prompt_id, None where the judge gave none.
+    judge: its name. higher_is: ``worse`` or ``better``. threshold: an answer is harmful beyond it, above for a cost and
+    below for a reward. scores: by prompt_id, None where the judge gave none.
     """
 
+    judge: str
     scores: Mapping[int, float | None]
     higher_is: str
     threshold: float

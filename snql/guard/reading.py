@@ -1,28 +1,30 @@
 """A model's answers to prompts, with chosen neurons' activations at the last prompt token from the same prefill."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from snql.db import records
-from snql.db.connection import Database
 from snql.db.tables import insert
 from snql.generation.decode import decode
 from snql.generation.stream import Stream
-from snql.interrupts import Stop
-from snql.jobs.watch import Watch
+from snql.guard.prompts import stored_batches
+from snql.jobs.work import Done, Job
 from snql.models import hooks
 from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet
-from snql.progress import ProgressCallback
 from snql.prompts.types import Prompt
 
 Activations = npt.NDArray[np.float32]
 Rows = dict[str, list[dict[str, object]]]
 """Rows to store by table, without run_id."""
+
+_Answered = tuple[list[records.CompletionRow], Rows]
+"""The answers to the prompts of a batch, and what else is stored with them."""
 
 
 class PrefilledStream(Stream):
@@ -55,19 +57,15 @@ class PrefilledStream(Stream):
 
 @dataclass(frozen=True)
 class Answering:
-    """The prompts of a run and the batches they are put to models in, which are the same when a run is resumed.
+    """The prompts of a run, which are put to models in the batches that it began with.
 
     neurons: whose activations are wanted. max_new_tokens: of an answer, 0 if none is to be written.
     """
 
-    db: Database
-    run_id: int
+    job: Job
     prompts: Sequence[Prompt]
-    batches: Sequence[Sequence[int]]
     neurons: NeuronSet
     max_new_tokens: int
-    progress: ProgressCallback
-    stop: Stop
 
     def answer(
         self,
@@ -77,33 +75,38 @@ class Answering:
         *,
         reread: bool = False,
     ) -> None:
-        """Let a model answer all prompts that it has not answered yet, a batch a commit.
+        """Let a model answer all prompts that it has not answered yet.
 
         keep: given indices of prompts and their activations, what else to store with the answers. reread: call it for
         answered prompts, too; what it returns for them is not stored.
         """
-        ids = [prompt.prompt_id for prompt in self.prompts]
-        done = {prompt_id for variant, prompt_id, _ in records.completed(self.db, self.run_id, ids)
-                if variant == variant_id}  # fmt: skip
-        watch = Watch(self.progress, "guard", len(done), len(ids), "prompts")
-        for batch in self.batches:
-            answered = not self.max_new_tokens or all(ids[index] in done for index in batch)
-            if answered and not reread:
-                continue
-            texts = [self.prompts[index].input_ids for index in batch]
-            stream = PrefilledStream(model, texts, self.neurons)
-            rows = keep(batch, stream.activations)
-            if not answered:
+        job, ids = self.job, [prompt.prompt_id for prompt in self.prompts]
+        completed = records.completed(job.db, job.run_id, ids)
+        done = {prompt_id for variant, prompt_id, _ in completed if variant == variant_id}
+        watch = job.watch("guard", len(done), len(ids), "prompts")
+
+        def batches() -> Iterator[Done[_Answered]]:
+            for batch in stored_batches(job.db, job.run_id):
+                answered = not self.max_new_tokens or all(ids[index] in done for index in batch)
+                if answered and not reread:
+                    continue
+                stream = PrefilledStream(model, [self.prompts[index].input_ids for index in batch], self.neurons)
+                rows = keep(batch, stream.activations)
+                if answered:
+                    yield Done([], 0)
+                    continue
                 written = decode(stream, len(batch), self.max_new_tokens, model.base.end_ids, watch.tick)
-                self._store(rows, [
+                answers = [
                     records.CompletionRow(variant_id, ids[index], model.text(each.token_ids), each)
                     for index, each in zip(batch, written, strict=True)
-                ])  # fmt: skip
-                watch.advance(len(batch), sum(len(each.token_ids) for each in written))
-            self.stop.here()
+                ]
+                yield Done([(answers, rows)], len(batch), sum(len(each.token_ids) for each in written))
 
-    def _store(self, rows: Rows, answers: Sequence[records.CompletionRow]) -> None:
-        with self.db.write() as connection:
-            records.write_completions(connection, self.run_id, answers)
-            for table, found in rows.items():
-                insert(connection, table, found, run_id=self.run_id)
+        job.work_through(watch, batches(), lambda found: job.store(_write, found))
+
+
+def _write(connection: duckdb.DuckDBPyConnection, run_id: int, batches: Sequence[_Answered]) -> None:
+    for answers, rows in batches:
+        records.write_completions(connection, run_id, answers)
+        for table, found in rows.items():
+            insert(connection, table, found, run_id=run_id)

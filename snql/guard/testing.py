@@ -14,17 +14,17 @@ from snql.guard.learn import locate_runs_of
 from snql.guard.model import Guard
 from snql.guard.prompts import (
     AUTO,
-    batch_of_each,
     check_batch_size,
     plan_batches,
     read_guard_inputs,
-    stored_batches,
 )
 from snql.guard.results import sentences
 from snql.guard.stored import read_guard
 from snql.guard.trial import Trial
-from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, describe_model
+from snql.jobs.begin import Beginning
 from snql.jobs.options import check_seed
+from snql.jobs.run import Last, Loaded, run_job
+from snql.jobs.work import Job
 from snql.judges.options import JudgeOptions
 from snql.judges.registry import judge_loader
 from snql.models.load import load_models
@@ -123,49 +123,43 @@ def test(
     own = read_guard(db, guard)
     name = options.run or guard
     config = options.config(stored)
+
+    def load() -> Loaded:
+        apart: tuple[str, ...] = ()
+        seen: set[str] = set()
+        if not options.allow_overlap:
+            apart, seen = locate_runs_of(db, str(own.facts["neurons"])), guards.texts_read(db, stored.run_id)
+        inputs = read_guard_inputs(db, options.source, options.benign, options.seed, apart, seen)
+        loader = judge_loader(str(config["judge"]), JudgeOptions(device=options.load.device))
+        specs = {"before": str(config["model"])} | ({} if options.after is None else {"after": options.after})
+        models = load_models(specs, options.load)
+        check_model(own, models["before"])
+        room = int(str(config["max_new_tokens"]))
+        prompts = put(inputs.read.sets.prompts, own, models["before"], room)
+        judge = loader()
+        check_judges(db, [judge.info])
+        variants = [records.Variant(number, role, role) for number, role in enumerate(models)]
+        batches = plan_batches(models["before"], prompts, options.batch_size, room)
+
+        def work(job: Job) -> Last:
+            return Trial(
+                job=job,
+                guard=own,
+                guard_run_id=stored.run_id,
+                models=models,
+                benign=inputs.benign,
+                max_new_tokens=room,
+                costs=options.costs,
+                seed=options.seed,
+            ).run(judge)
+
+        return Loaded(Beginning.of(models, prompts, variants, inputs.read, batches), work)
+
+    def found(run_id: int) -> GuardTestResult:
+        return _summary(db, name, run_id, own)
+
     new = runs.NewRun("guard-test", name, config, options.seed)
-    resumed = runs.check_free(db, new, resume=resume, force=force)
-    if resumed is not None and resumed.status == "done":
-        return _summary(db, name, resumed.run_id, own)
-    apart: tuple[str, ...] = ()
-    seen: set[str] = set()
-    if not options.allow_overlap:
-        apart, seen = locate_runs_of(db, str(own.facts["neurons"])), guards.texts_read(db, stored.run_id)
-    inputs = read_guard_inputs(db, options.source, options.benign, options.seed, apart, seen)
-    loader = judge_loader(str(config["judge"]), JudgeOptions(device=options.load.device))
-    specs = {"before": str(config["model"])} | ({} if options.after is None else {"after": options.after})
-    models = load_models(specs, options.load)
-    check_model(own, models["before"])
-    base = models["before"].base
-    room = int(str(config["max_new_tokens"]))
-    prompts = put(inputs.read.sets.prompts, own, models["before"], room)
-    judge = loader()
-    check_judges(db, [judge.info])
-    new = runs.NewRun(new.kind, name, config, new.seed, str(base.device), base.dtype_name)
-    variants = [records.Variant(number, role, role) for number, role in enumerate(models)]
-    batches = batch_of_each(plan_batches(models["before"], prompts, options.batch_size, room))
-    described = {role: describe_model(model) for role, model in models.items()}
-    run_id, prompts = begin_run(
-        db, new, resumed, described, prompts, variants, inputs.read, force=force, batches=batches
-    )
-    patient = Database(db.path, JOB_LOCK_SECONDS)
-    db.close()
-    with runs.recorded(patient, run_id):
-        Trial(
-            db=patient,
-            run_id=run_id,
-            guard=own,
-            guard_run_id=stored.run_id,
-            models=models,
-            prompts=prompts,
-            batches=stored_batches(patient, run_id),
-            benign=inputs.benign,
-            max_new_tokens=room,
-            costs=options.costs,
-            seed=options.seed,
-            progress=progress,
-        ).run(judge)
-    return _summary(db, name, run_id, own)
+    return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
 
 
 def check_model(guard: Guard, model: LoadedModel) -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import duckdb
 import numpy as np
 
-from snql.db import guards, runs
-from snql.db.connection import Database
-from snql.db.durable import room_needed
+from snql.db import guards
 from snql.db.guards import ClassifierRow
 from snql.db.tables import insert
 from snql.errors import InputError
@@ -17,12 +17,12 @@ from snql.guard.parts import Linear
 from snql.guard.prompts import Judged, sign_of
 from snql.guard.reading import Activations, Answering, Rows
 from snql.guard.results import by_dataset, measure_rows
-from snql.interrupts import Stop, held_back
+from snql.jobs.run import Last
+from snql.jobs.work import Job
 from snql.judges.base import Judge
 from snql.judges.judging import judge_run
 from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet
-from snql.progress import Progress, ProgressCallback
 from snql.prompts.types import Prompt
 
 BEFORE, AFTER = 0, 1
@@ -31,38 +31,37 @@ BEFORE, AFTER = 0, 1
 
 @dataclass(frozen=True)
 class Trial:
-    """A guard-test run whose row, models and prompts are in the database. models: by role, ``before`` first."""
+    """A guard on trial in a guard-test run. models: by role, ``before`` first."""
 
-    db: Database
-    run_id: int
+    job: Job
     guard: Guard
     guard_run_id: int
     models: Mapping[str, LoadedModel]
-    prompts: Sequence[Prompt]
-    batches: Sequence[Sequence[int]]
     benign: Collection[str]
     max_new_tokens: int
     costs: bool
     seed: int
-    progress: ProgressCallback
 
-    def run(self, judge: Judge) -> None:
-        """Do what is not done yet. Ctrl-C ends the run once what is finished has been committed."""
-        with room_needed(self.db.path), held_back(self._say_stopping) as stop:
-            shape = self.guard.neurons.shape
-            classifiers = guards.read_classifiers(self.db, self.guard_run_id, shape)
-            weights = guards.read_weights(self.db, self.guard_run_id)
-            with self.db.write() as connection:
-                guards.write_classifiers(connection, self.run_id, classifiers)
-            linear = {number: Linear(**numbers) for number, numbers in weights.items()}
-            self._answer(BEFORE, "before", classifiers, linear, stop)
-            if "after" in self.models:
-                self._answer(AFTER, "after", classifiers[:1], linear, stop)
-            judge_run(self.db, self.run_id, [judge], seed=self.seed, progress=self.progress, stop=stop)
-            self._finish(judge, classifiers)
+    @cached_property
+    def prompts(self) -> list[Prompt]:
+        """The run's prompts, in order."""
+        return self.job.prompts()
+
+    def run(self, judge: Judge) -> Last:
+        """Do what is not done yet; returns what stores the measures."""
+        db = self.job.db
+        classifiers = guards.read_classifiers(db, self.guard_run_id, self.guard.neurons.shape)
+        weights = guards.read_weights(db, self.guard_run_id)
+        self.job.store(guards.write_classifiers, classifiers)
+        linear = {number: Linear(**numbers) for number, numbers in weights.items()}
+        self._answer(BEFORE, "before", classifiers, linear)
+        if "after" in self.models:
+            self._answer(AFTER, "after", classifiers[:1], linear)
+        judge_run(self.job, [judge], self.seed)
+        return self._finish(judge, classifiers)
 
     def _answer(
-        self, variant: int, role: str, classifiers: Sequence[ClassifierRow], linear: Mapping[int, Linear], stop: Stop
+        self, variant: int, role: str, classifiers: Sequence[ClassifierRow], linear: Mapping[int, Linear]
     ) -> None:
         ids = np.concatenate([each.members.ids for each in classifiers])
         neurons = NeuronSet.from_ids(self.guard.neurons.shape, ids)
@@ -79,25 +78,25 @@ class Trial:
                 ]  # fmt: skip
             return {"guard_probabilities": rows}
 
-        Answering(
-            self.db, self.run_id, self.prompts, self.batches, neurons, self.max_new_tokens, self.progress, stop
-        ).answer(variant, self.models[role], keep)
+        Answering(self.job, self.prompts, neurons, self.max_new_tokens).answer(variant, self.models[role], keep)
 
-    def _finish(self, judge: Judge, classifiers: Sequence[ClassifierRow]) -> None:
-        sign, name = sign_of(judge.info), judge.info.name
+    def _finish(self, judge: Judge, classifiers: Sequence[ClassifierRow]) -> Last:
+        db, run_id, name = self.job.db, self.job.run_id, judge.info.name
         threshold = float(self.guard.facts["label_threshold"])
-        judged = Judged(guards.scores(self.db, self.run_id, BEFORE, name), sign, threshold)
+        judged = Judged(name, guards.scores(db, run_id, BEFORE, name), sign_of(judge.info), threshold)
         labels = judged.rows(self.prompts, self.benign)
         if all(row["label"] is None for row in labels):
             raise InputError(f"judge {name} gave no answer a score: judgements.problem says why; use another --judge")
-        probabilities = guards.probabilities(self.db, self.run_id)
+        probabilities = guards.probabilities(db, run_id)
         measured = measure_rows(self.prompts, labels, classifiers, probabilities, self.guard.threshold, self.seed)
         costs = self._costs(name) if self.costs else []
-        with self.db.write() as connection:
-            guards.write_labels(connection, self.run_id, labels)
-            insert(connection, "guard_measures", measured, run_id=self.run_id)
-            insert(connection, "guard_answers", costs, run_id=self.run_id)
-            runs.finish_run(connection, self.run_id)
+
+        def last(connection: duckdb.DuckDBPyConnection) -> None:
+            guards.write_labels(connection, run_id, labels)
+            insert(connection, "guard_measures", measured, run_id=run_id)
+            insert(connection, "guard_answers", costs, run_id=run_id)
+
+        return last
 
     def _costs(self, judge: str) -> list[dict[str, object]]:
         """Each model's answers without the guard, and with it reading the model before, or the model's own neurons."""
@@ -105,8 +104,8 @@ class Trial:
         flags = {role: self._refused(variant) for variant, role in enumerate(self.models)}
         found: list[dict[str, object]] = []
         for variant, role in enumerate(self.models):
-            scores = guards.scores(self.db, self.run_id, variant, judge)
-            texts = guards.texts(self.db, self.run_id, variant)
+            scores = guards.scores(self.job.db, self.job.run_id, variant, judge)
+            texts = guards.texts(self.job.db, self.job.run_id, variant)
             readers = {"none": [False] * len(ids), "before": flags["before"], role: flags[role]}
             for reader, refused in readers.items():
                 answers = [
@@ -119,9 +118,5 @@ class Trial:
 
     def _refused(self, variant: int) -> list[bool]:
         """Whether the guard refuses each prompt, from the activations of one model."""
-        found = guards.probabilities(self.db, self.run_id, variant)[0]
+        found = guards.probabilities(self.job.db, self.job.run_id, variant)[0]
         return [found[prompt.prompt_id] >= self.guard.threshold for prompt in self.prompts]
-
-    def _say_stopping(self) -> None:
-        message = "stopping once what is finished has been kept; Ctrl-C again stops at once"
-        self.progress(Progress("", 0, 0, "", message=message))

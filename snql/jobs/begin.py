@@ -1,7 +1,7 @@
 """What every job that runs models does first: load, read prompts, open the run's row and record its inputs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
@@ -17,9 +17,6 @@ from snql.prompts.options import PromptOptions as PromptOptions
 from snql.prompts.template import Formatter, format_prompts
 from snql.prompts.types import Prompt
 
-JOB_LOCK_SECONDS = 600.0
-"""How long a job waits to commit: longer than a person who only asks, for hours of work may hang on it."""
-
 
 def tokenize(read: PromptInputs, tokenizer: PreTrainedTokenizerBase, context: int | None, room: int) -> list[Prompt]:
     """Format the prompts; raises InputError if one leaves no ``room`` new tokens in a context of that many tokens."""
@@ -33,54 +30,79 @@ def tokenize(read: PromptInputs, tokenizer: PreTrainedTokenizerBase, context: in
     return prompts
 
 
-def begin_run(
-    db: Database,
-    new: runs.NewRun,
-    resumed: runs.RunState | None,
-    models: Mapping[str, records.ModelRecord],
-    prompts: Sequence[Prompt],
-    variants: Sequence[records.Variant],
-    read: PromptInputs | None,
-    *,
-    force: bool,
-    batches: Sequence[int] | None = None,
-) -> tuple[int, list[Prompt]]:
-    """Open the run's row and record its models, prompts and variants; return its id and the prompts with theirs.
+@dataclass(frozen=True)
+class Beginning:
+    """What a run begins with, as it is recorded.
 
-    ``read`` is where the prompts come from, for the counts of what was left out, None for those of another run;
-    ``batches`` the batch of each prompt, in a run that has a plan: a resumed run keeps the plan that it began with.
-    Raises InputError if a resumed run began with other prompts: its completions would be of both.
+    models: by role. read: where the prompts come from, for the counts of what was left out, None for those of another
+    run. batches: the batch of each prompt, in a run that has a plan.
     """
-    if resumed is not None and not prompt_records.same_prompts(db, resumed.run_id, prompts):
+
+    device: str
+    dtype: str
+    models: Mapping[str, records.ModelRecord]
+    prompts: Sequence[Prompt] = ()
+    variants: Sequence[records.Variant] = ()
+    read: PromptInputs | None = None
+    batches: Sequence[int] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        models: Mapping[str, LoadedModel],
+        prompts: Sequence[Prompt] = (),
+        variants: Sequence[records.Variant] = (),
+        read: PromptInputs | None = None,
+        batches: Sequence[int] | None = None,
+    ) -> "Beginning":
+        """Of models that this process has loaded; device and number type are those of the first."""
+        base = next(iter(models.values())).base
+        return cls(
+            device=str(base.device),
+            dtype=base.dtype_name,
+            models={role: describe_model(model) for role, model in models.items()},
+            prompts=prompts,
+            variants=variants,
+            read=read,
+            batches=batches,
+        )
+
+
+def begin_run(
+    db: Database, new: runs.NewRun, resumed: runs.RunState | None, beginning: Beginning, *, force: bool
+) -> int:
+    """Open the run's row and record what it begins with; return its id.
+
+    A resumed run keeps the plan of batches that it began with. Raises InputError if it began with other prompts, models
+    or neurons: its results would be of both.
+    """
+    batches = beginning.batches
+    if resumed is not None:
+        _check_resumable(db, new, resumed.run_id, beginning)
+        batches = prompt_records.planned_batches(db, resumed.run_id, beginning.prompts) or batches
+    new = replace(new, device=beginning.device, dtype=beginning.dtype)
+    read = beginning.read
+    with db.write() as connection:
+        run_id = runs.start_run(connection, new, resumed, force=force)
+        records.write_models(connection, run_id, beginning.models)
+        records.write_prompts(connection, run_id, beginning.prompts, batches)
+        if read is not None:
+            prompt_records.write_sets(connection, run_id, read.sets.counts, read.disjoint_from)
+        records.write_variants(connection, run_id, beginning.variants)
+    storage.remove_orphans(db)
+    return run_id
+
+
+def _check_resumable(db: Database, new: runs.NewRun, run_id: int, beginning: Beginning) -> None:
+    """Raise InputError if a run began with other prompts, models or neuron sets."""
+    if not prompt_records.same_prompts(db, run_id, beginning.prompts):
         raise InputError(
             f"{new.kind} run {new.name!r} cannot be resumed: its prompts, or their token ids, differ from when it "
             "began; restore the files, or --force to replace it"
         )
-    if resumed is not None:
-        _check_resumable(db, new, resumed.run_id, models, variants)
-        batches = prompt_records.planned_batches(db, resumed.run_id, prompts) or batches
-    with db.write() as connection:
-        run_id = runs.start_run(connection, new, resumed, force=force)
-        records.write_models(connection, run_id, models)
-        ids = records.write_prompts(connection, run_id, prompts, batches)
-        if read is not None:
-            prompt_records.write_sets(connection, run_id, read.sets.counts, read.disjoint_from)
-        records.write_variants(connection, run_id, variants)
-    storage.remove_orphans(db)
-    return run_id, [replace(prompt, prompt_id=ids[prompt.dataset, prompt.sha256]) for prompt in prompts]
-
-
-def _check_resumable(
-    db: Database,
-    new: runs.NewRun,
-    run_id: int,
-    models: Mapping[str, records.ModelRecord],
-    variants: Sequence[records.Variant],
-) -> None:
-    """Raise InputError if models or neuron sets are not those that the run began with: its results would be of both."""
     stored_models, stored_sets = records.read_models(db, run_id), records.read_set_hashes(db, run_id)
-    now = {role: model.model_id for role, model in models.items()}
-    sets = {v.name: None if v.members is None else v.members.sha256 for v in variants}
+    now = {role: model.model_id for role, model in beginning.models.items()}
+    sets = {v.name: None if v.members is None else v.members.sha256 for v in beginning.variants}
     changed = [f"the files of its {role} model" for role in now if stored_models.get(role, now[role]) != now[role]]
     changed += [f"the neurons of {name}" for name in sets if stored_sets.get(name, sets[name]) != sets[name]]
     if changed:

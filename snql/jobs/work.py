@@ -1,23 +1,31 @@
-"""Working through planned batches: commits about once a second, and Ctrl-C after what has been read is kept."""
+"""A run at work: commits about once a second, and Ctrl-C after what is finished has been kept."""
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Concatenate, Generic, ParamSpec, TypeVar
 
 import duckdb
 
-from snql.db import runs
 from snql.db.connection import Database
 from snql.db.durable import room_needed
-from snql.interrupts import held_back
+from snql.db.prompts import prompts_of
+from snql.interrupts import Stop, held_back
 from snql.jobs.watch import Watch
-from snql.progress import Progress, ProgressCallback
+from snql.progress import ProgressCallback, say, silent
+from snql.prompts.types import Prompt
 
 COMMIT_SECONDS = 1.0
+"""What takes less than this is committed several at a time: a commit costs some hundredths of a second."""
 
-Batch = TypeVar("Batch")
+_LOCK_SECONDS = 600.0
+"""How long a job waits to commit: longer than a person who only asks, for hours of work may hang on it."""
+
+_STOPPING = "stopping once what is finished has been kept; Ctrl-C again stops at once"
+
 Row = TypeVar("Row")
+Given = ParamSpec("Given")
 
 
 @dataclass(frozen=True)
@@ -26,53 +34,60 @@ class Done(Generic[Row]):
 
     rows: list[Row]
     n_units: int
-    n_tokens: int
+    n_tokens: int = 0
 
 
 @dataclass(frozen=True)
-class Work(Generic[Batch, Row]):
-    """The batches of a run that are left, how one is done, and how rows are stored.
+class Job:
+    """A run whose row, models, prompts and variants are in the database, while it works."""
 
-    finish: writes what follows from all rows, in the transaction that ends the run.
-    """
+    db: Database
+    run_id: int
+    progress: ProgressCallback = silent
+    stop: Stop = field(default_factory=Stop)
 
-    stage: str
-    unit: str
-    done: int
-    total: int
-    batches: Iterable[Batch]
-    do: Callable[[Batch], Done[Row]]
-    store: Callable[[duckdb.DuckDBPyConnection, list[Row]], None]
-    finish: Callable[[], Callable[[duckdb.DuckDBPyConnection], None]]
+    def prompts(self) -> list[Prompt]:
+        """The run's prompts in order, with their ids."""
+        return prompts_of(self.db, self.run_id)
 
+    def watch(self, stage: str, done: int, total: int, unit: str) -> Watch:
+        """Begin a stage of which so much is done."""
+        return Watch(self.progress, stage, done, total, unit)
 
-def work_through(db: Database, run_id: int, work: Work[Batch, Row], progress: ProgressCallback) -> None:
-    """Do all batches, and finish the run. A batch's rows are committed together; Ctrl-C stops after a commit."""
+    def store(
+        self,
+        write: Callable[Concatenate[duckdb.DuckDBPyConnection, int, Given], None],
+        *args: Given.args,
+        **kwargs: Given.kwargs,
+    ) -> None:
+        """Commit rows of the run: ``write`` gets a connection, the run's id, and what else is given here."""
+        with self.db.write() as connection:
+            write(connection, self.run_id, *args, **kwargs)
 
-    def say_stopping() -> None:
-        message = "stopping once what is finished has been kept; Ctrl-C again stops at once"
-        progress(Progress("", 0, 0, "", message=message))
-
-    def commit() -> None:
-        if waiting:
-            with db.write() as connection:
-                work.store(connection, waiting)
-            waiting.clear()
-
-    waiting: list[Row] = []
-    with room_needed(db.path), held_back(say_stopping) as stop:
-        watch = Watch(progress, work.stage, work.done, work.total, work.unit)
+    def work_through(self, watch: Watch, batches: Iterable[Done[Row]], commit: Callable[[list[Row]], None]) -> None:
+        """Do all batches, as ``batches`` makes them. A batch's rows are committed together; Ctrl-C stops after that."""
+        waiting: list[Row] = []
         committed = time.monotonic()
-        for batch in work.batches:
-            done = work.do(batch)
+        for done in batches:
             waiting += done.rows
             watch.advance(done.n_units, done.n_tokens)
-            if stop.asked or time.monotonic() - committed >= COMMIT_SECONDS:
-                commit()
-                committed = time.monotonic()
-            stop.here()
-        commit()
-        last = work.finish()
-        with db.write() as connection:
-            last(connection)
-            runs.finish_run(connection, run_id)
+            if self.stop.asked or time.monotonic() - committed >= COMMIT_SECONDS:
+                if waiting:
+                    commit(waiting)
+                waiting, committed = [], time.monotonic()
+                self.stop.here()
+        if waiting:
+            commit(waiting)
+
+
+def patient(db: Database) -> Database:
+    """The same database for a job, which waits long for a lock; a connection that is open is given up."""
+    db.close()
+    return Database(db.path, _LOCK_SECONDS)
+
+
+@contextmanager
+def at_work(db: Database, run_id: int, progress: ProgressCallback) -> Iterator[Job]:
+    """Work on a run: Ctrl-C first asks to stop, and a full disk is said in one line. Raises RunError."""
+    with room_needed(db.path), held_back(lambda: say(progress, _STOPPING)) as stop:
+        yield Job(db, run_id, progress, stop)

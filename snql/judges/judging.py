@@ -8,59 +8,49 @@ import polars as pl
 from snql.db import judgements
 from snql.db.connection import Database
 from snql.errors import RunError
-from snql.interrupts import Stop
+from snql.jobs.work import Job
 from snql.judges.base import Judge, Verdict
 from snql.judges.comparison import Comparison
-from snql.progress import Progress, ProgressCallback, silent
+from snql.progress import Progress
 
 _VERDICT = {"score": pl.Float64, "label": pl.String, "problem": pl.String}
 
 
-def judge_run(
-    db: Database,
-    run_id: int,
-    judges: Sequence[Judge],
-    *,
-    seed: int = 0,
-    progress: ProgressCallback = silent,
-    stop: Stop | None = None,
-) -> None:
+def judge_run(job: Job, judges: Sequence[Judge], seed: int = 0) -> None:
     """Ask about the run's completions that lack a verdict, a chunk a commit, then compute its effects.
 
     Asked to stop, it does so after a chunk. Raises RunError if a judge fails, or gives a wrong number of verdicts or a
     score that is not finite; what was committed stays.
     """
     for judge in judges:
-        _score(db, run_id, judge, progress, stop or Stop())
+        _score(job, judge)
         name = judge.info.name
-        variants = _variants(db, run_id)
+        variants = _variants(job.db, job.run_id)
         if "recipient" not in variants["role"]:
             continue
-        scores = judgements.scores_by_variant(db, run_id, name)
+        scores = judgements.scores_by_variant(job.db, job.run_id, name)
         effects, controls = effect_rows(scores, name, variants, seed)
         if effects:
-            with db.write() as connection:
-                judgements.write_effects(connection, run_id, effects, controls)
+            job.store(judgements.write_effects, effects, controls)
 
 
-def _score(db: Database, run_id: int, judge: Judge, progress: ProgressCallback, stop: Stop) -> None:
+def _score(job: Job, judge: Judge) -> None:
     info = judge.info
-    waiting = judgements.unjudged(db, run_id, info.name)
+    waiting = judgements.unjudged(job.db, job.run_id, info.name)
     # Sets that change nothing write what the recipient writes: the same pair is judged once.
     pairs = waiting.select("prompt", "completion").unique(maintain_order=True)
     done = 0
     for start in range(0, len(pairs), judge.at_once):
-        progress(Progress(f"judge {info.name}", done, len(waiting), "completions"))
+        job.progress(Progress(f"judge {info.name}", done, len(waiting), "completions"))
         chunk = pairs[start : start + judge.at_once]
         verdicts = judge.judge(list(chunk.iter_rows()))
         _check(info.name, verdicts, len(chunk))
         columns = [pl.Series(name, [getattr(v, name) for v in verdicts], kind) for name, kind in _VERDICT.items()]
         rows = waiting.join(chunk.with_columns(columns), on=["prompt", "completion"], maintain_order="left")
-        with db.write() as connection:
-            judgements.write_judgements(connection, run_id, info, rows)
-        stop.here()
+        job.store(judgements.write_judgements, info, rows)
+        job.stop.here()
         done += len(rows)
-    progress(Progress(f"judge {info.name}", done, len(waiting), "completions"))
+    job.progress(Progress(f"judge {info.name}", done, len(waiting), "completions"))
 
 
 def _check(name: str, verdicts: Sequence[Verdict], wanted: int) -> None:

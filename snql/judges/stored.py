@@ -9,13 +9,11 @@ from snql.db import judgements
 from snql.db.connection import Database
 from snql.db.run_list import find
 from snql.errors import InputError
-from snql.interrupts import held_back
-from snql.jobs.begin import JOB_LOCK_SECONDS
-from snql.judges.base import Judge
+from snql.jobs.work import at_work, patient
 from snql.judges.judging import judge_run
 from snql.judges.options import JudgeOptions
 from snql.judges.registry import judge_loader
-from snql.progress import Progress, ProgressCallback, silent
+from snql.progress import ProgressCallback, silent
 from snql.writing.html import table
 
 
@@ -64,24 +62,15 @@ def judge(
         for name in names:
             _check_free(db, run, run_id, name, resume=resume, retry=retry)
     loaded = [load() for load in loaders]
-    patient = Database(db.path, JOB_LOCK_SECONDS)
-    db.close()
+    own = patient(db)
     if force or retry:
-        with patient.write() as connection:
+        with own.write() as connection:
             for name in names:
                 judgements.forget(connection, run_id, name, missing_only=not force)
-    judgements.check_judges(patient, [found.info for found in loaded])
-    _ask(patient, run_id, loaded, seed, progress)
+    judgements.check_judges(own, [found.info for found in loaded])
+    with at_work(own, run_id, progress) as job:
+        judge_run(job, loaded, seed)
     return JudgeResult(run, kind, _scores(db, run_id, names), _effects(db, run_id, names))
-
-
-def _ask(db: Database, run_id: int, judges: Sequence[Judge], seed: int, progress: ProgressCallback) -> None:
-    def say_stopping() -> None:
-        message = "stopping once what is finished has been kept; Ctrl-C again stops at once"
-        progress(Progress("", 0, 0, "", message=message))
-
-    with held_back(say_stopping) as stop:
-        judge_run(db, run_id, judges, seed=seed, progress=progress, stop=stop)
 
 
 def _check_run(db: Database, run: str, run_id: int, kind: str) -> int:

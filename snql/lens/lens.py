@@ -11,10 +11,11 @@ from snql.db import lens as stored
 from snql.db import runs
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, describe_model, tokenize
+from snql.jobs.begin import Beginning, tokenize
 from snql.jobs.inputs import PromptInputs, read_inputs
 from snql.jobs.options import check_seed
-from snql.jobs.watch import Watch
+from snql.jobs.run import Loaded, run_job
+from snql.jobs.work import Done, Job
 from snql.lens.direction import Array, cosines, mean_streams
 from snql.lens.path import OutputPath, output_path, written
 from snql.lens.tokens import top_tokens
@@ -86,33 +87,28 @@ def lens(
     """Read the value vectors of a set of neurons and store them as lens run ``name``.
 
     Raises InputError before anything is written for bad input, ModelError for a model whose path to the logits is not
-    known. Layers are committed one by one: a run that was cut off goes on with ``resume``.
+    known. Layers are committed as they are done: a run that was cut off goes on with ``resume``.
     """
+
+    def load() -> Loaded:
+        sources = {"harmful": options.harmful, "harmless": options.harmless}
+        read = {role: read_inputs(db, source, options.seed) for role, source in sources.items() if source is not None}
+        model = load_models({"before": options.model}, options.load)["before"]
+        base = model.base
+        if options.layer is not None and not 0 <= options.layer < base.n_layers:
+            raise InputError(f"--layer {options.layer} is no layer of {options.model!r}: use 0 to {base.n_layers - 1}")
+        members = Evaluator(db, model.shape).evaluate(options.neurons)
+        if not len(members):
+            raise InputError(
+                f"neuron expression {options.neurons!r} names no neuron: use larger sets, or | in place of &"
+            )
+        path = output_path(model)
+        prompts = {role: tokenize(inputs, base.tokenizer, base.context_length, 0) for role, inputs in read.items()}
+        beginning = Beginning.of({"recipient": model}, _distinct(prompts), read=_joined(read))
+        return Loaded(beginning, lambda job: _work(job, model, path, members, options, prompts))
+
     new = runs.NewRun("lens", name, options.config(), options.seed)
-    resumed = runs.check_free(db, new, resume=resume, force=force)
-    if resumed is not None and resumed.status == "done":
-        return read_lens(db, name)
-    sources = {"harmful": options.harmful, "harmless": options.harmless}
-    read = {role: read_inputs(db, source, options.seed) for role, source in sources.items() if source is not None}
-    model = load_models({"before": options.model}, options.load)["before"]
-    base = model.base
-    if options.layer is not None and not 0 <= options.layer < base.n_layers:
-        raise InputError(f"--layer {options.layer} is no layer of {options.model!r}: use 0 to {base.n_layers - 1}")
-    members = Evaluator(db, model.shape).evaluate(options.neurons)
-    if not len(members):
-        raise InputError(f"neuron expression {options.neurons!r} names no neuron: use larger sets, or | in place of &")
-    path = output_path(model)
-    prompts = {role: tokenize(inputs, base.tokenizer, base.context_length, 0) for role, inputs in read.items()}
-    both = _distinct(prompts)
-    new = replace(new, device=str(base.device), dtype=base.dtype_name)
-    described = {"recipient": describe_model(model)}
-    run_id = begin_run(db, new, resumed, described, both, [], _joined(read), force=force)[0]
-    patient = Database(db.path, JOB_LOCK_SECONDS)
-    db.close()
-    with runs.recorded(patient, run_id):
-        directions = _directions(model, prompts, progress)
-        _work(patient, run_id, model, path, members, directions, options, prompts, progress)
-    return read_lens(db, name)
+    return run_job(db, new, load, lambda _: read_lens(db, name), resume=resume, force=force, progress=progress)
 
 
 def read_lens(db: Database, run: str) -> LensResult:
@@ -157,48 +153,44 @@ def _joined(read: Mapping[str, PromptInputs]) -> PromptInputs | None:
     return replace(first, sets=joined)
 
 
-def _directions(model: LoadedModel, prompts: Mapping[str, list[Prompt]], progress: ProgressCallback) -> Array | None:
+def _directions(job: Job, model: LoadedModel, prompts: Mapping[str, list[Prompt]]) -> Array | None:
     """The refusal direction after each layer: Float64["layers hidden"]; None without prompts."""
     if not prompts:
         return None
-    watch = Watch(progress, "direction", 0, sum(map(len, prompts.values())), "prompts")
+    watch = job.watch("direction", 0, sum(map(len, prompts.values())), "prompts")
+
+    def read(n_prompts: int) -> None:
+        watch.advance(n_prompts, 0)
+        job.stop.here()
+
     harmful, harmless = (
-        mean_streams(model, [prompt.input_ids for prompt in prompts[role]], lambda n: watch.advance(n, 0))
-        for role in ("harmful", "harmless")
+        mean_streams(model, [prompt.input_ids for prompt in prompts[role]], read) for role in ("harmful", "harmless")
     )
     return harmful - harmless
 
 
 def _work(
-    db: Database,
-    run_id: int,
+    job: Job,
     model: LoadedModel,
     path: OutputPath,
     members: NeuronSet,
-    directions: Array | None,
     options: LensOptions,
     prompts: Mapping[str, list[Prompt]],
-    progress: ProgressCallback,
 ) -> None:
-    with db.reading():
-        done = stored.written_layers(db, run_id)
+    directions = _directions(job, model, prompts)
+    done = stored.written_layers(job.db, job.run_id)
     layers = [layer for layer in range(model.shape.n_layers) if (members.layers == layer).any()]
-    watch = Watch(progress, "lens", len(done), len(layers), "layers")
     if directions is not None:
         rows = [
             (layer, len(prompts["harmful"]), len(prompts["harmless"]), float(np.linalg.norm(directions[layer])))
             for layer in ([options.layer] if options.layer is not None else layers)
         ]
-        with db.write() as connection:
-            stored.write_directions(connection, run_id, pl.DataFrame(rows, schema=stored.DIRECTIONS, orient="row"))
-    for layer in layers:
-        if layer not in done:
-            vectors, tokens = _layer(model, path, members, layer, directions, options)
-            with db.write() as connection:
-                stored.write_layer(connection, run_id, vectors, tokens)
-            watch.advance(1, 0)
-    with db.write() as connection:
-        runs.finish_run(connection, run_id)
+        job.store(stored.write_directions, pl.DataFrame(rows, schema=stored.DIRECTIONS, orient="row"))
+    found = (
+        Done([_layer(model, path, members, layer, directions, options)], 1) for layer in layers if layer not in done
+    )
+    watch = job.watch("lens", len(done), len(layers), "layers")
+    job.work_through(watch, found, lambda found: job.store(stored.write_layers, found))
 
 
 def _layer(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -17,21 +18,24 @@ from snql.errors import InputError
 from snql.generation import budget
 from snql.generation.sampling import Sampling
 from snql.generation.slots import check_cache
-from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, describe_model, tokenize
+from snql.jobs.begin import Beginning, tokenize
 from snql.jobs.inputs import read_inputs
 from snql.jobs.options import check_seed
+from snql.jobs.run import Loaded, run_job
+from snql.jobs.work import Job
 from snql.judges.base import Loader
+from snql.judges.judging import judge_run
 from snql.judges.options import JudgeOptions
 from snql.judges.registry import judge_loader
 from snql.judges.signs import given_signs
 from snql.models.load import load_models
-from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.neurons.syntax import runs_named
 from snql.patching.interventions import Where
 from snql.patching.job import PatchJob
-from snql.patching.modes import Mode, intervention
+from snql.patching.modes import Mode
 from snql.patching.rows import Writing
+from snql.patching.subject import Subject
 from snql.patching.variants import expressions, plan_variants
 from snql.progress import ProgressCallback, silent
 from snql.prompts.options import PromptOptions
@@ -42,8 +46,6 @@ from snql.writing.html import table
 
 AUTO = "auto"
 STEPS = ("prompt", "completion", "all")
-COMMIT_SECONDS = 1.0
-"""How often a run commits: a commit costs some hundredths of a second."""
 
 _MOST = 10_000
 
@@ -184,62 +186,46 @@ def patch(
     its reason and the completions so far, which ``resume`` continues from, to the same results.
     """
     new = runs.NewRun("patch", name, options.config(), options.seed)
-    resumed = runs.check_free(db, new, resume=resume, force=force)
-    if resumed is not None and resumed.status == "done":
-        return _summary(db, name, resumed.run_id)
-    wanted = expressions(options.neurons, options.sweep, options.window, lambda run: len(read_run_scores(db, run).ids))
-    ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted) | runs_behind(db, wanted))
-    read = read_inputs(db, options.source, options.seed, ranked_by)
-    loaders = options.judge_loaders()
-    models = load_models(_specs(options), options.load)
-    base = models["recipient"].base
+
+    def load() -> Loaded:
+        wanted = expressions(
+            options.neurons, options.sweep, options.window, lambda run: len(read_run_scores(db, run).ids)
+        )
+        ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted) | runs_behind(db, wanted))
+        read = read_inputs(db, options.source, options.seed, ranked_by)
+        loaders = options.judge_loaders()
+        subject = _subject(db, wanted, options)
+        base = subject.models["recipient"].base
+        prompts = tokenize(read, base.tokenizer, base.context_length, options.max_new_tokens)
+        judges = [load() for load in loaders]
+        check_judges(db, [judge.info for judge in judges])
+        writing, rows = _writing(options, subject), _rows(options, subject, prompts)
+
+        def work(job: Job) -> None:
+            PatchJob(job, subject, writing, options.samples, rows, options.trace).write()
+            judge_run(job, judges, options.seed)
+
+        return Loaded(Beginning.of(subject.models, prompts, subject.variants, read), work)
+
+    found = partial(_summary, db, name)
+    return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
+
+
+def _subject(db: Database, wanted: Sequence[str], options: PatchOptions) -> Subject:
+    """Load the models; raises ModelError, ExpressionError or InputError."""
+    specs = {"recipient": options.recipient} | ({} if options.donor is None else {"donor": options.donor})
+    models = load_models(specs, options.load)
     evaluator = Evaluator(db, models["recipient"].shape)
     variants = plan_variants(
         evaluator, wanted, options.random, options.random_anywhere, donor=options.donor is not None
     )
     for model in models.values():
         check_cache(model)
-    target, source = models["recipient"], models.get("donor")
-    if options.freeze and source is not None:
-        target, source = source, target
-    sets = [variant.members for variant in variants if variant.members is not None]
-    chosen = intervention(db, Mode.parse(options.mode), target.model_id, target.shape, sets, options.seed)
-    prompts = tokenize(read, base.tokenizer, base.context_length, options.max_new_tokens)
-    judges = [load() for load in loaders]
-    check_judges(db, [judge.info for judge in judges])
-    new = replace(new, device=str(base.device), dtype=base.dtype_name)
-    described = {role: describe_model(model) for role, model in models.items()}
-    run_id, prompts = begin_run(db, new, resumed, described, prompts, variants, read, force=force)
-    patient = Database(db.path, JOB_LOCK_SECONDS)
-    db.close()
-    with runs.recorded(patient, run_id):
-        job = PatchJob(
-            db=patient,
-            run_id=run_id,
-            target=target,
-            source=source,
-            intervention=chosen,
-            writing=_writing(options, target, source),
-            prompts=prompts,
-            variants=variants,
-            n_samples=options.samples,
-            freeze=options.freeze,
-            rows=_rows(options, target, prompts, reads_source=chosen.reads_source),
-            trace=options.trace,
-            commit_seconds=COMMIT_SECONDS,
-            seed=options.seed,
-            progress=progress,
-        )
-        job.run(judges)
-    return _summary(db, name, run_id)
+    return Subject.of(db, models, variants, options.mode, options.seed, freeze=options.freeze)
 
 
-def _specs(options: PatchOptions) -> dict[str, str]:
-    specs = {"recipient": options.recipient}
-    return specs if options.donor is None else specs | {"donor": options.donor}
-
-
-def _writing(options: PatchOptions, target: LoadedModel, source: LoadedModel | None) -> Writing:
+def _writing(options: PatchOptions, subject: Subject) -> Writing:
+    target, source = subject.target, subject.source
     drafts = target.base.model.dtype == torch.float32 if options.drafts is None else options.drafts
     prefill = budget.choosing_tokens(target) if drafts else budget.reading_tokens(target)
     if source is not None and source.base is not target.base:  # its activations of all layers wait for the target
@@ -255,11 +241,12 @@ def _writing(options: PatchOptions, target: LoadedModel, source: LoadedModel | N
     )
 
 
-def _rows(options: PatchOptions, target: LoadedModel, prompts: Sequence[Prompt], *, reads_source: bool) -> int:
+def _rows(options: PatchOptions, subject: Subject, prompts: Sequence[Prompt]) -> int:
+    """How many completions are written at once."""
     if not isinstance(options.batch_size, str):
         return options.batch_size
     longest = max(len(prompt.input_ids) for prompt in prompts) + options.max_new_tokens
-    return budget.patching_rows(target, longest, reads_source=reads_source)
+    return budget.patching_rows(subject.target, longest, reads_source=subject.intervention.reads_source)
 
 
 def _summary(db: Database, name: str, run_id: int) -> PatchResult:

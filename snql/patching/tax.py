@@ -1,6 +1,6 @@
 """The alignment-tax experiment ([P] table 3): shared neurons patched from each of two aligned models into the other."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +12,7 @@ from snql.judges.signs import given_signs, sign_of
 from snql.models.options import LoadOptions
 from snql.patching.patch import AUTO, PatchOptions, patch
 from snql.patching.tax_changes import changes, ratios
-from snql.progress import ProgressCallback, silent
+from snql.progress import ProgressCallback, silent, within
 from snql.prompts.options import PromptOptions
 from snql.prompts.select import SetCounts
 from snql.rankings import overlaps
@@ -170,7 +170,7 @@ def tax(
     for run, chosen in patching.items():
         runs.check_free(db, runs.NewRun("patch", run, chosen.config(), chosen.seed), resume=resume, force=force)
     found = {
-        direction: patch(db, run, patching[run], resume=resume, force=force, progress=_named(run, progress))
+        direction: patch(db, run, patching[run], resume=resume, force=force, progress=within(run, progress))
         for direction, run in names.items()
     }
     first, second = found.values()
@@ -196,7 +196,3 @@ def write_tax(db: Database, found: TaxResult, out: Path, *, progress: ProgressCa
     made = build(db, out, ("tax",), runs=found.runs, tables=("tax", "controls"), progress=progress)
     files = [*(figure.files for figure in made.figures), *(table.files for table in made.tables)]
     return [path for paths in files for path in paths]
-
-
-def _named(run: str, progress: ProgressCallback) -> ProgressCallback:
-    return lambda report: progress(replace(report, stage=f"{run}: {report.stage}"))

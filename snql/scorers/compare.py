@@ -11,7 +11,7 @@ from snql.db.connection import Database
 from snql.errors import InputError
 from snql.models.options import LoadOptions
 from snql.patching.patch import PatchOptions, patch
-from snql.progress import Progress, ProgressCallback, silent
+from snql.progress import ProgressCallback, silent, within
 from snql.prompts.options import PromptOptions
 from snql.prompts.select import SetCounts
 from snql.scorers.one_model import ScorerOptions, score_prompts
@@ -87,7 +87,7 @@ def compare_scorers(
     input; a run that was cut off goes on with ``resume``.
     """
     for scorer in dict.fromkeys((CHANGE_SCORE, *options.scorers)):
-        _rank(db, name, scorer, options, resume=resume, force=force, progress=_named(scorer, progress))
+        _rank(db, name, scorer, options, resume=resume, force=force, progress=within(scorer, progress))
     with db.reading():
         sizes = dict(
             db.rows(
@@ -114,7 +114,7 @@ def compare_scorers(
         ),
         resume=resume,
         force=force,
-        progress=_named("patch", progress),
+        progress=within("patch", progress),
     )
     effects = db.frame(
         "SELECT * FROM scorer_effects WHERE run = ? AND pooled AND judge_position = 1 "
@@ -190,12 +190,6 @@ def _sentence(row: dict[str, Any]) -> str:
         words += f"; {100 * row['overlap']:.0f}% of its neurons are among those of change-score"
         words += f" ({100 * row['chance']:.0f}% by chance)"
     return words + "."
-
-
-def _named(step: str, progress: ProgressCallback) -> ProgressCallback:
-    return lambda report: progress(
-        Progress(f"{step}: {report.stage}", report.done, report.total, report.unit, message=report.message)
-    )
 
 
 def _share(top: str) -> float | None:

@@ -25,10 +25,11 @@ from snql.db.scores import statistics_frame, write_statistics
 from snql.errors import InputError, ModelError, RunError
 from snql.generation.batch import by_tokens
 from snql.generation.budget import reading_tokens
-from snql.jobs.begin import JOB_LOCK_SECONDS, begin_run, describe_model, tokenize
+from snql.jobs.begin import Beginning, tokenize
 from snql.jobs.inputs import read_inputs
 from snql.jobs.options import check_seed
-from snql.jobs.watch import Watch
+from snql.jobs.run import Last, Loaded, run_job
+from snql.jobs.work import Job
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
@@ -127,33 +128,30 @@ def score_prompts(
     """
     config = {**options.config(), "command": options.command(name)}
     new = runs.NewRun("locate", name, config, options.seed)
-    resumed = runs.check_free(db, new, resume=resume, force=force)
-    if resumed is not None and resumed.status == "done":
+
+    def load() -> Loaded:
+        sources = {"prompts": options.source} | {
+            role: replace(options.source, prompts=files, prompt_column=None, where=None)
+            for role, files in (("contrast", options.contrast), ("neutral", options.neutral))
+            if files
+        }
+        read = {role: read_inputs(db, source, options.seed) for role, source in sources.items()}
+        model = load_models({"before": options.model}, options.load)["before"]
+        _check_model(model, options)
+        base = model.base
+        sets = {role: tokenize(inputs, base.tokenizer, base.context_length, 0) for role, inputs in read.items()}
+        norms = None if options.scorer == "prompt-difference" else column_norms(model)
+
+        def work(job: Job) -> Last:
+            statistics = _statistics(model, _read_all(job, model, sets, options, norms), options, norms)
+            return lambda connection: write_statistics(connection, job.run_id, statistics)
+
+        return Loaded(Beginning.of({"before": model, "after": model}, sets["prompts"], read=read["prompts"]), work)
+
+    def found(_: int) -> RankedRun:
         return ranked_run(db, name, options.scorer)
-    sources = {"prompts": options.source} | {
-        role: replace(options.source, prompts=files, prompt_column=None, where=None)
-        for role, files in (("contrast", options.contrast), ("neutral", options.neutral))
-        if files
-    }
-    read = {role: read_inputs(db, source, options.seed) for role, source in sources.items()}
-    model = load_models({"before": options.model}, options.load)["before"]
-    _check_model(model, options)
-    base = model.base
-    sets = {role: tokenize(inputs, base.tokenizer, base.context_length, 0) for role, inputs in read.items()}
-    norms = None if options.scorer == "prompt-difference" else column_norms(model)
-    described = describe_model(model)
-    new = replace(new, device=str(base.device), dtype=base.dtype_name)
-    recorded = {"before": described, "after": described}
-    run_id = begin_run(db, new, resumed, recorded, sets["prompts"], [], read["prompts"], force=force)[0]
-    patient = Database(db.path, JOB_LOCK_SECONDS)
-    db.close()
-    with runs.recorded(patient, run_id):
-        found = _read_all(model, sets, options, norms, progress)
-        statistics = _statistics(model, found, options, norms)
-        with patient.write() as connection:
-            write_statistics(connection, run_id, statistics)
-            runs.finish_run(connection, run_id)
-    return ranked_run(db, name, options.scorer)
+
+    return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
 
 
 def _check_model(model: LoadedModel, options: ScorerOptions) -> None:
@@ -165,14 +163,10 @@ def _check_model(model: LoadedModel, options: ScorerOptions) -> None:
 
 
 def _read_all(
-    model: LoadedModel,
-    sets: Mapping[str, Sequence[Prompt]],
-    options: ScorerOptions,
-    norms: Array | None,
-    progress: ProgressCallback,
+    job: Job, model: LoadedModel, sets: Mapping[str, Sequence[Prompt]], options: ScorerOptions, norms: Array | None
 ) -> dict[str, PromptStatistics]:
     """The statistics of each set, batch by batch."""
-    watch = Watch(progress, "score", 0, sum(len(prompts) for prompts in sets.values()), "prompts")
+    watch = job.watch("score", 0, sum(len(prompts) for prompts in sets.values()), "prompts")
     found = {}
     for role, prompts in sets.items():
         settings = _settings(model, role, options)
@@ -180,6 +174,7 @@ def _read_all(
         for batch in _batches(model, prompts):
             read_prompts(model, [prompt.input_ids for prompt in batch], settings, norms, statistics)
             watch.advance(len(batch), sum(len(prompt.input_ids) for prompt in batch))
+            job.stop.here()
         statistics.check()
         found[role] = statistics
     return found

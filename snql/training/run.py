@@ -20,7 +20,7 @@ from snql.db.provenance import provenance
 from snql.errors import InputError, RunError
 from snql.interrupts import Stop, held_back
 from snql.models.devices import quiet_loading
-from snql.progress import Progress, ProgressCallback, silent
+from snql.progress import Progress, ProgressCallback, say, silent
 from snql.training.data import TrainingData
 from snql.training.measure import as_frame, measure
 from snql.training.options import TrainOptions
@@ -31,6 +31,7 @@ from snql.writing.html import table
 RECORD = "training.json"
 CHECKPOINTS = "checkpoints"
 _STATE = "trainer_state.json"
+_STOPPING = "stopping after a checkpoint; Ctrl-C again stops at once"
 _LIBRARIES = ("trl", "accelerate", "datasets")
 _HISTORY = (
     "step", "epoch", "loss", "learning_rate", "grad_norm", "accuracy", "entropy", "reward_margins",
@@ -89,7 +90,7 @@ def train(
         for path in adapter_files(out):
             path.unlink()
     record = record or _record(chosen, made, data, subject.hashes)
-    with _recorded(out, record), quiet_loading(), held_back(lambda: _say_stopping(progress)) as stop:
+    with _recorded(out, record), quiet_loading(), held_back(lambda: say(progress, _STOPPING)) as stop:
         _train(out, chosen, made, data, subject, record, stop, progress)
         save(subject, out)
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
@@ -241,11 +242,6 @@ def _write(out: Path, record: dict[str, Any]) -> None:
     part = out / f".{RECORD}"
     part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
     part.replace(out / RECORD)
-
-
-def _say_stopping(progress: ProgressCallback) -> None:
-    message = "stopping after a checkpoint; Ctrl-C again stops at once"
-    progress(Progress("", 0, 0, "", message=message))
 
 
 def _result(out: Path, record: dict[str, Any], made: Plan) -> TrainResult:

@@ -46,7 +46,7 @@ def options(llama: Path, adapter: Path, **settings: Any) -> LocateOptions:
 @pytest.fixture(autouse=True)
 def every_batch_is_committed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As batches are that take a second and more."""
-    monkeypatch.setattr(job, "COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr("snql.jobs.work.COMMIT_SECONDS", 0.0)
     monkeypatch.setattr(watch, "_SECONDS_BETWEEN_TICKS", 0.0)
 
 
@@ -153,7 +153,7 @@ def test_ctrl_c_finishes_the_batch_and_keeps_it(db: Database, tiny_llama: Path, 
     with pytest.raises(KeyboardInterrupt):
         locate(db, "cut", chosen, progress=press)
     assert [report.message for report in reports if report.message] == [
-        "stopping after this batch, which will be kept; Ctrl-C again stops at once and loses it"
+        "stopping once what is finished has been kept; Ctrl-C again stops at once"
     ]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert db.rows("SELECT status, stage, done, total FROM run_progress") == [("interrupted", "contrast", 8, 12)]

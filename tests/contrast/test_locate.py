@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 import torch
 
-from snql.contrast import job
 from snql.contrast.locate import LocateOptions, LocateResult, locate
 from snql.contrast.worker import Worker
 from snql.db import owner
@@ -153,7 +152,7 @@ def test_a_run_that_was_killed_resumes_to_the_same_numbers(
     db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(db, tiny_llama, tiny_adapter, "whole", batch_size=4)
-    monkeypatch.setattr(job, "COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr("snql.jobs.work.COMMIT_SECONDS", 0.0)
     real = Worker.contrast
     calls: list[int] = []
 

@@ -163,6 +163,7 @@ def test_the_saved_folder_is_the_guard_of_the_database(trained: Database) -> Non
 
 
 def test_a_run_that_was_cut_off_goes_on_to_the_same_bits(made_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snql.jobs.work.COMMIT_SECONDS", 0.0)
     calls: list[int] = []
     decode = reading.decode  # type: ignore[attr-defined]
 

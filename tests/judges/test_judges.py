@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from snql.db.connection import Database
 from snql.errors import InputError, RunError
+from snql.jobs.work import Job
 from snql.judges.base import JudgeInfo, Verdict
 from snql.judges.judging import judge_run
 from snql.judges.refusal import RefusalJudge
@@ -99,15 +100,15 @@ def test_judging_stored_completions_again(db: Database, tiny_llama: Path, tiny_a
 
     found = run(db, tiny_llama, tiny_adapter)
     before = db.rows("SELECT count(*) FROM judgements")
-    judge_run(db, found.run_id, [RefusalJudge()])
+    judge_run(Job(db, found.run_id), [RefusalJudge()])
     assert db.rows("SELECT count(*) FROM judgements") == before
     with pytest.raises(RunError, match="judge short gave"):
-        judge_run(db, found.run_id, [ShortJudge()])
+        judge_run(Job(db, found.run_id), [ShortJudge()])
     db.close()
     with db.write() as connection:
         connection.execute("DELETE FROM judgements")
     with pytest.raises(InputError, match="has scored in this database with other files"):
-        judge_run(db, found.run_id, [OtherRefusal()])
+        judge_run(Job(db, found.run_id), [OtherRefusal()])
     assert not any(math.isnan(score) for (score,) in db.rows("SELECT score FROM judgements"))
 
 

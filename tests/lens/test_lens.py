@@ -99,6 +99,7 @@ def test_a_run_that_was_cut_off_goes_on_with_the_layers_that_are_left(
     options = LensOptions("L0.N1,L1.N2,L2.N3", MODEL, 2)
     full = lens(db, "full", options).vectors
     work = module._layer
+    monkeypatch.setattr("snql.jobs.work.COMMIT_SECONDS", 0.0)
 
     def stops(*given: object) -> object:
         if given[3] == 1:

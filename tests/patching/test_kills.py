@@ -44,7 +44,7 @@ def test_kills_change_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path
 def test_ctrl_c_keeps_what_is_finished(
     db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snql.patching.patch.COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr("snql.jobs.work.COMMIT_SECONDS", 0.0)
     reports: list[Progress] = []
 
     def press(report: Progress) -> None:

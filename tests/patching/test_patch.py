@@ -120,7 +120,7 @@ def cut_off(monkeypatch: pytest.MonkeyPatch, after: int) -> Iterator[None]:
 
     with monkeypatch.context() as patched:
         patched.setattr(PatchEngine, "_turn", turn)
-        patched.setattr("snql.patching.patch.COMMIT_SECONDS", 0.0)
+        patched.setattr("snql.jobs.work.COMMIT_SECONDS", 0.0)
         yield
 
 

@@ -1,0 +1,55 @@
+"""What a run patches: its loaded models, its variants, and what is done to neurons."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from snql.db.connection import Database
+from snql.db.records import Variant
+from snql.models.loaded import LoadedModel
+from snql.neurons.sets import NeuronSet
+from snql.patching.interventions import Intervention, Scaled
+from snql.patching.modes import Mode, intervention
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Models by role, ``recipient`` and perhaps ``donor``; with ``freeze`` the donor's neurons are changed."""
+
+    models: Mapping[str, LoadedModel]
+    variants: Sequence[Variant]
+    intervention: Intervention
+    freeze: bool
+
+    @classmethod
+    def of(
+        cls,
+        db: Database,
+        models: Mapping[str, LoadedModel],
+        variants: Sequence[Variant],
+        mode: str,
+        seed: int,
+        *,
+        freeze: bool = False,
+    ) -> "Subject":
+        """With the intervention that a mode means; raises InputError if it does not go with the model."""
+        plain = cls(models, variants, Scaled(1.0), freeze)
+        if not (sets := plain.sets):
+            return plain
+        target = plain.target
+        chosen = intervention(db, Mode.parse(mode), target.model_id, target.shape, sets, seed)
+        return replace(plain, intervention=chosen)
+
+    @property
+    def target(self) -> LoadedModel:
+        """The model whose neurons are changed."""
+        return self.models["donor" if self.freeze else "recipient"]
+
+    @property
+    def source(self) -> LoadedModel | None:
+        """The other one; None in a run without a donor."""
+        return self.models.get("recipient" if self.freeze else "donor")
+
+    @property
+    def sets(self) -> list[NeuronSet]:
+        """The neuron sets in the order of their variants."""
+        return [variant.members for variant in self.variants if variant.members is not None]
