@@ -11,32 +11,8 @@ import typer
 import snql
 from snql.errors import SnqlError
 
-from . import (
-    compare_scorers,
-    database,
-    demo,
-    divergence,
-    doctor,
-    guard,
-    judge,
-    lens,
-    lm_eval,
-    locate,
-    neurons,
-    overlap,
-    paper,
-    patch,
-    perplexity,
-    prompts,
-    query,
-    report,
-    runs,
-    sets,
-    shell,
-    tax,
-    train,
-)
-from .config import read_config, split_environment_by_line
+from .commands import Commands
+from .config import read_config
 from .render import plain
 from .state import State
 
@@ -45,6 +21,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
+    cls=Commands,
     name="snql",
     help="Find which neurons of a language model carry a behaviour, patch them, and put SQL to the results.",
     no_args_is_help=True,
@@ -52,32 +29,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"auto_envvar_prefix": "SNQL", "help_option_names": ["-h", "--help"]},
 )
-for module in (
-    demo,
-    doctor,
-    locate,
-    overlap,
-    patch,
-    tax,
-    judge,
-    guard,
-    divergence,
-    perplexity,
-    lm_eval,
-    train,
-    prompts,
-    sets,
-    runs,
-    neurons,
-    lens,
-    query,
-    shell,
-    database,
-    compare_scorers,
-    report,
-    paper,
-):
-    module.register(app)
 
 
 def _version(asked: bool) -> None:
@@ -127,9 +78,7 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stderr.write("snql: an argument is not UTF-8: write it in that encoding\n")
         return 2
     try:
-        command = typer.main.get_command(app)
-        split_environment_by_line(command)
-        code = command.main(arguments, prog_name="snql", standalone_mode=False) or 0
+        code = typer.main.get_command(app).main(arguments, prog_name="snql", standalone_mode=False) or 0
     except SnqlError as error:
         sys.stderr.write(f"snql: {plain(str(error))}\n")
         return error.exit_code

@@ -24,11 +24,6 @@ COLUMNS = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command("compare-scorers")(compare_scorers)
-
-
 def compare_scorers(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the patch run; rankings are the runs NAME-SCORER.")],

@@ -48,8 +48,6 @@ def split_environment_by_line(command: Any) -> None:
     for parameter in command.params:
         if getattr(parameter, "multiple", False):
             parameter.value_from_envvar = _by_line(parameter)
-    for child in getattr(command, "commands", {}).values():
-        split_environment_by_line(child)
 
 
 def _by_line(parameter: Any) -> Any:

@@ -8,26 +8,21 @@ import typer
 from snql.errors import InputError
 
 from . import options as opt
-from . import transfer
+from .commands import command
 from .render import note, print_rows
 from .state import state
+from .transfer import export, import_, import_scores
 
-database_app = typer.Typer(help="Create, migrate and check the database file.", no_args_is_help=True)
-
-
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    transfer.register(database_app)
-    app.add_typer(database_app, name="db")
+db = typer.Typer(help="Create, migrate and check the database file.", no_args_is_help=True)
 
 
-@database_app.command()
+@command(db)
 def init(context: typer.Context) -> None:
     """Create the database file, or bring it to this snql's schema."""
     _migrate(context)
 
 
-@database_app.command()
+@command(db)
 def migrate(context: typer.Context) -> None:
     """Apply the migrations that the database lacks."""
     here = state(context)
@@ -36,7 +31,7 @@ def migrate(context: typer.Context) -> None:
     _migrate(context)
 
 
-@database_app.command()
+@command(db)
 def check(context: typer.Context) -> None:
     """Check the schema, and that scores, token activations and shards are what their runs stored; 1 if not."""
     import polars as pl
@@ -53,7 +48,7 @@ def check(context: typer.Context) -> None:
     raise typer.Exit(1)
 
 
-@database_app.command()
+@command(db)
 def schema(
     context: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(help="Tables, views and macros; all, in short, if none.")] = None,
@@ -65,6 +60,11 @@ def schema(
     from . import describe
 
     describe.show(state(context), names or [], output, markdown=markdown, diagram=diagram)
+
+
+command(db, "export")(export)
+command(db, "import")(import_)
+command(db)(import_scores)
 
 
 def _migrate(context: typer.Context) -> None:

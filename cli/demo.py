@@ -23,11 +23,6 @@ NEXT_STEPS = """Try next:
 CONTROL_COLUMNS = {"controls": "controls", "control_mean": "control mean", "control_max": "control max"}
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(demo)
-
-
 def demo(
     context: typer.Context,
     out: Annotated[Path, typer.Option("--out", help="Folder for the report.")] = Path("snql-report"),

@@ -29,11 +29,6 @@ CONTROLS = {"n_controls": "controls", "controls_closed": "they close"}
 JUDGED = {"judge": "judge", "effect": "effect", "effect_ci_low": "low", "effect_ci_high": "high"}
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(divergence)
-
-
 def divergence(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of a patch run with a donor; or of this run, with --completions.")],

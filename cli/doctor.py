@@ -9,11 +9,6 @@ from .render import print_json, print_table
 from .state import state
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(doctor)
-
-
 def doctor(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="BASE[@REV][+ADAPTER[@REV]]… or demo:NAME.")],

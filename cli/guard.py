@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options as opt
+from .commands import command
 from .progress import progress_shown
 from .render import note, note_prompts, print_object, print_paragraphs, print_table
 from .state import state
@@ -14,7 +15,7 @@ from .state import state
 if TYPE_CHECKING:
     import polars as pl
 
-group = typer.Typer(help="Guards: a few neurons tell, before anything is written, whether an answer would be harmful.")
+guard = typer.Typer(help="Guards: a few neurons tell, before anything is written, whether an answer would be harmful.")
 
 Name = Annotated[str, typer.Argument(help="Name of the guard.")]
 Benign = Annotated[
@@ -70,12 +71,7 @@ COSTS = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.add_typer(group, name="guard")
-
-
-@group.command()
+@command(guard)
 def train(
     context: typer.Context,
     name: Name,
@@ -182,7 +178,7 @@ def train(
         note(line, quiet=here.quiet)
 
 
-@group.command()
+@command(guard)
 def test(
     context: typer.Context,
     name: Name,
@@ -271,7 +267,7 @@ def test(
         note(line, quiet=here.quiet)
 
 
-@group.command()
+@command(guard)
 def run(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the guard, or the folder that it was saved in.")],

@@ -5,12 +5,13 @@ from typing import Annotated
 import typer
 
 from . import options as opt
+from .commands import command
 from .patch import note_undefined
 from .progress import progress_shown
 from .render import note, print_json_parts, print_rows, print_table
 from .state import state
 
-group = typer.Typer(help="The judges of a database, and how far they agree; without a command, list them.")
+judges = typer.Typer(help="The judges of a database, and how far they agree; without a command, list them.")
 
 Run = Annotated[str, typer.Argument(help="Name of a finished run.")]
 Kind = Annotated[str | None, typer.Option(help="locate or patch, if both have a run of that name.")]
@@ -35,12 +36,6 @@ _DISAGREEMENTS = {
     "prompt": "prompt",
     "completion": "completion",
 }
-
-
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(judge)
-    app.add_typer(group, name="judges")
 
 
 def judge(
@@ -107,8 +102,8 @@ def judge(
         )
 
 
-@group.callback(invoke_without_command=True)
-def judges(context: typer.Context) -> None:
+@judges.callback(invoke_without_command=True)
+def listed(context: typer.Context) -> None:
     """List the judges that have scored in this database."""
     if context.invoked_subcommand is None:
         from snql.judges.stored import list_judges
@@ -117,7 +112,7 @@ def judges(context: typer.Context) -> None:
         print_rows(list_judges(here.open()), as_json=here.json, title="Judges")
 
 
-@group.command()
+@command(judges)
 def compare(
     context: typer.Context,
     run: Run,

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 SHOWN = 40
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(lens)
-
-
 def lens(
     context: typer.Context,
     neurons: Annotated[str, typer.Argument(metavar="EXPR", help="Neuron expression, such as safety:20 or L12.N345.")],

@@ -25,11 +25,6 @@ COLUMNS = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command("lm-eval")(lm_eval)
-
-
 def lm_eval(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the run.")],

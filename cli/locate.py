@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from snql.scorers.rerank import RankedRun
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(locate)
-
-
 def locate(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the run, to use in neuron expressions.")],

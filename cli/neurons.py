@@ -9,12 +9,6 @@ from .render import note, print_json, print_json_parts
 from .state import state
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(neurons)
-    app.command()(neuron)
-
-
 def neurons(
     context: typer.Context,
     expression: Annotated[

@@ -26,12 +26,6 @@ _COLUMNS = {
 Top = Annotated[str, typer.Option(help="How much of each ranking: 5% or a number of neurons.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(overlap)
-    app.command()(stability)
-
-
 def overlap(
     context: typer.Context,
     runs: Annotated[list[str], typer.Argument(help="Two or more locate runs.")],

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from snql.paper.plan import Plan, Step
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(paper)
-
-
 def paper(
     context: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(help="Recipes, such as fig2 or table1.")] = None,

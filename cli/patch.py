@@ -38,11 +38,6 @@ CONTROL_COLUMNS = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(patch)
-
-
 def patch(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the run.")],

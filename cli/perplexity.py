@@ -24,11 +24,6 @@ COLUMNS = {
 CONTROLS = {"n_controls": "controls", "controls_ratio": "their ratio"}
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(perplexity)
-
-
 def perplexity(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the run.")],

@@ -14,11 +14,6 @@ if TYPE_CHECKING:
 _LONGEST_TEXT = 300
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(prompts)
-
-
 def prompts(
     context: typer.Context,
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help=opt.PROMPTS_HELP)],

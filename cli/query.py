@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 _MOST_COUNTED = 1_000_000
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(query)
-
-
 def query(
     context: typer.Context,
     sql: Annotated[

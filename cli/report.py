@@ -16,11 +16,6 @@ from .render import note, print_rows
 from .state import state
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(report)
-
-
 def report(
     context: typer.Context,
     figures: Annotated[list[str] | None, typer.Argument(help="Figures to draw; all by default.")] = None,

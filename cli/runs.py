@@ -8,13 +8,6 @@ from .render import note, print_rows
 from .state import state
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(runs)
-    app.command()(show)
-    app.command()(rm)
-
-
 def runs(context: typer.Context) -> None:
     """List the runs of the database."""
     from snql.db.run_list import list_runs

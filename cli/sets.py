@@ -4,22 +4,18 @@ from typing import Annotated
 
 import typer
 
+from .commands import command
 from .render import note, print_rows
 from .state import state
 
-app = typer.Typer(help="Neuron sets under names, to be written as @name in expressions; without a command, list them.")
-
-
-def register(parent: typer.Typer) -> None:
-    """Add this group's commands."""
-    parent.add_typer(app, name="sets")
+sets = typer.Typer(help="Neuron sets under names, to be written as @name in expressions; without a command, list them.")
 
 
 Name = Annotated[str, typer.Argument(help="Name of the set; @NAME in expressions.")]
 
 
-@app.callback(invoke_without_command=True)
-def sets(context: typer.Context) -> None:
+@sets.callback(invoke_without_command=True)
+def listed(context: typer.Context) -> None:
     """List the saved sets."""
     if context.invoked_subcommand is None:
         from snql.db.named_sets import list_named
@@ -28,7 +24,7 @@ def sets(context: typer.Context) -> None:
         print_rows(list_named(here.open()), as_json=here.json, title="Saved neuron sets")
 
 
-@app.command()
+@command(sets)
 def save(
     context: typer.Context,
     name: Name,
@@ -46,7 +42,7 @@ def save(
     note(f"@{name}: {len(members)} neurons of {members.shape} in {len(members.by_layer())} layers", quiet=here.quiet)
 
 
-@app.command()
+@command(sets)
 def show(context: typer.Context, name: Name) -> None:
     """List the members of a saved set."""
     from snql.db.named_sets import members_of
@@ -55,7 +51,7 @@ def show(context: typer.Context, name: Name) -> None:
     print_rows(members_of(here.open(), name), as_json=here.json, title=f"Neurons of @{name}")
 
 
-@app.command()
+@command(sets)
 def rm(context: typer.Context, name: Name) -> None:
     """Forget a saved set; runs that used it keep its members."""
     from snql.db.named_sets import remove_named

@@ -14,11 +14,6 @@ from .session import Session
 from .state import State, state
 
 
-def register(app: typer.Typer) -> None:
-    """Add this command."""
-    app.command()(shell)
-
-
 def shell(
     context: typer.Context,
     plain_prompt: Annotated[

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from snql.db.connection import Database
+if TYPE_CHECKING:
+    from snql.db.connection import Database
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,10 @@ class State:
     json: bool
     quiet: bool
 
-    def open(self) -> Database:
+    def open(self) -> "Database":
         """The database; nothing is read or created before it is used."""
+        from snql.db.connection import Database
+
         return Database(self.database)
 
 

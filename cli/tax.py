@@ -36,11 +36,6 @@ CONTROLS = {
 OVERLAP = ("k", "shared", "overlap", "chance", "p_value", "chance_by_layer", "p_value_by_layer", "spearman_all")
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command()(tax)
-
-
 def tax(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Beginning of the runs' names: NAME-helpful-into-safety and back.")],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options as opt
+from .commands import command
 from .progress import progress_shown
 from .render import note, print_json_parts, print_table
 from .state import state
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from snql.training.plan import Plan
     from snql.training.run import TrainResult
 
-group = typer.Typer(help="Make aligned models: IA3 vectors on the down-projections (extra: snql[train]).")
+train = typer.Typer(help="Make aligned models: IA3 vectors on the down-projections (extra: snql[train]).")
 
 Out = Annotated[Path, typer.Argument(help="Folder for the adapter.")]
 Epochs = Annotated[float, typer.Option(help="Times that all examples are read.")]
@@ -50,12 +51,7 @@ _HISTORY = ("step", "epoch", "loss", "learning_rate", "grad_norm", "accuracy", "
 _SHOWN = 12
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.add_typer(group, name="train")
-
-
-@group.command()
+@command(train)
 def sft(
     context: typer.Context,
     out: Out,
@@ -107,7 +103,7 @@ def sft(
     _train(context, out, ("sft", base, tuple(data), template), settings, load, (dry_run, resume, force))
 
 
-@group.command()
+@command(train)
 def dpo(
     context: typer.Context,
     out: Out,

@@ -13,13 +13,6 @@ if TYPE_CHECKING:
     from snql.db.transfer import Transfer
 
 
-def register(group: typer.Typer) -> None:
-    """Add these commands to ``snql db``."""
-    group.command("export")(export)
-    group.command("import")(import_)
-    group.command()(import_scores)
-
-
 Folder = Annotated[Path, typer.Argument(help="The folder of the export.")]
 
 

@@ -1,0 +1,112 @@
+"""The commands by name, each with what it does in a few words and the module that has it."""
+
+from collections import UserDict
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from .config import split_environment_by_line
+from .flat import flat
+
+Function = TypeVar("Function", bound=Callable[..., None])
+
+COMMANDS = {
+    "demo": ("demo", "The whole experiment on the bundled models, with a report."),
+    "doctor": ("doctor", "What snql finds in a model, and whether it is read soundly."),
+    "locate": ("locate", "Contrast two models: score and rank every neuron."),
+    "overlap": ("overlap", "Compare rankings, beside what chance would share."),
+    "stability": ("overlap", "How far rankings depend on prompts, seeds and rounding."),
+    "patch": ("patch", "Patch neurons while a model writes; causal effects."),
+    "tax": ("tax", "The alignment tax: shared neurons, patched both ways."),
+    "judge": ("judge", "Score what a run has stored by one more judge."),
+    "divergence": ("divergence", "How much of the distance to the donor a set closes."),
+    "perplexity": ("perplexity", "Perplexity of a text, plain and patched."),
+    "lm-eval": ("lm_eval", "Tasks of the LM Evaluation Harness, plain and patched."),
+    "prompts": ("prompts", "Preview what would be read from prompt files."),
+    "runs": ("runs", "List the runs of the database."),
+    "show": ("runs", "Show one run: settings, models, versions, counts."),
+    "rm": ("runs", "Delete a run and all its rows."),
+    "neurons": ("neurons", "The neurons of an expression, in a table."),
+    "neuron": ("neurons", "One neuron on a page: scores, tokens in context, sets."),
+    "lens": ("lens", "Tokens that value vectors promote and suppress."),
+    "query": ("query", "SQL over everything, and a library of questions."),
+    "shell": ("shell", "SQL at a prompt with completion."),
+    "compare-scorers": ("compare_scorers", "Causal effects of rankings by several scorers."),
+    "report": ("report", "Figures, tables, and a page that shows them."),
+    "paper": ("paper", "The paper's figures and tables, ours beside the published."),
+    "judges": ("judge", "The judges of a database, and how far they agree."),
+    "guard": ("guard", "A classifier of prompts on a few neurons: train, test, run."),
+    "train": ("train", "Make aligned models (extra: snql[train])."),
+    "sets": ("sets", "Neuron sets under names, for @name in expressions."),
+    "db": ("database", "Create, migrate, check and move the database file."),
+}
+
+
+class Commands(TyperGroup):
+    """Lists the commands without loading them, which would take longer than all else that --help does."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands = _Loaded(dict.fromkeys(COMMANDS))
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+
+
+class _Loaded(UserDict[str, Any]):
+    """Commands that are loaded when they are looked up."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self.data and self.data[name] is None:
+            module, _ = COMMANDS[name]
+            self.data[name] = _made(name, getattr(import_module(f".{module}", __package__), name.replace("-", "_")))
+        return super().__getitem__(name)
+
+
+def _made(name: str, found: Any) -> Any:
+    """The command that a function is, or the group that an app is."""
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    if isinstance(found, typer.Typer):
+        alone.add_typer(found, name=name)
+        return typer.main.get_group(alone).commands[name]
+    command(alone, name)(found)
+    return typer.main.get_command(alone)
+
+
+def command(group: typer.Typer, name: str | None = None) -> Callable[[Function], Function]:
+    """Add a function to a group as a command; parameters that are dataclasses of options are taken apart."""
+
+    def add(function: Function) -> Function:
+        group.command(name, cls=_Command)(flat(function))
+        return function
+
+    return add
+
+
+class _Command(TyperCommand):
+    """Its help lists options by the dataclass that they belong to."""
+
+    def __init__(self, *given: Any, **settings: Any) -> None:
+        super().__init__(*given, **settings)
+        split_environment_by_line(self)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section of arguments, one of the command's own options, and one of each dataclass of options."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            is_argument = parameter.param_type_name == "argument"
+            title = "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None) or "Options"
+            sections.setdefault(title, []).extend(filter(None, [parameter.get_help_record(ctx)]))
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
