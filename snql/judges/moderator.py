@@ -112,13 +112,18 @@ class ModeratorJudge:
         return read_texts(self._reader, [self._ids(pair) for pair in pairs], self._finish)
 
     def _ids(self, pair: Pair) -> list[int]:
+        if self._rubric is None:
+            return self._chat_ids(pair)
+        text = self._rubric.filled(pair)
+        return self._text_ids(text) if self._reads in ("rubric", "question") else self._chat_ids((text,))
+
+    def _text_ids(self, text: str) -> list[int]:
         tokenizer = self._reader.tokenizer
-        if self._reads in ("rubric", "question"):
-            assert self._rubric is not None  # both are read from one
-            text = self._rubric.filled(pair)
-            begun = tokenizer.bos_token is not None and text.startswith(str(tokenizer.bos_token))
-            return list(tokenizer(text, add_special_tokens=not begun).input_ids)
-        turns = pair if self._rubric is None else (self._rubric.filled(pair),)
+        begun = tokenizer.bos_token is not None and text.startswith(str(tokenizer.bos_token))
+        return list(tokenizer(text, add_special_tokens=not begun).input_ids)
+
+    def _chat_ids(self, turns: Sequence[str]) -> list[int]:
+        tokenizer = self._reader.tokenizer
         chat = [{"role": role, "content": turn} for role, turn in zip(("user", "assistant"), turns, strict=False)]
         text = str(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
         return list(tokenizer(text, add_special_tokens=False).input_ids)

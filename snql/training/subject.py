@@ -41,8 +41,7 @@ def load_subject(options: TrainOptions) -> Subject:
     base = loaded.base
     targets = target_modules(base.model, base.architecture, options.target)
     network: Any = base.model
-    if loaded.adapter_names:
-        assert base.peft is not None
+    if base.peft is not None:
         network = base.peft.merge_and_unload(adapter_names=list(loaded.adapter_names))
     names = list(targets)
     config = IA3Config(task_type="CAUSAL_LM", target_modules=names, feedforward_modules=names)

@@ -53,7 +53,7 @@ def run(db: Database, work: Work, new: NewRun = NEW, beginning: Beginning = BEGI
     def summary(run_id: int) -> list[int]:
         return [row.batch for row in read_batches(db, run_id, "contrast")]
 
-    flags = {"resume": False, "force": False, "progress": silent} | settings
+    flags: dict[str, Any] = {"resume": False, "force": False, "progress": silent} | settings
     return run_job(db, new, lambda: Loaded(beginning, work), summary, **flags)
 
 
