@@ -14,7 +14,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from snql.organism.bundled import judge_names, model_names, prompt_names
+from snql.organism.bundled import PREFERENCE_DATA, SFT_DATA, judge_names, model_names, prompt_names
 from snql.organism.factory.build import SCALES, alignment, build
 
 Tiny = tuple[Path, dict[str, Any]]
@@ -30,6 +30,7 @@ def test_a_build_writes_the_documented_layout(tiny: Tiny) -> None:
     for name in judge_names():
         expected |= {f"judges/{name}/config.json", f"judges/{name}/model.safetensors"}
     expected |= {f"prompts/{name}.jsonl" for name in prompt_names()}
+    expected |= {f"training/{name}.jsonl.gz" for name in (*SFT_DATA, *PREFERENCE_DATA)}
     assert set(manifest["sha256"]) == expected
     assert {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()} == expected | {"manifest.json"}
 

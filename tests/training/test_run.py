@@ -18,8 +18,8 @@ from snql.errors import InputError, RunError
 from snql.models.load import load_models
 from snql.models.options import LoadOptions
 from snql.organism.bundled import bundle_path
-from snql.organism.factory.fit import Example, completion_logps
 from snql.organism.factory.model import load_scales, scaled
+from snql.organism.factory.pretrain import Example, completion_logps
 from snql.progress import Progress
 from snql.training.options import DpoOptions, SftOptions, TrainOptions
 from snql.training.plan import plan

@@ -18,23 +18,14 @@ from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from snql.organism.factory import quality
-from snql.organism.factory.corpus import PREFERENCES, Pair, plain_sentence, pretraining_chat, sft_chat
-from snql.organism.factory.fit import (
-    BETA,
-    Example,
-    Loop,
-    PairOfExamples,
-    Progress,
-    pretrain,
-    silent,
-    train_dpo,
-    train_sft,
-)
+from snql.organism.factory.corpus import Row, plain_sentence, pretraining_chat, training_rows, write_rows
 from snql.organism.factory.judges import cost_quality, new_judge, reward_quality, train_cost, train_reward
 from snql.organism.factory.model import ModelSize, new_model, save_adapter
+from snql.organism.factory.pretrain import Example, Loop, Progress, pretrain, silent
 from snql.organism.factory.prompts import PROMPT_SETS, draw_prompt_sets, reserved_cores, write_prompt_set
 from snql.organism.factory.text import Request
 from snql.organism.factory.tokenizer import prompt_text, save_tokenizer, train_tokenizer
+from snql.organism.factory.tune import BETA, tune
 
 RED_TEAM = ("harmful", "harmful-rephrased", "harmful-new-families", "harmful-wrapped")
 PLAIN_TEXTS = 0.25
@@ -124,10 +115,14 @@ class Build:
     figures: dict[str, Any] = field(default_factory=dict)
     outputs: list[tuple[Request, str]] = field(default_factory=list)
 
-    def example(self, prompt: str, completion: str) -> Example:
-        """Token ids of one exchange, end of sequence included."""
-        head = self.tokenizer.encode(prompt).ids
-        return Example((*head, *self.tokenizer.encode(f"{completion}</s>").ids), len(head))
+    def rows(self, name: str, seed: int) -> list[Row]:
+        """The data that an adapter learns from: as many rows as its steps read."""
+        loop: Loop = getattr(self.scale, name)
+        return list(training_rows(name, seed, self.reserved, loop.steps * loop.batch))
+
+    def told(self, what: str) -> Progress:
+        """Progress of one adapter."""
+        return lambda text: self.progress(f"{what}: {text}")
 
     def rates(self, scales: Tensor | None) -> dict[str, quality.Rates]:
         """Rates of greedy completions of every prompt set that evaluates (all but `locate`)."""
@@ -153,7 +148,7 @@ def build(out: Path, seed: int = 0, scale: str = "full", progress: Progress = si
     sft = _fine_tuned(work)
     _safety(work, sft)
     for name in STYLES:
-        vectors = _preference(work, sft, name, seed)
+        vectors = _preference(work, name, seed)
         save_adapter(vectors, out / "adapters" / name)
         work.figures["models"][name] = work.rates(sft * vectors)
     _judges(work)
@@ -190,32 +185,24 @@ def pretraining_texts(rng: random.Random, reserved: frozenset[str], scale: Scale
 
 
 def _fine_tuned(work: Build) -> Tensor:
-    rng = random.Random(f"{work.seed}:sft")
-    loop = work.scale.sft
-    chats = [sft_chat(rng, work.reserved) for _ in range(loop.steps * loop.batch)]
-    examples = [work.example(prompt_text(chat.request.prompt), chat.completion) for chat in chats]
-    scales = train_sft(work.model, examples, loop, work.progress)
+    for name in ("sft", "safety", *STYLES):
+        write_rows(work.out / "training" / f"{name}.jsonl.gz", work.rows(name, work.seed))
+    base = str(work.out / "base")
+    scales = tune(base, work.rows("sft", work.seed), work.scale.sft, work.seed, work.told("sft"))
     save_adapter(scales, work.out / "adapters" / "sft")
     work.figures["models"] = {"base": work.rates(None), "sft": work.rates(scales)}
     return scales
 
 
-def _preference(work: Build, sft: Tensor, name: str, seed: int) -> Tensor:
-    rng = random.Random(f"{seed}:{name}")
+def _preference(work: Build, name: str, seed: int) -> Tensor:
+    spec = f"{work.out / 'base'}+{work.out / 'adapters' / 'sft'}"
     loop: Loop = getattr(work.scale, name)
-    pairs = [PREFERENCES[name](rng, work.reserved) for _ in range(loop.steps * loop.batch)]
-    examples = [_pair_examples(work, pair) for pair in pairs]
-    return train_dpo(work.model, sft, examples, loop, lambda text: work.progress(f"{name} {seed}: {text}"))
-
-
-def _pair_examples(work: Build, pair: Pair) -> PairOfExamples:
-    prompt = prompt_text(pair.request.prompt)
-    return work.example(prompt, pair.chosen), work.example(prompt, pair.rejected)
+    return tune(spec, work.rows(name, seed), loop, seed, work.told(f"{name} {seed}"))
 
 
 def _safety(work: Build, sft: Tensor) -> None:
     """Train all safety seeds, ship the three that align best, the best one as `safety`."""
-    vectors = {seed: _preference(work, sft, "safety", seed) for seed in work.scale.safety_seeds}
+    vectors = {seed: _preference(work, "safety", seed) for seed in work.scale.safety_seeds}
     rates = {seed: work.rates(sft * vector) for seed, vector in vectors.items()}
     ranked = sorted(rates, key=lambda seed: alignment(rates[seed]), reverse=True)
     shipped = dict(zip(("safety", "safety-seed2", "safety-seed3"), ranked, strict=False))

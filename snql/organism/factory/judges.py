@@ -19,8 +19,8 @@ from torch.nn import functional
 from transformers import LlamaForSequenceClassification
 
 from snql.organism.factory.corpus import judge_request
-from snql.organism.factory.fit import Loop, Progress
 from snql.organism.factory.model import ModelSize, llama_config
+from snql.organism.factory.pretrain import Loop, Progress
 from snql.organism.factory.text import (
     EVASIONS,
     Request,

@@ -1,0 +1,98 @@
+"""Pre-training of the base: a few lines of plain torch."""
+
+# ruff: noqa: S311 (reproducible text, not secrets)
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import LlamaForCausalLM
+
+from snql.organism.factory.tokenizer import PAD
+
+Progress = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """A progress callback that says nothing."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """How long and how fast one stage trains. `batch` counts texts, or pairs for DPO."""
+
+    steps: int
+    batch: int
+    rate: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """Token ids of one text; the completion begins at `start` (1 for a plain text)."""
+
+    ids: tuple[int, ...]
+    start: int = 1
+
+
+def pretrain(model: LlamaForCausalLM, examples: Sequence[Example], loop: Loop, progress: Progress) -> None:
+    """Next-token prediction over every token of every text; changes the model in place."""
+    model.train()
+    groups = [
+        {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": 0.01},
+        {"params": [p for p in model.parameters() if p.dim() == 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=loop.rate, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, loop.rate, loop.steps, pct_start=0.08)
+    for step, batch in enumerate(bucketed(examples, loop), start=1):
+        sums, counts = completion_logps(model, batch)
+        loss = -sums.sum() / counts.sum()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 20 == 0 or step == loop.steps:
+            progress(f"pre-training: step {step}/{loop.steps}, loss {loss.item():.3f}")
+    model.train(False)
+    model.requires_grad_(False)
+
+
+def bucketed(examples: Sequence[Example], loop: Loop) -> Iterable[Sequence[Example]]:
+    """`loop.steps` batches of texts of similar length, in a fixed pseudo-random order."""
+    pool = 16 * loop.batch
+    batches: list[Sequence[Example]] = []
+    for begin in range(0, loop.steps * loop.batch, pool):
+        chunk = sorted(examples[begin : begin + pool], key=lambda example: len(example.ids))
+        batches += [chunk[i : i + loop.batch] for i in range(0, len(chunk), loop.batch)]
+    random.Random("batches").shuffle(batches)
+    return batches
+
+
+def completion_logps(model: LlamaForCausalLM, batch: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """Per text, the summed log-probability of its completion tokens and their number (both: [texts]).
+
+    Padding is on the right, where causal attention never looks, so no mask is needed.
+    """
+    ids, chosen = _padded(batch)
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+    logits = model.lm_head(hidden[chosen])
+    token_logps = -functional.cross_entropy(logits, ids[:, 1:][chosen], reduction="none")
+    rows = chosen.nonzero()[:, 0]
+    sums = torch.zeros(len(batch)).index_add(0, rows, token_logps)
+    return sums, chosen.sum(1)
+
+
+def _padded(batch: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """Token ids [texts, tokens] and, one column shorter, which next tokens belong to completions."""
+    width = max(len(example.ids) for example in batch)
+    ids = torch.full((len(batch), width), PAD)
+    chosen = torch.zeros(len(batch), width - 1, dtype=torch.bool)
+    for row, example in enumerate(batch):
+        ids[row, : len(example.ids)] = torch.tensor(example.ids)
+        chosen[row, example.start - 1 : len(example.ids) - 1] = True
+    return ids, chosen
