@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from . import options as opt
+from snql.models.options import LoadOptions
+
 from .render import print_json, print_table
 from .state import state
 
@@ -12,25 +13,11 @@ from .state import state
 def doctor(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="BASE[@REV][+ADAPTER[@REV]]… or demo:NAME.")],
-    dtype: opt.Dtype = "auto",
-    device: opt.Device = "auto",
-    device_map: opt.DeviceMap = None,
-    attn_implementation: opt.Attention = None,
-    quantize: opt.Quantize = None,
-    trust_remote_code: opt.TrustRemoteCode = False,
+    options: LoadOptions,
 ) -> None:
     """Show what snql finds in a model, and check that its neurons are read and overwritten in the right place."""
     from snql.models.doctor import diagnose
-    from snql.models.options import LoadOptions
 
-    options = LoadOptions(
-        dtype=dtype,
-        device=device,
-        trust_remote_code=trust_remote_code,
-        device_map=device_map,
-        attn_implementation=attn_implementation,
-        quantize=quantize,
-    )
     found = diagnose(model, options)
     if state(context).json:
         print_json(found.checks)

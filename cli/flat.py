@@ -5,15 +5,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import wraps
 from inspect import Parameter
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
-from snql.options import Leaf, build, leaves
+from snql.options import Inside, Leaf, build, leaves
 
 
 def flat(command: Callable[..., None]) -> Callable[..., None]:
-    """The command as Typer wants it: each parameter that is a dataclass is replaced by its leaves, and made of them."""
+    """The command as Typer wants it: each parameter that is a dataclass is replaced by its leaves, and made of them.
+
+    How leaves differ for one command is said as in a dataclass: ``run: Annotated[RunFlags, Inside(without=…)]``.
+    """
     taken = inspect.signature(command, eval_str=True).parameters.values()
 
     @wraps(command)
@@ -26,26 +29,32 @@ def flat(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _leaves(taken: Parameter) -> tuple[Any, list[Leaf]]:
+    """The dataclass that a parameter is, or None, and its leaves that the command line has."""
+    kind, *notes = get_args(taken.annotation) if get_origin(taken.annotation) is Annotated else (taken.annotation,)
+    if not is_dataclass(kind):
+        return None, []
+    inside = next((note for note in notes if isinstance(note, Inside)), None)
+    return kind, [leaf for leaf in leaves(kind, inside) if leaf.shown]  # type: ignore[arg-type]
+
+
 def _made(taken: Parameter, given: Mapping[str, Any]) -> Any:
-    if not is_dataclass(taken.annotation):
-        return given[taken.name]
-    options: Any = taken.annotation
-    return build(options, {leaf.name: given[leaf.key] for leaf in leaves(options) if leaf.shown})
+    kind, shown = _leaves(taken)
+    return given[taken.name] if kind is None else build(kind, {leaf.name: given[leaf.key] for leaf in shown})
 
 
 def _options(taken: Parameter) -> Iterator[Parameter]:
     """What Typer shows of a parameter: it, or the options in it, each in a panel named after the field it is in."""
-    if not is_dataclass(taken.annotation):
+    kind, shown = _leaves(taken)
+    if kind is None:
         yield taken.replace(kind=Parameter.KEYWORD_ONLY)
-        return
-    options: Any = taken.annotation
-    for leaf in leaves(options):
-        if leaf.shown:
-            panel = (taken.name, *leaf.path)[-2].replace("_", " ").capitalize()
-            default = Parameter.empty if leaf.required else _default(leaf)
-            kind = _kind(leaf) if default is Parameter.empty else _kind(leaf) | None
-            noted = Annotated[kind, _note(leaf, panel)]  # type: ignore[valid-type]
-            yield Parameter(leaf.key, Parameter.KEYWORD_ONLY, default=default, annotation=noted)
+    for leaf in shown:
+        default = Parameter.empty if leaf.required else _default(leaf)
+        panel = (taken.name, *leaf.path)[-2].replace("_", " ").capitalize()
+        given = _kind(leaf) if leaf.required else _kind(leaf) | None
+        yield Parameter(
+            leaf.key, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[given, _note(leaf, panel)]
+        )
 
 
 def _default(leaf: Leaf) -> Any:
@@ -58,7 +67,7 @@ def _kind(leaf: Leaf) -> Any:
     """The type of what is given: of a number or a word, the word is taken, and read later."""
     if leaf.joined or str in leaf.types:
         return str
-    return list[leaf.type.__args__[0]] if leaf.listed else leaf.types[0]  # type: ignore[name-defined]
+    return list[get_args(leaf.type)[0]] if leaf.listed else leaf.types[0]  # type: ignore[misc]
 
 
 def _note(leaf: Leaf, panel: str) -> Any:

@@ -1,15 +1,18 @@
 """``snql train``: make an aligned model, as IA3 vectors on the down-projections."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import options as opt
+from snql.jobs.options import RunFlags
+from snql.options import Inside
+from snql.training.options import DpoOptions, SftOptions, TrainOptions
+
 from .commands import command
 from .progress import progress_shown
 from .render import note, print_json_parts, print_table
-from .state import state
+from .state import State, state
 
 if TYPE_CHECKING:
     from snql.training.plan import Plan
@@ -18,35 +21,12 @@ if TYPE_CHECKING:
 train = typer.Typer(help="Make aligned models: IA3 vectors on the down-projections (extra: snql[train]).")
 
 Out = Annotated[Path, typer.Argument(help="Folder for the adapter.")]
-Epochs = Annotated[float, typer.Option(help="Times that all examples are read.")]
-MaxSteps = Annotated[int | None, typer.Option("--max-steps", help="Stop after so many steps.")]
-Rate = Annotated[float, typer.Option("--learning-rate", help="Highest learning rate, of AdamW.")]
-Batch = Annotated[int, typer.Option("--batch-size", help="Examples, or pairs, a step.")]
-Micro = Annotated[
-    int | None, typer.Option("--micro-batch", help="Examples read at once; as many as divide the batch, up to 4.")
-]
-Decay = Annotated[float, typer.Option("--weight-decay", help="Weight decay; it pulls vectors towards 0.")]
-Schedule = Annotated[str, typer.Option(help="cosine, linear or constant.")]
-Warmup = Annotated[float, typer.Option(help="Share of the steps in which the learning rate rises.")]
-Length = Annotated[int, typer.Option("--max-length", help="Longest text in tokens; longer ones are cut.")]
-HeldOut = Annotated[
-    int, typer.Option("--held-out", help="Examples that are only measured, before and after; at most a tenth.")
-]
-Seed = Annotated[int, typer.Option(help="Seed of the order of the examples and of --sample.")]
-Target = Annotated[str | None, typer.Option(help="Module to rescale the input of; the down-projection by default.")]
-Checkpointing = Annotated[
-    bool | None,
-    typer.Option(
-        "--gradient-checkpointing/--no-gradient-checkpointing",
-        help="Compute activations again instead of keeping them; on with an accelerator.",
-    ),
-]
-Dtype = Annotated[str, typer.Option(help="Number type of the frozen weights: auto, float32 or bfloat16.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print steps, tokens and an estimate of memory; train nothing.")
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what the folder holds.")]
+Run = Annotated[
+    RunFlags, Inside(docs={"resume": "Go on from the last checkpoint.", "force": "Replace what the folder holds."})
+]
 _HISTORY = ("step", "epoch", "loss", "learning_rate", "grad_norm", "accuracy", "reward_margins", "reward_accuracies")
 _SHOWN = 12
 
@@ -55,122 +35,21 @@ _SHOWN = 12
 def sft(
     context: typer.Context,
     out: Out,
-    base: Annotated[str, typer.Option("--base", help="Model to fine-tune.")],
-    data: Annotated[
-        list[str],
-        typer.Option(
-            help="Dialogues or prompts with answers: a file, hub:ID[@REVISION][:SPLIT] or demo:sft; repeatable."
-        ),
-    ],
-    template: opt.Template = "auto",
-    where: opt.Where = None,
-    sample: opt.Sample = None,
-    limit: opt.Limit = None,
-    held_out: HeldOut = 100,
-    epochs: Epochs = 3.0,
-    max_steps: MaxSteps = None,
-    learning_rate: Rate = 1e-3,
-    batch_size: Batch = 120,
-    micro_batch: Micro = None,
-    weight_decay: Decay = 0.1,
-    schedule: Schedule = "cosine",
-    warmup: Warmup = 0.0,
-    max_length: Length = 4096,
-    seed: Seed = 42,
-    target: Target = None,
-    gradient_checkpointing: Checkpointing = None,
-    dtype: Dtype = "auto",
-    device: opt.Device = "auto",
-    attn_implementation: opt.Attention = None,
-    trust_remote_code: opt.TrustRemoteCode = False,
+    options: Annotated[SftOptions, Inside(without=("beta",))],
+    run: Run,
     dry_run: DryRun = False,
-    resume: Resume = False,
-    force: Force = False,
 ) -> None:
     """Fine-tune on answers: only the tokens of answers carry loss."""
-    load = {
-        "dtype": dtype,
-        "device": device,
-        "trust_remote_code": trust_remote_code,
-        "attn_implementation": attn_implementation,
-    }
-    settings = {
-        "where": where, "sample": sample, "limit": limit, "held_out": held_out, "epochs": epochs,
-        "max_steps": max_steps, "learning_rate": learning_rate, "batch": batch_size, "micro_batch": micro_batch,
-        "weight_decay": weight_decay, "schedule": schedule, "warmup": warmup, "max_length": max_length, "seed": seed,
-        "target": target, "gradient_checkpointing": gradient_checkpointing,
-    }  # fmt: skip
-    _train(context, out, ("sft", base, tuple(data), template), settings, load, (dry_run, resume, force))
+    _train(state(context), out, options, run, dry_run=dry_run)
 
 
 @command(train)
-def dpo(
-    context: typer.Context,
-    out: Out,
-    model: Annotated[str, typer.Option("--model", help="Fine-tuned model, such as BASE+OUT/sft; also the reference.")],
-    data: Annotated[
-        list[str],
-        typer.Option(
-            help="Preferences (chosen, rejected): a file, hub:ID[@REVISION][:SPLIT] or demo:safety; repeatable."
-        ),
-    ],
-    beta: Annotated[float, typer.Option(help="How strongly the model is held to its reference.")] = 0.1,
-    template: opt.Template = "auto",
-    where: opt.Where = None,
-    sample: opt.Sample = None,
-    limit: opt.Limit = None,
-    held_out: HeldOut = 100,
-    epochs: Epochs = 3.0,
-    max_steps: MaxSteps = None,
-    learning_rate: Rate = 1e-3,
-    batch_size: Batch = 120,
-    micro_batch: Micro = None,
-    weight_decay: Decay = 0.1,
-    schedule: Schedule = "cosine",
-    warmup: Warmup = 0.0,
-    max_length: Length = 4096,
-    seed: Seed = 42,
-    target: Target = None,
-    gradient_checkpointing: Checkpointing = None,
-    dtype: Dtype = "auto",
-    device: opt.Device = "auto",
-    attn_implementation: opt.Attention = None,
-    trust_remote_code: opt.TrustRemoteCode = False,
-    dry_run: DryRun = False,
-    resume: Resume = False,
-    force: Force = False,
-) -> None:
+def dpo(context: typer.Context, out: Out, options: DpoOptions, run: Run, dry_run: DryRun = False) -> None:
     """Train on preferences (DPO), on top of a fine-tuned model, which stays as it is."""
-    load = {
-        "dtype": dtype,
-        "device": device,
-        "trust_remote_code": trust_remote_code,
-        "attn_implementation": attn_implementation,
-    }
-    settings = {
-        "beta": beta, "where": where, "sample": sample, "limit": limit, "held_out": held_out, "epochs": epochs,
-        "max_steps": max_steps, "learning_rate": learning_rate, "batch": batch_size, "micro_batch": micro_batch,
-        "weight_decay": weight_decay, "schedule": schedule, "warmup": warmup, "max_length": max_length, "seed": seed,
-        "target": target, "gradient_checkpointing": gradient_checkpointing,
-    }  # fmt: skip
-    _train(context, out, ("dpo", model, tuple(data), template), settings, load, (dry_run, resume, force))
+    _train(state(context), out, options, run, dry_run=dry_run)
 
 
-def _train(
-    context: typer.Context,
-    out: Path,
-    stage: tuple[str, str, tuple[str, ...], str],
-    settings: dict[str, Any],
-    load: dict[str, Any],
-    how: tuple[bool, bool, bool],
-) -> None:
-    from snql.models.options import LoadOptions
-    from snql.training.options import DpoOptions, SftOptions
-
-    chosen = dict(zip(("model", "data", "template"), stage[1:], strict=True)) | settings
-    options = (SftOptions if stage[0] == "sft" else DpoOptions)(**chosen, models=LoadOptions(**load))
-    dry_run, resume, force = how
-    here = state(context)
+def _train(here: State, out: Path, options: TrainOptions, run: RunFlags, *, dry_run: bool) -> None:
     if dry_run:
         from snql.training.plan import plan
 
@@ -181,7 +60,7 @@ def _train(
     from snql.training.run import train
 
     with progress_shown(quiet=here.quiet) as progress:
-        found = train(out, options, resume=resume, force=force, progress=progress)
+        found = train(out, options, resume=run.resume, force=run.force, progress=progress)
     _print_result(found, as_json=here.json)
     note(f"{out} holds the adapter and training.json; load it as {found.model}", quiet=here.quiet)
 

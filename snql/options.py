@@ -130,9 +130,10 @@ class Leaf:
         return int(given) if isinstance(given, str) and int in self.types and given.isdecimal() else given
 
 
-def leaves(options: type) -> tuple[Leaf, ...]:
+def leaves(options: type, inside: Inside | None = None) -> tuple[Leaf, ...]:
     """Every option of a dataclass and of those inside it, in order; raises TypeError if two have one name."""
-    return _leaves(options)
+    found = _leaves(options)
+    return found if inside is None else tuple(_changed(leaf, inside) for leaf in found)
 
 
 @cache
