@@ -4,7 +4,10 @@ from typing import Annotated
 
 import typer
 
-from . import options as opt
+from snql.jobs.options import RunFlags
+from snql.judges.options import JudgeOptions
+from snql.options import Inside
+
 from .commands import command
 from .patch import note_undefined
 from .progress import progress_shown
@@ -16,6 +19,7 @@ judges = typer.Typer(help="The judges of a database, and how far they agree; wit
 Run = Annotated[str, typer.Argument(help="Name of a finished run.")]
 Kind = Annotated[str | None, typer.Option(help="locate or patch, if both have a run of that name.")]
 
+_FLAGS = {"resume": "Go on where a judge was stopped.", "force": "Forget the judge's scores of this run first."}
 _EFFECTS = {
     "variant": "neurons",
     "dataset": "prompts",
@@ -48,39 +52,26 @@ def judge(
             "python:MODULE:FUNCTION; repeatable."
         ),
     ],
-    judge_sign: Annotated[
-        str | None, typer.Option("--judge-sign", help="cost (high is worse) or reward (high is better).")
-    ] = None,
-    rubric: opt.Rubric = None,
-    concurrency: Annotated[int, typer.Option(help="Requests to an endpoint at once.")] = 8,
-    retries: Annotated[int, typer.Option(help="Times that a failed request is sent again.")] = 5,
-    timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 60.0,
-    batch_size: Annotated[int, typer.Option(help="Completions that a judge's model reads at once.")] = 64,
-    dtype: Annotated[str, typer.Option(help="Number type of a judge's model.")] = "auto",
-    device: Annotated[str, typer.Option(help="Where a judge's model is.")] = "auto",
+    options: Annotated[JudgeOptions, Inside(without=("trust_remote_code",))],
+    flags: Annotated[RunFlags, Inside(docs=_FLAGS)],
     kind: Kind = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a judge was stopped.")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Ask again about completions without a score.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Forget the judge's scores of this run first.")] = False,
 ) -> None:
     """Score the stored completions of a run by one more judge; nothing is generated."""
-    from snql.judges.options import JudgeOptions
     from snql.judges.stored import judge as run_judge
 
-    options = JudgeOptions(
-        sign=judge_sign,
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-        rubric=rubric,
-        concurrency=concurrency,
-        retries=retries,
-        timeout=timeout,
-    )
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:
         found = run_judge(
-            here.open(), run, judge, options, kind=kind, resume=resume, retry=retry, force=force, progress=progress
+            here.open(),
+            run,
+            judge,
+            options,
+            kind=kind,
+            resume=flags.resume,
+            retry=retry,
+            force=flags.force,
+            progress=progress,
         )
     if here.json:
         print_json_parts({"scores": found.scores, "effects": found.effects})

@@ -3,12 +3,15 @@
 import contextlib
 import io
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typing_extensions import Doc
 
 from snql.errors import InputError, RunError, SnqlError
+from snql.options import Argument, Flag
 
 from .render import note, print_rows
 from .state import State, state
@@ -17,26 +20,35 @@ if TYPE_CHECKING:
     from snql.paper.plan import Plan, Step
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which recipes, and for what models."""
+
+    names: Annotated[tuple[str, ...], Doc("Recipes, such as fig2 or table1."), Argument()] = ()
+    every: Annotated[bool, Doc("All recipes."), Flag("--all", key="every")] = False
+    scale: Annotated[str, Doc("demo, llama-2-7b, mistral-7b, gemma-7b, qwen2.5-3b, or a .toml file.")] = "demo"
+    changes: Annotated[
+        tuple[str, ...],
+        Doc("NAME=VALUE: another value for a variable of the scale; repeatable."),
+        Flag("--set", key="changes"),
+    ] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reckoning:
+    """What recipes would cost."""
+
+    dry_run: Annotated[bool, Doc("Print every step with its GPU hours and gigabytes; run nothing.")] = False
+    card: Annotated[str, Doc("The GPU that --dry-run reckons with.")] = "a100-80gb"
+    rates: Annotated[Path | None, Doc("TOML file with cards and rates of your own, for --dry-run.")] = None
+
+
 def paper(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(help="Recipes, such as fig2 or table1.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All recipes.")] = False,
-    scale: Annotated[
-        str, typer.Option("--scale", help="demo, llama-2-7b, mistral-7b, gemma-7b, qwen2.5-3b, or a .toml file.")
-    ] = "demo",
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="NAME=VALUE: another value for a variable of the scale; repeatable."),
-    ] = None,
+    options: Wanted,
+    costs: Reckoning,
     out: Annotated[Path, typer.Option("--out", help="Folder for the pages.")] = Path("snql-paper"),
     list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes and exit.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print every step with its GPU hours and gigabytes; run nothing.")
-    ] = False,
-    card: Annotated[str, typer.Option("--card", help="The GPU that --dry-run reckons with.")] = "a100-80gb",
-    rates: Annotated[
-        Path | None, typer.Option("--rates", help="TOML file with cards and rates of your own, for --dry-run.")
-    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Repeat finished steps.")] = False,
 ) -> None:
     """Run the paper's experiments: one recipe for each of its figures and tables, with results beside the published."""
@@ -48,17 +60,17 @@ def paper(
     if list_recipes:
         _print_recipes(here)
         return
-    if not names and not every:
+    if not options.names and not options.every:
         raise InputError("no recipe is named: name some (`snql paper --list` has them), or take --all")
-    wanted = recipes() if every else tuple(recipe(name) for name in dict.fromkeys(names or ()))
-    planned = plan(wanted, read_scale(scale, _pairs(changes or ())))
-    if dry_run:
-        _print_costs(here, planned, card, rates)
+    wanted = recipes() if options.every else tuple(recipe(name) for name in dict.fromkeys(options.names))
+    planned = plan(wanted, read_scale(options.scale, _pairs(options.changes)))
+    if costs.dry_run:
+        _print_costs(here, planned, costs.card, costs.rates)
         return
     _run(context, here, planned, out, force=force)
 
 
-def _pairs(changes: list[str] | tuple[()]) -> dict[str, str]:
+def _pairs(changes: tuple[str, ...]) -> dict[str, str]:
     pairs = {}
     for change in changes:
         name, equals, value = change.partition("=")

@@ -1,10 +1,13 @@
 """``snql prompts``: what would be read from prompt files."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import options as opt
+from snql.options import Inside
+from snql.prompts.options import PROMPTS, PromptOptions
+
 from .render import note_prompts, print_json_parts, print_table
 from .state import state
 
@@ -16,38 +19,19 @@ _LONGEST_TEXT = 300
 
 def prompts(
     context: typer.Context,
-    files: Annotated[list[str], typer.Argument(metavar="FILE…", help=opt.PROMPTS_HELP)],
+    options: Annotated[PromptOptions, Inside(without=("prompts",))],
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help=PROMPTS)],
     model: Annotated[
         str | None, typer.Option(help="Also show the exact text and tokens that this model would be given.")
     ] = None,
     rows: Annotated[int, typer.Option(min=0, help="How many prompts the table shows; --json gives all.")] = 10,
-    prompt_column: opt.PromptColumn = None,
-    where: opt.Where = None,
-    disjoint_from: opt.DisjointFrom = None,
-    sample: opt.Sample = None,
-    limit: opt.Limit = None,
-    template: opt.Template = "auto",
-    system: opt.System = None,
-    response_prefix: opt.ResponsePrefix = None,
-    seed: opt.Seed = 0,
+    seed: Annotated[int, typer.Option(help="Seed of --sample and of the bootstrap; stored with the run.")] = 0,
 ) -> None:
     """Preview what would be read: rows kept and left out, and the first prompts. Loads no weights."""
     from snql.jobs.preview import preview
-    from snql.prompts.options import PromptOptions
 
-    options = PromptOptions(
-        tuple(files),
-        prompt_column=prompt_column,
-        template=template,
-        limit=limit,
-        sample=sample,
-        where=where,
-        disjoint_from=tuple(disjoint_from or ()),
-        system=system,
-        response_prefix=response_prefix,
-    )
     here = state(context)
-    found = preview(here.open(), options, seed, model)
+    found = preview(here.open(), replace(options, prompts=tuple(files)), seed, model)
     note_prompts(found.counts, quiet=here.quiet)
     if here.json:
         print_json_parts({"sets": found.sets, "prompts": found.prompts})

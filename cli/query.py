@@ -1,71 +1,75 @@
 """``snql query``: SQL, and the library of named questions."""
 
 import sys
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typing_extensions import Doc
 
+from snql.db.connection import Access, Database
 from snql.errors import InputError
+from snql.options import Argument, Flag
 
 from . import options as opt
 from .render import MAX_ROWS, note, print_cells, print_rows
 from .state import State, state
 
 if TYPE_CHECKING:
-    from snql.db.connection import Database
     from snql.querying.execute import Parameter, Result
 
 _MOST_COUNTED = 1_000_000
 
 
-def query(
-    context: typer.Context,
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is asked."""
+
     sql: Annotated[
         str | None,
-        typer.Argument(
-            help="SQL (several statements, if need be), @NAME for a question of the library, - for standard input."
-        ),
-    ] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the SQL from this file.")] = None,
-    list_questions: Annotated[
-        bool, typer.Option("--list", help="List the library of questions with their parameters.")
-    ] = False,
+        Doc("SQL (several statements, if need be), @NAME for a question of the library, - for standard input."),
+        Argument(),
+    ] = None
+    file: Annotated[Path | None, Doc("Read the SQL from this file."), Flag("--file", "-f")] = None
+    listed: Annotated[
+        bool, Doc("List the library of questions with their parameters."), Flag("--list", key="list_questions")
+    ] = False
+    param: Annotated[tuple[str, ...], Doc("NAME=VALUE, bound to $NAME; repeatable."), Flag("--param", "-p")] = ()
+
+
+def query(
+    context: typer.Context,
+    options: Asked,
+    limits: Access,
     format_name: Annotated[
         str | None,
         typer.Option("--format", help="table, csv, tsv, json, jsonl, parquet, arrow, markdown or latex."),
     ] = None,
     output: opt.Output = None,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE, bound to $NAME; repeatable.")
-    ] = None,
     rows: Annotated[int, typer.Option(min=0, help="Rows that a table shows; 0: all.")] = MAX_ROWS,
     timeout: Annotated[float | None, typer.Option(min=0, help="Stop the query after so many seconds.")] = None,
-    memory: Annotated[str | None, typer.Option(help="Most memory for the query, such as 4GB.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Most threads for the query.")] = None,
-    allow_files: Annotated[bool, typer.Option("--allow-files", help="Let the SQL read and write other files.")] = False,
 ) -> None:
     """Put SQL to the database: read-only, with no access to other files or the network.
 
     Ctrl-C stops the query. The views and macros are described by `snql db schema`.
     """
-    from snql.db.connection import Access, Database
     from snql.db.outputs import check_output
     from snql.querying.execute import parse_parameters, run
     from snql.writing.formats import check_format
 
     here = state(context)
     chosen = check_format(format_name or ("json" if here.json else "table"))
-    if list_questions:
+    if options.listed:
         _list(here)
         return
     if chosen == "table" and output is not None:
         raise InputError("--output needs a --format other than table, such as csv or parquet")
     if output is not None:
         check_output(here.database, output)
-    db = Database(here.database, access=Access(allow_files, memory, threads))
-    text, parameters = _read(db, sql, file, parse_parameters(param or []))
+    db = Database(here.database, access=limits)
+    text, parameters = _read(db, options.sql, options.file, parse_parameters(options.param))
     if chosen == "table":
         run(db, text, lambda result: _print(result, rows, quiet=here.quiet), parameters, timeout=timeout)
     else:
@@ -79,7 +83,7 @@ def _list(here: State) -> None:
 
 
 def _read(
-    db: "Database", sql: str | None, file: Path | None, given: "dict[str, Parameter]"
+    db: Database, sql: str | None, file: Path | None, given: "dict[str, Parameter]"
 ) -> "tuple[str, dict[str, Parameter]]":
     """The SQL and its parameters; a question's own values stand in for parameters that were not given."""
     from snql.querying.questions import ask

@@ -4,33 +4,41 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typing_extensions import Doc
 
 from snql.db import Database
+from snql.options import Argument, Flag, Joined
 
 from .progress import progress_shown
 from .render import note, print_rows
 from .state import state
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """What is drawn, and how it looks."""
+
+    figures: Annotated[tuple[str, ...], Doc("Figures to draw; all by default."), Argument()] = ()
+    formats: Annotated[
+        tuple[str, ...], Doc("Any of svg, pdf, png, html, json."), Flag("--format", key="formats"), Joined()
+    ] = ("svg", "pdf", "png", "html")
+    theme: Annotated[str, Doc("paper, talk (large) or dark.")] = "paper"
+    width: Annotated[str, Doc("column (85 mm), page (170 mm) or a number of millimetres.")] = "page"
+    runs: Annotated[
+        tuple[str, ...], Doc("A run to report on; repeatable; all by default."), Flag("--run", key="runs")
+    ] = ()
+    compare: Annotated[tuple[Path, ...], Doc("Another database, to be shown side by side; repeatable.")] = ()
+
+
 def report(
     context: typer.Context,
-    figures: Annotated[list[str] | None, typer.Argument(help="Figures to draw; all by default.")] = None,
+    options: ReportOptions,
     out: Annotated[Path, typer.Option("--out", help="Folder to write into.")] = Path("snql-report"),
-    formats: Annotated[str, typer.Option("--format", help="Any of svg, pdf, png, html, json.")] = "svg,pdf,png,html",
-    theme: Annotated[str, typer.Option("--theme", help="paper, talk (large) or dark.")] = "paper",
-    width: Annotated[
-        str, typer.Option("--width", help="column (85 mm), page (170 mm) or a number of millimetres.")
-    ] = "page",
-    runs: Annotated[
-        list[str] | None, typer.Option("--run", help="A run to report on; repeatable; all by default.")
-    ] = None,
-    compare: Annotated[
-        list[Path] | None, typer.Option("--compare", help="Another database, to be shown side by side; repeatable.")
-    ] = None,
     terminal: Annotated[
         bool, typer.Option("--terminal", help="Draw the main figures as text right here; write nothing.")
     ] = False,
@@ -46,22 +54,21 @@ def report(
         rows = pl.DataFrame(catalogue(), schema=["figure", "description"], orient="row")
         print_rows(rows, as_json=here.json)
         return
-    others = [Database(path) for path in compare or ()]
+    others = [Database(path) for path in options.compare]
     if terminal:
-        _print_text(here.open(), figures or (), others, runs or ())
+        _print_text(here.open(), options.figures, others, options.runs)
         return
-    chosen = [name.strip() for name in formats.split(",") if name.strip()]
     with progress_shown(quiet=here.quiet) as progress:
         made = build(
             here.open(),
             out,
-            figures or None,
-            chosen,
+            options.figures or None,
+            options.formats,
             progress,
-            theme=theme,
-            width=width,
+            theme=options.theme,
+            width=options.width,
             compare=others,
-            runs=runs or (),
+            runs=options.runs,
         )
     for figure in made.figures:
         if figure.skipped:

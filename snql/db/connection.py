@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import duckdb
+from typing_extensions import Doc
 
 from snql.db import migrate, shards
 from snql.errors import DatabaseError, InputError
+from snql.options import Flag
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,9 +47,9 @@ _LOCKING_DOWN = threading.Lock()
 class Access:
     """What SQL that reads may use: with ``files`` any file; at most so much memory (such as ``4GB``) and threads."""
 
-    files: bool = False
-    memory: str | None = None
-    threads: int | None = None
+    files: Annotated[bool, Doc("Let the SQL read and write other files."), Flag("--allow-files")] = False
+    memory: Annotated[str | None, Doc("Most memory for the query, such as 4GB.")] = None
+    threads: Annotated[int | None, Doc("Most threads for the query.")] = None
 
 
 class Database:

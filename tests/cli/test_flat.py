@@ -38,10 +38,10 @@ def called(*arguments: str, **environment: str) -> tuple[Options, Writing]:
     made: list[Any] = []
     app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"auto_envvar_prefix": "T"})
 
-    @command(app)
     def job(options: Options, other: Annotated[Writing, Inside(without=("length", "batch"))]) -> None:
         made.extend([options, other])
 
+    command(app)(job)
     typer.main.get_command(app).main(list(arguments), prog_name="job", standalone_mode=False)
     return made[0], made[1]
 
