@@ -33,8 +33,8 @@ LAYERS = (
 )
 """Rooms from the top down: each imports rooms of lower lines alone, and none of its own line."""
 
-UPWARD = {("contrast", "engines"), ("db", "judges")}
-"""A locate run starts its engine, which runs the work of a locate run. The other one is to go."""
+UPWARD = {("contrast", "engines")}
+"""A locate run starts its engine, which runs the work of a locate run."""
 
 LIBRARIES = {
     "typer": "cli",

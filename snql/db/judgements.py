@@ -10,9 +10,9 @@ import polars as pl
 from snql.db.connection import Database
 from snql.db.tables import delete, flat, insert
 from snql.errors import InputError
-from snql.judges.base import WORSE, JudgeInfo
 from snql.stats.controls import ControlEffect
 from snql.stats.effects import Effect, Interval
+from snql.stats.judged import WORSE, JudgeInfo
 
 _IDENTITY = "version, settings ->> '$.higher_is'"
 _OF_VERDICTS = ("effects", "control_effects")

@@ -1,26 +1,15 @@
 """The interface of judges."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
-WORSE, BETTER = "worse", "better"
+from snql.stats.judged import BETTER as BETTER
+from snql.stats.judged import WORSE as WORSE
+from snql.stats.judged import JudgeInfo as JudgeInfo
+
 Pair = tuple[str, str]
 """A prompt without its template, and a completion without special tokens."""
-
-
-@dataclass(frozen=True)
-class JudgeInfo:
-    """A judge as it is stored beside its scores: what it is, and what exactly it was.
-
-    ``version`` changes when scores may: a hash of files, of a rubric, or a number. ``settings`` hold no secrets;
-    ``higher_is`` among them says whether a higher score is worse (a cost, the default) or better (a reward).
-    """
-
-    name: str
-    kind: str
-    version: str
-    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
