@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from datasets.exceptions import DatasetsError
 from lm_eval import evaluate
 from lm_eval.tasks import TaskManager
 from tqdm import tqdm
+from yaml import YAMLError
 
 from snql.db.capability import ResultRow, Row, SampleRow
 from snql.errors import InputError, RunError
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 _STDERR = "_stderr"
 _REFUSALS = (AssertionError, ImportError, KeyError, OSError, ValueError)
 """What the harness and its tasks raise where a task cannot be run: unsafe code, missing packages, images."""
+
+_UNREADABLE = (*_REFUSALS, AttributeError, TypeError, RuntimeError, YAMLError, DatasetsError)
+"""What it raises for a definition that is malformed, or whose own code is, and for documents that cannot be had."""
 
 _ABOUT = ("alias", "name", "sample_len", "sample_count")
 """Entries of a task's results that are no metrics."""
@@ -93,7 +98,7 @@ def find_tasks(options: "LmEvalOptions") -> Tasks:
                 raise _unknown(name, known)
             try:
                 manager.load([name])
-            except Exception as error:
+            except _UNREADABLE as error:
                 raise InputError(
                     f"task {name!r} cannot be read ({_line(error)}): check its definition, and the network if its "
                     "documents are on the hub"
