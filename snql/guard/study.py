@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from snql.db import guards
+from snql.db.connection import Connection
 from snql.db.guards import ClassifierRow
 from snql.db.tables import insert
 from snql.guard.fitting import FOLDS, GRID, Fit, Labels, check_labels, fit
@@ -85,11 +85,14 @@ class Study:
             fits = self._fits(job, activations[places], labels, folds)
         classifiers = [
             ClassifierRow(
-                planned.classifier_id, planned.neurons, planned.kind, planned.control_seed, planned.members,
-                fitted.c, fitted.n_folds, fitted.log_loss, fitted.converged,
+                **vars(planned),
+                c=fitted.c,
+                n_folds=fitted.n_folds,
+                log_loss=fitted.log_loss,
+                converged=fitted.converged,
             )
             for planned, fitted in zip(self.plan.classifiers, fits, strict=True)
-        ]  # fmt: skip
+        ]
         held_out = {
             number: {prompts[place].prompt_id: float(p) for place, p in zip(places, fitted.held_out, strict=True)}
             for number, fitted in enumerate(fits)
@@ -100,7 +103,7 @@ class Study:
         )
         about = self._guard(fits[0], labels, judged, datasets).words()
 
-        def last(connection: duckdb.DuckDBPyConnection) -> None:
+        def last(connection: Connection) -> None:
             run_id = job.run_id
             guards.write_guard(connection, run_id, self.refuse_from, about)
             guards.write_classifiers(connection, run_id, classifiers)
