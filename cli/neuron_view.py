@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from snql.neuron_pages.model import Example, Examples, LayerScores, NeuronPage, NeuronTable, RunView, TokenView
-from snql.neuron_pages.shade import HUES, heading, heights, number, shade, short_token, token_text
-from snql.writing.visible import visible
+from snql.neuron_pages.shade import HUES, heading, heights, shade, short_token, token_text
+from snql.writing.inert import visible
+from snql.writing.words import number
 
 from .render import note
 

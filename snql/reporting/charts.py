@@ -11,7 +11,7 @@ from altair.utils.schemapi import debug_mode
 from snql.reporting.fonts import FAMILY, measure, wrap
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
-from snql.writing.words import visible_frame
+from snql.writing.inert import visible_frame
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 DASHES = ([1, 0], [6, 2], [2, 2], [8, 2, 2, 2], [4, 4], [1, 3], [10, 3])

@@ -14,10 +14,10 @@ from pypdf import PdfReader, PdfWriter
 from snql.db import Database
 from snql.reporting.build import build
 from snql.reporting.model import Report
-from snql.writing import latex_tables
+from snql.writing import latex
 from snql.writing.layout import Block, Cell, Column, Group, Interval, Number, estimate
 
-NEEDED = ("siunitx.sty", "booktabs.sty", "graphicx.sty", "lmodern.sty")
+NEEDED = ("siunitx.sty", "booktabs.sty", "longtable.sty", "graphicx.sty", "lmodern.sty")
 FEW_POINTS = 3.0
 
 
@@ -103,7 +103,7 @@ def test_a_document_with_everything(built: Report) -> None:
 def test_tables_fit_a_narrow_text(built: Report) -> None:
     """LaTeX's article at its own margins: 345 points, with Computer Modern as it comes."""
     inputs = "\n".join(f"\\input{{table-{table.name}}}" for table in built.tables)
-    document = "\\documentclass{article}\\usepackage{booktabs,siunitx}\\begin{document}\n" + inputs
+    document = "\\documentclass{article}\\usepackage{booktabs,longtable,siunitx}\\begin{document}\n" + inputs
     (built.out / "narrow.tex").write_text(document + "\n\\end{document}\n")
     _, log = compiled(built.out, "narrow.tex")
     assert overfull(log) == []
@@ -132,7 +132,7 @@ def test_hostile_text_is_only_text(hostile: Report) -> None:
 @needs_latex
 def test_hostile_tables_fit(hostile: Report) -> None:
     inputs = "\n".join(f"\\input{{table-{table.name}}}" for table in hostile.tables)
-    document = "\\documentclass{article}\\usepackage{booktabs,siunitx}\\begin{document}\n" + inputs
+    document = "\\documentclass{article}\\usepackage{booktabs,longtable,siunitx}\\begin{document}\n" + inputs
     (hostile.out / "narrow.tex").write_text(document + "\n\\end{document}\n")
     _, log = compiled(hostile.out, "narrow.tex")
     assert overfull(log) == []
@@ -142,9 +142,7 @@ def test_hostile_tables_fit(hostile: Report) -> None:
 @needs_latex
 @pytest.mark.skipif(not shutil.which("lualatex"), reason="lualatex is not installed")
 def test_lualatex_sets_letters_of_all_scripts(hostile: Report) -> None:
-    document = (
-        "\\documentclass{article}\\usepackage{booktabs,siunitx}\\begin{document}\n\\input{table-runs}\\end{document}\n"
-    )
+    document = "\\documentclass{article}\\usepackage{booktabs,longtable,siunitx}\\begin{document}\n\\input{table-runs}\\end{document}\n"
     (hostile.out / "lua.tex").write_text(document)
     command = ["lualatex", "-interaction=nonstopmode", "-halt-on-error", "lua.tex"]
     ran = subprocess.run(command, cwd=hostile.out, capture_output=True, check=False, timeout=300)
@@ -162,33 +160,26 @@ def block(n_columns: int, rows: int = 1) -> Block:
 
 
 def test_too_many_columns_go_below_each_other() -> None:
-    text = latex_tables.environment("x", "T", "C.", [block(16)])
-    assert text.count("\\begin{tabular}") == 3
-    assert text.count("\\begin{table}") == 1
+    text = latex.document("x", "T", "C.", [block(16)])
+    assert text.count("\\begin{longtable}") == 3
+    assert text.count("\\caption") == text.count("\\label{tab:x}") == 1
+    rows = re.sub(r"(?s)\\begin\{longtable\}.*?\\end(first)?head", "", text)
+    assert rows.count("effect &") == 3
     for number in range(16):
-        assert text.count(f"{{set {number}\\par") == 1
-    assert text.count("effect &") == 3
-
-
-def test_too_many_rows_go_on_in_another_table() -> None:
-    text = latex_tables.environment("x", "T", "What it shows.", [block(2, 40)])
-    labels = re.findall(r"\\label\{(.*?)\}", text)
-    assert labels == ["tab:x", "tab:x-2", "tab:x-3", "tab:x-4"]
-    assert text.count("What it shows.") == 1 and "(part 4 of 4)" in text
-    assert re.findall(r"\\emph\{run (\d+)\}", text) == [str(number) for number in range(40)]
+        assert len(re.findall(rf"\{{set {number}\\par", rows + text.partition("\\endfirsthead")[0])) <= 1
+        assert f"{{set {number}\\par" in text
 
 
 def test_a_table_that_is_far_too_long_says_what_it_leaves_out() -> None:
-    text = latex_tables.environment("x", "T", "C.", [block(2, 200)])
-    shown = len(re.findall(r"\\emph\{run \d+\}", text))
-    assert text.count("\\begin{table}") == latex_tables.MAX_PARTS
-    assert f"{200 - shown} more rows in the CSV file." in text
+    text = latex.document("x", "T", "C.", [block(2, 200), block(3, 200)])
+    assert len(re.findall(r"\\emph\{run \d+\}", text)) == latex.MAX_ROWS
+    assert f"{400 - latex.MAX_ROWS} more rows in the CSV file." in text
 
 
 def test_undefined_and_not_measured_differ() -> None:
     columns = (Column("set", "text"), Column("effect"), Column("interval", "interval"))
     rows = (("a", Number(None), Interval(None, None)), ("b", None, None), ("c", Number(-0.001), Interval(-0.5, 0.25)))
-    lines = latex_tables.environment("x", "T", "C.", [Block("", columns, (Group("", rows),))]).splitlines()
+    lines = latex.document("x", "T", "C.", [Block("", columns, (Group("", rows),))]).splitlines()
     assert [line for line in lines if re.match("[abc] &", line)] == [
         r"a & {--} & {} \\",
         r"b & {} & {} \\",
@@ -197,11 +188,11 @@ def test_undefined_and_not_measured_differ() -> None:
 
 
 def test_long_words_can_break_and_short_ones_cannot() -> None:
-    assert latex_tables.breaking("recipient demo:sft") == "recipient demo:sft"
-    broken = latex_tables.breaking("meta-llama/Llama-2-7b-hf+out/sft")
+    assert latex.breaking("recipient demo:sft") == "recipient demo:sft"
+    broken = latex.breaking("meta-llama/Llama-2-7b-hf+out/sft")
     assert broken.replace("\\allowbreak{}", "") == "meta-llama/Llama-2-7b-hf+out/sft"
     assert "llama/\\allowbreak{}Llama" in broken
-    assert latex_tables.breaking("x" * 40).count("\\allowbreak{}") == 2
+    assert latex.breaking("x" * 40).count("\\allowbreak{}") == 2
 
 
 def test_figures_are_included_at_their_own_size(built: Report) -> None:

@@ -13,7 +13,8 @@ from snql.db import Database
 from snql.reporting import summary
 from snql.reporting.context import Context
 from snql.reporting.tables import TABLES, Table, tax
-from snql.writing import latex, markdown
+from snql.writing import markdown
+from snql.writing.formats import render
 from snql.writing.layout import Block, Cell, Column, Estimate, Group, Interval, Number, estimate
 
 from .conftest import Builder, small
@@ -151,7 +152,7 @@ def test_captions_say_whose_numbers_these_are(database: Database, table: Table) 
 
 def test_markdown_table(database: Database) -> None:
     (block,) = blocks(database, "transfer")
-    lines = markdown.table("A | title", "What it is.", [block]).splitlines()
+    lines = markdown.document("A | title", "What it is.", [block]).splitlines()
     assert lines[0] == r"**A \| title.** What it is."
     assert lines[3] == "| --- | ---: | ---: | ---: | ---: |"
     effects = "| effect (interval) | 0.80 [0.70, 0.90] | 0.80 [0.70, 0.90] | 0.80 [0.70, 0.90] | 0.80 [0.70, 0.90] |"
@@ -166,7 +167,7 @@ def test_a_block_has_a_cell_in_each_column() -> None:
 
 def test_latex_numbers_fit_their_columns() -> None:
     frame = pl.DataFrame({"name": ["a&b", None], "n": [1, 12345], "x": [-10.25, None], "y": [0.00123, 0.0001]})
-    text = latex.tabular(frame)
+    text = render(frame, "latex").decode()
     (columns,) = re.findall(r"\\begin\{tabular\}\{(.*)\}", text)
     assert columns == "l S[table-format=5] S[table-format=-2.2] S[table-format=1.5]"
     rows = text.split("\\midrule\n")[1].split("\\bottomrule")[0].splitlines()

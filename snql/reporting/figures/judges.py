@@ -12,7 +12,8 @@ from snql.reporting.context import Context, locate_words, patch_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
 from snql.reporting.panels import FORMAT, lines_of
-from snql.writing.words import count, decimal, short_labels, shorten, visible
+from snql.writing.inert import visible
+from snql.writing.words import count, decimal, short_labels, shorten
 
 NAME = "judges"
 VIEW = "figure_judge_agreement"

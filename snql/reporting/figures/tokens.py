@@ -8,7 +8,8 @@ from snql.reporting.context import Context, locate_words
 from snql.reporting.look import Look
 from snql.reporting.model import Chart, Drawing
 from snql.reporting.panels import first_runs, neuron_names, rest_words
-from snql.writing.words import count, listing, short_labels, shorten, visible
+from snql.writing.inert import visible
+from snql.writing.words import count, listing, short_labels, shorten
 
 NAME = "tokens"
 VIEW = "figure_tokens"
