@@ -159,11 +159,11 @@ def _first_rows(blocks: Sequence[Block]) -> list[Block]:
 
 def _parts(block: Block) -> Iterator[Block]:
     """The block, or as many parts of it with some of its columns each as make it fit the page."""
-    least = [_least(block, place) + _SEPARATION for place in range(len(block.columns))]
+    least = [_SEPARATION + _least(block, place) for place in range(len(block.columns))]
     labels = list(range(block.n_labels))
     chunk: list[int] = []
     for unit in _units(block):
-        if chunk and sum(least[place] for place in (*labels, *chunk, *unit)) > TEXT_WIDTH:
+        if chunk and sum(least[place] for place in (*labels, *chunk, *unit)) > TEXT_WIDTH + _SEPARATION:
             yield _part(block, [*labels, *chunk])
             chunk = []
         chunk += unit
