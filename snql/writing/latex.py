@@ -98,7 +98,9 @@ def _number(value: float | Decimal | None, places: int) -> str:
 def _s_column(cells: Iterable[str]) -> str:
     """An S column as wide as the widest number, sign and exponent included."""
     found = [match.groupdict(default="") for match in map(_NUMBER.fullmatch, cells) if match]
-    sizes = {name: max((len(parts[name]) for parts in found), default=1) for name in _NUMBER.groupindex}
+    sizes = {
+        name: max((len(parts[name]) for parts in found), default=int(name == "whole")) for name in _NUMBER.groupindex
+    }
     whole = "-" * sizes["sign"] + str(sizes["whole"])
     part = f".{sizes['part']}" if sizes["part"] else ""
     power = "e" + "-" * sizes["minus"] + str(sizes["power"]) if sizes["power"] else ""

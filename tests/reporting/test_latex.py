@@ -15,7 +15,10 @@ from snql.db import Database
 from snql.reporting.build import build
 from snql.reporting.model import Report
 from snql.writing import latex
+from snql.writing.formats import render
 from snql.writing.layout import Block, Cell, Column, Group, Interval, Number, estimate
+
+from .hostile import HOSTILE
 
 NEEDED = ("siunitx.sty", "booktabs.sty", "longtable.sty", "graphicx.sty", "lmodern.sty")
 FEW_POINTS = 3.0
@@ -137,6 +140,24 @@ def test_hostile_tables_fit(hostile: Report) -> None:
     _, log = compiled(hostile.out, "narrow.tex")
     assert overfull(log) == []
     assert "Float too large" not in log
+
+
+@needs_latex
+@pytest.mark.parametrize("columns", ["onecolumn", "twocolumn"])
+def test_numbers_of_all_sizes_are_set(tmp_path: Path, columns: str) -> None:
+    """A query's tabular and a report's longtable, with numbers that siunitx reads and with what it does not."""
+    numbers = (3e-8, 0.5, 1e300, -12.25, float("nan"), float("-inf"), None)
+    frame = pl.DataFrame({"text": [*HOSTILE[: len(numbers)]], "x": numbers, "n": range(len(numbers))})
+    (tmp_path / "query.tex").write_bytes(render(frame, "latex"))
+    rows = tuple((f"row{place}", Number(value, 3, small=True)) for place, value in enumerate(numbers))
+    made = latex.document("x", "Title", "Words.", [Block("", (Column("", "text"), Column("x")), (Group("", rows),))])
+    (tmp_path / "table.tex").write_text(made)
+    start = f"\\documentclass[{columns}]{{article}}\\usepackage{{booktabs,longtable,siunitx}}\\begin{{document}}\n"
+    (tmp_path / "page.tex").write_text(f"{start}\\input{{query}}\n\n\\input{{table}}after\\end{{document}}\n")
+    text = text_of(compiled(tmp_path, "page.tex")[0])
+    assert "<script>alert(1)</script>" in text and "Table1:Title" in text
+    for words in ("3\u00d710\u22128", "1\u00d710300", "\u221212.25", "NaN", "\u2212\u221e"):
+        assert text.count(words) == 2, words
 
 
 @needs_latex
