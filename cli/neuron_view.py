@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from snql.neuron_pages.model import Example, Examples, LayerScores, NeuronPage, NeuronTable, RunView, TokenView
-from snql.neuron_pages.shade import HUES, heading, heights, number, shade, short_token, token_text
-from snql.writing.visible import visible
+from snql.neuron_pages.shade import HUES, heading, heights, shade, short_token, token_text
+from snql.writing.inert import visible
+from snql.writing.words import number
 
-from .render import note
+from .render import note, plain
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _DEEPEST = 0.85
@@ -24,28 +25,36 @@ _FAINTEST = 0.05
 
 def print_neurons(table: NeuronTable, *, quiet: bool) -> None:
     """A row a neuron, and below it what was left out and where numbers and tokens are from."""
-    shown = Table(title=Text(f"Neurons of {visible(table.expression)}"), title_justify="left")
-    others = [f"rank in {visible(run)}" for run in table.runs[1:]]
-    for head in ("score", "rank", *others, "before", "after", "difference"):
-        if not shown.columns:
-            shown.add_column(Text("neuron"), no_wrap=True)
-        shown.add_column(Text(head), justify="right")
     viewed = bool(table.frame["lens_run"].is_not_null().any())
-    if viewed:
-        shown.add_column(Text("refusal cosine"), justify="right")
-        shown.add_column(Text("promotes"), overflow="fold")
-    shown.add_column(Text("top tokens"), overflow="fold")
+    others = [f"rank in {run}" for run in table.runs[1:]]
+    numbers = ("score", "rank", *others, "before", "after", "difference", *(["refusal cosine"] if viewed else []))
+    words = (*(["promotes"] if viewed else []), "top tokens")
+    shown = _table(f"Neurons of {table.expression}", ("neuron",), numbers, words)
+    shown.columns[0].no_wrap = True
     for row in table.frame.iter_rows(named=True):
         ranks = [number(row[f"rank_{run}"]) for run in table.runs[1:]]
-        shown.add_row(
-            row["neuron"], number(row["score"]), number(row["rank"]), *ranks,
-            _spread(row, "before"), _spread(row, "after"), number(row["mean_difference"], signed=True),
-            *(_viewed(row) if viewed else ()),
-            _top_tokens(row["tokens"]),
-        )  # fmt: skip
+        seen = (number(row["refusal_cosine"], signed=True), _words(row["promotes"], 5)) if viewed else ()
+        found = (number(row["score"]), number(row["rank"]), *ranks, *_means(row), *seen, _top_tokens(row["tokens"]))
+        _add(shown, row["neuron"], *found)
     console().print(shown)
     for line in _origins(table):
         note(line, quiet=quiet)
+
+
+def _table(title: str, first: Sequence[str], numbers: Sequence[str], last: Sequence[str] = ()) -> Table:
+    """A table without rows: columns of text, of numbers, and of text again."""
+    table = Table(title=plain(title), title_justify="left")
+    for head in first:
+        table.add_column(plain(head), overflow="fold")
+    for head in numbers:
+        table.add_column(plain(head), justify="right")
+    for head in last:
+        table.add_column(plain(head), overflow="fold")
+    return table
+
+
+def _add(table: Table, *cells: str | Text) -> None:
+    table.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in cells))
 
 
 def _origins(table: NeuronTable) -> list[str]:
@@ -61,8 +70,10 @@ def _origins(table: NeuronTable) -> list[str]:
     return lines
 
 
-def _spread(row: dict[str, Any], side: str) -> str:
-    return f"{number(row[f'mean_{side}'])} ± {number(row[f'std_{side}'])}"
+def _means(row: dict[str, Any]) -> tuple[str, ...]:
+    """Means and deviations before and after, and the difference of the means."""
+    spreads = (f"{number(row[f'mean_{side}'])} ± {number(row[f'std_{side}'])}" for side in ("before", "after"))
+    return *spreads, number(row["mean_difference"], signed=True)
 
 
 def _top_tokens(tokens: Sequence[dict[str, Any]] | None) -> Text:
@@ -75,10 +86,6 @@ def _top_tokens(tokens: Sequence[dict[str, Any]] | None) -> Text:
         text.append(short_token(token["token"]), style=ground(token["value"], scale))
         text.append(f" {number(token['value'], signed=True)}")
     return text
-
-
-def _viewed(row: dict[str, Any]) -> tuple[str, Text]:
-    return number(row["refusal_cosine"], signed=True), _words(row["promotes"], 5)
 
 
 def _words(tokens: Sequence[str] | None, most: int) -> Text:
@@ -101,54 +108,36 @@ def print_neuron(page: NeuronPage) -> None:
 
 def _scores(page: NeuronPage) -> Table:
     intervals = bool(page.scores["ci_low"].is_not_null().any())
-    table = Table(title=Text("Scores"), title_justify="left")
-    table.add_column("run", overflow="fold")
-    heads = ["rank", "of", "top %", "score", *(["interval"] if intervals else []), "in layer", "before", "after"]
-    for head in (*heads, "difference", "tokens"):
-        table.add_column(head, justify="right")
-    table.add_column("kept")
+    heads = ("rank", "of", "top %", "score", *(["interval"] if intervals else []), "in layer")
+    table = _table("Scores", ("run",), (*heads, "before", "after", "difference", "tokens"), ("kept",))
     for row in page.scores.iter_rows(named=True):
         interval = number(None) if row["ci_low"] is None else f"{number(row['ci_low'])} to {number(row['ci_high'])}"
-        table.add_row(
-            Text(visible(row["run"])), number(row["rank"]), number(row["n_ranked"]), number(row["top_percent"]),
-            number(row["score"]), *([interval] if intervals else []),
-            f"{number(row['rank_in_layer'])}/{number(row['n_in_layer'])}",
-            _spread(row, "before"), _spread(row, "after"), number(row["mean_difference"], signed=True),
-            number(row["n_tokens"]), "yes" if row["kept"] else "no",
-        )  # fmt: skip
+        own = (number(row[name]) for name in ("rank", "n_ranked", "top_percent", "score"))
+        place = f"{number(row['rank_in_layer'])}/{number(row['n_in_layer'])}"
+        kept = "yes" if row["kept"] else "no"
+        found = (*own, *([interval] if intervals else []), place, *_means(row), number(row["n_tokens"]), kept)
+        _add(table, row["run"], *found)
     return table
 
 
 def _values(page: NeuronPage) -> Table:
-    table = Table(title=Text("Value vector"), title_justify="left")
-    for head in ("lens run", "model"):
-        table.add_column(head, overflow="fold")
-    for head in ("norm", "refusal cosine", "percentile", "by chance"):
-        table.add_column(head, justify="right")
-    for head in ("promotes", "suppresses"):
-        table.add_column(head, overflow="fold")
+    numbers = ("norm", "refusal cosine", "percentile", "by chance")
+    table = _table("Value vector", ("lens run", "model"), numbers, ("promotes", "suppresses"))
     for row in page.values.iter_rows(named=True):
-        known = row["refusal_cosine"] is not None
-        table.add_row(
-            Text(visible(row["run"])), Text(visible(row["model"])), number(row["norm"]),
-            number(row["refusal_cosine"], signed=True), number(row["refusal_percentile"]),
-            f"0 ± {number(row['chance_deviation'])}" if known else number(None),
-            _words(row["promotes"], 10), _words(row["suppresses"], 10),
-        )  # fmt: skip
+        cosine = row["refusal_cosine"]
+        chance = number(None) if cosine is None else f"0 ± {number(row['chance_deviation'])}"
+        found = (number(row["norm"]), number(cosine, signed=True), number(row["refusal_percentile"]), chance)
+        _add(table, row["run"], row["model"], *found, *(_words(row[side], 10) for side in ("promotes", "suppresses")))
     return table
 
 
 def _sets(page: NeuronPage) -> Table | Text:
     if page.sets.is_empty():
         return Text("\nNo patched and no saved set holds it.")
-    table = Table(title=Text("Sets that hold it"), title_justify="left")
-    table.add_column("set", overflow="fold")
-    table.add_column("patch run", overflow="fold")
-    table.add_column("neurons", justify="right")
-    table.add_column("random control")
+    table = _table("Sets that hold it", ("set", "patch run"), ("neurons",), ("random control",))
     for row in page.sets.iter_rows(named=True):
-        cells = Text(visible(row["set"])), Text(visible(row["run"] or number(None)))
-        table.add_row(*cells, number(row["n_neurons"]), "yes" if row["control"] else "no")
+        control = "yes" if row["control"] else "no"
+        _add(table, row["set"], row["run"] or number(None), number(row["n_neurons"]), control)
     return table
 
 

@@ -9,24 +9,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from snql.writing.visible import visible
+from snql.writing import terminal
+from snql.writing.inert import visible
 
 if TYPE_CHECKING:
     import polars as pl
 
     from snql.prompts.select import SetCounts
 
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {10: "\\n", 9: " "}
 MAX_ROWS = 100
 MIN_TEXT = 12
 
 
 def plain(value: object) -> Text:
-    """A value as terminal text: control characters are written out, markup means nothing."""
-    if value is None:
-        return Text("-", style="dim")
-    text = f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)
-    return Text(visible(text.translate(_CONTROL)))
+    """A value as terminal text: control characters are shown, markup means nothing."""
+    return Text(terminal.cell(value), style="dim" if value is None else "")
 
 
 def print_table(
@@ -101,7 +98,7 @@ def print_object(value: Mapping[str, object]) -> None:
 
 
 def print_paragraphs(text: str) -> None:
-    """Print text of a model: its lines are kept, its control characters written out."""
+    """Print text of a model: its lines are kept, its control characters shown."""
     sys.stdout.write(visible(text, keep="\n") + "\n")
 
 

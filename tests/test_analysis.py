@@ -185,7 +185,7 @@ def test_html_is_inert(db: Database) -> None:
     with db.write() as connection:
         connection.execute("UPDATE runs SET name = ?, device = ?", [hostile, hostile])
     page = snql.open(db.path)._repr_html_()
-    assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)" in page
+    assert "&lt;script&gt;alert(&#39;&amp;&#39;)" in page
     assert not any(text in page for text in ("<script", "\x1b", "\u202e"))
     assert "1 runs" in page
     assert "no database yet" in snql.open(db.path.with_name("<b>"))._repr_html_()
@@ -205,7 +205,7 @@ def test_results_show_small_tables() -> None:
     assert "0.1235" in page
     effects = pl.DataFrame({"neurons": ["a:5%"], "effect": [0.5], "ci_low": [None], "other": ["x"]})
     page = PatchResult("p", 2, effects, [])._repr_html_()
-    assert page.count("<th>") == 3
+    assert page.count("<th ") == 3
     assert "other" not in page
 
 

@@ -23,13 +23,13 @@ LAYERS = (
     "engines",
     "contrast lens training",
     "judges neuron_pages analysis",
-    "writing jobs",
+    "jobs",
     "querying rankings",
     "db",
     "generation",
     "models",
     "prompts",
-    "organism stats neurons",
+    "organism stats neurons writing",
     "errors interrupts options progress",
 )
 """Rooms from the top down: each imports rooms of lower lines alone, and none of its own line."""

@@ -11,9 +11,9 @@ from snql.db.durable import replaced
 from snql.db.outputs import check_output
 from snql.errors import InputError
 from snql.neuron_pages.model import Examples, Histogram, LayerScores, NeuronPage, NeuronTable, RunView, TokenView
-from snql.neuron_pages.shade import HUES, heading, heights, number, shade, short_token, token_text
+from snql.neuron_pages.shade import HUES, heading, heights, shade, short_token, token_text
 from snql.writing.pages import asset, template
-from snql.writing.visible import visible
+from snql.writing.words import number
 
 POLICY = Markup("default-src 'none'; style-src 'unsafe-inline'")
 MOST_OPAQUE = 0.65
@@ -78,7 +78,6 @@ def _common() -> dict[str, Any]:
         "style": asset("page.css") + asset("neurons.css"),
         "number": number,
         "ground": ground,
-        "shown": lambda text: visible(str(text)),
         "width": WIDTH,
         "height": HEIGHT,
     }

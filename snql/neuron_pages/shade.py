@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import log1p
 
-from snql.writing.visible import visible
+from snql.writing.inert import visible
 
 HUES = {"positive": (230, 120, 0), "negative": (0, 114, 178)}
 """Orange and blue, red, green and blue between 0 and 255: told apart by colour-blind people too."""
@@ -37,14 +37,6 @@ def heights(counts: Sequence[int], *, log: bool) -> list[float]:
     sizes = [log1p(count) if log else float(count) for count in counts]
     most = max(sizes, default=0.0)
     return [size / most if most else 0.0 for size in sizes]
-
-
-def number(value: float | None, *, signed: bool = False) -> str:
-    """Four significant digits, with a real minus sign; a dash for None."""
-    if value is None:
-        return "\u2013"
-    text = f"{value:+.4g}" if signed else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-    return text.replace("-", "\u2212")
 
 
 def heading(measure: str, *, lowest: bool) -> str:

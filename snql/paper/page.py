@@ -1,12 +1,12 @@
 """The pages of a run of recipes: a small report for each, one page over all, and the rows as Markdown and CSV."""
 
 import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+from markupsafe import Markup
 
 from snql.db import Database
 from snql.paper import words
@@ -15,8 +15,10 @@ from snql.paper.plan import Plan
 from snql.paper.results import VERDICTS, Outcome, listing, outcomes, published
 from snql.reporting.build import build
 from snql.reporting.model import RenderedFigure, Report
+from snql.writing import html
+from snql.writing.formats import render
 from snql.writing.pages import asset, template
-from snql.writing.words import csv_frame, visible
+from snql.writing.values import exact
 
 FORMATS = ("svg", "pdf", "png")
 MOST_ROWS = 40
@@ -37,8 +39,8 @@ class Section:
 
     recipe: Recipe
     report: Report
-    rows: list[tuple[str, ...]]
-    listings: list[tuple[str, pl.DataFrame]]
+    rows: Markup
+    listings: list[tuple[str, Markup, int]]
     commands: list[str]
 
 
@@ -60,11 +62,9 @@ def write(db: Database, plan: Plan, out: Path) -> Pages:
         scale=plan.scale,
         summary=words.summary(found),
         verdicts=VERDICTS,
-        heads=words.HEADS,
         sections=sections,
         everything=everything.index.relative_to(out),
         picture=_picture,
-        shown=lambda value: "" if value is None else visible(str(value), keep="\n"),
         most=MOST_ROWS,
     )
     index.write_text(page, "utf-8", newline="\n")
@@ -74,9 +74,17 @@ def write(db: Database, plan: Plan, out: Path) -> Pages:
 def _section(db: Database, plan: Plan, recipe: Recipe, found: Sequence[Outcome], out: Path) -> Section:
     runs = plan.runs[recipe.name]
     report = build(db, out / recipe.name, recipe.figures, FORMATS, runs=runs, tables=recipe.tables)
-    listings = [(each.title, listing(db, each, runs)) for each in recipe.listings]
+    listings = [_listing(each.title, listing(db, each, runs)) for each in recipe.listings]
+    claims = words.rows(found, plan.scale)
+    rows = html.rows(words.HEADS, [False] * len(words.HEADS), claims) if claims else Markup()
     lines = [step.line for step in plan.of(recipe)]
-    return Section(recipe, report, words.rows(found, plan.scale), listings, lines)
+    return Section(recipe, report, rows, listings, lines)
+
+
+def _listing(title: str, frame: pl.DataFrame) -> tuple[str, Markup, int]:
+    heads = [name.replace("_", " ") for name in frame.columns]
+    cells = ([exact(value) for value in row] for row in frame.head(MOST_ROWS).iter_rows())
+    return title, html.rows(heads, [False] * len(heads), cells), frame.height
 
 
 def _picture(figure: RenderedFigure) -> str:
@@ -109,6 +117,4 @@ def _csv(found: Sequence[tuple[Recipe, Sequence[Outcome]]], scale: Scale) -> byt
         for recipe, outcomes in found
         for one in outcomes
     ]
-    buffer = io.BytesIO()
-    csv_frame(pl.DataFrame(rows, infer_schema_length=None)).write_csv(buffer)
-    return buffer.getvalue()
+    return render(pl.DataFrame(rows, infer_schema_length=None), "csv")

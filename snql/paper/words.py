@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from snql.paper.files import Claim, Recipe, Scale
 from snql.paper.results import HOLDS, MISSING, VERDICTS, Outcome, published
-from snql.writing.markdown import markdown_cell
+from snql.writing import inert
+from snql.writing import markdown as tables
 from snql.writing.words import count, listing
 
 HEADS = ("claim", "published", "ours", "n", "random, or chance", "holds if", "verdict")
@@ -75,9 +76,9 @@ def markdown(found: Sequence[tuple[Recipe, Sequence[Outcome]]], scale: Scale, co
     """The whole page. commands: the command lines of each recipe."""
     parts = [
         "# The paper's figures and tables, ours beside the published",
-        f"Scale: {markdown_cell(scale.title)}. Each section is one recipe: `snql paper NAME --scale {scale.name}` runs "
-        f"it, `snql paper --all --scale {scale.name}` all of them. Square brackets are 95% intervals: bootstrap over "
-        "prompts unless a row says otherwise.",
+        f"Scale: {inert.markdown(scale.title)}. Each section is one recipe: `snql paper NAME --scale {scale.name}` "
+        f"runs it, `snql paper --all --scale {scale.name}` all of them. Square brackets are 95% intervals: bootstrap "
+        "over prompts unless a row says otherwise.",
         " ".join(summary(found)),
         "A verdict is computed by the rule in its row; where the bound is not the paper's own, it says *ours*:",
         "\n".join(f"- **{name}**: {words}." for name, words in VERDICTS.items()),
@@ -85,12 +86,7 @@ def markdown(found: Sequence[tuple[Recipe, Sequence[Outcome]]], scale: Scale, co
     for (recipe, outcomes), lines in zip(found, commands, strict=True):
         parts.append(f"## {recipe.name}: {recipe.title} ({recipe.source})")
         if outcomes:
-            parts.append(_table(rows(outcomes, scale)))
+            parts.append("\n".join(tables.lines(HEADS, [False] * len(HEADS), rows(outcomes, scale))))
         parts.append("*Why a small model differs.* " + " ".join(recipe.note.split()))
         parts.append("```sh\n" + "\n".join(lines) + "\n```")
     return "\n\n".join(parts) + "\n"
-
-
-def _table(made: Sequence[Sequence[str]]) -> str:
-    lines = [HEADS, ("---",) * len(HEADS), *[[markdown_cell(cell) for cell in row] for row in made]]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -11,6 +11,7 @@ import duckdb
 from snql.db.connection import Database
 from snql.errors import InputError, RunError
 from snql.querying.near import near_names
+from snql.writing.rows import Rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,15 +24,6 @@ ROWS_AT_ONCE = 10_000
 LONGEST_TIMEOUT = 10_000_000
 _BATCH_ROWS = 100_000
 _NUMBERS = re.compile(r"^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)|UINTEGER)$")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows one by one, as Python values, while the query runs. numeric: which columns hold numbers."""
-
-    columns: list[str]
-    numeric: list[bool]
-    values: Iterator[tuple[Any, ...]]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Build a report: read the views, draw, write into a temporary folder, then move everything into place."""
 
-import io
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,8 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import polars as pl
 
 from snql.db import Database
 from snql.errors import InputError
@@ -24,8 +21,9 @@ from snql.reporting.model import RenderedFigure, RenderedTable, Report
 from snql.reporting.sizing import draw_once, fitted
 from snql.reporting.sources import Sources, sources
 from snql.reporting.tables import TABLES, Table
-from snql.writing import latex_tables, markdown
-from snql.writing.words import csv_frame, visible
+from snql.writing import formats as writers
+from snql.writing import latex, markdown
+from snql.writing.inert import visible
 
 INDEX = "index.html"
 DEFAULT_FORMATS = ("svg", "pdf", "png", "html")
@@ -166,7 +164,7 @@ def _figure(
             path.write_bytes(render.file_of(picture, extension))
     caption = f"{drawing.caption} {db.words}".rstrip()
     data, query = folder / f"{figure.name}.csv", folder / f"{figure.name}.sql"
-    data.write_bytes(_csv(frame))
+    data.write_bytes(writers.render(frame, "csv"))
     query.write_text(f"{db.sql_note}{db.restricted(figure.query)};\n", "utf-8", newline="\n")
     written = (*files, data, query, *snippets.figure(folder, figure.name, drawing.title, caption, formats))
     return RenderedFigure(figure.name, drawing.title, caption, written, picture=picture), shown
@@ -180,16 +178,10 @@ def _table(db: Sources, context: Context, table: Table, folder: Path) -> Rendere
     caption = visible(f"{table.caption(rows, context)} {db.words}".rstrip())
     files = tuple(folder / f"table-{table.name}.{extension}" for extension in ("csv", "md", "tex"))
     csv, md, tex = files
-    csv.write_bytes(_csv(cells))
-    md.write_text(markdown.table(table.title, caption, blocks), "utf-8", newline="\n")
-    tex.write_text(latex_tables.environment(table.name, table.title, caption, blocks), "utf-8", newline="\n")
+    csv.write_bytes(writers.render(cells, "csv"))
+    md.write_text(markdown.document(table.title, caption, blocks), "utf-8", newline="\n")
+    tex.write_text(latex.document(table.name, table.title, caption, blocks), "utf-8", newline="\n")
     return RenderedTable(table.name, table.title, caption, files, cells)
-
-
-def _csv(frame: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    csv_frame(frame).write_csv(buffer)
-    return buffer.getvalue()
 
 
 def _report(out: Path, figures: tuple[RenderedFigure, ...], tables: tuple[RenderedTable, ...]) -> Report:

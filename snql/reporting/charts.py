@@ -11,7 +11,7 @@ from altair.utils.schemapi import debug_mode
 from snql.reporting.fonts import FAMILY, wrap
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
-from snql.writing.words import visible_frame
+from snql.writing.inert import visible_frame
 
 
 def data(frame: pl.DataFrame) -> alt.InlineData:

@@ -11,7 +11,8 @@ from snql.db import Database
 from snql.neurons.sets import neuron_name
 from snql.reporting.read import figures, rows
 from snql.reporting.sources import Sources
-from snql.writing.words import count, visible
+from snql.writing.inert import visible
+from snql.writing.words import count
 
 MAX_NEURONS = 10_000
 """Rows in all; each run has an equal share."""

@@ -9,7 +9,6 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import floor, log10
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,16 @@ from markupsafe import Markup
 
 from snql.neuron_pages.html import ground
 from snql.neuron_pages.model import Example
-from snql.neuron_pages.shade import number, token_text
+from snql.neuron_pages.shade import token_text
 from snql.reporting import heat, neuron_rows, render, reproduce, summary, writings
 from snql.reporting.context import Context
 from snql.reporting.interactive import interactive
 from snql.reporting.model import RenderedFigure, RenderedTable
 from snql.reporting.sources import Sources
-from snql.writing.latex import decimals
+from snql.writing import html
+from snql.writing.inert import visible
 from snql.writing.pages import asset, template
-from snql.writing.words import decimal, listing, slug, visible
+from snql.writing.words import decimal, decimals, listing, number, slug
 
 EFFECTS_QUERY = "SELECT * FROM figure_effects ORDER BY run, series, judge_position, judge, dataset, n_neurons, variant"
 SCRIPTS = ("charts.js", "rows.js", "neurons.js", "completions.js")
@@ -36,14 +36,6 @@ FIRST_ROWS = 20
 FIRST_PROMPTS = 5
 MAX_TABLE_ROWS = 500
 MISSING = "\u2013"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of a table in the page."""
-
-    text: str
-    number: bool
 
 
 def index(
@@ -71,7 +63,6 @@ def index(
         context_tokens=heat.CONTEXT,
         completions=None if written is None else _completions(written),
         runs=[_run(row) for row in context.runs.iter_rows(named=True)],
-        shown=shown,
         number=number,
         ground=ground,
         decimal=lambda value: MISSING if value is None else decimal(value),
@@ -89,11 +80,6 @@ def _facts(context: Context) -> list[tuple[str, object]]:
         ("Finished", context.runs["finished_at"].dt.date().max()),
         ("snql", listing(context.runs["snql_version"].unique(maintain_order=True).to_list(), 3)),
     ]
-
-
-def shown(text: object) -> str:
-    """Text for the page, before the template escapes it."""
-    return visible(str(text), keep="\n")
 
 
 def _figure(figure: RenderedFigure, specification: dict[str, Any]) -> dict[str, Any]:
@@ -122,25 +108,23 @@ def _links(files: Sequence[Path]) -> list[tuple[str, str]]:
 def _table(table: RenderedTable) -> dict[str, Any]:
     frame = table.frame.head(MAX_TABLE_ROWS)
     columns = [_cells(frame[name]) for name in frame.columns]
+    numeric = [kind.is_numeric() for kind in frame.dtypes]
     return {
         "name": table.name,
         "title": table.title,
         "caption": table.caption,
-        "heads": [(name, frame[name].dtype.is_numeric()) for name in frame.columns],
-        "rows": list(zip(*columns, strict=True)),
+        "n_rows": frame.height,
+        "rows": html.rows(frame.columns, numeric, zip(*columns, strict=True)),
         "n_more": table.frame.height - frame.height,
         "files": _links(table.files),
     }
 
 
-def _cells(values: pl.Series) -> list[Cell]:
+def _cells(values: pl.Series) -> list[str]:
     """The cells of one column; its numbers have the same number of digits after the point."""
     places = max(3, decimals(values)) if values.dtype.is_float() else 0
-    numeric = values.dtype.is_numeric()
-    return [
-        Cell(MISSING if value is None else decimal(value, places) if numeric else shown(value), numeric)
-        for value in values
-    ]
+    write = (lambda value: decimal(value, places)) if values.dtype.is_numeric() else str
+    return [MISSING if value is None else write(value) for value in values]
 
 
 def _neurons(neurons: neuron_rows.Neurons) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from snql.reporting.model import RenderedFigure, RenderedTable
-from snql.writing.latex_tables import bounded, breaking
-from snql.writing.words import LATEX_OTHER, latex_cell, visible
+from snql.writing import inert
+from snql.writing.inert import LATEX_OTHER, visible
+from snql.writing.latex import bounded, breaking
 
 DOCUMENT = "report.tex"
 _INCLUDED = ("pdf", "png")
@@ -23,6 +24,7 @@ _DOCUMENT = r"""
 \usepackage[font=small]{caption}
 \usepackage{graphicx}
 \usepackage{booktabs}
+\usepackage{longtable}
 \usepackage{siunitx}
 \begin{document}
 \listoffigures
@@ -45,7 +47,7 @@ def figure(folder: Path, name: str, title: str, caption: str, formats: Sequence[
         "\\begin{figure}[tbp]\n\\centering\\emergencystretch=3em\n"
         f"\\sbox0{{\\includegraphics{{{name}.{included[0]}}}}}%\n"
         "\\ifdim\\ht0>.7\\textheight\\resizebox{!}{.7\\textheight}{\\usebox0}\\else\\usebox0\\fi\n"
-        f"\\caption[{latex_cell(title)}]{{{latex_cell(title)}. {breaking(words)}}}\n"
+        f"\\caption[{inert.latex(title)}]{{{inert.latex(title)}. {breaking(words)}}}\n"
         f"\\label{{fig:{name}}}\n\\end{{figure}}\n"
     )
     snippet.write_text(filled, "utf-8", newline="\n")

@@ -14,7 +14,8 @@ import polars as pl
 from snql.db import Database
 from snql.db.catalog import literal
 from snql.errors import DatabaseError, InputError
-from snql.writing.words import listing, visible
+from snql.writing.inert import visible
+from snql.writing.words import listing
 
 RUNS_QUERY = "SELECT * FROM figure_runs ORDER BY kind, run"
 RUN_COLUMNS = ("run", "run_a", "run_b")

@@ -24,10 +24,9 @@ from snql.reporting.textplots import (
     Series,
     bar,
     plot,
-    table,
-    wrapped,
 )
 from snql.writing.layout import estimate
+from snql.writing.terminal import table, wrapped
 from snql.writing.words import count, decimal, interval, short_labels
 
 MAX_PLOTS = 6

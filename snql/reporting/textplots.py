@@ -1,16 +1,12 @@
-"""Plots and tables made of characters, of exactly the width that is asked for.
+"""Plots made of characters, of exactly the width that is asked for.
 
 plotext draws the plots. Series differ in their marks, not in colour alone; with ``colour`` false there is no escape
 sequence in the text at all. Lines of a plot are never wider than its width.
 """
 
-import textwrap
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-from snql.writing.words import shorten
 
 MARKS = ("\u25cf", "\u25a0", "\u25b2", "\u25c6")
 COLOURS = ("blue", "orange", "green", "magenta")
@@ -92,40 +88,6 @@ def _axes(figure: Any, drawn: Plot) -> None:
         if ticks:
             figure.ruler(axis).ticks([value for value, _ in ticks], [words for _, words in ticks])
     figure.label(drawn.x_label, "x")
-
-
-def cell_width(text: str) -> int:
-    """Characters of a terminal that text takes: two for wide letters, none for those that combine."""
-    return sum(
-        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-        for letter in text
-    )
-
-
-def table(rows: Sequence[Sequence[str]], width: int, n_text: int = 1) -> list[str]:
-    """Rows as columns side by side, the first ``n_text`` to the left and cut so that the lines fit the width."""
-    widths = [max(cell_width(row[place]) for row in rows) for place in range(len(rows[0]))]
-    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths[:n_text]) > 6:
-        widths[widths.index(max(widths[:n_text]))] -= 1
-    return [
-        "  ".join(
-            _padded(cell, size, left=place < n_text) for place, (cell, size) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()[:width]
-        for row in rows
-    ]
-
-
-def _padded(cell: str, size: int, *, left: bool) -> str:
-    shown = cell
-    while cell_width(shown) > size:
-        shown = shorten(cell, max(1, len(shown) - 1))
-    space = " " * (size - cell_width(shown))
-    return shown + space if left else space + shown
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """Sentences in lines."""
-    return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
 def bar(

@@ -11,7 +11,8 @@ import polars as pl
 from snql.db import Database
 from snql.reporting.read import figures, rows
 from snql.reporting.sources import Sources
-from snql.writing.words import count, visible
+from snql.writing.inert import visible
+from snql.writing.words import count
 
 MAX_COMPLETIONS = 5_000
 MAX_BYTES = 6_500_000

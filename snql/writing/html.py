@@ -1,13 +1,36 @@
-"""Small tables for notebooks, as HTML without scripts or styles from elsewhere; all text is escaped."""
+"""Tables as HTML, for notebooks (without scripts or styles from elsewhere) and for the templates of pages."""
 
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from snql.writing.inert import html as inert
+from snql.writing.values import short
 
 if TYPE_CHECKING:
     import polars as pl
 
 MOST_ROWS = 20
+NUMBER = Markup(' class="number"')
+"""The attribute of cells with numbers, in pages that have a style sheet."""
+_RIGHT = Markup(' style="text-align:right"')
+
+
+def rows(
+    heads: Sequence[str], numeric: Sequence[bool], cells: Iterable[Sequence[str]], right: Markup = NUMBER
+) -> Markup:
+    """Head and body of a table. right: the attribute of heads and cells of the columns that are ``numeric``."""
+    attributes = [right if is_number else Markup() for is_number in numeric]
+    head = _row("th", [Markup(' scope="col"') + attribute for attribute in attributes], heads)
+    body = Markup("\n").join(_row("td", attributes, row) for row in cells)
+    return Markup("<thead>{}</thead>\n<tbody>\n{}\n</tbody>").format(head, body)
+
+
+def _row(tag: str, attributes: Sequence[Markup], cells: Sequence[str]) -> Markup:
+    pairs = zip(attributes, cells, strict=True)
+    inside = Markup().join(Markup("<{0}{1}>{2}</{0}>").format(tag, attribute, inert(cell)) for attribute, cell in pairs)
+    return Markup("<tr>{}</tr>").format(inside)
 
 
 def table(frame: "pl.DataFrame", columns: Sequence[str] = (), *, title: str = "") -> str:
@@ -17,30 +40,13 @@ def table(frame: "pl.DataFrame", columns: Sequence[str] = (), *, title: str = ""
     """
     shown = frame.select([name for name in columns or frame.columns if name in frame.columns])
     numeric = [kind.is_numeric() for kind in shown.dtypes]
-    head = "".join(f"<th>{_text(name)}</th>" for name in shown.columns)
-    body = "".join(
-        "<tr>" + "".join(_cell(value, right) for value, right in zip(row, numeric, strict=True)) + "</tr>"
-        for row in shown.head(MOST_ROWS).iter_rows()
-    )
-    caption = f"<p><b>{_text(title)}</b></p>" if title else ""
+    cells = ([short(value) for value in row] for row in shown.head(MOST_ROWS).iter_rows())
+    caption = f"<p><b>{inert(title)}</b></p>" if title else ""
     more = len(frame) - MOST_ROWS
-    rest = f"<p>and {more:,} more rows</p>" if more > 0 else ""
-    return f"{caption}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}"
+    rest = line(f"and {more:,} more rows") if more > 0 else ""
+    return f"{caption}<table>{rows(shown.columns, numeric, cells, _RIGHT)}</table>{rest}"
 
 
 def line(text: str) -> str:
     """One paragraph."""
-    return f"<p>{_text(text)}</p>"
-
-
-def _cell(value: object, right: bool) -> str:
-    text = "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-    style = ' style="text-align:right"' if right else ""
-    return f"<td{style}>{_text(text)}</td>"
-
-
-def _text(text: str) -> str:
-    """Escaped, and with characters that act instead of showing replaced."""
-    from snql.writing.visible import visible
-
-    return escape(visible(text))
+    return f"<p>{inert(text)}</p>"

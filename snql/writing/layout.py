@@ -8,21 +8,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from snql.writing.words import decimal, short_labels
+from snql.writing.words import decimal, interval, short_labels
 
 UNDEFINED = "\u2013"
 
 
 @dataclass(frozen=True)
 class Number:
-    """One number; None is one that is undefined, shown as a dash. ``places`` are its digits after the point."""
+    """One number; None is one that is undefined, shown as a dash. ``places`` are its digits after the point.
+
+    small: whether one that would round to 0 keeps its value, with an exponent (a score, a p), or is as good as 0.
+    """
 
     value: float | None
     places: int = 2
+    small: bool = False
 
     def text(self) -> str:
         """The number as plain text."""
-        return UNDEFINED if self.value is None else decimal(self.value, self.places)
+        return UNDEFINED if self.value is None else decimal(self.value, self.places, small=self.small)
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,7 @@ class Interval:
 
     def text(self) -> str:
         """The interval as plain text."""
-        if self.low is None or self.high is None:
-            return ""
-        return f"[{decimal(self.low, self.places)}, {decimal(self.high, self.places)}]"
+        return interval(self.low, self.high, self.places)
 
 
 @dataclass(frozen=True)

@@ -1,43 +1,53 @@
 """Tables as Markdown: pipes between cells, and text that stays text."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
 
+from snql.writing.inert import markdown as inert
 from snql.writing.layout import Block, Cell, Column
-from snql.writing.words import visible
-
-_ENTITIES = {character: f"&#{ord(character)};" for character in "[]$@"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_ESCAPED = "\\`*_~|"
-_ADDRESS = re.compile(r"(?<=\w):(?=//)|(?<=www)\.", re.IGNORECASE)
+from snql.writing.rows import Source
+from snql.writing.values import exact
 
 
-def markdown_cell(text: str) -> str:
-    """Text as Markdown shows it: no link, image, emphasis, code, formula, cell border or HTML; one line."""
-    shown = "".join(
-        f"\\{character}" if character in _ESCAPED else _ENTITIES.get(character, character)
-        for character in visible(text)
-    )
-    return _ADDRESS.sub(lambda found: f"&#{ord(found[0])};", shown)
+def write(source: Source, sink: BinaryIO) -> None:
+    """Write the rows, exactly."""
+    found = source.rows()
+    cells = ([exact(value) for value in row] for row in found.values)
+    sink.writelines(f"{line}\n".encode() for line in lines(found.columns, found.numeric, cells))
 
 
-def table(title: str, caption: str, blocks: Sequence[Block]) -> str:
+def lines(heads: Sequence[str], numeric: Sequence[bool], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of one table, columns of numbers to the right."""
+    yield _line(map(inert, heads))
+    yield _line("---:" if right else "---" for right in numeric)
+    for row in rows:
+        yield _line(map(inert, row))
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def document(title: str, caption: str, blocks: Sequence[Block]) -> str:
     """A whole Markdown file: title and caption, then one table for each block."""
-    parts = [f"**{markdown_cell(title)}.** {markdown_cell(caption)}"]
+    parts = [f"{_strong(title + '.')} {inert(caption)}"]
     for block in blocks:
-        parts += [f"**{markdown_cell(block.head)}**"] if block.head else []
-        parts.append(_block(block))
+        parts += [_strong(block.head)] if block.head else []
+        parts.append("\n".join(_block(block)))
     return "\n\n".join(parts) + "\n"
 
 
-def _block(block: Block) -> str:
-    heads = [markdown_cell(_head(column)) for column in block.columns]
-    rules = ["---" if column.kind == "text" else "---:" for column in block.columns]
-    lines = [heads, rules]
+def _strong(text: str) -> str:
+    return f"**{inert(text)}**"
+
+
+def _block(block: Block) -> Iterator[str]:
+    numeric = [column.kind != "text" for column in block.columns]
+    yield from lines([_head(column) for column in block.columns], numeric, ())
     for group in block.groups:
         if group.head:
-            lines.append([f"**{markdown_cell(group.head)}**", *[""] * (len(heads) - 1)])
-        lines += [[_cell(cell) for cell in row] for row in group.rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+            yield _line([_strong(group.head), *[""] * (len(numeric) - 1)])
+        yield from (_line(map(_cell, row)) for row in group.rows)
 
 
 def _head(column: Column) -> str:
@@ -49,4 +59,4 @@ def _head(column: Column) -> str:
 def _cell(cell: Cell) -> str:
     if cell is None:
         return ""
-    return markdown_cell(cell.replace("\n", " ")) if isinstance(cell, str) else cell.text()
+    return inert(cell.replace("\n", " ")) if isinstance(cell, str) else cell.text()

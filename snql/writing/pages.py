@@ -1,4 +1,4 @@
-"""Templates and style sheets of HTML pages. All that is put into a template is escaped unless it is Markup."""
+"""Templates and style sheets of HTML pages. All that is put into a template is made inert unless it is Markup."""
 
 from functools import cache
 from importlib.resources import files
@@ -6,6 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
+
+from snql.writing.inert import html
 
 
 @cache
@@ -20,12 +22,20 @@ def template(name: str) -> Any:
     environment = Environment(
         loader=FunctionLoader(_source),
         autoescape=True,
+        finalize=_inert,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     return environment.get_template(name)
+
+
+def _inert(value: object) -> Markup:
+    """What stands for a value in a page: nothing for None."""
+    if value is None:
+        return Markup()
+    return value if isinstance(value, Markup) else html(str(value))
 
 
 def _source(name: str) -> str:

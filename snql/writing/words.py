@@ -1,80 +1,13 @@
-"""Text from models, prompts and run names, made harmless for each place it goes to; and numbers as words.
-
-All such text is hostile. HTML is escaped by the page template; this module does the rest.
-"""
+"""Numbers, counts and labels as words."""
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import partial
+from math import isfinite
 
-import polars as pl
+from snql.writing.inert import visible
 
-from snql.writing.visible import visible as visible
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"{\char34}",
-    "`": r"\textasciigrave{}",
-    "[": "{[}",
-    "]": "{]}",
-    "*": "{*}",
-    "\ufffd": "?",
-    "\u2212": "$-$",
-    "\u2026": r"\ldots{}",
-}
-_LETTERS = "\x00-\u017f\u2013\u2014\u2018\u2019\u201c\u201d"
-_UNKNOWN = (
-    "\xab\xad\xbb\xd0\xde\xf0\xfe\u0104\u0105\u0110\u0111\u0118\u0119\u0126\u0127\u012e\u012f"
-    "\u0138\u013f\u0140\u0149-\u014b\u0166\u0167\u0172\u0173\u017f"
-)
-_OTHER = re.compile(f"(?:[^{_LETTERS}]|[{_UNKNOWN}])+")
-LATEX_OTHER = r"\providecommand{\snqlother}[1]{\ifdefined\directlua #1\else\ifdefined\XeTeXversion #1\else ?\fi\fi}"
-"""What :func:`latex_cell` puts letters in that pdfLaTeX does not know: it prints a question mark for them."""
-_FORMULA_STARTS = ("=", "+", "-", "@")
-
-
-def visible_frame(frame: pl.DataFrame, keep: str = "") -> pl.DataFrame:
-    """The frame with every text column made :func:`visible`."""
-    show = partial(visible, keep=keep)
-    return frame.with_columns(pl.col(pl.String).map_elements(show, return_dtype=pl.String))
-
-
-def csv_frame(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame as it goes into a CSV file: text visible, and none that a spreadsheet takes for a formula.
-
-    Text that begins with = + - or @ gets an apostrophe before it; numbers are left alone.
-    """
-    return frame.with_columns(pl.col(pl.String).map_elements(csv_cell, return_dtype=pl.String))
-
-
-def csv_cell(text: str) -> str:
-    """One text cell of a CSV file, see :func:`csv_frame`."""
-    shown = visible(text)
-    return f"'{shown}" if shown.lstrip().startswith(_FORMULA_STARTS) else shown
-
-
-def latex_cell(text: str) -> str:
-    """Text as LaTeX typesets it: no command, comment, ligature or option of a line end; one line.
-
-    Characters that have no glyph become question marks; letters that only LuaLaTeX and XeLaTeX know stand in
-    ``\\snqlother``, which :data:`LATEX_OTHER` defines.
-    """
-    shown = re.sub("[\u2400-\u2426]", "?", visible(text))
-    escaped = "".join(_LATEX.get(character, character) for character in shown)
-    parted = re.sub(r"([-',])(?=\1)", r"\1{}", escaped)
-    return _OTHER.sub(lambda found: f"\\snqlother{{{found[0]}}}", parted)
+MOST_DIGITS = 15
+"""Of a number before its point: one that is longer is written with an exponent."""
 
 
 def shorten(text: str, length: int) -> str:
@@ -110,12 +43,40 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-def decimal(value: float | None, places: int = 2) -> str:
-    """A rounded number with a real minus sign; ``undefined`` for None."""
+def number(value: float | None, *, signed: bool = False) -> str:
+    """Four significant digits, with a real minus sign; a dash for None."""
+    if value is None:
+        return "\u2013"
+    text = f"{value:+.4g}" if signed else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return text.replace("-", "\u2212")
+
+
+def decimals(values: Iterable[float | None]) -> int:
+    """Digits after the point that show the largest value of a column to three or more figures (2 to 6)."""
+    largest = max((abs(value) for value in values if value is not None and isfinite(value)), default=1.0)
+    places = 2
+    while places < 6 and 0 < largest < 10 ** (1 - places + 1):
+        places += 1
+    return places
+
+
+def decimal(value: float | None, places: int = 2, *, small: bool = False) -> str:
+    """A rounded number with a real minus sign; ``undefined`` for None.
+
+    One of more than MOST_DIGITS digits has an exponent; with ``small`` also one that would round to 0.
+    """
     if value is None:
         return "undefined"
     shown = f"{value:.{places}f}"
+    if isfinite(value) and (abs(value) >= 10**MOST_DIGITS or (small and value and not float(shown))):
+        shown = exponent(value)
     return shown.replace("-", "\u2212") if float(shown) else shown.lstrip("-")
+
+
+def exponent(value: float) -> str:
+    """A number to three figures with its exponent: 3e-8, 1.23e300."""
+    mantissa, _, power = f"{value:.2e}".partition("e")
+    return f"{float(mantissa):g}e{int(power)}"
 
 
 def interval(low: float | None, high: float | None, places: int = 2) -> str:

@@ -124,14 +124,14 @@ def test_query_formats(snql: Snql, tmp_path: Path, format_name: str) -> None:
     done = snql("query", sql, "--format", format_name)
     assert done.code == 0
     expected = {
-        "csv": 'a,b,c,d,e\n1,x|y,"[1, 2]",\'=1+1,\ufffd[31m\n',
-        "tsv": "a\tb\tc\td\te\n1\tx|y\t[1, 2]\t'=1+1\t\ufffd[31m\n",
+        "csv": 'a,b,c,d,e\n1,x|y,"[1, 2]",\'=1+1,␛[31m\n',
+        "tsv": "a\tb\tc\td\te\n1\tx|y\t[1, 2]\t'=1+1\t␛[31m\n",
         "json": '[\n  {\n    "a": 1,\n    "b": "x|y",',
         "jsonl": '{"a": 1, "b": "x|y", "c": [1, 2], "d": "=1+1", "e": "\\u001b[31m"}\n',
-        "markdown": "| a | b | c | d | e |\n| ---: | --- | --- | --- | --- |\n| 1 | x\\|y | [1, 2] | =1+1 | \ufffd[",
+        "markdown": "| a | b | c | d | e |\n| ---: | --- | --- | --- | --- |\n| 1 | x\\|y | &#91;1, 2&#93; | =1+1 | ␛",
     }
     if format_name == "table":
-        assert "\\x1b[31m" in done.out
+        assert "␛[31m" in done.out
         assert "\x1b" not in done.out
     else:
         assert done.out.startswith(expected[format_name])

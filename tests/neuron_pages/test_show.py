@@ -14,7 +14,8 @@ from snql.cli.neuron_view import blocks, example_line, ground
 from snql.errors import InputError
 from snql.neuron_pages import describe_neuron, describe_neurons, html
 from snql.neuron_pages.model import ContextToken, Example
-from snql.neuron_pages.shade import heights, number, shade, short_token, token_text
+from snql.neuron_pages.shade import heights, shade, short_token, token_text
+from snql.writing.words import number
 from tests.cli.conftest import Snql
 from tests.cli.conftest import snql as snql
 

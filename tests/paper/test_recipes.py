@@ -15,7 +15,7 @@ from snql.paper.plan import Plan, Step, plan
 from snql.paper.results import MISSING, listing, outcomes, published
 from snql.reporting.figures import FIGURES
 from snql.reporting.tables import TABLES
-from snql.writing.markdown import markdown_cell
+from snql.writing import inert
 
 PUBLISHED = [f"fig{name}" for name in ("2", "3a", "3b", "4", "5a", "5b", "6", "7", "8", "9", "10a", "10b", "11")] + [
     f"table{number}" for number in range(1, 11)
@@ -141,6 +141,6 @@ def test_the_page_of_results_has_every_claim() -> None:
     for recipe in recipes():
         assert f"## {recipe.name}: {recipe.title} ({recipe.source})" in page
         for claim in recipe.claims:
-            assert markdown_cell(claim.says) in page
-            assert markdown_cell(published(claim, scale("demo"))) in page
+            assert inert.markdown(claim.says) in page
+            assert inert.markdown(published(claim, scale("demo"))) in page
         assert " ".join(recipe.note.split()) in page

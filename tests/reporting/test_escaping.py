@@ -6,14 +6,11 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
-from pathlib import Path
 
-import polars as pl
 import pytest
 
 from snql.reporting.model import Report
-from snql.writing.markdown import markdown_cell
-from snql.writing.words import csv_cell, latex_cell, short_labels, visible
+from snql.writing.inert import visible
 
 from .hostile import HOSTILE
 
@@ -133,15 +130,17 @@ def test_csv_has_no_formulas_and_no_controls(built: Report) -> None:
 def test_latex_has_no_command_of_a_text(built: Report) -> None:
     """Every command in a file is one that snql writes; tests of its own compile the files."""
     own = {"begin", "end", "toprule", "midrule", "bottomrule", "cmidrule", "addlinespace", "multicolumn", "centering"}
-    own |= {"small", "scriptsize", "setlength", "tabcolsep", "emergencystretch", "caption", "label", "par", "smallskip"}
-    own |= {"medskip", "nopagebreak", "emph", "hspace", "allowbreak", "snqlother", "snqlragged", "snqlcentred", "char"}
+    own |= {"endfirsthead", "endhead", "endfoot", "raggedright", "snqlwords", "snqlhead", "addtocounter", "scriptsize"}
+    own |= {"caption", "label", "par", "emph", "allowbreak", "snqlother", "char", "endgroup", "snqlafter"}
     own |= {"textbackslash", "textasciitilde", "textasciicircum", "textasciigrave", "textless", "textgreater"}
     own |= {"textbar", "ldots", ",", *"\\{}$&#%_"}
     files = sorted(built.out.glob("table-*.tex"))
     assert len(files) == 8
     for path in files:
         lines = path.read_text("utf-8").splitlines()
-        body = "\n".join(line for line in lines if not line.startswith(("%", "\\providecommand")))
+        body = "\n".join(
+            line for line in lines if not line.startswith(("%", "\\providecommand", "\\makeatletter", "\\begingroup"))
+        )
         assert set(re.findall(r"\\([a-zA-Z]+|.)", body)) <= own, path.name
         assert "\x1b" not in body
     runs = (built.out / "table-runs.tex").read_text("utf-8").replace("\\allowbreak{}", "")
@@ -170,87 +169,9 @@ def rows_of(content: str, line: str) -> int:
     return len(re.split(r"(?<!\\)\|", content[start:].split("\n", 1)[0]))
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("[a](http://b)", "&#91;a&#93;(http&#58;//b)"),
-        ("![i](x.png)", "!&#91;i&#93;(x.png)"),
-        ("a|b", r"a\|b"),
-        ("`c` *d* _e_ ~f~", r"\`c\` \*d\* \_e\_ \~f\~"),
-        ("\\| x", r"\\\| x"),
-        ("<b>&amp;", "&lt;b&gt;&amp;amp;"),
-        ("$x$ www.y.z", "&#36;x&#36; www&#46;y.z"),
-        ("two\nlines", "two␊lines"),
-        ("safety:5% & helpful - L3.N2", "safety:5% &amp; helpful - L3.N2"),
-    ],
-)
-def test_markdown_cell(text: str, expected: str) -> None:
-    assert markdown_cell(text) == expected
-
-
 def test_captions_for_text_programs_are_visible(built: Report) -> None:
     files = sorted(built.out.glob("*.caption.txt"))
     assert len(files) == len(drawn(built))
     for path in files:
         (line,) = path.read_text("utf-8").splitlines()
         assert not re.findall(r"[\x00-\x1f\u202e]", line)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("=1+1", "'=1+1"),
-        ("+1", "'+1"),
-        ("-1", "'-1"),
-        ("@x", "'@x"),
-        (" =1", "' =1"),
-        ("\t=1", "␉=1"),
-        ("a=1", "a=1"),
-        ("", ""),
-        ("\x1b[31m", "␛[31m"),
-    ],
-)
-def test_csv_cell(text: str, expected: str) -> None:
-    assert csv_cell(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("50% & $x_1$ #2", r"50\% \& \$x\_1\$ \#2"),
-        ("\\input{x}", r"\textbackslash{}input\{x\}"),
-        ("a~b^c", r"a\textasciitilde{}b\textasciicircum{}c"),
-        ("[x] * y", "{[}x{]} {*} y"),
-        ("a---b ''", "a-{}-{}-b '{}'"),
-        ("<a|b>", r"\textless{}a\textbar{}b\textgreater{}"),
-        ("two\nlines\x1b", "two?lines?"),
-        ('`"', r"\textasciigrave{}{\char34}"),
-        ("a,,b", "a,{},b"),
-        (
-            "na\u00efve \u6f22\u5b57 \u2212 \u0105\u2026",
-            "na\u00efve \\snqlother{\u6f22\u5b57} $-$ \\snqlother{\u0105}\\ldots{}",
-        ),
-    ],
-)
-def test_latex_cell(text: str, expected: str) -> None:
-    assert latex_cell(text) == expected
-
-
-def test_visible_keeps_letters_of_all_scripts() -> None:
-    assert visible("naïve 漢字 العربية 👩\u200d🔬") == "naïve 漢字 العربية 👩\u200d🔬"
-    assert visible("a\nb\x00\x7f\x9b\u2028\u202e", keep="\n") == "a\nb␀␡\ufffd␤\ufffd"
-
-
-def test_labels_of_different_texts_differ() -> None:
-    texts = [f"{'x' * 40}{number}{'y' * 40}" for number in range(3)]
-    labels = short_labels(texts, 20)
-    assert len(set(labels.values())) == 3
-    assert all(len(label) <= 20 for label in labels.values())
-    assert short_labels(["plain"])["plain"] == "plain"
-
-
-def test_numbers_are_not_quoted(tmp_path: Path) -> None:
-    from snql.writing.words import csv_frame
-
-    frame = csv_frame(pl.DataFrame({"text": ["-1"], "number": [-1.5]}))
-    assert frame.rows() == [("'-1", -1.5)]

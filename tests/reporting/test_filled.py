@@ -14,7 +14,7 @@ from snql.reporting.look import look
 from snql.reporting.sizing import fitted
 from snql.reporting.sources import sources
 from snql.reporting.tables import TABLES, Table
-from snql.writing import latex_tables, markdown
+from snql.writing import latex, markdown
 from snql.writing.layout import Estimate, Number
 from tests.db.filled import fill
 
@@ -58,8 +58,8 @@ def test_tables_escape_what_models_wrote(full: Database, context: Context, table
     blocks, caption = table.blocks(rows), table.caption(rows, context)
     assert table.cells(rows).height == rows.height
     for text in (
-        markdown.table(table.title, caption, blocks),
-        latex_tables.environment(table.name, table.title, caption, blocks),
+        markdown.document(table.title, caption, blocks),
+        latex.document(table.name, table.title, caption, blocks),
     ):
         assert "<b>" not in text.replace(r"\textless{}b\textgreater{}", "")
     one = rows["run"][0]

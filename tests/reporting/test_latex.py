@@ -14,10 +14,13 @@ from pypdf import PdfReader, PdfWriter
 from snql.db import Database
 from snql.reporting.build import build
 from snql.reporting.model import Report
-from snql.writing import latex_tables
+from snql.writing import latex
+from snql.writing.formats import render
 from snql.writing.layout import Block, Cell, Column, Group, Interval, Number, estimate
 
-NEEDED = ("siunitx.sty", "booktabs.sty", "graphicx.sty", "lmodern.sty")
+from .hostile import HOSTILE
+
+NEEDED = ("siunitx.sty", "booktabs.sty", "longtable.sty", "graphicx.sty", "lmodern.sty")
 FEW_POINTS = 3.0
 
 
@@ -103,7 +106,7 @@ def test_a_document_with_everything(built: Report) -> None:
 def test_tables_fit_a_narrow_text(built: Report) -> None:
     """LaTeX's article at its own margins: 345 points, with Computer Modern as it comes."""
     inputs = "\n".join(f"\\input{{table-{table.name}}}" for table in built.tables)
-    document = "\\documentclass{article}\\usepackage{booktabs,siunitx}\\begin{document}\n" + inputs
+    document = "\\documentclass{article}\\usepackage{booktabs,longtable,siunitx}\\begin{document}\n" + inputs
     (built.out / "narrow.tex").write_text(document + "\n\\end{document}\n")
     _, log = compiled(built.out, "narrow.tex")
     assert overfull(log) == []
@@ -132,7 +135,7 @@ def test_hostile_text_is_only_text(hostile: Report) -> None:
 @needs_latex
 def test_hostile_tables_fit(hostile: Report) -> None:
     inputs = "\n".join(f"\\input{{table-{table.name}}}" for table in hostile.tables)
-    document = "\\documentclass{article}\\usepackage{booktabs,siunitx}\\begin{document}\n" + inputs
+    document = "\\documentclass{article}\\usepackage{booktabs,longtable,siunitx}\\begin{document}\n" + inputs
     (hostile.out / "narrow.tex").write_text(document + "\n\\end{document}\n")
     _, log = compiled(hostile.out, "narrow.tex")
     assert overfull(log) == []
@@ -140,11 +143,28 @@ def test_hostile_tables_fit(hostile: Report) -> None:
 
 
 @needs_latex
+@pytest.mark.parametrize("columns", ["onecolumn", "twocolumn"])
+def test_numbers_of_all_sizes_are_set(tmp_path: Path, columns: str) -> None:
+    """A query's tabular and a report's longtable, with numbers that siunitx reads and with what it does not."""
+    numbers = (3e-8, 0.5, 1e300, -12.25, float("nan"), float("-inf"), None)
+    frame = pl.DataFrame({"text": [*HOSTILE[: len(numbers)]], "x": numbers, "n": range(len(numbers))})
+    (tmp_path / "query.tex").write_bytes(render(frame, "latex"))
+    rows = tuple((f"row{place}", Number(value, 3, small=True)) for place, value in enumerate(numbers))
+    made = latex.document("x", "Title", "Words.", [Block("", (Column("", "text"), Column("x")), (Group("", rows),))])
+    (tmp_path / "table.tex").write_text(made)
+    start = f"\\documentclass[{columns}]{{article}}\\usepackage{{booktabs,longtable,siunitx}}\\begin{{document}}\n"
+    (tmp_path / "page.tex").write_text(f"{start}\\input{{query}}\n\n\\input{{table}}after\\end{{document}}\n")
+    text = text_of(compiled(tmp_path, "page.tex")[0])
+    assert "<script>alert(1)</script>" in text and "Table1:Title" in text
+    for words in ("3\u00d710\u22128", "1\u00d710300", "\u221212.25", "NaN", "\u2212\u221e"):
+        assert text.count(words) == 2, words
+
+
+@needs_latex
 @pytest.mark.skipif(not shutil.which("lualatex"), reason="lualatex is not installed")
 def test_lualatex_sets_letters_of_all_scripts(hostile: Report) -> None:
-    document = (
-        "\\documentclass{article}\\usepackage{booktabs,siunitx}\\begin{document}\n\\input{table-runs}\\end{document}\n"
-    )
+    start = "\\documentclass{article}\\usepackage{booktabs,longtable,siunitx}\\begin{document}\n"
+    document = f"{start}\\input{{table-runs}}\\end{{document}}\n"
     (hostile.out / "lua.tex").write_text(document)
     command = ["lualatex", "-interaction=nonstopmode", "-halt-on-error", "lua.tex"]
     ran = subprocess.run(command, cwd=hostile.out, capture_output=True, check=False, timeout=300)
@@ -162,33 +182,25 @@ def block(n_columns: int, rows: int = 1) -> Block:
 
 
 def test_too_many_columns_go_below_each_other() -> None:
-    text = latex_tables.environment("x", "T", "C.", [block(16)])
-    assert text.count("\\begin{tabular}") == 3
-    assert text.count("\\begin{table}") == 1
-    for number in range(16):
-        assert text.count(f"{{set {number}\\par") == 1
-    assert text.count("effect &") == 3
-
-
-def test_too_many_rows_go_on_in_another_table() -> None:
-    text = latex_tables.environment("x", "T", "What it shows.", [block(2, 40)])
-    labels = re.findall(r"\\label\{(.*?)\}", text)
-    assert labels == ["tab:x", "tab:x-2", "tab:x-3", "tab:x-4"]
-    assert text.count("What it shows.") == 1 and "(part 4 of 4)" in text
-    assert re.findall(r"\\emph\{run (\d+)\}", text) == [str(number) for number in range(40)]
+    text = latex.document("x", "T", "C.", [block(16)])
+    assert text.count("\\begin{longtable}") == 3
+    assert text.count("\\caption") == text.count("\\label{tab:x}") == 1
+    tables = text.split("\\begin{longtable}")[1:]
+    heads = [table.partition("\\endhead")[0].rpartition("\\endfirsthead")[2] for table in tables]
+    assert [table.count("effect &") for table in tables] == [1, 1, 1]
+    assert [name for head in heads for name in re.findall(r"\{(set \d+)\\par", head)] == [f"set {n}" for n in range(16)]
 
 
 def test_a_table_that_is_far_too_long_says_what_it_leaves_out() -> None:
-    text = latex_tables.environment("x", "T", "C.", [block(2, 200)])
-    shown = len(re.findall(r"\\emph\{run \d+\}", text))
-    assert text.count("\\begin{table}") == latex_tables.MAX_PARTS
-    assert f"{200 - shown} more rows in the CSV file." in text
+    text = latex.document("x", "T", "C.", [block(2, 200), block(3, 200)])
+    assert len(re.findall(r"\\emph\{run \d+\}", text)) == latex.MAX_ROWS
+    assert f"{400 - latex.MAX_ROWS} more rows in the CSV file." in text
 
 
 def test_undefined_and_not_measured_differ() -> None:
     columns = (Column("set", "text"), Column("effect"), Column("interval", "interval"))
     rows = (("a", Number(None), Interval(None, None)), ("b", None, None), ("c", Number(-0.001), Interval(-0.5, 0.25)))
-    lines = latex_tables.environment("x", "T", "C.", [Block("", columns, (Group("", rows),))]).splitlines()
+    lines = latex.document("x", "T", "C.", [Block("", columns, (Group("", rows),))]).splitlines()
     assert [line for line in lines if re.match("[abc] &", line)] == [
         r"a & {--} & {} \\",
         r"b & {} & {} \\",
@@ -197,11 +209,11 @@ def test_undefined_and_not_measured_differ() -> None:
 
 
 def test_long_words_can_break_and_short_ones_cannot() -> None:
-    assert latex_tables.breaking("recipient demo:sft") == "recipient demo:sft"
-    broken = latex_tables.breaking("meta-llama/Llama-2-7b-hf+out/sft")
+    assert latex.breaking("recipient demo:sft") == "recipient demo:sft"
+    broken = latex.breaking("meta-llama/Llama-2-7b-hf+out/sft")
     assert broken.replace("\\allowbreak{}", "") == "meta-llama/Llama-2-7b-hf+out/sft"
     assert "llama/\\allowbreak{}Llama" in broken
-    assert latex_tables.breaking("x" * 40).count("\\allowbreak{}") == 2
+    assert latex.breaking("x" * 40).count("\\allowbreak{}") == 2
 
 
 def test_figures_are_included_at_their_own_size(built: Report) -> None:

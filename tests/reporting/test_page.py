@@ -15,7 +15,7 @@ from snql.reporting import neuron_rows, writings
 from snql.reporting.build import build
 from snql.reporting.model import Report
 from snql.reporting.sources import sources
-from snql.writing.words import visible
+from snql.writing.inert import visible
 
 from .browser import Page, complaints, look, needs_browser, opened, requests, until, value
 from .conftest import Builder

@@ -14,6 +14,7 @@ from snql.reporting import summary
 from snql.reporting.context import Context
 from snql.reporting.tables import TABLES, Table, tax
 from snql.writing import latex, markdown
+from snql.writing.formats import render
 from snql.writing.layout import Block, Cell, Column, Estimate, Group, Interval, Number, estimate
 
 from .conftest import Builder, small
@@ -151,7 +152,7 @@ def test_captions_say_whose_numbers_these_are(database: Database, table: Table) 
 
 def test_markdown_table(database: Database) -> None:
     (block,) = blocks(database, "transfer")
-    lines = markdown.table("A | title", "What it is.", [block]).splitlines()
+    lines = markdown.document("A | title", "What it is.", [block]).splitlines()
     assert lines[0] == r"**A \| title.** What it is."
     assert lines[3] == "| --- | ---: | ---: | ---: | ---: |"
     effects = "| effect (interval) | 0.80 [0.70, 0.90] | 0.80 [0.70, 0.90] | 0.80 [0.70, 0.90] | 0.80 [0.70, 0.90] |"
@@ -166,11 +167,21 @@ def test_a_block_has_a_cell_in_each_column() -> None:
 
 def test_latex_numbers_fit_their_columns() -> None:
     frame = pl.DataFrame({"name": ["a&b", None], "n": [1, 12345], "x": [-10.25, None], "y": [0.00123, 0.0001]})
-    text = latex.tabular(frame)
+    text = render(frame, "latex").decode()
     (columns,) = re.findall(r"\\begin\{tabular\}\{(.*)\}", text)
     assert columns == "l S[table-format=5] S[table-format=-2.2] S[table-format=1.5]"
     rows = text.split("\\midrule\n")[1].split("\\bottomrule")[0].splitlines()
     assert rows == [r"a\&b & 1 & -10.25 & 0.00123 \\", r"-- & 12345 & {--} & 0.00010 \\"]
+
+
+def test_numbers_keep_their_value_where_rounding_would_lose_it() -> None:
+    numbers = (Number(3e-8, 3, small=True), Number(-4e-5, 3, small=True), Number(3e-8, 3), Number(-1e300), Number(None))
+    shown = ("3e\u22128", "\u22124e\u22125", "0.000", "\u22121e300", "\u2013")
+    assert tuple(number.text() for number in numbers) == shown
+    assert Interval(-1e300, 0.5).text() == "[\u22121e300, 0.50]"
+    block = Block("", (Column("a"), Column("b", "interval")), (Group("", ((numbers[0], Interval(-1e300, 0.5)),)),), 0)
+    text = latex.document("x", "T", "C.", [block])
+    assert "S[table-format=1e-1]" in text and r"3e-8 & $[\num{-1e300},\,0.50]$ \\" in text
 
 
 def effects(**changes: object) -> pl.DataFrame:

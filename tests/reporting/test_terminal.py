@@ -15,7 +15,9 @@ import pytest
 from snql.db import Database
 from snql.errors import DatabaseError, InputError
 from snql.reporting import terminal
-from snql.reporting.textplots import Plot, Series, bar, cell_width, plot, table
+from snql.reporting.textplots import Plot, Series, bar, plot
+from snql.writing.terminal import table
+from snql.writing.terminal import width as cell_width
 
 from .conftest import Builder, example
 from .hostile import HOSTILE, hostile_database

@@ -13,7 +13,8 @@ from snql.reporting.kit import axes, captions, marks, panels, series
 from snql.reporting.kit.figure import Figure, Sketch
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
-from snql.writing.words import count, decimal, short_labels, shorten, visible
+from snql.writing.inert import visible
+from snql.writing.words import count, decimal, short_labels, shorten
 
 MAX_PANELS = 6
 MAX_POINTS = 600

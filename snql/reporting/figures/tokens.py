@@ -11,7 +11,8 @@ from snql.reporting.kit import captions, marks, panels, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
-from snql.writing.words import count, listing, short_labels, shorten, visible
+from snql.writing.inert import visible
+from snql.writing.words import count, listing, short_labels, shorten
 
 MAX_RUNS = 4
 MOST_TOKENS = {1: 64}

@@ -7,9 +7,8 @@ import polars as pl
 
 from snql.reporting.context import Context, patch_words
 from snql.reporting.tables.transfer import set_words
-from snql.writing.latex import decimals
 from snql.writing.layout import Block, Cell, Column, Group, Interval, Number
-from snql.writing.words import count, listing, short_labels
+from snql.writing.words import count, decimals, listing, short_labels
 
 NAME = "capability"
 TITLE = "Perplexity, tasks and scores of models and patches"

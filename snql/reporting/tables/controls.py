@@ -68,8 +68,8 @@ def _row(row: dict[str, Any]) -> tuple[Cell, ...]:
         Number(row["controls_mean"]),
         Number(row["controls_difference"]),
         Interval(row["controls_difference_ci_low"], row["controls_difference_ci_high"]),
-        Number(row["controls_permutation_p_value"], 4),
-        Number(row["controls_t_p_value"], 4),
+        Number(row["controls_permutation_p_value"], 4, small=True),
+        Number(row["controls_t_p_value"], 4, small=True),
     )
 
 

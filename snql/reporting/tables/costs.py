@@ -7,8 +7,8 @@ import polars as pl
 
 from snql.reporting.context import Context, patch_words
 from snql.reporting.tables.transfer import dataset_sizes, set_words
-from snql.writing.latex import decimals
 from snql.writing.layout import Block, Cell, Column, Group, Number, dataset_columns
+from snql.writing.words import decimals
 
 NAME = "costs"
 TITLE = "Mean scores by data set"

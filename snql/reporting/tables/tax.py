@@ -6,9 +6,8 @@ import polars as pl
 
 from snql.reporting.context import Context, interval_words, patch_words
 from snql.reporting.tables.transfer import set_words
-from snql.writing.latex import decimals
 from snql.writing.layout import Block, Cell, Column, Group, Interval, Number
-from snql.writing.words import listing
+from snql.writing.words import decimals, listing
 
 NAME = "tax"
 TITLE = "Mean scores before and after patching"

@@ -3,9 +3,8 @@
 import polars as pl
 
 from snql.reporting.context import Context, locate_words
-from snql.writing.latex import decimals
 from snql.writing.layout import Block, Cell, Column, Group, Number
-from snql.writing.words import short_labels
+from snql.writing.words import decimals, short_labels
 
 NAME = "top-neurons"
 TITLE = "Highest-ranked neurons"
@@ -55,7 +54,7 @@ def _cells(part: pl.DataFrame, rank: int) -> tuple[Cell, ...]:
         return (None,) * 4
     row = part.row(rank - 1, named=True)
     numbers = (
-        None if row[name] is None else Number(row[name], max(2, min(3, decimals(part[name]))))
+        None if row[name] is None else Number(row[name], max(2, min(3, decimals(part[name]))), small=True)
         for name in ("score", "mean_before", "mean_after")
     )
     return row["neuron"], *numbers

@@ -5,7 +5,7 @@ import polars as pl
 from snql.neuron_pages.shade import short_token
 from snql.reporting.context import Context
 from snql.writing.layout import Block, Cell, Column, Group, Number
-from snql.writing.words import listing, visible
+from snql.writing.words import listing
 
 NAME = "value-vectors"
 TITLE = "Tokens that value vectors promote and suppress"
@@ -39,7 +39,7 @@ def _words(side: str) -> pl.Expr:
 
 
 def _line(tokens: pl.Series) -> str:
-    return " ".join(visible(short_token(token)) for token in tokens)
+    return " ".join(short_token(token) for token in tokens)
 
 
 def blocks(rows: pl.DataFrame) -> tuple[Block, ...]:
