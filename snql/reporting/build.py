@@ -17,7 +17,8 @@ from snql.errors import InputError
 from snql.progress import Progress, ProgressCallback, silent
 from snql.reporting import page, render, snippets
 from snql.reporting.context import Context
-from snql.reporting.figures import FIGURES, Figure
+from snql.reporting.figures import FIGURES
+from snql.reporting.kit.figure import Figure
 from snql.reporting.look import POINTS_PER_MM, Look, look, on_screen
 from snql.reporting.model import RenderedFigure, RenderedTable, Report
 from snql.reporting.sizing import draw_once, fitted

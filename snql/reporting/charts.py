@@ -1,4 +1,4 @@
-"""What all charts share: how frames become chart data, shapes and dashes, and the house style."""
+"""What all charts share: how frames become chart data, and the house style."""
 
 import json
 from collections.abc import Sequence
@@ -8,13 +8,10 @@ import altair as alt
 import polars as pl
 from altair.utils.schemapi import debug_mode
 
-from snql.reporting.fonts import FAMILY, measure, wrap
+from snql.reporting.fonts import FAMILY, wrap
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
 from snql.writing.words import visible_frame
-
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
-DASHES = ([1, 0], [6, 2], [2, 2], [8, 2, 2, 2], [4, 4], [1, 3], [10, 3])
 
 
 def data(frame: pl.DataFrame) -> alt.InlineData:
@@ -35,37 +32,6 @@ def specification(chart: Chart) -> dict[str, Any]:
     given = made.get("datasets", {})
     datasets = {name: json.loads(rows) if isinstance(rows, str) else rows for name, rows in given.items()}
     return made | {"datasets": datasets}
-
-
-def cycle(values: Sequence[Any], length: int) -> list[Any]:
-    """The first ``length`` values, again from the start when there are fewer."""
-    return [values[index % len(values)] for index in range(length)]
-
-
-def facet(panels: Sequence[str]) -> alt.Facet:
-    """One panel for each heading, in this order; a line break in a heading starts a second line."""
-    header = alt.Header(title=None, labelExpr="split(datum.value, '\\n')")
-    return alt.Facet("panel:N", sort=list(panels), header=header)
-
-
-def legend_columns(labels: Sequence[str], look: Look) -> int:
-    """In how many columns the entries of a legend below the plots fit."""
-    widest = max((measure(label, look.size(1.05)) for label in labels), default=0) + 26 * look.scale
-    return max(1, min(len(labels), int(look.plots // widest)))
-
-
-def labels_in_lines(look: Look, share: float = 0.42, lines: int = 1) -> alt.Axis:
-    """An axis of names: no ticks, a line break in a name starts a new line, at most ``share`` of the width.
-
-    ``lines`` is how many lines the names have: Vega centres the first one, this all of them.
-    """
-    labels, limit, up = "split(datum.label, '\\n')", look.width * share, -look.size(0.6) * (lines - 1)
-    return alt.Axis(title=None, grid=True, ticks=False, labelExpr=labels, labelLimit=limit, labelOffset=up)
-
-
-def broken(text: str, look: Look) -> list[str]:
-    """A legend's title as lines that fit the chart."""
-    return wrap(text, look.plots, look.size(1.05))
 
 
 def finish(chart: Chart, look: Look, title: str, subtitle: Sequence[str] = ()) -> Chart:

@@ -42,6 +42,22 @@ class Theme:
     on_fill: str
     scale: float = 1.0
 
+    def on(self, fill: str) -> str:
+        """Ink or paper, whichever stands out more from a fill."""
+        return max((self.ink, self.paper), key=lambda colour: _contrast(colour, fill))
+
+
+def _contrast(one: str, other: str) -> float:
+    """Contrast of two colours by WCAG 2: from 1 to 21."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
 
 _PAPER = Theme(
     name="paper",

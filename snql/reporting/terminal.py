@@ -9,9 +9,11 @@ import polars as pl
 from snql.db import Database
 from snql.errors import InputError
 from snql.reporting.context import interval_words, judge_words
-from snql.reporting.figures import FIGURES, Figure, overlap
-from snql.reporting.figures.effect_size import choose_panels, limits, panel_labels
+from snql.reporting.figures import FIGURES, overlap
 from snql.reporting.figures.layers import BANDS
+from snql.reporting.kit.axes import effect_limits
+from snql.reporting.kit.figure import Figure
+from snql.reporting.kit.rows import few_panels, panel_labels
 from snql.reporting.sources import sources
 from snql.reporting.textplots import (
     COLOURS,
@@ -87,7 +89,7 @@ def _figure(figure: Figure, rows: Rows, width: int, *, colour: bool) -> Lines:
 
 
 def _effect_size(rows: Rows, width: int, *, colour: bool) -> Lines:
-    shown = choose_panels(rows)
+    shown = few_panels(rows)
     panels = list(panel_labels(shown).items())
     lines: Lines = []
     for (run, dataset), heading in panels[:MAX_PLOTS]:
@@ -119,7 +121,7 @@ def _effects(panel: Rows, width: int, *, colour: bool) -> Lines:
     ticks = [(at(size), f"{size:,}") for size in _spread(sizes, at, width)]
     y_ticks = [(value, decimal(value, 1)) for value in (0, 0.5, 1)]
     label = "patched neurons (log scale)" if logarithmic else "patched neurons"
-    picture = Plot(label, limits(sets), drawn, x_ticks=ticks, y_ticks=y_ticks, across=(0, 1))
+    picture = Plot(label, effect_limits(sets), drawn, x_ticks=ticks, y_ticks=y_ticks, across=(0, 1))
     return [f"causal effect    {CONTROL_MARK} random sets (mean)", *plot(picture, width, colour=colour), *lines]
 
 
@@ -254,7 +256,7 @@ def _share(found: dict[frozenset[str], float | None], run: str, other: str) -> s
 
 def _transfer(rows: Rows, width: int) -> Lines:
     ranges = [rows.select(effect=name, ci_low=name, ci_high=name) for name in ("control_min", "control_max")]
-    ends = limits(pl.concat([rows.select("effect", "ci_low", "ci_high"), *ranges]))
+    ends = effect_limits(pl.concat([rows.select("effect", "ci_low", "ci_high"), *ranges]))
     legend = f"{MARKS[0]} effect, \u2500 interval, {CONTROL_MARK} random sets (\u2591 range), \u250a 0 and 1"
     lines: Lines = wrapped(legend, width)
     with_range = width >= _WIDE

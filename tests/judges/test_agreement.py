@@ -123,7 +123,7 @@ def test_the_figure_has_the_same_numbers(judged: Database) -> None:
     from snql.reporting.figures import judges
     from snql.reporting.look import look
 
-    frame = judged.frame(f"SELECT * FROM {judges.VIEW} ORDER BY {', '.join(judges.ORDER)}")
+    frame = judged.frame(judges.FIGURE.query)
     # Patched sets are there if they are the main one of their series; this run has no effects, so its set is not.
     wide = judged.frame("SELECT variant_id, prompt_id, judge, score FROM judgements WHERE variant_id < 2")
     wide = wide.pivot(on="judge", index=["variant_id", "prompt_id"], values="score")
@@ -139,7 +139,7 @@ def test_the_figure_has_the_same_numbers(judged: Database) -> None:
         assert rows["bad_b"].to_list() == [sign * score > 0 for score in rows["score_b"]]
     one = frame.filter(judge_a="a", judge_b="b")
     context = Context(judged.frame("SELECT * FROM figure_runs"))
-    drawing = judges.draw(one, context, look())
+    drawing = judges.FIGURE.draw(one, context, look())
     r = stats.pearsonr(one["score_a"], one["score_b"]).statistic
     assert f"r = {r:.2f} [" in str(specification(drawing.chart))
     assert "run, a and b (12 prompts): Spearman" in drawing.caption

@@ -13,6 +13,9 @@ from snql.db import Database
 from snql.reporting import charts
 from snql.reporting.context import Context
 from snql.reporting.figures import FIGURES, effect_size, overlap
+from snql.reporting.kit import rows as kit
+from snql.reporting.kit.axes import effect_limits
+from snql.reporting.kit.figure import Figure
 from snql.reporting.look import look
 
 from .conftest import Builder, neuron_frame
@@ -117,7 +120,7 @@ def test_overlap_takes_the_largest_group_of_one_shape_and_names_the_rest(located
     assert overlap.comparable(frame) == ["a", "b"]
     assert (
         "Left out, because they rank neurons of other models or layers, or runs are too many: c."
-        in overlap.draw(frame, context, look()).caption
+        in overlap.FIGURE.draw(frame, context, look()).caption
     )
 
 
@@ -189,7 +192,7 @@ def test_effect_size_shows_sweeps_by_their_first_judge(patched: Database) -> Non
 
 def test_effect_size_says_how_many_effects_are_undefined(patched: Database) -> None:
     context = Context(patched.frame("SELECT * FROM figure_runs ORDER BY kind, run"))
-    drawing = effect_size.draw(rows(patched, "effect-size"), context, look())
+    drawing = effect_size.FIGURE.draw(rows(patched, "effect-size"), context, look())
     # One set and its three controls, on two data sets and on both together.
     assert "12 effects of 36 are undefined and not drawn" in drawing.caption
     drawn = [row for data in charts.specification(drawing.chart)["datasets"].values() for row in data]
@@ -205,15 +208,15 @@ def test_effect_size_pools_data_sets_when_panels_are_many() -> None:
             for dataset in ("x", "y", "*")
         ]
     )
-    shown = effect_size.choose_panels(frame)
+    shown = kit.few_panels(frame)
     assert set(shown["dataset"]) == {"*"}
-    assert shown["run"].n_unique() == effect_size.MAX_PANELS
-    assert effect_size.choose_panels(frame.head(6)).height == 6
+    assert shown["run"].n_unique() == kit.MAX_PANELS
+    assert kit.few_panels(frame.head(6)).height == 6
 
 
 def test_effect_axis_cuts_wide_intervals_but_no_effect() -> None:
     frame = pl.DataFrame({"effect": [1.4, None], "ci_low": [-50.0, None], "ci_high": [60.0, None]})
-    low, high = effect_size.limits(frame)
+    low, high = effect_limits(frame)
     assert -1.2 < low < -1 and 2.4 < high < 2.6
 
 
@@ -234,10 +237,7 @@ def test_tax_has_every_judge(patched: Database) -> None:
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
-def test_captions_name_the_runs_and_their_settings(database: Database, figure: object) -> None:
-    from snql.reporting.figures import Figure
-
-    assert isinstance(figure, Figure)
+def test_captions_name_the_runs_and_their_settings(database: Database, figure: Figure) -> None:
     if figure.name in ELSEWHERE:
         pytest.skip("drawn in test_filled.py")
     context = Context(database.frame("SELECT * FROM figure_runs ORDER BY kind, run"))

@@ -8,7 +8,8 @@ import pytest
 
 from snql.db.connection import Database
 from snql.reporting.context import Context
-from snql.reporting.figures import FIGURES, Figure
+from snql.reporting.figures import FIGURES
+from snql.reporting.kit.figure import Figure
 from snql.reporting.look import look
 from snql.reporting.sizing import fitted
 from snql.reporting.sources import sources

@@ -17,7 +17,8 @@ from snql.db import Database
 from snql.errors import InputError
 from snql.reporting import fonts, render
 from snql.reporting.context import Context
-from snql.reporting.figures import FIGURES, Figure
+from snql.reporting.figures import FIGURES
+from snql.reporting.kit.figure import Figure
 from snql.reporting.look import THEMES, look
 from snql.reporting.sizing import fitted, measured, svg_of
 

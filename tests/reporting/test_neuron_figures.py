@@ -15,8 +15,8 @@ from snql.db import Database
 from snql.reporting import charts
 from snql.reporting.context import Context
 from snql.reporting.figures import FIGURES, activations, intervals, shift, stability, tokens, volcano
+from snql.reporting.kit.rows import neuron_names
 from snql.reporting.look import look
-from snql.reporting.panels import neuron_names
 from snql.stats.overlap import correlation
 from snql.stats.resampling import scores_of, spearman_brown, top_of
 
@@ -106,7 +106,7 @@ def test_stability_of_the_same_halves_in_python(database: Database) -> None:
 
 def test_stability_draws_mean_range_and_chance(database: Database) -> None:
     frame = rows(database, "stability")
-    drawing = stability.draw(frame, context(database), look())
+    drawing = stability.FIGURE.draw(frame, context(database), look())
     (top,) = [row for row in drawn(drawing.chart) if row["k"] == 12 and row["label"] == stability.OVERLAP]
     overlaps = frame.filter(pl.col("k") == 12)["overlap"]
     assert (top["value"], top["low"], top["high"]) == pytest.approx((overlaps.mean(), overlaps.min(), overlaps.max()))
@@ -133,7 +133,7 @@ def test_intervals_are_of_the_highest_ranks(database: Database) -> None:
     assert frame["ci_high"].to_list() == pytest.approx([1.2 * score for score in expected["score"]])
     twelfth = np.sort(scores(1)[:4].ravel())[::-1][11]
     assert (frame["threshold"][0], frame["threshold_rank"][0]) == (pytest.approx(twelfth), 12)
-    drawing = intervals.draw(frame, context(database), look())
+    drawing = intervals.FIGURE.draw(frame, context(database), look())
     points = [row for row in drawn(drawing.chart) if "top_share" in row]
     assert len(points) == 30
     assert sum(row["label"] == intervals.SURE for row in points) == (frame["top_share"] >= 0.95).sum() == 5
@@ -153,7 +153,7 @@ def test_activations_sort_neurons_by_what_became_of_their_mean(database: Databas
         "SELECT mean_before, mean_after FROM neuron_scores WHERE run = 'b' AND rank <= 15 ORDER BY rank"
     )
     assert frame.select("mean_before", "mean_after").equals(stored)
-    drawing = activations.draw(frame, context(database), look())
+    drawing = activations.FIGURE.draw(frame, context(database), look())
     points = [row for row in drawn(drawing.chart) if row["label"]]
     assert len(points) == 15
     assert f"sign flips in {flips.sum()}" in drawing.caption and "the top 15 (5 % of 300)" in drawing.caption
@@ -163,7 +163,7 @@ def test_activations_compress_axes_for_few_large_means(database: Database) -> No
     frame = rows(database, "activations", "b")
     wide = frame.with_columns(mean_before=pl.when(pl.col("rank") == 1).then(500.0).otherwise("mean_before"))
     for given, kind in ((frame, None), (wide, "symlog")):
-        drawing = activations.draw(given, context(database), look())
+        drawing = activations.FIGURE.draw(given, context(database), look())
         layers = charts.specification(drawing.chart)["spec"]["layer"]
         scales = [
             layer["encoding"][axis]["scale"] for layer in layers for axis in ("x", "y") if axis in layer["encoding"]
@@ -179,7 +179,7 @@ def test_activations_are_at_most_400_of_a_run(tmp_path: Path) -> None:
             Builder(connection).locate("large", np.random.default_rng(0).lognormal(0, 1, (11, 900)))
         frame = rows(large, "activations", "large")
         assert (frame.height, frame["k"][0]) == (400, 450)
-        caption = activations.draw(frame, context(large), look()).caption
+        caption = activations.FIGURE.draw(frame, context(large), look()).caption
     assert "the first 400 of the top 450 (5 % of 9,000)" in caption
 
 
@@ -195,7 +195,7 @@ def test_shift_has_the_quantiles_of_each_layer(database: Database) -> None:
         assert (row["score_p50"], row["score_p95"]) == pytest.approx(tuple(np.quantile(layer_scores, [0.5, 0.95])))
         assert (row["shift_mean"], row["n_neurons"]) == (pytest.approx(shifts.mean()), 60)
         assert (row["depth"], row["ranked"]) == (pytest.approx(row["layer"] / 4), row["layer"] < 4)
-    drawing = shift.draw(frame, context(database), look())
+    drawing = shift.FIGURE.draw(frame, context(database), look())
     bands = [(row["start"], row["end"]) for row in drawn(drawing.chart) if "start" in row]
     assert set(bands) == {(0.875, 1.0)}
     assert "layers with scores that the run did not rank: 1 layer (a)" in drawing.caption
@@ -231,7 +231,7 @@ def test_volcano_bins_are_a_histogram_of_effect_sizes_and_scores(database: Datab
 
 def test_volcano_says_what_it_leaves_out(database: Database) -> None:
     frame = rows(database, "volcano")
-    caption = volcano.draw(frame, context(database), look()).caption
+    caption = volcano.FIGURE.draw(frame, context(database), look()).caption
     assert f"{frame['n_undefined'][0]} neurons without an effect size or with score 0 left out" in caption
     assert "sqrt((std before^2 + std after^2) / 2)" in caption
 
@@ -250,7 +250,7 @@ def test_tokens_are_of_the_first_long_text_and_the_highest_kept_neurons(database
 
 def test_token_strip_is_relative_to_each_neuron(database: Database) -> None:
     frame = rows(database, "tokens")
-    drawing = tokens.draw(frame, context(database), look())
+    drawing = tokens.FIGURE.draw(frame, context(database), look())
     cells = [row for row in drawn(drawing.chart) if "relative" in row]
     assert len(cells) == 3 * 2 * len(TEXT)
     assert {row["relative"] for row in cells if abs(row["relative"]) == 1} <= {-1, 1}
@@ -313,5 +313,5 @@ def test_neurons_of_experts_have_theirs_in_the_name() -> None:
 def test_runs_beyond_the_panels_are_counted(database: Database) -> None:
     frame = rows(database, "volcano")
     many = pl.concat([frame.with_columns(run=pl.lit(f"run {number}")) for number in range(9)])
-    caption = volcano.draw(many, context(database), look()).caption
+    caption = volcano.FIGURE.draw(many, context(database), look()).caption
     assert "The first 6 runs by name; 3 more runs not drawn (see the CSV file)." in caption

@@ -14,7 +14,8 @@ from snql.db import Database
 from snql.neurons.syntax import Ranked, parse
 from snql.reporting import charts, terminal
 from snql.reporting.context import Context
-from snql.reporting.figures import FIGURES, cross_effects, sourced, tax, verdicts, windows
+from snql.reporting.figures import FIGURES, cross_effects, tax, verdicts, windows
+from snql.reporting.kit import rows as kit
 from snql.reporting.look import look
 from snql.reporting.model import Chart
 from snql.reporting.sizing import svg_of
@@ -97,10 +98,10 @@ def test_windows_of_a_lost_ranking_stand_by_rank_or_are_counted(database: Databa
         Builder(connection).sets("w", {"gone:0..10": 0.5, "gone:10..20": 0.2})
     frame = rows(database, "windows")
     assert frame["begins"].null_count() == 2 and frame["rank_before"].to_list() == [0, 10]
-    drawing = windows.draw(frame, context_of(database), look())
+    drawing = windows.FIGURE.draw(frame, context_of(database), look())
     assert {row["place"] for row in drawn_rows(drawing.chart) if "place" in row} == {0, 10}
     unplaced = frame.with_columns(rank_before=pl.lit(None, pl.Int32), begins=pl.Series([0.1, None]))
-    assert "1 window cannot be placed" in windows.draw(unplaced, context_of(database), look()).caption
+    assert "1 window cannot be placed" in windows.FIGURE.draw(unplaced, context_of(database), look()).caption
 
 
 def test_cross_effects_compare_equal_amounts_under_equal_settings(database: Database) -> None:
@@ -116,7 +117,7 @@ def test_cross_effects_compare_equal_amounts_under_equal_settings(database: Data
     assert found == [
         ("back", "helpful", 0.2), ("back", "safety", None), ("there", "helpful", 0.1), ("there", "safety", 0.5)
     ]  # fmt: skip
-    drawing = cross_effects.draw(frame, context_of(database), look())
+    drawing = cross_effects.FIGURE.draw(frame, context_of(database), look())
     assert "1 effect of 4 is undefined" in drawing.caption
     assert ">undefined<" in svg_of(charts.specification(drawing.chart))
     assert {"demo:safety → b", "demo:sft → demo:safety"} == {
@@ -140,7 +141,7 @@ def test_cross_effects_join_runs_with_equal_settings_and_draw_a_set_once(databas
     frame = rows(database, "cross-effects")
     together = frame.filter(pl.col("run").is_in(["a", "b"]))
     assert together["setup"].n_unique() == 1 and frame["setup"].n_unique() == 2
-    once = sourced.once(together, "setup", "judge", "source").select("run", "source").sort("source").rows()
+    once = kit.once(together, "setup", "judge", "source").select("run", "source").sort("source").rows()
     assert once == [("a", "helpful"), ("b", "other"), ("a", "safety")]
 
 
@@ -245,7 +246,7 @@ def test_verdicts_count_what_patching_changes(database: Database, reward: bool, 
         for name, k, n in (("fixed", counts["n_fixed"], bad), ("broken", counts["n_broken"], good)):
             assert row[name] == pytest.approx(k / n)
             assert (row[f"{name}_ci_low"], row[f"{name}_ci_high"]) == pytest.approx(wilson(k, n), abs=1e-12)
-    caption = verdicts.draw(frame, context_of(database), look()).caption
+    caption = verdicts.FIGURE.draw(frame, context_of(database), look()).caption
     rule = "below 0 by cost (rewards)" if reward else "above 0 by cost (costs)"
     assert rule in caption and ("the donor is patched" in caption) == frozen
 
@@ -270,7 +271,7 @@ def test_parts_of_a_bar_add_up_and_those_good_after_stand_together(database: Dat
         Builder(connection).sets(
             "p", {"safety:5%": 0.5}, scores={name: SCORES[name] for name in ("recipient", "donor", "safety:5%")}
         )
-    drawing = verdicts.draw(rows(database, "verdicts"), context_of(database), look())
+    drawing = verdicts.FIGURE.draw(rows(database, "verdicts"), context_of(database), look())
     parts = sorted((row for row in drawn_rows(drawing.chart) if "flow" in row), key=lambda row: float(str(row["low"])))
     assert [(row["flow"], row["n"]) for row in parts] == [
         ("kept bad", 1),
@@ -296,7 +297,7 @@ def test_runs_without_a_donor_have_scores_but_no_donor_mark(database: Database) 
     frame = rows(database, "tax")
     (row,) = frame.filter(pl.col("run") == "zeroed").iter_rows(named=True)
     assert (row["variant"], row["mode"], row["mean_donor"], row["change"]) == ("safety:5%", "zero", None, -2)
-    drawing = tax.draw(frame, context_of(database), look())
+    drawing = tax.FIGURE.draw(frame, context_of(database), look())
     marks = {(row["run"], row["role"]) for row in drawn_rows(drawing.chart) if "role" in row}
     assert marks == {
         ("kept", "recipient"), ("kept", "patched"), ("kept", "donor"),
@@ -353,8 +354,8 @@ def test_trace_counts_changed_tokens_step_by_step(database: Database) -> None:
 
 def test_every_run_has_its_turn_where_rows_are_many() -> None:
     frame = pl.DataFrame({"run": ["a", "a", "a", "b", "c"], "row": range(5)})
-    assert sourced.fairly(frame, 4)["row"].to_list() == [0, 1, 3, 4]
-    assert sourced.fairly(frame, 2)["row"].to_list() == [0, 3]
+    assert kit.fairly(frame, 4)["row"].to_list() == [0, 1, 3, 4]
+    assert kit.fairly(frame, 2)["row"].to_list() == [0, 3]
 
 
 def test_hostile_names_stay_inert_in_every_chart(database: Database) -> None:

@@ -1,12 +1,5 @@
 """The figures of a report: one module each, from the rows of one view to a chart with its words."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
-
-import polars as pl
-
-from snql.reporting.context import Context
 from snql.reporting.figures import (
     activations,
     cross_effects,
@@ -16,9 +9,7 @@ from snql.reporting.figures import (
     intervals,
     judges,
     layers,
-    locating_pairs,
-    locating_positions,
-    locating_prompts,
+    locating,
     overlap,
     scorers,
     scores,
@@ -32,76 +23,31 @@ from snql.reporting.figures import (
     volcano,
     windows,
 )
-from snql.reporting.look import Look
-from snql.reporting.model import Drawing
+from snql.reporting.kit.figure import Figure
 
-Draw = Callable[[pl.DataFrame, Context, Look], Drawing]
-
-
-class _Module(Protocol):
-    """What a module of this folder has."""
-
-    NAME: str
-    DESCRIPTION: str
-    TITLE: str
-    VIEW: str
-    ORDER: tuple[str, ...]
-    LACKING: str
-    draw: Draw
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One kind of figure.
-
-    ``order`` names the columns that sort the rows of ``view``, so that equal data give equal files. ``lacking``
-    says what to run when the view is empty. ``draw`` is pure: it is called again with other looks.
-    """
-
-    name: str
-    description: str
-    title: str
-    view: str
-    order: tuple[str, ...]
-    lacking: str
-    draw: Draw
-
-    @property
-    def query(self) -> str:
-        """The query whose rows the figure draws."""
-        return f"SELECT * FROM {self.view} ORDER BY {', '.join(self.order)}"  # noqa: S608  (names of this package)
-
-
-def _figure(module: _Module) -> Figure:
-    return Figure(module.NAME, module.DESCRIPTION, module.TITLE, module.VIEW, module.ORDER, module.LACKING, module.draw)
-
-
-FIGURES = tuple(
-    _figure(module)
-    for module in (
-        effect_size,
-        layers,
-        scores,
-        overlap,
-        cross_effects,
-        windows,
-        locating_prompts,
-        locating_pairs,
-        locating_positions,
-        transfer,
-        scorers,
-        tax,
-        stability,
-        intervals,
-        volcano,
-        shift,
-        activations,
-        tokens,
-        verdicts,
-        trace,
-        judges,
-        guard,
-        guard_costs,
-    )
+FIGURES: tuple[Figure, ...] = (
+    effect_size.FIGURE,
+    layers.FIGURE,
+    scores.FIGURE,
+    overlap.FIGURE,
+    cross_effects.FIGURE,
+    windows.FIGURE,
+    locating.PROMPTS,
+    locating.PAIRS,
+    locating.POSITIONS,
+    transfer.FIGURE,
+    scorers.FIGURE,
+    tax.FIGURE,
+    stability.FIGURE,
+    intervals.FIGURE,
+    volcano.FIGURE,
+    shift.FIGURE,
+    activations.FIGURE,
+    tokens.FIGURE,
+    verdicts.FIGURE,
+    trace.FIGURE,
+    judges.FIGURE,
+    guard.FIGURE,
+    guard_costs.FIGURE,
 )
 """All figures, in the order of a report."""

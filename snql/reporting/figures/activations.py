@@ -6,19 +6,15 @@ from statistics import median
 import altair as alt
 import polars as pl
 
-from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
+from snql.reporting.kit import captions, marks, panels, rows, series
+from snql.reporting.kit.axes import FORMAT
+from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.series import Mark
 from snql.reporting.look import Look
-from snql.reporting.model import Chart, Drawing
-from snql.reporting.panels import FORMAT, first_runs, neuron_names, rest_words, run_labels
+from snql.reporting.model import Chart
 from snql.writing.words import listing
 
-NAME = "activations"
-VIEW = "figure_activations"
-ORDER = ("run", "rank")
-DESCRIPTION = "mean activation of the highest-ranked neurons, before against after"
-LACKING = "no finished locate run has ranked neurons with mean activations: run `snql locate` to get one"
-TITLE = "Mean activation of the highest-ranked neurons, before and after"
 MAX_PANELS = 6
 KINDS = {
     "grows": "magnitude grows",
@@ -26,72 +22,60 @@ KINDS = {
     "flips": "sign flips",
     "same": "no change",
 }
-SHAPES = {"grows": "triangle-up", "shrinks": "triangle-down", "flips": "diamond", "same": "circle"}
+SHAPES = ("triangle-up", "triangle-down", "diamond", "circle")
 WIDE = 30
 """Largest over median magnitude beyond which the axes are compressed."""
 
 
-def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
+def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
     """One square panel for each of the first runs by name, one point for each neuron."""
-    shown, runs, n_rest = first_runs(frame, MAX_PANELS)
+    shown, runs, n_rest = rows.first_runs(frame, MAX_PANELS)
     columns = look.columns(len(runs))
-    panels = _panels(shown, runs, look, columns)
-    points = shown.with_columns(
-        panel=pl.col("run").replace_strict(panels, return_dtype=pl.String),
-        label=pl.col("change").replace_strict(KINDS, return_dtype=pl.String),
-        name=neuron_names(),
+    sized = shown.with_columns(n=pl.len().over("run"))
+    points = rows.by_run(sized, rows.run_labels(runs, look, columns), lambda row: f"(n = {row['n']:,})").with_columns(
+        label=pl.col("change").replace_strict(KINDS, return_dtype=pl.String), name=rows.neuron_names()
     )
-    chart = _chart(points, list(panels.values()), look, columns)
-    return Drawing(chart, TITLE, _caption(shown, runs, n_rest, context))
+    words = [
+        "Means over all scored tokens; on the dashed line a mean is the same before and after. A high change score "
+        "needs no change of the mean: it pools the changes at single tokens. The CSV file has the standard deviations "
+        "over tokens.",
+        "Axes are linear near 0 and logarithmic beyond." if _wide(shown) else "",
+        *(_run_words(shown.filter(pl.col("run") == run)) for run in runs),
+        locate_words(context, runs),
+        captions.runs_left_out(len(runs), n_rest),
+    ]
+    return _chart(points, look, columns), words
 
 
-def _panels(shown: pl.DataFrame, runs: list[str], look: Look, columns: int) -> dict[str, str]:
-    sizes = shown.group_by("run").len("n").sort("run")
-    labels = run_labels(runs, look, columns)
-    return {run: f"{labels[run]}\n(n = {n:,})" for run, n in sizes.iter_rows()}
-
-
-def _chart(points: pl.DataFrame, panels: list[str], look: Look, columns: int) -> Chart:
+def _chart(points: pl.DataFrame, look: Look, columns: int) -> Chart:
     side = min(look.panel_width(columns), look.height(240))
     ends, scale, axis = _axes(points, roomy=side > look.height(110))
-    x = alt.X("mean_before:Q", title="mean before", scale=scale, axis=axis)
-    y = alt.Y("mean_after:Q", title="mean after", scale=scale, axis=axis)
-    rows = points.select("run", "name", "rank", "score", "mean_before", "mean_after", "label", "panel")
-    diagonal = pl.DataFrame({"panel": panels}).join(pl.DataFrame({"end": ends}), how="cross")
-    layered = alt.layer(
-        *_references(scale, look),
-        _points(points, look).encode(x=x, y=y, tooltip=_TOOLTIP),
-        data=charts.data(pl.concat([rows, diagonal], how="diagonal")),
-    )
-    facet = layered.properties(width=side, height=side).facet(facet=charts.facet(panels), columns=columns)
-    return charts.finish(facet.resolve_axis(x="independent"), look, TITLE)
-
-
-def _references(scale: alt.Scale, look: Look) -> list[alt.Chart]:
-    """Both zeros, and the line on which nothing changes."""
-    zero = alt.Chart().mark_rule(color=look.theme.line, strokeWidth=look.stroke(0.6))
+    drawn = points.select("run", "name", "rank", "score", "mean_before", "mean_after", "label", "panel")
+    diagonal = pl.DataFrame({"panel": panels.order(drawn)}).join(pl.DataFrame({"end": ends}), how="cross")
     same = alt.Chart().transform_filter("isValid(datum.end)")
-    same = same.mark_line(color=look.theme.ink, strokeDash=charts.DASHES[1], strokeWidth=look.stroke(0.8))
-    return [
-        zero.encode(x=alt.X(datum=0, scale=scale)),
-        zero.encode(y=alt.Y(datum=0, scale=scale)),
+    same = same.mark_line(color=look.theme.ink, strokeDash=series.DASHES[1], strokeWidth=look.stroke(0.8))
+    found = dict(zip(KINDS.values(), map(Mark, look.theme.colours, SHAPES), strict=False))
+    marked = {label: mark for label, mark in found.items() if label in points["label"]}
+    neurons = alt.Chart().transform_filter("isValid(datum.label)")
+    neurons = neurons.mark_point(size=look.area(16), strokeWidth=look.stroke(0.8), opacity=0.85)
+    layers = [
+        marks.zero(look, x=alt.X(datum=0, scale=scale)),
+        marks.zero(look, y=alt.Y(datum=0, scale=scale)),
         same.encode(x=alt.X("end:Q", scale=scale), y=alt.Y("end:Q", scale=scale)),
+        neurons.encode(
+            x=alt.X("mean_before:Q", title="mean before", scale=scale, axis=axis),
+            y=alt.Y("mean_after:Q", title="mean after", scale=scale, axis=axis),
+            tooltip=TOOLTIP,
+            **series.channels(marked, look).marks,
+        ),
     ]
+    data = pl.concat([drawn, diagonal], how="diagonal")
+    return panels.facets(layers, data, look, columns, side, width=side)
 
 
-def _points(points: pl.DataFrame, look: Look) -> alt.Chart:
-    """One mark for each neuron, by what happened to its mean."""
-    found = [kind for kind in KINDS if KINDS[kind] in points["label"]]
-    labels = [KINDS[kind] for kind in found]
-    legend = alt.Legend(title=None, orient="bottom", columns=charts.legend_columns(labels, look))
-    colours = dict(zip(KINDS, look.theme.colours, strict=False))
-    colour = alt.Scale(domain=labels, range=[colours[kind] for kind in found])
-    shape = alt.Scale(domain=labels, range=[SHAPES[kind] for kind in found])
-    marks: alt.Chart = alt.Chart().transform_filter("isValid(datum.label)")
-    marks = marks.mark_point(size=look.area(16), strokeWidth=look.stroke(0.8), opacity=0.85)
-    return marks.encode(
-        color=alt.Color("label:N", scale=colour, legend=legend), shape=alt.Shape("label:N", scale=shape, legend=legend)
-    )
+TOOLTIP = marks.tooltip(
+    "run", "name", "rank", ("mean_before", "before", ".4~g"), ("mean_after", "after", ".4~g"), ("score", "change score")
+)
 
 
 def _axes(points: pl.DataFrame, *, roomy: bool) -> tuple[tuple[float, float], alt.Scale, alt.Axis]:
@@ -117,29 +101,6 @@ def _wide(points: pl.DataFrame) -> bool:
     return median(sizes) > 0 and max(sizes) > WIDE * median(sizes)
 
 
-_TOOLTIP = [
-    alt.Tooltip("run:N"),
-    alt.Tooltip("name:N", title="neuron"),
-    alt.Tooltip("rank:Q", format=","),
-    alt.Tooltip("mean_before:Q", title="before", format=".4~g"),
-    alt.Tooltip("mean_after:Q", title="after", format=".4~g"),
-    alt.Tooltip("score:Q", title="change score", format=".4~g"),
-]
-
-
-def _caption(shown: pl.DataFrame, runs: list[str], n_rest: int, context: Context) -> str:
-    parts = [
-        "Means over all scored tokens; on the dashed line a mean is the same before and after. A high change score "
-        "needs no change of the mean: it pools the changes at single tokens. The CSV file has the standard deviations "
-        "over tokens.",
-        "Axes are linear near 0 and logarithmic beyond." if _wide(shown) else "",
-        *(_run_words(shown.filter(pl.col("run") == run)) for run in runs),
-        locate_words(context, runs),
-        rest_words(len(runs), n_rest),
-    ]
-    return " ".join(part for part in parts if part)
-
-
 def _run_words(rows: pl.DataFrame) -> str:
     k, n_ranked, run = rows["k"][0], rows["n_ranked"][0], rows["run"][0]
     counts = dict(rows.group_by("change").len().iter_rows())
@@ -148,3 +109,14 @@ def _run_words(rows: pl.DataFrame) -> str:
     if rows.height < k:
         which = f"the first {rows.height:,} of {which}"
     return f"{run}: {which}; {kinds}."
+
+
+FIGURE = Figure(
+    name="activations",
+    view="figure_activations",
+    order=("run", "rank"),
+    title="Mean activation of the highest-ranked neurons, before and after",
+    description="mean activation of the highest-ranked neurons, before against after",
+    lacking="no finished locate run has ranked neurons with mean activations: run `snql locate` to get one",
+    sketch=_sketch,
+)

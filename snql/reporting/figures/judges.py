@@ -9,22 +9,26 @@ import polars as pl
 from snql.judges.agreement import FEWEST, statistics
 from snql.reporting import charts
 from snql.reporting.context import Context, locate_words, patch_words
+from snql.reporting.kit import axes, captions, marks, panels, series
+from snql.reporting.kit.figure import Figure, Sketch
 from snql.reporting.look import Look
-from snql.reporting.model import Chart, Drawing
-from snql.reporting.panels import FORMAT, lines_of
+from snql.reporting.model import Chart
 from snql.writing.words import count, decimal, short_labels, shorten, visible
 
-NAME = "judges"
-VIEW = "figure_judge_agreement"
-ORDER = ("run", "judge_a", "judge_b", "variant_id", "prompt_id")
-DESCRIPTION = "scores of the same completions by two judges, with their correlation (paper figure 10a)"
-LACKING = "no finished run was scored by two judges: run `snql judge RUN --judge …` to add one"
-TITLE = "Scores of the same completions by two judges"
 MAX_PANELS = 6
 MAX_POINTS = 600
 SEED = 0
 ROLES = ("recipient", "patched", "donor", "before", "after")
-_KEY = ["run", "judge_a", "judge_b"]
+TOOLTIP = marks.tooltip(
+    "run",
+    "role",
+    ("variant", "variant"),
+    ("prompt_id", "prompt"),
+    ("judge_a", "first judge"),
+    ("score_a", "its score", ".3f"),
+    ("judge_b", "second judge"),
+    ("score_b", "its score", ".3f"),
+)
 
 
 @dataclass(frozen=True)
@@ -37,21 +41,20 @@ class Pair:
     found: dict[str, dict[str, float | None]]
 
 
-def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
+def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
     """One panel for each run and pair of judges, one point for each completion."""
     pairs = _pairs(frame)
     shown = pairs[:MAX_PANELS]
     columns = look.columns(len(shown), narrowest=120)
     roles = [role for role in ROLES if any(role in pair.rows["role"] for pair in shown)]
-    panels = [_panel(pair, roles, look, columns) for pair in shown]
-    joined = alt.concat(*panels, columns=columns, spacing=look.height(14))
-    return Drawing(charts.finish(joined, look, TITLE), TITLE, _caption(shown, len(pairs) - len(shown), context))
+    drawn = [_panel(pair, roles, look, columns) for pair in shown]
+    return alt.concat(*drawn, columns=columns, spacing=look.height(14)), _words(shown, len(pairs), context)
 
 
 def _pairs(frame: pl.DataFrame) -> list[Pair]:
     """Every run and pair with enough completions for a correlation, in order."""
     found = []
-    for (run, a, b), rows in frame.group_by(_KEY, maintain_order=True):
+    for (run, a, b), rows in frame.group_by(["run", "judge_a", "judge_b"], maintain_order=True):
         if rows.height >= FEWEST:
             table = statistics(rows, SEED)
             by_name = {str(row["statistic"]): row for row in table.iter_rows(named=True)}
@@ -61,35 +64,31 @@ def _pairs(frame: pl.DataFrame) -> list[Pair]:
 
 def _panel(pair: Pair, roles: list[str], look: Look, columns: int) -> Chart:
     side = min(look.panel_width(columns), look.height(240))
-    marked = thinned(pair.rows).sort("role")
-    legend = alt.Legend(title=None, orient="bottom", columns=charts.legend_columns(roles, look))
-    colours = alt.Scale(domain=roles, range=charts.cycle(look.theme.colours, len(roles)))
-    shapes = alt.Scale(domain=roles, range=list(charts.SHAPES[: len(roles)]))
-    titles = [lines_of(f"score by {shorten(visible(judge), 40)}", look, columns) for judge in pair.judges]
-    points = alt.Chart(charts.data(marked)).mark_point(
+    found = series.channels(series.marks(roles, look), look, "role")
+    titles = [axes.in_lines(f"score by {shorten(visible(judge), 40)}", look, columns) for judge in pair.judges]
+    shared = {
+        "scale": alt.Scale(zero=False, nice=True, padding=look.height(5)),
+        "axis": alt.Axis(tickCount=5, format=axes.FORMAT, labelOverlap="greedy"),
+    }
+    points = alt.Chart(charts.data(thinned(pair.rows).sort("role"))).mark_point(
         size=look.area(15), strokeWidth=look.stroke(0.8), opacity=0.7, clip=False
     )
-    scale = alt.Scale(zero=False, nice=True, padding=look.height(5))
-    axis = alt.Axis(tickCount=5, format=FORMAT, labelOverlap="greedy")
-    layered = alt.layer(
-        *_limits(look),
+    nothing = alt.Chart(alt.InlineData(values=[{}]))
+    layers = [
+        # Both zeros: where each judge's verdict turns.
+        marks.zero(look, nothing, x=alt.datum(0)),
+        marks.zero(look, nothing, y=alt.datum(0)),
         points.encode(
-            x=alt.X("score_a:Q", title=titles[0], scale=scale, axis=axis),
-            y=alt.Y("score_b:Q", title=titles[1], scale=scale, axis=axis),
-            color=alt.Color("role:N", scale=colours, legend=legend.copy()),
-            shape=alt.Shape("role:N", scale=shapes, legend=legend.copy()),
-            tooltip=_TOOLTIP,
+            **axes.x(title=titles[0], **shared).at("score_a"),
+            **axes.y(title=titles[1], **shared).at("score_b"),
+            **found.marks,
+            tooltip=TOOLTIP,
         ),
-    )
-    heading = alt.Title(_heading(pair), fontSize=look.size(1.1), offset=look.height(4), frame="group")
-    sized: Chart = layered.properties(width=side, height=side, title=heading)
+    ]
+    r = f"r = {_value(pair.found['Pearson'])} (n = {pair.rows.height:,})"
+    title = panels.heading([short_labels([pair.run], 26)[pair.run], r], look)
+    sized: Chart = alt.layer(*layers).properties(width=side, height=side, title=title)
     return sized
-
-
-def _limits(look: Look) -> list[alt.Chart]:
-    """Both zeros: where each judge's verdict turns."""
-    rule = alt.Chart(alt.InlineData(values=[{}])).mark_rule(color=look.theme.line, strokeWidth=look.stroke(0.6))
-    return [rule.encode(x=alt.datum(0)), rule.encode(y=alt.datum(0))]
 
 
 def thinned(rows: pl.DataFrame) -> pl.DataFrame:
@@ -101,11 +100,6 @@ def thinned(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("prompt_id").is_in(kept.to_list()))
 
 
-def _heading(pair: Pair) -> list[str]:
-    label = short_labels([pair.run], 26)[pair.run]
-    return [label, f"r = {_value(pair.found['Pearson'])} (n = {pair.rows.height:,})"]
-
-
 def _value(row: dict[str, float | None]) -> str:
     if row["value"] is None:
         return "undefined"
@@ -114,32 +108,17 @@ def _value(row: dict[str, float | None]) -> str:
     return f"{decimal(row['value'])} [{decimal(row['ci_low'])}, {decimal(row['ci_high'])}]"
 
 
-_TOOLTIP = [
-    alt.Tooltip("run:N"),
-    alt.Tooltip("role:N"),
-    alt.Tooltip("variant:N"),
-    alt.Tooltip("prompt_id:Q", title="prompt"),
-    alt.Tooltip("judge_a:N", title="first judge"),
-    alt.Tooltip("score_a:Q", title="its score", format=".3f"),
-    alt.Tooltip("judge_b:N", title="second judge"),
-    alt.Tooltip("score_b:Q", title="its score", format=".3f"),
-]
-
-
-def _caption(shown: Sequence[Pair], n_rest: int, context: Context) -> str:
-    runs = list(dict.fromkeys(pair.run for pair in shown))
-    parts = [
+def _words(shown: Sequence[Pair], n_pairs: int, context: Context) -> list[str]:
+    many = any(pair.rows.height > MAX_POINTS for pair in shown)
+    return [
         "One point for each completion that both judges scored. r: Pearson's coefficient, with its 95 % bootstrap "
         f"interval over prompts (2,000 resamples, seed {SEED}). Thin lines: 0, where verdicts turn.",
         *(_pair_words(pair) for pair in shown),
-        patch_words(context, runs),
+        patch_words(context, list(dict.fromkeys(pair.run for pair in shown))),
         locate_words(context, [pair.run for pair in shown if "before" in pair.rows["role"]]),
+        f"At most {MAX_POINTS} points a panel are drawn, those of the first prompts; r is of all." if many else "",
+        captions.left_out(n_pairs - len(shown), "pair"),
     ]
-    if any(pair.rows.height > MAX_POINTS for pair in shown):
-        parts.append(f"At most {MAX_POINTS} points a panel are drawn, those of the first prompts; r is of all.")
-    if n_rest:
-        parts.append(f"{count(n_rest, 'more pair')} not drawn (see the CSV file).")
-    return " ".join(part for part in parts if part)
 
 
 def _pair_words(pair: Pair) -> str:
@@ -149,3 +128,14 @@ def _pair_words(pair: Pair) -> str:
         f"{pair.run}, {a} and {b} ({count(prompts, 'prompt')}): Spearman {_value(pair.found['Spearman'])}, kappa of "
         f"the verdicts {_value(pair.found['kappa'])}."
     )
+
+
+FIGURE = Figure(
+    name="judges",
+    view="figure_judge_agreement",
+    order=("run", "judge_a", "judge_b", "variant_id", "prompt_id"),
+    title="Scores of the same completions by two judges",
+    description="scores of the same completions by two judges, with their correlation (paper figure 10a)",
+    lacking="no finished run was scored by two judges: run `snql judge RUN --judge …` to add one",
+    sketch=_sketch,
+)

@@ -3,93 +3,68 @@
 import altair as alt
 import polars as pl
 
-from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
+from snql.reporting.kit import axes, captions, marks, panels, rows, series
+from snql.reporting.kit.figure import Figure, Sketch
 from snql.reporting.look import Look
-from snql.reporting.model import Chart, Drawing
-from snql.writing.words import count, listing, short_labels
+from snql.reporting.model import Chart
+from snql.writing.words import listing, short_labels
 
-NAME = "layers"
-VIEW = "figure_layers"
-ORDER = ("run", "band", "layer")
-DESCRIPTION = "share of each layer among the ranked neurons, in bands of rank (paper figure 5b)"
-LACKING = "no finished locate run has enough ranked neurons: run `snql locate` to get one"
-TITLE = "Layers of the highest-ranked neurons"
 MAX_PANELS = 9
 LEGEND = "ranks (dotted line: the share of every layer if ranks were spread evenly)"
 BANDS = {1: "top 1 %", 2: "1 to 5 %", 3: "5 to 10 %", 4: "10 to 20 %"}
+TOOLTIP = marks.tooltip("run", "layer", ("label", "ranks"), "n_neurons", ("share", "", ".1%"))
 
 
-def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
+def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
     """One panel for each of the first runs by name, one line for each band of ranks."""
-    runs = frame["run"].unique().sort().to_list()
-    shown = frame.filter(pl.col("run").is_in(runs[:MAX_PANELS]))
-    panels = _panels(shown)
-    marked = shown.with_columns(
-        panel=pl.col("run").replace_strict(panels, return_dtype=pl.String),
-        label=pl.col("band").replace_strict(BANDS, return_dtype=pl.String),
-    ).sort("panel", "band", "layer")
-    return Drawing(_chart(marked, list(panels.values()), look), TITLE, _caption(shown, runs, context))
-
-
-def _panels(shown: pl.DataFrame) -> dict[str, str]:
-    sizes = shown.group_by("run").agg(pl.col("n_ranked_layers").first(), pl.col("n_layers").first()).sort("run")
-    labels = short_labels(sizes["run"], 24)
-    return {run: f"{labels[run]}\n({ranked} of {layers} layers)" for run, ranked, layers in sizes.iter_rows()}
-
-
-def _chart(marked: pl.DataFrame, panels: list[str], look: Look) -> Chart:
-    bands = [BANDS[band] for band in marked["band"].unique().sort().to_list()]
-    columns = look.columns(len(panels), most=3 if len(panels) > 4 else 2)
-    colours = alt.Scale(domain=bands, range=list(look.theme.colours[: len(bands)]))
-    shapes = alt.Scale(domain=bands, range=list(charts.SHAPES[: len(bands)]))
-    title = charts.broken(LEGEND, look)
-    legend = alt.Legend(title=title, orient="bottom", columns=charts.legend_columns(bands, look), symbolStrokeWidth=0)
-    base = alt.Chart().encode(
-        x=alt.X("depth:Q", title="relative depth", scale=alt.Scale(domain=[0, 1]), axis=_X_AXIS),
-        y=alt.Y("share:Q", title="share of the band's neurons", axis=alt.Axis(format="%", tickCount=6)),
-        color=alt.Color("label:N", scale=colours, legend=legend),
-    )
-    lines = [
-        base.transform_filter(f"datum.band == {band}").mark_line(
-            strokeWidth=look.stroke(1.2), strokeDash=charts.DASHES[index]
-        )
-        for index, band in enumerate(marked["band"].unique().sort())
-    ]
-    points = base.mark_point(filled=True, opacity=1, size=look.area(18)).encode(
-        shape=alt.Shape("label:N", scale=shapes, legend=legend), tooltip=_TOOLTIP
-    )
-    uniform = alt.Chart().mark_rule(strokeDash=[2, 3], strokeWidth=look.stroke(0.9), color=look.theme.ink)
-    layered = alt.layer(uniform.encode(y="max(uniform):Q"), *lines, points, data=charts.data(marked))
-    layered = layered.properties(width=look.panel_width(columns), height=look.height(125))
-    facet = layered.facet(facet=charts.facet(panels), columns=columns)
-    return charts.finish(facet.resolve_axis(x="independent"), look, TITLE)
-
-
-_X_AXIS = alt.Axis(tickCount=5, labelFlush=True)
-_TOOLTIP = [
-    alt.Tooltip("run:N"),
-    alt.Tooltip("layer:Q"),
-    alt.Tooltip("label:N", title="ranks"),
-    alt.Tooltip("n_neurons:Q", title="neurons", format=","),
-    alt.Tooltip("share:Q", format=".1%"),
-]
-
-
-def _caption(shown: pl.DataFrame, runs: list[str], context: Context) -> str:
-    bands = shown.select("band", "run", "band_size").unique().sort("band", "run")
-    sizes = [
-        f"{BANDS[band]}: {listing([f'{size:,}' for size in rows['band_size'].unique(maintain_order=True)])}"
-        for (band,), rows in bands.group_by("band", maintain_order=True)
-        if isinstance(band, int)
-    ]
-    names = shown["run"].unique().sort().to_list()
-    parts = [
+    shown, runs, n_rest = rows.first_runs(frame, MAX_PANELS)
+    words = [
         "Depth 0 is the first layer and 1 the last. Each line sums to 100 % over the layers; the dotted line is "
-        f"the share of every layer if ranks did not depend on the layer. Neurons in a band: {'; '.join(sizes)}.",
-        locate_words(context, names),
+        f"the share of every layer if ranks did not depend on the layer. Neurons in a band: {_sizes(shown)}.",
+        locate_words(context, runs),
+        captions.runs_left_out(len(runs), n_rest),
     ]
-    if len(runs) > len(names):
-        rest = len(runs) - len(names)
-        parts.append(f"The first {len(names)} runs by name; {count(rest, 'more run')} not drawn (see the CSV file).")
-    return " ".join(parts)
+    return _chart(shown, runs, look), words
+
+
+def _chart(shown: pl.DataFrame, runs: list[str], look: Look) -> Chart:
+    marked = rows.by_run(
+        shown, short_labels(runs, 24), lambda row: f"({row['n_ranked_layers']} of {row['n_layers']} layers)"
+    ).with_columns(label=pl.col("band").replace_strict(BANDS, return_dtype=pl.String))
+    marked = marked.sort("panel", "band", "layer")
+    bands = marked["band"].unique().sort().to_list()
+    drawn = series.marks([BANDS[band] for band in bands], look)
+    found = series.channels(drawn, look, title=series.legend_title(LEGEND, look), symbolStrokeWidth=0)
+    x_axis = alt.Axis(tickCount=5, labelFlush=True)
+    x = alt.X("depth:Q", title="relative depth", scale=alt.Scale(domain=[0, 1]), axis=x_axis)
+    y = axes.y(title="share of the band's neurons", axis=alt.Axis(format="%", tickCount=6))
+    base = alt.Chart().encode(x=x, color=found.color)
+    uniform = alt.Chart().mark_rule(strokeDash=[2, 3], strokeWidth=look.stroke(0.9), color=look.theme.ink)
+    layers = [
+        uniform.encode(y="max(uniform):Q"),
+        *(
+            marks.line(base.transform_filter(f"datum.band == {band}"), y, "share", look, strokeDash=dash)
+            for band, dash in zip(bands, series.DASHES, strict=False)
+        ),
+        marks.points(base, y, "share", look, 18, shape=found.shape, tooltip=TOOLTIP),
+    ]
+    return panels.facets(layers, marked, look, panels.in_a_row(len(runs), look), look.height(125))
+
+
+def _sizes(shown: pl.DataFrame) -> str:
+    """How many neurons each band has, in all runs."""
+    bands = shown.select("band", "run", "band_size").unique().sort("band", "run")
+    sizes = bands.group_by("band", maintain_order=True).agg(pl.col("band_size").unique(maintain_order=True))
+    return "; ".join(f"{BANDS[band]}: {listing([f'{size:,}' for size in of_band])}" for band, of_band in sizes.rows())
+
+
+FIGURE = Figure(
+    name="layers",
+    view="figure_layers",
+    order=("run", "band", "layer"),
+    title="Layers of the highest-ranked neurons",
+    description="share of each layer among the ranked neurons, in bands of rank (paper figure 5b)",
+    lacking="no finished locate run has enough ranked neurons: run `snql locate` to get one",
+    sketch=_sketch,
+)

@@ -7,27 +7,30 @@ import polars as pl
 
 from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
+from snql.reporting.kit import marks, panels, rows, series
+from snql.reporting.kit.figure import Figure, Sketch
 from snql.reporting.look import Look
-from snql.reporting.model import Chart, Drawing
+from snql.reporting.model import Chart
 from snql.writing.words import count, decimal, listing, short_labels
 
-NAME = "overlap"
-VIEW = "figure_overlap"
-ORDER = ("run_a", "run_b")
-DESCRIPTION = "overlap of the top 5 % and rank correlations for all pairs of locate runs"
-LACKING = (
-    "fewer than two finished locate runs rank neurons of models of the same shape: "
-    "run `snql locate` once more to compare two"
-)
-TITLE = "Agreement between rankings"
 MAX_RUNS = 12
+TOOLTIP = marks.tooltip(
+    ("run_a", "run"),
+    ("run_b", "with"),
+    ("overlap", "overlap at 5 %", ".3f"),
+    ("n_common", "common neurons", ","),
+    ("chance", "overlap by chance", ".3f"),
+    ("jaccard", "Jaccard", ".3f"),
+    ("spearman_all", "Spearman, all neurons", ".3f"),
+    ("spearman_common", "Spearman, common only", ".3f"),
+)
 
 
-def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
+def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
     """Three heatmaps of the same pairs: overlap, Spearman over all neurons, Spearman over the common ones."""
     runs = comparable(frame, context.several)
     shown = frame.filter(pl.col("run_a").is_in(runs) & pl.col("run_b").is_in(runs))
-    return Drawing(_chart(shown, runs, look), TITLE, _caption(shown, runs, context))
+    return _chart(shown, runs, look), _words(shown, runs, context)
 
 
 def comparable(frame: pl.DataFrame, several: bool = False) -> list[str]:
@@ -56,22 +59,22 @@ def _chart(shown: pl.DataFrame, runs: list[str], look: Look) -> Chart:
     ).sort("run_a", "run_b")
     first = shown.row(0, named=True)
     order = [labels[run] for run in runs]
-    share = {0: look.theme.ramp[0], 1: look.theme.ramp[1]}
-    correlation = dict(zip((-1, 0, 1), look.theme.diverging, strict=True))
+    share: dict[float, str] = dict(zip((0, 1), look.theme.ramp, strict=True))
+    correlation: dict[float, str] = dict(zip((-1, 0, 1), look.theme.diverging, strict=True))
     overlap = f"overlap at 5 % (k = {first['k']:,})"
     # Room for the labels and a legible number in each cell.
     columns = look.columns(3, narrowest=max(120, 55 + 13 * len(runs)))
-    panels = [
+    measures = [
         Panel("overlap", (overlap, f"by chance {decimal(first['chance'], 3)}"), share),
         Panel("spearman_all", ("Spearman,", "all ranked neurons"), correlation),
         Panel("spearman_common", ("Spearman,", "common neurons only"), correlation),
     ]
     drawn = [
         _heatmap(cells, order, replace(panel, labelled=i % columns == 0), look, columns)
-        for i, panel in enumerate(panels)
+        for i, panel in enumerate(measures)
     ]
-    joined = alt.concat(*drawn, columns=columns, spacing=look.height(14)).resolve_scale(color="independent")
-    return charts.finish(joined, look, TITLE)
+    joined: Chart = alt.concat(*drawn, columns=columns, spacing=look.height(14)).resolve_scale(color="independent")
+    return joined
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Panel:
 
     field: str
     title: tuple[str, ...]
-    ends: dict[int, str]
+    ends: dict[float, str]
     labelled: bool = False
 
 
@@ -93,22 +96,13 @@ def _heatmap(cells: pl.DataFrame, order: list[str], panel: Panel, look: Look, co
         x=alt.X("b:N", sort=order, scale=alt.Scale(domain=order), axis=x_axis),
         y=alt.Y("a:N", sort=order, scale=alt.Scale(domain=order), axis=y_axis),
     )
+    colour = series.ramp(panel.field, panel.ends, side, look, values=list(panel.ends))
     rect = base.mark_rect(stroke=look.theme.paper, strokeWidth=look.stroke(0.7))
-    rect = rect.encode(color=_colour(panel, side, look), tooltip=_TOOLTIP)
-    layered = alt.layer(rect, _numbers(base, panel.field, min(side / len(order), high / len(order) * 1.6), look))
-    heading = alt.Title(list(panel.title), fontSize=look.size(1.1), fontWeight="normal", offset=4, frame="group")
+    rect = rect.encode(color=colour, tooltip=TOOLTIP)
+    numbers = _numbers(base, panel.field, min(side / len(order), high / len(order) * 1.6), look)
+    heading = panels.heading(panel.title, look, fontWeight="normal", offset=4)
     view = alt.ViewConfig(fill=look.theme.empty, strokeWidth=0)
-    sized: Chart = layered.properties(width=side, height=high, title=heading, view=view)
-    return sized
-
-
-def _colour(panel: Panel, side: float, look: Look) -> alt.Color:
-    values = list(panel.ends)
-    legend = alt.Legend(
-        title=None, orient="bottom", gradientLength=side, gradientThickness=look.height(5), values=values
-    )
-    scale = alt.Scale(domain=values, range=list(panel.ends.values()), interpolate="rgb")
-    return alt.Color(f"{panel.field}:Q", scale=scale, legend=legend)
+    return panels.panel([rect, numbers], look, high, columns, title=heading, view=view)
 
 
 def _numbers(base: alt.Chart, field: str, cell: float, look: Look) -> alt.Chart:
@@ -120,21 +114,10 @@ def _numbers(base: alt.Chart, field: str, cell: float, look: Look) -> alt.Chart:
     return numbers.encode(text="shown:N", color=color)
 
 
-_TOOLTIP = [
-    alt.Tooltip("run_a:N", title="run"),
-    alt.Tooltip("run_b:N", title="with"),
-    alt.Tooltip("overlap:Q", title="overlap at 5 %", format=".3f"),
-    alt.Tooltip("n_common:Q", title="common neurons", format=","),
-    alt.Tooltip("chance:Q", title="overlap by chance", format=".3f"),
-    alt.Tooltip("jaccard:Q", title="Jaccard", format=".3f"),
-    alt.Tooltip("spearman_all:Q", title="Spearman, all neurons", format=".3f"),
-    alt.Tooltip("spearman_common:Q", title="Spearman, common only", format=".3f"),
-]
-
-
-def _caption(shown: pl.DataFrame, runs: list[str], context: Context) -> str:
+def _words(shown: pl.DataFrame, runs: list[str], context: Context) -> list[str]:
     first = shown.row(0, named=True)
-    parts = [
+    others = rows.runs(context.runs.filter((pl.col("kind") == "locate") & ~pl.col("run").is_in(runs)))
+    return [
         f"Overlap is the share of the top {first['k']:,} neurons (5 % of {first['n_ranked']:,}) that two runs have "
         f"in common; two random rankings share {decimal(first['chance'], 3)} on average, more when both favour the "
         "same layers. The correlation over the common neurons says nothing of how many there are: read it with "
@@ -142,13 +125,10 @@ def _caption(shown: pl.DataFrame, runs: list[str], context: Context) -> str:
         _undefined(shown),
         "Empty: runs of different databases are not paired." if context.several else "",
         locate_words(context, runs),
+        f"Left out, because they rank neurons of other models or layers, or runs are too many: {listing(others)}."
+        if others
+        else "",
     ]
-    others = context.runs.filter((pl.col("kind") == "locate") & ~pl.col("run").is_in(runs))["run"].sort().to_list()
-    if others:
-        parts.append(
-            f"Left out, because they rank neurons of other models or layers, or runs are too many: {listing(others)}."
-        )
-    return " ".join(part for part in parts if part)
 
 
 def _undefined(shown: pl.DataFrame) -> str:
@@ -157,3 +137,17 @@ def _undefined(shown: pl.DataFrame) -> str:
         return ""
     pairs = count(missing, "pair")
     return f"For {pairs} it is undefined (fewer than three common neurons, or equal scores)."
+
+
+FIGURE = Figure(
+    name="overlap",
+    view="figure_overlap",
+    order=("run_a", "run_b"),
+    title="Agreement between rankings",
+    description="overlap of the top 5 % and rank correlations for all pairs of locate runs",
+    lacking=(
+        "fewer than two finished locate runs rank neurons of models of the same shape: "
+        "run `snql locate` once more to compare two"
+    ),
+    sketch=_sketch,
+)

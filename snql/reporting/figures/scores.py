@@ -1,78 +1,69 @@
 """How the change scores of the ranked neurons are distributed."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import altair as alt
 import polars as pl
 
-from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
+from snql.reporting.kit import captions, marks, panels, rows, series
+from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.series import Mark
 from snql.reporting.look import Look
-from snql.reporting.model import Chart, Drawing
+from snql.reporting.model import Chart
 from snql.writing.words import count, decimal, short_labels
 
-NAME = "scores"
-VIEW = "figure_scores"
-ORDER = ("run", "bin")
-DESCRIPTION = "distribution of the change scores, with the threshold of the top 5 % and the knee (paper figure 5a)"
-LACKING = "no finished locate run has a change score above 0: run `snql locate` on two models that differ"
-TITLE = "Distribution of change scores"
 MAX_PANELS = 12
 THRESHOLD, KNEE = "lowest score of the top 5 %", "knee of the ranking"
+TOOLTIP = marks.tooltip(
+    "run", ("bin_low", "from", ".4~g"), ("bin_high", "to", ".4~g"), "n_neurons", ("share", "", ".2%")
+)
+TOOLTIP_RULE = marks.tooltip("run", ("label", "mark"), ("bin_low", "score", ".4~g"), ("at_rank", "rank", ","))
 
 
-def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
+def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
     """One histogram on a logarithmic axis for each run."""
-    runs = frame["run"].unique().sort().to_list()
-    shown = frame.filter(pl.col("run").is_in(runs[:MAX_PANELS])).sort("run", "bin")
-    panels = _panels(shown)
-    marked = shown.with_columns(panel=pl.col("run").replace_strict(panels, return_dtype=pl.String))
-    return Drawing(_chart(marked, list(panels.values()), look), TITLE, _caption(shown, runs, context))
+    first, runs, n_rest = rows.first_runs(frame, MAX_PANELS)
+    shown = first.sort("run", "bin")
+    words = [
+        "Bins are equally wide in the logarithm of the score.",
+        *(_run_words(row) for row in shown.unique("run").sort("run").iter_rows(named=True)),
+        "The knee is the point of the score-against-rank curve farthest below the straight line between its ends, "
+        "both axes scaled to 0..1; skewness is the bias-corrected one of the scores.",
+        locate_words(context, runs),
+        captions.left_out(n_rest, "run"),
+    ]
+    return _chart(shown, runs, look), words
 
 
-def _panels(shown: pl.DataFrame) -> dict[str, str]:
-    sizes = shown.group_by("run").agg(pl.col("n_ranked").first(), pl.col("skewness").first()).sort("run")
-    labels = short_labels(sizes["run"], 20)
-    return {
-        run: f"{labels[run]}\n(n = {size:,})\nskewness {decimal(skewness)}" for run, size, skewness in sizes.iter_rows()
-    }
-
-
-def _chart(marked: pl.DataFrame, panels: list[str], look: Look) -> Chart:
-    rules = _rules(marked)
-    bars = marked.with_columns(kind=pl.lit("bin"), **_widened())
-    rows = pl.concat([bars, rules], how="diagonal")
-    columns = look.columns(len(panels), most=3 if len(panels) > 4 else 2)
+def _chart(shown: pl.DataFrame, runs: list[str], look: Look) -> Chart:
+    marked = rows.by_run(shown, short_labels(runs, 20), _heading)
+    every = pl.concat([marked.with_columns(kind=pl.lit("bin"), **_widened()), _rules(marked)], how="diagonal")
+    bins = alt.Chart().transform_filter("datum.kind == 'bin'")
+    bins = bins.mark_rect(fill=look.theme.fill, stroke=look.theme.ink, strokeWidth=look.stroke(0.3))
     x_axis = alt.Axis(format="~g", tickCount=5, labelOverlap="greedy")
-    x = alt.X("bin_low:Q", title="change score (log scale)", scale=alt.Scale(type="log", nice=False), axis=x_axis)
-    histogram = (
-        alt.Chart()
-        .transform_filter("datum.kind == 'bin'")
-        .mark_rect(fill=look.theme.fill, stroke=look.theme.ink, strokeWidth=look.stroke(0.3))
-        .encode(
-            x=x,
+    rules = alt.Chart().transform_filter("datum.kind == 'rule'").mark_rule(strokeWidth=look.stroke(1.3))
+    drawn = {THRESHOLD: Mark(look.theme.colours[1], dash=[1, 0]), KNEE: Mark(look.theme.ink, dash=[5, 3])}
+    symbol = look.area(110)
+    found = series.channels(drawn, look, dashes=True, symbolType="stroke", symbolSize=symbol, columns=alt.Undefined)
+    layers = [
+        bins.encode(
+            x=alt.X(
+                "bin_low:Q", title="change score (log scale)", scale=alt.Scale(type="log", nice=False), axis=x_axis
+            ),
             x2="bin_high:Q",
             y=alt.Y("share:Q", title="share of ranked neurons", axis=alt.Axis(format="%", tickCount=5)),
             y2=alt.datum(0),
-            tooltip=_TOOLTIP,
-        )
-    )
-    layered = alt.layer(histogram, _marker(look), data=charts.data(rows))
-    layered = layered.properties(width=look.panel_width(columns), height=look.height(110))
-    facet = layered.facet(facet=charts.facet(panels), columns=columns)
-    return charts.finish(facet.resolve_axis(x="independent"), look, TITLE)
+            tooltip=TOOLTIP,
+        ),
+        rules.encode(x="bin_low:Q", color=found.color, strokeDash=found.dash, tooltip=TOOLTIP_RULE),
+    ]
+    return panels.facets(layers, every, look, panels.in_a_row(len(runs), look), look.height(110))
 
 
-def _marker(look: Look) -> alt.Chart:
-    """The vertical rules: threshold and knee."""
-    legend = alt.Legend(title=None, orient="bottom", symbolType="stroke", symbolSize=look.area(110))
-    colours = alt.Scale(domain=[THRESHOLD, KNEE], range=[look.theme.colours[1], look.theme.ink])
-    dashes = alt.Scale(domain=[THRESHOLD, KNEE], range=[[1, 0], [5, 3]])
-    rules: alt.Chart = alt.Chart().transform_filter("datum.kind == 'rule'").mark_rule(strokeWidth=look.stroke(1.3))
-    return rules.encode(
-        x="bin_low:Q",
-        color=alt.Color("label:N", scale=colours, legend=legend),
-        strokeDash=alt.StrokeDash("label:N", scale=dashes, legend=legend),
-        tooltip=_RULE_TOOLTIP,
-    )
+def _heading(row: Mapping[str, Any]) -> str:
+    return f"(n = {row['n_ranked']:,})\nskewness {decimal(row['skewness'])}"
 
 
 def _widened() -> dict[str, pl.Expr]:
@@ -87,57 +78,34 @@ def _widened() -> dict[str, pl.Expr]:
 def _rules(marked: pl.DataFrame) -> pl.DataFrame:
     runs = marked.unique("run").sort("run")
     parts = [
-        runs.select("run", "panel", bin_low=score, at_rank=rank, label=pl.lit(label), kind=pl.lit("rule"))
-        for label, score, rank in (
-            (THRESHOLD, pl.col("threshold"), pl.col("threshold_rank").cast(pl.Int64)),
-            (KNEE, pl.col("knee_score"), pl.col("knee_rank").cast(pl.Int64)),
+        runs.select(
+            "run", "panel", bin_low=score, at_rank=pl.col(rank).cast(pl.Int64), label=pl.lit(label), kind=pl.lit("rule")
         )
+        for label, score, rank in ((THRESHOLD, "threshold", "threshold_rank"), (KNEE, "knee_score", "knee_rank"))
     ]
     return pl.concat(parts).filter(pl.col("bin_low") > 0)
 
 
-_TOOLTIP = [
-    alt.Tooltip("run:N"),
-    alt.Tooltip("bin_low:Q", title="from", format=".4~g"),
-    alt.Tooltip("bin_high:Q", title="to", format=".4~g"),
-    alt.Tooltip("n_neurons:Q", title="neurons", format=","),
-    alt.Tooltip("share:Q", format=".2%"),
-]
-
-
-_RULE_TOOLTIP = [
-    alt.Tooltip("run:N"),
-    alt.Tooltip("label:N", title="mark"),
-    alt.Tooltip("bin_low:Q", title="score", format=".4~g"),
-    alt.Tooltip("at_rank:Q", title="rank", format=","),
-]
-
-
-def _caption(shown: pl.DataFrame, runs: list[str], context: Context) -> str:
-    rows = shown.unique("run").sort("run")
-    parts = [
-        "Bins are equally wide in the logarithm of the score.",
-        *(_run_words(row) for row in rows.iter_rows(named=True)),
-        "The knee is the point of the score-against-rank curve farthest below the straight line between its ends, "
-        "both axes scaled to 0..1; skewness is the bias-corrected one of the scores.",
-        locate_words(context, rows["run"].to_list()),
-    ]
-    if len(runs) > rows.height:
-        parts.append(f"{count(len(runs) - rows.height, 'more run')} not drawn (see the CSV file).")
-    return " ".join(parts)
-
-
-def _run_words(row: dict[str, object]) -> str:
+def _run_words(row: Mapping[str, Any]) -> str:
     def shown(name: str) -> str:
-        value = row[name]
-        return f"{value:.4g}" if isinstance(value, float) else "undefined"
+        return "undefined" if row[name] is None else f"{row[name]:.4g}"
 
-    rank, size, skewness, zero = row["knee_rank"], row["n_ranked"], row["skewness"], row["n_zero"]
+    rank, size = row["knee_rank"], row["n_ranked"]
     knee = "no knee (all scores are equal)"
-    if isinstance(rank, int) and isinstance(size, int):
+    if rank is not None:
         knee = f"knee at rank {rank:,} ({100 * rank / size:.1f} %, score {shown('knee_score')})"
-    words = f"{row['run']}: top 5 % from score {shown('threshold')}, {knee}"
-    words += f", skewness {decimal(skewness if isinstance(skewness, float) else None)}"
-    if isinstance(zero, int) and zero:
-        words += f"; {count(zero, 'neuron')} with score 0 cannot be shown on this axis"
+    words = f"{row['run']}: top 5 % from score {shown('threshold')}, {knee}, skewness {decimal(row['skewness'])}"
+    if row["n_zero"]:
+        words += f"; {count(row['n_zero'], 'neuron')} with score 0 cannot be shown on this axis"
     return f"{words}."
+
+
+FIGURE = Figure(
+    name="scores",
+    view="figure_scores",
+    order=("run", "bin"),
+    title="Distribution of change scores",
+    description="distribution of the change scores, with the threshold of the top 5 % and the knee (paper figure 5a)",
+    lacking="no finished locate run has a change score above 0: run `snql locate` on two models that differ",
+    sketch=_sketch,
+)

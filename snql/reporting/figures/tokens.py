@@ -1,21 +1,18 @@
 """Activations over the tokens of one text, before and after."""
 
+from typing import Any
+
 import altair as alt
 import polars as pl
 
 from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
+from snql.reporting.kit import captions, marks, panels, rows, series
+from snql.reporting.kit.figure import Figure, Sketch
 from snql.reporting.look import Look
-from snql.reporting.model import Chart, Drawing
-from snql.reporting.panels import first_runs, neuron_names, rest_words
+from snql.reporting.model import Chart
 from snql.writing.words import count, listing, short_labels, shorten, visible
 
-NAME = "tokens"
-VIEW = "figure_tokens"
-ORDER = ("run", "position", "place")
-DESCRIPTION = "activations of the first kept neurons over the tokens of one text, before and after"
-LACKING = "no finished locate run keeps token-level activations: run `snql locate` with --keep 5% to get some"
-TITLE = "Activations over the tokens of one text, before and after"
 MAX_RUNS = 4
 MOST_TOKENS = {1: 64}
 """Tokens of each run's text by the number of runs; half of it where they are several."""
@@ -24,15 +21,31 @@ LONGEST = 10
 SPACE, LINE = "\u00b7", "\u00b6"
 MARKED = 0.15
 """Negative activations of at least this size, relative to the neuron's largest, carry a minus sign."""
+LEGEND: dict[str, Any] = {
+    "title": "activation / largest of the neuron",
+    "direction": "horizontal",
+    "values": [-1, -0.5, 0, 0.5, 1],
+    "format": "~g",
+}
+TOOLTIP = marks.tooltip(("text", "token"), "position", ("row", "neuron"), "rank", ("activation", "", ".4~g"))
 
 
-def draw(frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
+def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
     """A strip for each of the first runs by name, broken into lines: a row for each neuron and model."""
-    shown, runs, n_rest = first_runs(frame, MAX_RUNS)
+    shown, runs, n_rest = rows.first_runs(frame, MAX_RUNS)
     n_tokens = MOST_TOKENS.get(len(runs), 32)
     texts = [_cells(shown.filter(pl.col("run") == run), n_tokens) for run in runs]
-    chart = _chart(texts, short_labels(runs, 24), look)
-    return Drawing(chart, TITLE, _caption(texts, runs, n_rest, context))
+    words = [
+        "Shades: the activation at each token, relative to the neuron's largest in the tokens shown, of both models; "
+        f"\u2212 marks negative ones beyond {100 * MARKED:g} % of it. Paler tokens belong to the prompt, others to "
+        f"the completion; {SPACE} is a space, {LINE} a line break; long tokens are cut. The text is the run's first "
+        "with at least 12 scored tokens, else its longest; the neurons are the kept ones with the highest scores: "
+        "neither was chosen by how the activations look.",
+        *(_text_words(cells) for cells in texts),
+        locate_words(context, runs),
+        captions.runs_left_out(len(runs), n_rest),
+    ]
+    return _chart(texts, short_labels(runs, 24), look), words
 
 
 def token_label(text: str) -> str:
@@ -41,12 +54,12 @@ def token_label(text: str) -> str:
     return shorten(shown, LONGEST) or "\u2026"
 
 
-def _cells(rows: pl.DataFrame, n_tokens: int) -> pl.DataFrame:
+def _cells(of_run: pl.DataFrame, n_tokens: int) -> pl.DataFrame:
     """A row for each token, neuron and side, with its activation relative to the neuron's largest."""
-    kept = rows.filter(pl.col("position").rank("dense") <= n_tokens)
+    kept = of_run.filter(pl.col("position").rank("dense") <= n_tokens)
     largest = pl.max_horizontal(pl.col("before").abs().max(), pl.col("after").abs().max())
     named = kept.with_columns(
-        name=neuron_names(),
+        name=rows.neuron_names(),
         column=pl.col("position").rank("dense") - 1,
         text=pl.col("token").map_elements(token_label, return_dtype=pl.String),
         in_prompt=pl.col("position") < pl.col("n_prompt"),
@@ -76,30 +89,30 @@ def _chart(texts: list[pl.DataFrame], names: dict[str, str], look: Look) -> Char
             part = cells.filter(pl.col("column").is_between(start, start + n_columns - 1))
             heading = names[cells["run"][0]] if start == 0 and len(texts) > 1 else None
             lines.append(_line(part, start, n_columns, heading, look))
-    return charts.finish(alt.vconcat(*lines, spacing=look.height(9)), look, TITLE)
+    return alt.vconcat(*lines, spacing=look.height(9))
 
 
 def _line(cells: pl.DataFrame, start: int, n_columns: int, heading: str | None, look: Look) -> Chart:
-    rows = _rows(cells)
-    named = [row for row in rows if row.strip()]
+    strips = _rows(cells)
+    named = [row for row in strips if row.strip()]
     names = alt.Axis(title=None, values=named, ticks=False, domain=False, labelPadding=look.height(3))
-    y = alt.Y("row:N", sort=None, scale=alt.Scale(domain=rows, paddingInner=0.06, paddingOuter=0), axis=names)
+    y = alt.Y("row:N", sort=None, scale=alt.Scale(domain=strips, paddingInner=0.06, paddingOuter=0), axis=names)
     across = alt.Scale(domain=list(range(start, start + n_columns)), paddingInner=0.06, paddingOuter=0)
     x = alt.X("column:O", scale=across, axis=None)
     base = alt.Chart(charts.data(cells.select(*_SHOWN, "row", "activation", "relative", "sign"))).encode(x=x, y=y)
     dark = alt.condition("abs(datum.relative) > 0.62", alt.value(look.theme.on_fill), alt.value(look.theme.ink))
     signs = base.transform_filter("datum.sign").mark_text(fontSize=look.size(0.9), baseline="middle")
-    layered: Chart = alt.layer(
-        base.mark_rect().encode(color=_colour(look), tooltip=_TOOLTIP),
+    ends = dict(zip((-1.0, 0.0, 1.0), look.theme.diverging, strict=True))
+    colour = series.ramp("relative", ends, look.width * 0.4, look, **LEGEND)
+    layers = [
+        base.mark_rect().encode(color=colour, tooltip=TOOLTIP),
         signs.encode(text="sign:N", color=dark),
         _texts(cells.filter(pl.col("row") == named[0]), look).encode(x=x),
+    ]
+    more: dict[str, Any] = (
+        {"title": panels.heading(heading, look, anchor="start", offset=alt.Undefined)} if heading else {}
     )
-    size = {"width": look.panel_width(), "height": look.height(9) * len(rows)}
-    layered = layered.properties(view=alt.ViewConfig(stroke=None), **size)
-    if heading:
-        title = alt.Title(heading, fontSize=look.size(1.1), anchor="start", frame="group")
-        layered = layered.properties(title=title)
-    return layered
+    return panels.panel(layers, look, look.height(9) * len(strips), view=alt.ViewConfig(stroke=None), **more)
 
 
 def _texts(cells: pl.DataFrame, look: Look) -> alt.Chart:
@@ -112,47 +125,10 @@ def _texts(cells: pl.DataFrame, look: Look) -> alt.Chart:
 
 def _rows(cells: pl.DataFrame) -> list[str]:
     """The rows from top to bottom, an empty one between two neurons."""
-    rows: list[str] = []
+    named: list[str] = []
     for index, name in enumerate(cells["name"].unique(maintain_order=True)):
-        rows += [" " * index] * bool(index) + [f"{name} before", f"{name} after"]
-    return rows
-
-
-def _colour(look: Look) -> alt.Color:
-    legend = alt.Legend(
-        title="activation / largest of the neuron",
-        orient="bottom",
-        direction="horizontal",
-        gradientLength=look.width * 0.4,
-        gradientThickness=look.height(5),
-        values=[-1, -0.5, 0, 0.5, 1],
-        format="~g",
-    )
-    scale = alt.Scale(domain=[-1, 0, 1], range=list(look.theme.diverging), interpolate="rgb")
-    return alt.Color("relative:Q", scale=scale, legend=legend)
-
-
-_TOOLTIP = [
-    alt.Tooltip("text:N", title="token"),
-    alt.Tooltip("position:Q"),
-    alt.Tooltip("row:N", title="neuron"),
-    alt.Tooltip("rank:Q", format=","),
-    alt.Tooltip("activation:Q", format=".4~g"),
-]
-
-
-def _caption(texts: list[pl.DataFrame], runs: list[str], n_rest: int, context: Context) -> str:
-    parts = [
-        "Shades: the activation at each token, relative to the neuron's largest in the tokens shown, of both models; "
-        f"\u2212 marks negative ones beyond {100 * MARKED:g} % of it. Paler tokens belong to the prompt, others to "
-        f"the completion; {SPACE} is a space, {LINE} a line break; long tokens are cut. The text is the run's first "
-        "with at least 12 scored tokens, else its longest; the neurons are the kept ones with the highest scores: "
-        "neither was chosen by how the activations look.",
-        *(_text_words(cells) for cells in texts),
-        locate_words(context, runs),
-        rest_words(len(runs), n_rest),
-    ]
-    return " ".join(part for part in parts if part)
+        named += [" " * index] * bool(index) + [f"{name} before", f"{name} after"]
+    return named
 
 
 def _text_words(cells: pl.DataFrame) -> str:
@@ -168,3 +144,14 @@ def _text_words(cells: pl.DataFrame) -> str:
     part = count(n_shown, "scored token") if n_shown == first["n_scored"] else part
     source = f" of a prompt of {first['dataset']}" if first["dataset"] else ""
     return f"{first['run']}: {part}{source}; {listing(words)}, of {count(first['n_kept'], 'kept neuron')}."
+
+
+FIGURE = Figure(
+    name="tokens",
+    view="figure_tokens",
+    order=("run", "position", "place"),
+    title="Activations over the tokens of one text, before and after",
+    description="activations of the first kept neurons over the tokens of one text, before and after",
+    lacking="no finished locate run keeps token-level activations: run `snql locate` with --keep 5% to get some",
+    sketch=_sketch,
+)
