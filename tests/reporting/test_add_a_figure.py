@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from snql.reporting import build as building
+from snql.reporting.figures import FIGURES
 
 from .conftest import small
 
@@ -54,7 +55,7 @@ def test_a_figure_is_added_with_a_view_a_module_and_an_entry(tmp_path: Path, mon
     monkeypatch.syspath_prepend(tmp_path)
     added = import_module("ranked_figure")
     monkeypatch.delitem(sys.modules, "ranked_figure")
-    monkeypatch.setattr(building, "FIGURES", (*building.FIGURES, added.FIGURE))
+    monkeypatch.setattr(building, "FIGURES", (*FIGURES, added.FIGURE))
     assert len(MODULE.splitlines()) < 60
     with small(tmp_path / "x.duckdb") as database:
         with database.write() as connection:
