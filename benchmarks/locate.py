@@ -22,9 +22,11 @@ from measured import Peak, Result, arguments, in_child, show
 from peft import IA3Config, get_peft_model
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
 from snql.generation.batch import by_length, left_padded
+from snql.generation.options import WritingOptions
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
@@ -51,13 +53,12 @@ class Setting:
         """As ``snql locate`` would be asked."""
         dtype = "auto" if self.device == "cpu" else "bfloat16"
         return LocateOptions(
-            self.before,
-            self.after,
-            PromptOptions((self.prompts,), limit=self.limit, template="plain"),
-            max_new_tokens=self.max_new_tokens,
-            batch_size=self.batch_size,
+            before=self.before,
+            after=self.after,
+            prompts=PromptOptions((self.prompts,), limit=self.limit, template="plain"),
+            writing=WritingOptions(max_new_tokens=self.max_new_tokens, batch_size=self.batch_size),
             keep=keep,
-            load=LoadOptions(device=self.device, dtype=dtype),
+            models=LoadOptions(device=self.device, dtype=dtype),
         )
 
     def models(self) -> dict[str, LoadedModel]:

@@ -23,9 +23,11 @@ from locate import LLAMA_1B, LLAMA_110M, random_llama, write_prompts
 from measured import Result, arguments, show
 from transformers import DynamicCache
 
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
 from snql.generation.batch import left_padded
+from snql.generation.options import WritingOptions
 from snql.generation.slots import SlotStream
 from snql.models import hooks
 from snql.models.load import load_models
@@ -283,9 +285,14 @@ def measure(
     dtype = "auto" if setting.device == "cpu" else "bfloat16"
     with Database(folder / f"{name.split()[0]}.duckdb") as db:
         options = LocateOptions(
-            setting.recipient, setting.donor, PromptOptions((located_on,), limit=50, template="auto"),
-            max_new_tokens=16, skip_last_layers=0, keep="none", load=LoadOptions(device=setting.device, dtype=dtype),
-        )  # fmt: skip
+            before=setting.recipient,
+            after=setting.donor,
+            prompts=PromptOptions((located_on,), limit=50, template="auto"),
+            writing=WritingOptions(max_new_tokens=16),
+            skip_last_layers=0,
+            keep="none",
+            models=LoadOptions(device=setting.device, dtype=dtype),
+        )
         locate(db, "found", options)
         one = sweep_sets(db, "found", models["recipient"], ["5%"], 0)
         sets = sweep_sets(db, "found", models["recipient"], sizes, 1 if quick else 5)

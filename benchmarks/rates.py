@@ -16,7 +16,8 @@ import torch
 from locate import LLAMA_1B, LLAMA_110M, Setting, random_llama, write_prompts
 from measured import Result, arguments, show
 
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
 from snql.models.load import load_models
 from snql.models.options import LoadOptions

@@ -13,10 +13,14 @@ from pathlib import Path
 
 import polars as pl
 
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
 from snql.demonstration.headlines import with_controls
-from snql.patching.patch import PatchOptions, patch
+from snql.generation.options import WritingOptions
+from snql.judges.options import JudgingOptions
+from snql.patching.options import PatchOptions
+from snql.patching.patch import patch
 from snql.prompts.options import PromptOptions
 
 SEEDS = ("safety", "safety-seed2", "safety-seed3")
@@ -31,7 +35,14 @@ def measure(db: Database, seed: str, percentages: Sequence[int], limit: int | No
     """Effects of one adapter's top neurons, and of the trivial ranking's, with five matched controls each."""
     before, after = "demo:sft", f"demo:{seed}"
     source = PromptOptions(("demo:locate",), limit=limit)
-    options = LocateOptions(before, after, source, max_new_tokens=48, batch_size=256, skip_last_layers=0, keep="none")
+    options = LocateOptions(
+        before=before,
+        after=after,
+        prompts=source,
+        writing=WritingOptions(max_new_tokens=48, batch_size=256),
+        skip_last_layers=0,
+        keep="none",
+    )
     n_all = locate(db, seed, options).shape.size
     sizes = [round(n_all * percentage / 100) for percentage in percentages]
     expressions = [f"{seed}:{k}" for k in sizes] + [BY_SIZE.format(run=seed, k=k) for k in sizes]
@@ -39,11 +50,10 @@ def measure(db: Database, seed: str, percentages: Sequence[int], limit: int | No
         recipient=before,
         donor=after,
         neurons=tuple(expressions),
-        source=PromptOptions(SETS, limit=limit),
-        judges=("demo:cost",),
+        prompts=PromptOptions(SETS, limit=limit),
+        judging=JudgingOptions(("demo:cost",)),
         random=5,
-        max_new_tokens=48,
-        batch_size=256,
+        writing=WritingOptions(max_new_tokens=48, batch_size=256),
     )
     effects = with_controls(patch(db, seed, patched).effects)
     ranking = pl.when(pl.col("variant").str.starts_with("sql")).then(pl.lit("activation size"))

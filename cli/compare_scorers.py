@@ -60,15 +60,17 @@ def compare_scorers(
     force: opt.Force = False,
 ) -> None:
     """Rank neurons by several scorers, patch the top of each ranking, and compare the causal effects."""
+    from snql.generation.options import WritingOptions
+    from snql.judges.options import JudgingOptions
     from snql.models.options import LoadOptions
     from snql.prompts.options import PromptOptions
-    from snql.scorers.compare import CompareOptions
     from snql.scorers.compare import compare_scorers as compare
+    from snql.scorers.options import CompareOptions
 
     options = CompareOptions(
-        before,
-        after,
-        PromptOptions(
+        before=before,
+        after=after,
+        prompts=PromptOptions(
             tuple(prompts),
             prompt_column=None,
             template=template,
@@ -79,18 +81,19 @@ def compare_scorers(
             system=system,
             response_prefix=response_prefix,
         ),
-        tuple(evaluate_prompts),
-        tuple(judge),
-        tuple(contrast_prompts or ()),
-        tuple(neutral_prompts or ()),
-        opt.split(scorers),
-        top,
-        random,
-        max_new_tokens,
-        skip_last_layers,
-        int(batch_size) if batch_size.isdecimal() else batch_size,
-        seed,
-        LoadOptions(
+        evaluate=tuple(evaluate_prompts),
+        judging=JudgingOptions(tuple(judge)),
+        contrast=tuple(contrast_prompts or ()),
+        neutral=tuple(neutral_prompts or ()),
+        scorers=opt.split(scorers),
+        top=top,
+        random=random,
+        writing=WritingOptions(
+            max_new_tokens=max_new_tokens, batch_size=int(batch_size) if batch_size.isdecimal() else batch_size
+        ),
+        skip_last_layers=skip_last_layers,
+        seed=seed,
+        models=LoadOptions(
             dtype=dtype,
             device=device,
             trust_remote_code=trust_remote_code,

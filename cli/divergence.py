@@ -58,8 +58,8 @@ def divergence(
     force: opt.Force = False,
 ) -> None:
     """Compare next-token distributions with the donor's on what the donor wrote: a quick screen before a judge."""
-    from snql.capability.divergence import DivergenceOptions
     from snql.capability.divergence import divergence as run_divergence
+    from snql.capability.options import DivergenceOptions
     from snql.models.options import LoadOptions
 
     load = LoadOptions(
@@ -71,7 +71,15 @@ def divergence(
         quantize=quantize,
     )
     options = DivergenceOptions(
-        completions, tuple(neurons or ()), recipient, donor, mode, opt.split(sweep), random, seed, load
+        completions=completions,
+        neurons=tuple(neurons or ()),
+        recipient=recipient,
+        donor=donor,
+        mode=mode,
+        sweep=opt.split(sweep),
+        random=random,
+        seed=seed,
+        models=load,
     )
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:

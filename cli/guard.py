@@ -124,12 +124,12 @@ def train(
     force: opt.Force = False,
 ) -> None:
     """Fit a guard on a model's activations at the last prompt token and on what a judge says of its answers."""
-    from snql.guard.learn import GuardOptions
+    from snql.generation.options import WritingOptions
     from snql.guard.learn import train as run_train
+    from snql.guard.options import GuardOptions
     from snql.models.options import LoadOptions
     from snql.prompts.options import PromptOptions
 
-    given = (*(prompts or ()), *(benign or ()))
     reading: Any = {
         "prompt_column": prompt_column,
         "template": template,
@@ -143,7 +143,7 @@ def train(
     options = GuardOptions(
         model=model,
         neurons=neurons,
-        source=PromptOptions(given, **reading) if given else None,
+        prompts=PromptOptions(tuple(prompts or ()), **reading),
         benign=tuple(benign or ()),
         judge=judge,
         from_run=from_run,
@@ -152,12 +152,13 @@ def train(
         plain=plain,
         sizes=opt.split(sizes),
         random=random,
-        max_new_tokens=max_new_tokens,
-        batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
+        writing=WritingOptions(
+            max_new_tokens=max_new_tokens, batch_size=int(batch_size) if batch_size.isdecimal() else batch_size
+        ),
         seed=seed,
         allow_overlap=allow_overlap,
         out=out,
-        load=LoadOptions(
+        models=LoadOptions(
             dtype=dtype,
             device=device,
             trust_remote_code=trust_remote_code,
@@ -217,15 +218,14 @@ def test(
     force: opt.Force = False,
 ) -> None:
     """Test a guard and its random controls on other prompts, each set by itself and all together."""
-    from snql.guard.testing import GuardTestOptions
+    from snql.guard.options import GuardTestOptions
     from snql.guard.testing import test as run_test
     from snql.models.options import LoadOptions
     from snql.prompts.options import PromptOptions
 
-    given = (*(prompts or ()), *(benign or ()))
     options = GuardTestOptions(
-        PromptOptions(
-            given,
+        prompts=PromptOptions(
+            tuple(prompts or ()),
             prompt_column=prompt_column,
             template="auto",
             limit=limit,
@@ -243,7 +243,7 @@ def test(
         batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
         seed=seed,
         allow_overlap=allow_overlap,
-        load=LoadOptions(
+        models=LoadOptions(
             dtype=dtype,
             device=device,
             trust_remote_code=trust_remote_code,
@@ -297,20 +297,22 @@ def run(
     trust_remote_code: opt.TrustRemoteCode = False,
 ) -> None:
     """Answer a prompt under a guard: what it flags is refused before anything is written, or begun safely."""
+    from snql.generation.options import WritingOptions
     from snql.guard import running
+    from snql.guard.options import GuardRunOptions
     from snql.models.options import LoadOptions
 
-    options = running.GuardRunOptions(
+    options = GuardRunOptions(
         prompt=sys.stdin.read().rstrip("\n") if prompt == "-" else prompt,
         on=on,
-        prefix=running.SAFE_PREFIX if prefix is None else prefix,
-        refusal=running.REFUSAL if refusal is None else refusal,
+        prefix=prefix,
+        refusal=refusal,
         threshold=threshold,
         model=model,
         other_model=other_model,
-        max_new_tokens=max_new_tokens,
+        writing=WritingOptions(max_new_tokens=max_new_tokens),
         repeats=repeats,
-        load=LoadOptions(
+        models=LoadOptions(
             dtype=dtype,
             device=device,
             trust_remote_code=trust_remote_code,

@@ -12,7 +12,6 @@ from .state import state
 if TYPE_CHECKING:
     import polars as pl
 
-    from snql.prompts.options import PromptOptions
 
 SHOWN = 40
 
@@ -47,16 +46,11 @@ def lens(
     force: opt.Force = False,
 ) -> None:
     """Show the tokens that neurons' value vectors promote and suppress, and their cosine with the refusal direction."""
-    from snql.lens.lens import LensOptions
     from snql.lens.lens import lens as run_lens
     from snql.lens.names import name_of
+    from snql.lens.options import LensOptions
     from snql.models.options import LoadOptions
     from snql.prompts.options import PromptOptions
-
-    def source(files: list[str] | None) -> "PromptOptions | None":
-        if not files:
-            return None
-        return PromptOptions(tuple(files), template=template, limit=limit, sample=sample, system=system)
 
     load = LoadOptions(
         dtype=dtype,
@@ -65,7 +59,17 @@ def lens(
         device_map=device_map,
         attn_implementation=attn_implementation,
     )
-    options = LensOptions(neurons, model, top, source(harmful_prompts), source(harmless_prompts), layer, seed, load)
+    options = LensOptions(
+        neurons=neurons,
+        model=model,
+        top=top,
+        harmful=tuple(harmful_prompts or ()),
+        harmless=tuple(harmless_prompts or ()),
+        layer=layer,
+        prompts=PromptOptions(template=template, limit=limit, sample=sample, system=system),
+        seed=seed,
+        models=load,
+    )
     here = state(context)
     run = name or name_of(options)
     with progress_shown(quiet=here.quiet) as progress:

@@ -60,9 +60,8 @@ def lm_eval(
     force: opt.Force = False,
 ) -> None:
     """Run tasks of the LM Evaluation Harness on a model, and on it with neurons patched (extra: snql[lm-eval])."""
-    from snql.capability.lm_eval import LmEvalOptions
     from snql.capability.lm_eval import lm_eval as run_lm_eval
-    from snql.capability.subject import SubjectOptions
+    from snql.capability.options import LmEvalOptions, SubjectOptions
     from snql.models.options import LoadOptions
 
     load = LoadOptions(
@@ -73,14 +72,17 @@ def lm_eval(
         attn_implementation=attn_implementation,
         quantize=quantize,
     )
+    subject = SubjectOptions(
+        model=model, donor=donor, neurons=tuple(neurons or ()), mode=mode, random=random, seed=seed, models=load
+    )
     options = LmEvalOptions(
-        SubjectOptions(model, donor, tuple(neurons or ()), mode, (), random, seed, load),
-        opt.split(tasks),
-        num_fewshot,
-        limit,
-        chat_template,
-        None if include_path is None else str(include_path),
-        patched_only,
+        subject=subject,
+        tasks=opt.split(tasks),
+        num_fewshot=num_fewshot,
+        limit=limit,
+        chat_template=chat_template,
+        include_path=include_path,
+        patched_only=patched_only,
     )
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:

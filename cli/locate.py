@@ -90,13 +90,15 @@ def locate(
     force: opt.Force = False,
 ) -> None:
     """Contrast two models while one writes: score and rank every neuron, store the run. Or rank by another scorer."""
-    from snql.contrast.locate import LocateOptions
     from snql.contrast.locate import locate as run_locate
+    from snql.contrast.options import LocateOptions
     from snql.engines.options import EngineOptions
     from snql.errors import InputError
+    from snql.generation.options import WritingOptions
     from snql.models.options import LoadOptions
     from snql.prompts.options import PromptOptions
-    from snql.scorers.one_model import ScorerOptions, score_prompts
+    from snql.scorers.one_model import score_prompts
+    from snql.scorers.options import ScorerOptions
     from snql.scorers.rerank import rerank
 
     here = state(context)
@@ -130,18 +132,18 @@ def locate(
         if before or after:
             raise InputError("--model is the one model of a scorer: leave out --before and --after, or --model")
         own = ScorerOptions(
-            scorer,
-            model,
-            source,
-            tuple(contrast_prompts or ()),
-            tuple(neutral_prompts or ()),
-            universal_top,
-            universal_share,
-            utility_share,
-            specific_share,
-            skip_last_layers,
-            seed,
-            load,
+            scorer=scorer,
+            model=model,
+            prompts=source,
+            contrast=tuple(contrast_prompts or ()),
+            neutral=tuple(neutral_prompts or ()),
+            universal_top=universal_top,
+            universal_share=universal_share,
+            utility_share=utility_share,
+            specific_share=specific_share,
+            skip_last_layers=skip_last_layers,
+            seed=seed,
+            models=load,
         )
         with progress_shown(quiet=here.quiet) as progress:
             ranked = score_prompts(here.open(), name, own, resume=resume, force=force, progress=progress)
@@ -153,10 +155,12 @@ def locate(
     options = LocateOptions(
         before=before,
         after=after,
-        source=source,
+        prompts=source,
         positions=positions,
         completions_by=completions_by,
-        max_new_tokens=max_new_tokens,
+        writing=WritingOptions(
+            max_new_tokens=max_new_tokens, batch_size=int(batch_size) if batch_size.isdecimal() else batch_size
+        ),
         skip_last_layers=skip_last_layers,
         keep=keep,
         store=store,
@@ -164,9 +168,8 @@ def locate(
         bootstrap=bootstrap,
         after_dtype=after_dtype,
         scorer=scorer,
-        batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
         seed=seed,
-        load=load,
+        models=load,
         engine=EngineOptions(engine=engine, workers=workers, ray_address=ray_address),
     )
     with progress_shown(quiet=here.quiet) as progress:

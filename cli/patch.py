@@ -108,8 +108,10 @@ def patch(
     force: opt.Force = False,
 ) -> None:
     """Patch neurons from a donor into a recipient while it writes, judge what it wrote, measure the effect."""
+    from snql.generation.options import SamplingOptions, WritingOptions
+    from snql.judges.options import JudgingOptions
     from snql.models.options import LoadOptions
-    from snql.patching.patch import PatchOptions
+    from snql.patching.options import PatchOptions
     from snql.patching.patch import patch as run_patch
     from snql.prompts.options import PromptOptions
 
@@ -117,7 +119,7 @@ def patch(
         recipient=recipient,
         donor=donor,
         neurons=tuple(neurons),
-        source=PromptOptions(
+        prompts=PromptOptions(
             tuple(prompts),
             prompt_column=prompt_column,
             template=template,
@@ -128,9 +130,7 @@ def patch(
             system=system,
             response_prefix=response_prefix,
         ),
-        judges=tuple(judge),
-        judge_signs=tuple(judge_sign or ()),
-        rubric=rubric,
+        judging=JudgingOptions(tuple(judge), judge_signs=tuple(judge_sign or ()), rubric=rubric),
         sweep=opt.split(sweep),
         window=window,
         random=random,
@@ -139,16 +139,15 @@ def patch(
         freeze=freeze,
         steps=steps,
         first=first,
-        temperature=temperature,
-        top_p=top_p,
-        samples=samples,
+        sampling=SamplingOptions(temperature=temperature, top_p=top_p, samples=samples),
         trace=trace,
         drafts=drafts,
-        max_new_tokens=max_new_tokens,
-        batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
+        writing=WritingOptions(
+            max_new_tokens=max_new_tokens, batch_size=int(batch_size) if batch_size.isdecimal() else batch_size
+        ),
         seed=seed,
         allow_overlap=allow_overlap,
-        load=LoadOptions(
+        models=LoadOptions(
             dtype=dtype,
             device=device,
             trust_remote_code=trust_remote_code,

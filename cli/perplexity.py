@@ -67,10 +67,8 @@ def perplexity(
     force: opt.Force = False,
 ) -> None:
     """Measure the perplexity of a text under a model, and under patches of its neurons."""
-    from snql.capability.documents import TextOptions
-    from snql.capability.perplexity import PerplexityOptions
+    from snql.capability.options import PerplexityOptions, SubjectOptions, TextOptions
     from snql.capability.perplexity import perplexity as run_perplexity
-    from snql.capability.subject import SubjectOptions
     from snql.models.options import LoadOptions
 
     load = LoadOptions(
@@ -81,12 +79,18 @@ def perplexity(
         attn_implementation=attn_implementation,
         quantize=quantize,
     )
-    options = PerplexityOptions(
-        SubjectOptions(model, donor, tuple(neurons or ()), mode, opt.split(sweep), random, seed, load),
-        TextOptions(tuple(text), text_column, join, where, sample, limit),
-        window,
-        stride,
+    subject = SubjectOptions(
+        model=model,
+        donor=donor,
+        neurons=tuple(neurons or ()),
+        mode=mode,
+        sweep=opt.split(sweep),
+        random=random,
+        seed=seed,
+        models=load,
     )
+    texts = TextOptions(text=tuple(text), text_column=text_column, join=join, where=where, sample=sample, limit=limit)
+    options = PerplexityOptions(subject=subject, text=texts, window=window, stride=stride)
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:
         found = run_perplexity(here.open(), name, options, resume=resume, force=force, progress=progress)

@@ -84,10 +84,13 @@ def tax(
 ) -> None:
     """Patch what safety and helpfulness share from each model into the other: the alignment tax, both ways."""
     from snql.demonstration.headlines import ratio_headlines
+    from snql.generation.options import WritingOptions
+    from snql.judges.options import JudgingOptions
     from snql.models.options import LoadOptions
-    from snql.patching.tax import TaxOptions, write_tax
+    from snql.patching.options import TaxOptions
     from snql.patching.tax import tax as run_tax
     from snql.prompts.options import PromptOptions
+    from snql.reporting.build import write_tax
 
     excluded = tuple(disjoint_from or ())
     options = TaxOptions(
@@ -95,7 +98,7 @@ def tax(
         helpful=helpful,
         safety_model=safety_model,
         helpful_model=helpful_model,
-        source=PromptOptions(
+        prompts=PromptOptions(
             tuple(prompts),
             prompt_column=prompt_column,
             template=template,
@@ -106,19 +109,18 @@ def tax(
             system=system,
             response_prefix=response_prefix,
         ),
-        judges=tuple(judge),
-        judge_signs=tuple(judge_sign or ()),
-        rubric=rubric,
+        judging=JudgingOptions(tuple(judge), judge_signs=tuple(judge_sign or ()), rubric=rubric),
         cost_on=cost_on,
         reward_on=reward_on,
         top=top,
         neurons=neurons,
         random=random,
-        max_new_tokens=max_new_tokens,
-        batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
+        writing=WritingOptions(
+            max_new_tokens=max_new_tokens, batch_size=int(batch_size) if batch_size.isdecimal() else batch_size
+        ),
         seed=seed,
         allow_overlap=allow_overlap,
-        load=LoadOptions(
+        models=LoadOptions(
             dtype=dtype,
             device=device,
             trust_remote_code=trust_remote_code,
@@ -130,7 +132,7 @@ def tax(
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:
         found = run_tax(here.open(), name, options, resume=resume, force=force, progress=progress)
-        files = [] if out is None else write_tax(here.open(), found, out, progress=progress)
+        files = [] if out is None else write_tax(here.open(), found.runs, out, progress=progress)
     note_prompts(found.prompt_sets, quiet=here.quiet)
     if here.json:
         print_json_parts({"changes": found.changes, "ratios": found.ratios, "overlap": found.overlap})

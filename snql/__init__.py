@@ -12,46 +12,46 @@ if TYPE_CHECKING:
     from snql.analysis import open_database
 
     open = open_database
-    from snql.capability.divergence import DivergenceOptions as DivergenceOptions
     from snql.capability.divergence import DivergenceResult as DivergenceResult
     from snql.capability.divergence import divergence as divergence
-    from snql.capability.documents import TextOptions as TextOptions
-    from snql.capability.lm_eval import LmEvalOptions as LmEvalOptions
     from snql.capability.lm_eval import LmEvalResult as LmEvalResult
     from snql.capability.lm_eval import lm_eval as lm_eval
-    from snql.capability.perplexity import PerplexityOptions as PerplexityOptions
+    from snql.capability.options import DivergenceOptions as DivergenceOptions
+    from snql.capability.options import LmEvalOptions as LmEvalOptions
+    from snql.capability.options import PerplexityOptions as PerplexityOptions
+    from snql.capability.options import SubjectOptions as SubjectOptions
+    from snql.capability.options import TextOptions as TextOptions
     from snql.capability.perplexity import PerplexityResult as PerplexityResult
     from snql.capability.perplexity import perplexity as perplexity
-    from snql.capability.subject import SubjectOptions as SubjectOptions
-    from snql.contrast.locate import LocateOptions as LocateOptions
     from snql.contrast.locate import LocateResult as LocateResult
     from snql.contrast.locate import locate as locate
+    from snql.contrast.options import LocateOptions as LocateOptions
     from snql.db.connection import Database as Database
     from snql.demonstration.experiment import demo as demo
     from snql.engines.options import EngineOptions as EngineOptions
     from snql.errors import SnqlError as SnqlError
-    from snql.guard.learn import GuardOptions as GuardOptions
     from snql.guard.learn import GuardResult as GuardResult
     from snql.guard.learn import train as fit
     from snql.guard.model import Guard as Guard
-    from snql.guard.testing import GuardTestOptions as GuardTestOptions
+    from snql.guard.options import GuardOptions as GuardOptions
+    from snql.guard.options import GuardTestOptions as GuardTestOptions
     from snql.guard.testing import GuardTestResult as GuardTestResult
     from snql.guard.testing import test
     from snql.jobs.preview import preview
     from snql.judges.agreement import agreement
     from snql.judges.options import JudgeOptions as JudgeOptions
     from snql.judges.stored import judge as judge
-    from snql.lens.lens import LensOptions as LensOptions
     from snql.lens.lens import LensResult as LensResult
     from snql.lens.lens import lens
+    from snql.lens.options import LensOptions as LensOptions
     from snql.models.doctor import diagnose as diagnose
     from snql.models.options import LoadOptions as LoadOptions
     from snql.neuron_pages import describe_neuron as describe_neuron
     from snql.neuron_pages import describe_neurons as describe_neurons
-    from snql.patching.patch import PatchOptions as PatchOptions
+    from snql.patching.options import PatchOptions as PatchOptions
+    from snql.patching.options import TaxOptions as TaxOptions
     from snql.patching.patch import PatchResult as PatchResult
     from snql.patching.patch import patch as patch
-    from snql.patching.tax import TaxOptions as TaxOptions
     from snql.patching.tax import TaxResult as TaxResult
     from snql.patching.tax import tax as tax
     from snql.prompts.options import PromptOptions as PromptOptions
@@ -59,10 +59,10 @@ if TYPE_CHECKING:
     from snql.rankings.overlaps import compare
     from snql.rankings.saved_sets import save_set as save_set
     from snql.reporting.build import build
-    from snql.scorers.compare import CompareOptions as CompareOptions
     from snql.scorers.compare import compare_scorers as compare_scorers
-    from snql.scorers.one_model import ScorerOptions as ScorerOptions
     from snql.scorers.one_model import score_prompts as score_prompts
+    from snql.scorers.options import CompareOptions as CompareOptions
+    from snql.scorers.options import ScorerOptions as ScorerOptions
     from snql.scorers.rerank import rerank as rerank
     from snql.training.options import DpoOptions as DpoOptions
     from snql.training.options import SftOptions as SftOptions
@@ -80,35 +80,35 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Analysis": ("snql.analysis", "Analysis"),
-    "CompareOptions": ("snql.scorers.compare", "CompareOptions"),
+    "CompareOptions": ("snql.scorers.options", "CompareOptions"),
     "Database": ("snql.db.connection", "Database"),
-    "DivergenceOptions": ("snql.capability.divergence", "DivergenceOptions"),
+    "DivergenceOptions": ("snql.capability.options", "DivergenceOptions"),
     "DivergenceResult": ("snql.capability.divergence", "DivergenceResult"),
     "EngineOptions": ("snql.engines.options", "EngineOptions"),
     "Guard": ("snql.guard.model", "Guard"),
-    "GuardOptions": ("snql.guard.learn", "GuardOptions"),
+    "GuardOptions": ("snql.guard.options", "GuardOptions"),
     "GuardResult": ("snql.guard.learn", "GuardResult"),
-    "GuardTestOptions": ("snql.guard.testing", "GuardTestOptions"),
+    "GuardTestOptions": ("snql.guard.options", "GuardTestOptions"),
     "GuardTestResult": ("snql.guard.testing", "GuardTestResult"),
     "JudgeOptions": ("snql.judges.options", "JudgeOptions"),
-    "LensOptions": ("snql.lens.lens", "LensOptions"),
+    "LensOptions": ("snql.lens.options", "LensOptions"),
     "LensResult": ("snql.lens.lens", "LensResult"),
-    "LmEvalOptions": ("snql.capability.lm_eval", "LmEvalOptions"),
+    "LmEvalOptions": ("snql.capability.options", "LmEvalOptions"),
     "LmEvalResult": ("snql.capability.lm_eval", "LmEvalResult"),
     "LoadOptions": ("snql.models.options", "LoadOptions"),
-    "LocateOptions": ("snql.contrast.locate", "LocateOptions"),
+    "LocateOptions": ("snql.contrast.options", "LocateOptions"),
     "LocateResult": ("snql.contrast.locate", "LocateResult"),
-    "PatchOptions": ("snql.patching.patch", "PatchOptions"),
+    "PatchOptions": ("snql.patching.options", "PatchOptions"),
     "PatchResult": ("snql.patching.patch", "PatchResult"),
-    "PerplexityOptions": ("snql.capability.perplexity", "PerplexityOptions"),
+    "PerplexityOptions": ("snql.capability.options", "PerplexityOptions"),
     "PerplexityResult": ("snql.capability.perplexity", "PerplexityResult"),
     "PromptOptions": ("snql.prompts.options", "PromptOptions"),
-    "ScorerOptions": ("snql.scorers.one_model", "ScorerOptions"),
+    "ScorerOptions": ("snql.scorers.options", "ScorerOptions"),
     "SnqlError": ("snql.errors", "SnqlError"),
-    "SubjectOptions": ("snql.capability.subject", "SubjectOptions"),
-    "TaxOptions": ("snql.patching.tax", "TaxOptions"),
+    "SubjectOptions": ("snql.capability.options", "SubjectOptions"),
+    "TaxOptions": ("snql.patching.options", "TaxOptions"),
     "TaxResult": ("snql.patching.tax", "TaxResult"),
-    "TextOptions": ("snql.capability.documents", "TextOptions"),
+    "TextOptions": ("snql.capability.options", "TextOptions"),
     "DpoOptions": ("snql.training.options", "DpoOptions"),
     "SftOptions": ("snql.training.options", "SftOptions"),
     "TrainResult": ("snql.training.run", "TrainResult"),

@@ -150,6 +150,11 @@ def build(options: type[T], given: Mapping[str, Any]) -> T:
     return _built(options, given, {leaf.path: leaf for leaf in leaves(options)}, ())
 
 
+def changed(options: T, **given: Any) -> T:
+    """The options with other values of some leaves, wherever in the tree they are."""
+    return build(type(options), values(options) | given)
+
+
 def values(options: Any) -> dict[str, Any]:
     """The value of every leaf by its name."""
     return {leaf.name: _at(options, leaf.path) for leaf in leaves(type(options))}

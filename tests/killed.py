@@ -14,10 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from snql.contrast import keep, tokens
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
+from snql.generation.options import WritingOptions
 from snql.jobs import work as job
+from snql.judges.options import JudgingOptions
 from snql.patching import patch as patching
+from snql.patching.options import PatchOptions
 from snql.progress import Progress, ProgressCallback
 from snql.prompts.options import PromptOptions
 
@@ -28,7 +32,14 @@ Work = Callable[[Database, str, ProgressCallback], object]
 def locating(before: str, after: str, prompts: str, store: str) -> LocateOptions:
     """A run of several batches that keeps all activations."""
     source = PromptOptions((prompts,), template="tulu")
-    return LocateOptions(before, after, source, max_new_tokens=16, batch_size=1, keep="all", store=store)
+    return LocateOptions(
+        before=before,
+        after=after,
+        prompts=source,
+        writing=WritingOptions(max_new_tokens=16, batch_size=1),
+        keep="all",
+        store=store,
+    )
 
 
 def works(before: str, after: str, prompts: str, kind: str) -> tuple[Work | None, Work]:
@@ -37,11 +48,20 @@ def works(before: str, after: str, prompts: str, kind: str) -> tuple[Work | None
     if kind != "patch":
         located = locating(before, after, prompts, kind)
         return None, lambda db, name, tell: locate(db, name, located, resume=True, progress=tell)
-    first = LocateOptions(before, after, source, max_new_tokens=4, keep="none")
-    options = patching.PatchOptions(
-        before, after, ("found",), source, sweep=("5%", "20%"), random=2, max_new_tokens=16, batch_size=4,
+    first = LocateOptions(
+        before=before, after=after, prompts=source, writing=WritingOptions(max_new_tokens=4), keep="none"
+    )
+    options = PatchOptions(
+        recipient=before,
+        donor=after,
+        neurons=("found",),
+        prompts=source,
+        sweep=("5%", "20%"),
+        random=2,
+        writing=WritingOptions(max_new_tokens=16, batch_size=4),
         allow_overlap=True,
-    )  # fmt: skip
+        judging=JudgingOptions(("refusal",)),
+    )
     return (
         lambda db, _, tell: locate(db, "found", first, progress=tell),
         lambda db, name, tell: patching.patch(db, name, options, resume=True, progress=tell),

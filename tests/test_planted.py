@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
 from snql.db.scores import read_run_scores
+from snql.generation.options import WritingOptions
 from snql.jobs.work import Job
 from snql.judges.base import JudgeInfo, Verdict
 from snql.judges.judging import judge_run
-from snql.patching.patch import PatchOptions, patch
+from snql.judges.options import JudgingOptions
+from snql.patching.options import PatchOptions
+from snql.patching.patch import patch
 from snql.prompts.options import PromptOptions
 
 from .conftest import ORACLE, save_ia3
@@ -61,7 +65,13 @@ def test_planted_neurons_rank_first_and_carry_everything(
             db,
             name,
             LocateOptions(
-                before, after, source, max_new_tokens=12, skip_last_layers=skip, keep="none", recompute=recompute
+                before=before,
+                after=after,
+                prompts=source,
+                writing=WritingOptions(max_new_tokens=12),
+                skip_last_layers=skip,
+                keep="none",
+                recompute=recompute,
             ),
         )
         ranking = read_run_scores(db, name)
@@ -72,7 +82,14 @@ def test_planted_neurons_rank_first_and_carry_everything(
         assert scores[k:].max() <= noise * scores[k - 1]
 
     options = PatchOptions(
-        before, after, (f"planted:{k}",), source, random=3, max_new_tokens=12, batch_size=16, allow_overlap=True
+        recipient=before,
+        donor=after,
+        neurons=(f"planted:{k}",),
+        prompts=source,
+        random=3,
+        writing=WritingOptions(max_new_tokens=12, batch_size=16),
+        allow_overlap=True,
+        judging=JudgingOptions(("refusal",)),
     )
     run = patch(db, "planted", options)
     own = dict(db.rows("SELECT prompt, text FROM run_completions WHERE variant = 'recipient'"))

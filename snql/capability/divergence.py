@@ -4,7 +4,7 @@ Both models and the patched one read completions that the donor wrote: seconds i
 before a judge is asked, never instead of it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ import polars as pl
 from snql.capability import completions
 from snql.capability.comparing import Comparison
 from snql.capability.completions import WrittenBy
+from snql.capability.options import DivergenceOptions
 from snql.db import runs
 from snql.db.connection import Database
 from snql.db.prompts import prompts_of
@@ -20,13 +21,11 @@ from snql.db.records import Variant
 from snql.db.scores import read_run_scores
 from snql.errors import InputError
 from snql.jobs.begin import Beginning
-from snql.jobs.options import check_seed
 from snql.jobs.run import Loaded, run_job
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
-from snql.models.options import LoadOptions
+from snql.options import config
 from snql.patching.interventions import Where
-from snql.patching.modes import Mode
 from snql.patching.subject import Subject
 from snql.patching.variants import expressions, plan_variants
 from snql.progress import ProgressCallback, silent
@@ -34,51 +33,6 @@ from snql.rankings.evaluate import Evaluator
 from snql.writing.html import table
 
 _FROM_RUN = ("recipient", "donor", "mode", "freeze", "steps", "first", "seed")
-
-
-@dataclass(frozen=True)
-class DivergenceOptions:
-    """Settings of a divergence run.
-
-    completions: the run whose donor completions are read, None for the one of the same name. Without ``neurons`` a
-    patch run's own sets, controls and settings are used; with them these sets, and of the settings what is given here.
-    """
-
-    completions: str | None = None
-    neurons: tuple[str, ...] = ()
-    recipient: str | None = None
-    donor: str | None = None
-    mode: str | None = None
-    sweep: tuple[str, ...] = ()
-    random: int = 0
-    seed: int = 0
-    load: LoadOptions = field(default_factory=LoadOptions)
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
-        if self.mode is not None:
-            Mode.parse(self.mode)
-        if not self.neurons:
-            for name, given in (("--mode", self.mode), ("--sweep", self.sweep), ("--random", self.random)):
-                if given:
-                    raise InputError(f"{name} does nothing without --neurons: a patch run's own sets are read")
-
-    def settings(self, source: WrittenBy) -> dict[str, Any]:
-        """What is done, from the options and the run of the completions; raises InputError if a model is not known."""
-        known = {name: source.config.get(name) for name in _FROM_RUN} if source.kind == "patch" else {}
-        if self.neurons:
-            known = {name: known.get(name) for name in ("recipient", "donor")}
-        elif source.kind != "patch":
-            raise InputError(f"{source.run!r} is a locate run: say which neurons, with --neurons")
-        given = {"recipient": self.recipient, "donor": self.donor, "mode": self.mode}
-        known |= {name: value for name, value in given.items() if value is not None}
-        for name in ("recipient", "donor"):
-            if known.get(name) is None:
-                raise InputError(f"which {name}? {source.run!r} is a locate run: give --{name}")
-        defaults = {"mode": "donor", "freeze": False, "steps": "all", "first": None, "seed": self.seed}
-        return {name: default if known.get(name) is None else known[name] for name, default in defaults.items()} | {
-            "recipient": known["recipient"], "donor": known["donor"],
-        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,10 +67,10 @@ def divergence(
     """
     options = options or DivergenceOptions()
     source = completions.find_completions(db, options.completions or name)
-    settings = options.settings(source)
+    settings = settings_of(options, source)
 
     def load() -> Loaded:
-        models = load_models({role: settings[role] for role in ("recipient", "donor")}, options.load)
+        models = load_models({role: settings[role] for role in ("recipient", "donor")}, options.models)
         _check_models(models, source, settings, own_sets=not options.neurons)
         variants = _variants(db, models["recipient"], options, source)
         subject = Subject.of(db, models, variants, settings["mode"], settings["seed"], freeze=settings["freeze"])
@@ -134,15 +88,34 @@ def divergence(
     return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
 
 
+def settings_of(options: DivergenceOptions, source: WrittenBy) -> dict[str, Any]:
+    """What is done, from the options and the run of the completions; raises InputError if a model is not known."""
+    known = {name: source.config.get(name) for name in _FROM_RUN} if source.kind == "patch" else {}
+    if options.neurons:
+        known = {name: known.get(name) for name in ("recipient", "donor")}
+    elif source.kind != "patch":
+        raise InputError(f"{source.run!r} is a locate run: say which neurons, with --neurons")
+    given = {"recipient": options.recipient, "donor": options.donor, "mode": options.mode}
+    known |= {name: value for name, value in given.items() if value is not None}
+    for name in ("recipient", "donor"):
+        if known.get(name) is None:
+            raise InputError(f"which {name}? {source.run!r} is a locate run: give --{name}")
+    defaults = {"mode": "donor", "freeze": False, "steps": "all", "first": None, "seed": options.seed}
+    return {name: default if known.get(name) is None else known[name] for name, default in defaults.items()} | {
+        "recipient": known["recipient"],
+        "donor": known["donor"],
+    }
+
+
 def _config(options: DivergenceOptions, source: WrittenBy, settings: dict[str, Any]) -> dict[str, object]:
     """The canonical configuration. The hash of the other run's one says whether it has been replaced meanwhile."""
-    loaded = {key: value for key, value in vars(options.load).items() if key != "device"}
-    own = {"neurons": options.neurons, "sweep": options.sweep, "random": options.random}
     read = {
-        "completions": source.run, "completions_kind": source.kind, "completions_sha256": source.config_sha256,
+        "completions": source.run,
+        "completions_kind": source.kind,
+        "completions_sha256": source.config_sha256,
         "samples": source.n_samples,
-    }  # fmt: skip
-    return read | settings | own | loaded
+    }
+    return config(options) | read | settings
 
 
 def _check_models(

@@ -1,15 +1,15 @@
 """The documents that perplexity is measured on: rows of data files, or whole text files."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from snql.capability.options import TextOptions
 from snql.errors import InputError
 from snql.jobs.inputs import PromptInputs
 from snql.prompts.files import Row, is_untyped, read_rows, read_text
-from snql.prompts.options import PromptOptions, check_selection
+from snql.prompts.options import PromptOptions
 from snql.prompts.read import PromptSets, locate_source
 from snql.prompts.select import Limits, select
 from snql.prompts.types import Prompt, RawPrompt
@@ -22,29 +22,6 @@ BETWEEN = "\n\n"
 """What stands between the rows of a joined document, as is usual for WikiText."""
 
 _PLAIN = ("", ".gz", ".xz")
-
-
-@dataclass(frozen=True)
-class TextOptions:
-    """Which texts; names are those of the command line's options.
-
-    A ``.txt`` file is one document, other files have one a row. join: all rows are one document, blank ones included,
-    with blank lines between them.
-    """
-
-    text: tuple[str, ...]
-    text_column: str | None = None
-    join: bool = False
-    where: str | None = None
-    sample: int | None = None
-    limit: int | None = None
-
-    def __post_init__(self) -> None:
-        if not self.text:
-            raise InputError("which text? give --text, such as --text essays.txt")
-        if self.join and self.sample is not None:
-            raise InputError("--sample draws rows in an order of their own: it does not go with --join")
-        check_selection(self.where, self.sample, self.limit)
 
 
 def read_documents(options: TextOptions, seed: int) -> PromptInputs:

@@ -18,7 +18,7 @@ from snql.capability.measures import is_greedy, token_nlls
 from snql.capability.reader import Reader, Text, Way
 from snql.errors import InputError
 from snql.generation import budget
-from snql.generation.sampling import Sampling
+from snql.generation.options import SamplingOptions
 from snql.patching.engine import PatchEngine
 from snql.patching.passes import ModelPass
 from snql.patching.rows import Task, Writing
@@ -154,7 +154,7 @@ class _Asked:
 
     max_new_tokens: int
     until: list[str]
-    sampling: Sampling
+    sampling: SamplingOptions
 
     @classmethod
     def of(cls, arguments: dict[str, Any], default: int, ending: str) -> "_Asked":
@@ -169,8 +169,12 @@ class _Asked:
                 f"a task asks for generation with {', '.join(sorted(unknown))}: snql decodes greedily, or with "
                 "temperature and top_p; leave that task out"
             )
-        sampling = Sampling(float(given.get("temperature") or 1.0), float(given.get("top_p") or 1.0))
-        return cls(max_new_tokens, until, sampling if drawn else Sampling())
+        sampling = SamplingOptions()
+        if drawn:
+            sampling = SamplingOptions(
+                temperature=float(given.get("temperature") or 1.0), top_p=float(given.get("top_p") or 1.0)
+            )
+        return cls(max_new_tokens, until, sampling)
 
 
 def _key(ids: tuple[int, ...]) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from snql.capability.subject import SubjectOptions, load_subject, ways
+from snql.capability.options import LmEvalOptions
+from snql.capability.subject import load_subject, ways
 from snql.db import capability as rows
 from snql.db import runs
 from snql.db.capability import Row
@@ -27,40 +28,6 @@ if TYPE_CHECKING:
     from snql.capability.tasks import Tasks
 
 MISSING = 'lm-eval needs the LM Evaluation Harness: pip install "snql[lm-eval]"'
-
-
-@dataclass(frozen=True)
-class LmEvalOptions:
-    """Settings of an lm-eval run.
-
-    tasks: names of tasks or groups. num_fewshot: None for each task's own. limit: only so many documents of each task.
-    chat_template: put tasks to the model in its chat template. include_path: a folder with more task definitions.
-    patched_only: test neither the unpatched model nor the donor.
-    """
-
-    subject: SubjectOptions
-    tasks: tuple[str, ...]
-    num_fewshot: int | None = None
-    limit: int | None = None
-    chat_template: bool = False
-    include_path: str | None = None
-    patched_only: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.tasks:
-            raise InputError("which tasks? give --tasks, such as --tasks gsm8k,mmlu")
-        if self.num_fewshot is not None and self.num_fewshot < 0:
-            raise InputError(f"--num-fewshot {self.num_fewshot} is out of range: use 0 or more")
-        if self.limit is not None and self.limit < 1:
-            raise InputError(f"--limit {self.limit}: at least one document is needed")
-        if self.patched_only and not self.subject.neurons:
-            raise InputError("--patched-only tests nothing without --neurons: give them, or leave it out")
-
-    def config(self) -> dict[str, object]:
-        """The canonical configuration: everything that the numbers depend on."""
-        names = ("num_fewshot", "limit", "chat_template", "include_path", "patched_only")
-        tasks = {"tasks": list(dict.fromkeys(self.tasks))}
-        return self.subject.config() | tasks | {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)

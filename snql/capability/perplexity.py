@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from snql.capability.documents import TextOptions, read_documents, tokenize_documents
+from snql.capability.documents import read_documents, tokenize_documents
 from snql.capability.measures import token_nlls
+from snql.capability.options import PerplexityOptions
 from snql.capability.reader import Reader, Text
-from snql.capability.subject import SubjectOptions, load_subject, ways
+from snql.capability.subject import load_subject, ways
 from snql.capability.windows import Striding, Window
 from snql.db import capability as rows
 from snql.db import runs
@@ -23,6 +24,7 @@ from snql.db.tables import flat, insert
 from snql.jobs.begin import Beginning
 from snql.jobs.run import Last, Loaded, run_job
 from snql.jobs.work import Done, Job
+from snql.options import config
 from snql.patching.subject import Subject
 from snql.progress import ProgressCallback, silent
 from snql.prompts.select import SetCounts
@@ -31,20 +33,6 @@ from snql.stats.pooled import CONFIDENCE, RESAMPLES, Sums, resampled_sums
 from snql.writing.html import table
 
 DOCUMENT, WINDOW = "document", "window"
-
-
-@dataclass(frozen=True)
-class PerplexityOptions:
-    """Settings of a perplexity run. window, stride: in tokens; see :class:`snql.capability.windows.Striding`."""
-
-    subject: SubjectOptions
-    text: TextOptions
-    window: int | None = None
-    stride: int | None = None
-
-    def config(self, striding: Striding) -> dict[str, object]:
-        """The canonical configuration: everything that the numbers depend on."""
-        return self.subject.config() | vars(self.text) | vars(striding)
 
 
 @dataclass(frozen=True)
@@ -89,7 +77,8 @@ def perplexity(
         beginning = Beginning.of(subject.models, documents, subject.variants, read)
         return Loaded(beginning, lambda job: _work(job, subject, striding, seed))
 
-    new = runs.NewRun(kind, name, options.config(striding), seed)
+    settled = config(options) | vars(striding)  # window and stride as this model takes them
+    new = runs.NewRun(kind, name, settled, seed)
     found = partial(_summary, db, name)
     return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
 

@@ -27,7 +27,7 @@ from snql.errors import InputError, RunError
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
-    from snql.capability.lm_eval import LmEvalOptions
+    from snql.capability.options import LmEvalOptions
 
 _STDERR = "_stderr"
 _REFUSALS = (AssertionError, ImportError, KeyError, OSError, ValueError)

@@ -16,7 +16,6 @@ from snql.db.digest import row_digest
 from snql.db.tables import insert
 from snql.errors import DatabaseError
 
-STORES = ("auto", "rows", "parquet")
 MOST_ROWS = 100_000_000
 """Beyond this ``auto`` keeps activations in half-precision shards: about 0.8 GB of rows."""
 

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import polars as pl
 
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
-from snql.patching.patch import PatchOptions, patch
-from snql.patching.tax import TaxOptions, TaxResult, tax
+from snql.generation.options import WritingOptions
+from snql.judges.options import JudgingOptions
+from snql.patching.options import PatchOptions, TaxOptions
+from snql.patching.patch import patch
+from snql.patching.tax import TaxResult, tax
 from snql.progress import ProgressCallback, silent, within
 from snql.prompts.options import PromptOptions
 from snql.rankings.overlaps import compare
@@ -23,8 +27,7 @@ JUDGES = ("demo:cost", "refusal")
 TAX_JUDGES = ("demo:cost", "demo:reward")
 TAX_PROMPTS = ("demo:harmful", "demo:benign")
 
-_NEW_TOKENS = 48
-_BATCH = 256
+_WRITING = WritingOptions(max_new_tokens=48, batch_size=256)
 _CONTROLS = 5
 
 
@@ -81,10 +84,9 @@ class _Steps:
         options = LocateOptions(
             before="demo:sft",
             after=f"demo:{preference}",
-            source=PromptOptions(("demo:locate",)),
-            max_new_tokens=_NEW_TOKENS,
+            prompts=PromptOptions(("demo:locate",)),
+            writing=_WRITING,
             skip_last_layers=skip_last_layers,
-            batch_size=_BATCH,
             keep="5%" if name in ("safety", "helpful") else "none",
             seed=self.seed,
         )
@@ -106,12 +108,11 @@ class _Steps:
             recipient=recipient,
             donor=donor,
             neurons=neurons,
-            source=PromptOptions(prompts),
-            judges=judges,
+            prompts=PromptOptions(prompts),
+            judging=JudgingOptions(judges),
             sweep=sweep,
             random=_CONTROLS,
-            max_new_tokens=_NEW_TOKENS,
-            batch_size=_BATCH,
+            writing=_WRITING,
             seed=self.seed,
         )
         watch = within(name, self.progress)
@@ -124,11 +125,10 @@ class _Steps:
             helpful="helpful",
             safety_model="demo:safety",
             helpful_model="demo:helpful",
-            source=PromptOptions(TAX_PROMPTS),
-            judges=TAX_JUDGES,
+            prompts=PromptOptions(TAX_PROMPTS),
+            judging=JudgingOptions(TAX_JUDGES),
             random=_CONTROLS,
-            max_new_tokens=_NEW_TOKENS,
-            batch_size=_BATCH,
+            writing=_WRITING,
             seed=self.seed,
         )
         return tax(self.db, name, options, resume=not self.force, force=self.force, progress=self.progress)

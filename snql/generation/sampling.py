@@ -2,48 +2,27 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from snql.errors import InputError, RunError
+from snql.errors import RunError
+from snql.generation.options import SamplingOptions
 
-_COLDEST = 0.001
 
+def choose(sampling: SamplingOptions, logits: torch.Tensor, rows: Sequence[int], numbers: Sequence[float]) -> list[int]:
+    """The next tokens of these rows; a row may be asked several times, each time with its own random number.
 
-@dataclass(frozen=True)
-class Sampling:
-    """How tokens are chosen. temperature 0: greedily; top_p: the smallest set of tokens with that probability."""
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.temperature != 0 and not _COLDEST <= self.temperature < float("inf"):
-            raise InputError(
-                f"--temperature {self.temperature} is out of range: use 0 (greedy), or {_COLDEST} and more"
-            )
-        if not 0 < self.top_p <= 1:
-            raise InputError(f"--top-p {self.top_p} is out of range: use more than 0, at most 1")
-
-    @property
-    def greedy(self) -> bool:
-        return self.temperature == 0
-
-    def choose(self, logits: torch.Tensor, rows: Sequence[int], numbers: Sequence[float]) -> list[int]:
-        """The next tokens of these rows; a row may be asked several times, each time with its own random number.
-
-        logits: Float[Tensor, "rows vocabulary"]; numbers: in [0, 1), of no meaning when greedy. Raises RunError if
-        logits are not finite.
-        """
-        check_finite(logits)
-        if self.greedy:
-            best = logits.argmax(dim=-1).tolist()
-            return [best[row] for row in rows]
-        asked = logits[torch.tensor(rows, device=logits.device)]
-        return _inverse(asked, self.temperature, self.top_p, numbers).tolist()
+    logits: Float[Tensor, "rows vocabulary"]; numbers: in [0, 1), of no meaning when greedy. Raises RunError if logits
+    are not finite.
+    """
+    check_finite(logits)
+    if sampling.greedy:
+        best = logits.argmax(dim=-1).tolist()
+        return [best[row] for row in rows]
+    asked = logits[torch.tensor(rows, device=logits.device)]
+    return _inverse(asked, sampling.temperature, sampling.top_p, numbers).tolist()
 
 
 def _inverse(logits: torch.Tensor, temperature: float, top_p: float, numbers: Sequence[float]) -> torch.Tensor:

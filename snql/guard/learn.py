@@ -1,7 +1,7 @@
 """``snql guard train``: fit a guard and its controls on a model's activations and on the judged cost of its answers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,11 @@ from snql.db.named_sets import runs_behind
 from snql.errors import InputError
 from snql.guard.earlier import Earlier, find_earlier
 from snql.guard.fitting import check_labels
-from snql.guard.parts import THRESHOLD, Template
-from snql.guard.plan import MOST_CONTROLS, make_plan
+from snql.guard.options import GuardOptions
+from snql.guard.parts import Template
+from snql.guard.plan import make_plan
 from snql.guard.prompts import (
-    AUTO,
     Judged,
-    check_batch_size,
     labels_of,
     plan_batches,
     read_guard_inputs,
@@ -30,7 +29,6 @@ from snql.guard.results import sentences
 from snql.guard.stored import read_guard
 from snql.guard.study import Answers, Study
 from snql.jobs.begin import Beginning, tokenize
-from snql.jobs.options import check_seed
 from snql.jobs.run import Loaded, run_job
 from snql.jobs.work import Job
 from snql.judges.judging import judge_run
@@ -38,66 +36,13 @@ from snql.judges.options import JudgeOptions
 from snql.judges.registry import judge_loader
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
-from snql.models.options import LoadOptions
 from snql.neurons.syntax import runs_named
 from snql.progress import ProgressCallback, silent
-from snql.prompts.options import PromptOptions
 from snql.prompts.select import SetCounts
 from snql.prompts.template import Formatter
 from snql.prompts.types import Prompt
 from snql.rankings.evaluate import Evaluator
 from snql.writing.html import table
-
-_NOT_IN_CONFIG = ("source", "load", "batch_size", "device", "out")
-
-
-@dataclass(frozen=True)
-class GuardOptions:
-    """Settings of a guard run; names and meanings are those of the command line's options.
-
-    source: prompts and benign prompts together, ``benign`` being those that are benign; None with ``from_run`` for all
-    prompts of that run. judge: None with ``from_run`` if only one has judged it. threshold: an answer is harmful beyond
-    this score. refuse_from: the guard refuses from this probability on. plain: scikit-learn's defaults. sizes: more
-    guards on the top of the same ranking. random: controls of each kind for each of them. out: a folder for the guard.
-    """
-
-    model: str
-    neurons: str
-    source: PromptOptions | None = None
-    benign: tuple[str, ...] = ()
-    judge: str | None = None
-    from_run: str | None = None
-    threshold: float = 0.0
-    refuse_from: float = THRESHOLD
-    plain: bool = False
-    sizes: tuple[str, ...] = ()
-    random: int = 5
-    max_new_tokens: int = 128
-    batch_size: int | str = AUTO
-    seed: int = 0
-    allow_overlap: bool = False
-    out: Path | None = None
-    load: LoadOptions = field(default_factory=LoadOptions)
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
-        check_batch_size(self.batch_size)
-        if self.source is None and self.from_run is None:
-            raise InputError("which prompts? give --prompts, such as --prompts demo:harmful, or --from-run")
-        if self.judge is None and self.from_run is None:
-            raise InputError("which judge? give --judge, such as --judge demo:cost")
-        if self.max_new_tokens < 1 or not 0 <= self.random <= MOST_CONTROLS:
-            raise InputError(f"--max-new-tokens must be at least 1, --random 0 to {MOST_CONTROLS}")
-        if not 0 <= self.refuse_from <= 1:
-            raise InputError(f"--refuse-from {self.refuse_from:g} is no probability: use 0 to 1")
-        if self.threshold != self.threshold or abs(self.threshold) == float("inf"):
-            raise InputError(f"--threshold {self.threshold:g} is not a score: use a finite number")
-
-    def config(self) -> dict[str, object]:
-        """The canonical configuration: everything that the numbers depend on."""
-        read = {} if self.source is None else asdict(self.source)
-        flat = asdict(self) | read | asdict(self.load)
-        return {key: value for key, value in flat.items() if key not in _NOT_IN_CONFIG}
 
 
 @dataclass(frozen=True)
@@ -137,7 +82,7 @@ def train(
 
     def load() -> Loaded:
         answers_of = _asked(db, options) if earlier is None else _stored(earlier, options)
-        model = load_models({"before": options.model}, options.load)["before"]
+        model = load_models({"before": options.model}, options.models)["before"]
         plan = make_plan(Evaluator(db, model.shape), options.neurons, options.sizes, options.random)
         answers = answers_of(model)
         study = Study(
@@ -148,7 +93,7 @@ def train(
             plain=options.plain,
             seed=options.seed,
         )
-        batches = plan_batches(model, answers.prompts, options.batch_size, answers.max_new_tokens)
+        batches = plan_batches(model, answers.prompts, options.writing.batch_size, answers.max_new_tokens)
         variants = [records.Variant(0, "before", "before")]
         beginning = Beginning.of({"before": model}, answers.prompts, variants, answers.read, batches)
         return Loaded(beginning, study.work)
@@ -169,17 +114,10 @@ def template_of(formatter: Formatter) -> Template:
     return Template(formatter.template, formatter.chat_template, formatter.system, formatter.response_prefix)
 
 
-def _source(options: GuardOptions) -> PromptOptions:
-    if options.source is None:
-        raise InputError("which prompts? give --prompts, such as --prompts demo:harmful")
-    return options.source
-
-
 def _earlier(db: Database, options: GuardOptions) -> Earlier | None:
     if options.from_run is None:
         return None
-    sets = () if options.source is None else options.source.prompts
-    return find_earlier(db, options.from_run, sets, options.benign, options.judge)
+    return find_earlier(db, options.from_run, options.every, options.benign, options.judge)
 
 
 def _of_earlier(earlier: Earlier | None) -> dict[str, object]:
@@ -192,12 +130,12 @@ def _of_earlier(earlier: Earlier | None) -> dict[str, object]:
 def _asked(db: Database, options: GuardOptions) -> Callable[[LoadedModel], Answers]:
     """Answers that the run itself writes and has judged; prompts are read at once, the judge after the model."""
     apart = () if options.allow_overlap else locate_runs_of(db, options.neurons)
-    inputs = read_guard_inputs(db, _source(options), options.benign, options.seed, apart)
-    loader = judge_loader(str(options.judge), JudgeOptions(device=options.load.device))
+    inputs = read_guard_inputs(db, options.prompts, options.benign, options.seed, apart)
+    loader = judge_loader(str(options.judge), JudgeOptions(device=options.models.device))
 
     def answers(model: LoadedModel) -> Answers:
         base, read = model.base, inputs.read
-        prompts = tokenize(read, base.tokenizer, base.context_length, options.max_new_tokens)
+        prompts = tokenize(read, base.tokenizer, base.context_length, options.writing.max_new_tokens)
         judge = loader()
         check_judges(db, [judge.info])
 
@@ -211,7 +149,7 @@ def _asked(db: Database, options: GuardOptions) -> Callable[[LoadedModel], Answe
             read=read,
             benign=inputs.benign,
             template=template_of(Formatter.of(read.options, base.tokenizer)),
-            max_new_tokens=options.max_new_tokens,
+            max_new_tokens=options.writing.max_new_tokens,
             judged=judged,
         )
 

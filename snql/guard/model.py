@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from snql.guard import files
 from snql.guard.attached import Attached
-from snql.guard.parts import THRESHOLD, Array, Linear, Template
+from snql.guard.options import THRESHOLD
+from snql.guard.parts import Array, Linear, Template
 from snql.neurons.sets import NeuronSet
 
 

@@ -10,7 +10,6 @@ from scipy.special import expit
 from snql.errors import RunError
 
 Array = npt.NDArray[np.float64]
-THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)

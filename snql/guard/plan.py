@@ -14,7 +14,6 @@ from snql.rankings.evaluate import Evaluator
 
 MATCHED, LAST_LAYER, ANYWHERE = "matched", "last-layer", "anywhere"
 CONTROLS = (MATCHED, LAST_LAYER, ANYWHERE)
-MOST_CONTROLS = 1_000
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,13 @@
 """The prompts of guard runs: harmful and benign sets together, their batches, and the labels of answers to them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from snql.db.connection import Database
 from snql.db.prompts import texts_of_runs
-from snql.errors import InputError
 from snql.generation import budget
 from snql.generation.batch import batch_of_each
 from snql.guard.fitting import Labels
@@ -18,8 +17,6 @@ from snql.models.loaded import LoadedModel
 from snql.prompts.options import PromptOptions
 from snql.prompts.read import locate_source, read_prompt_sets
 from snql.prompts.types import Prompt
-
-AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -38,19 +35,14 @@ def read_guard_inputs(
     apart: Sequence[str] = (),
     excluded: Collection[str] = (),
 ) -> GuardInputs:
-    """Read prompts without those of the runs of --disjoint-from and ``apart``; ``benign`` are some of the sources.
+    """Read prompts, benign ones last, without those of the runs of --disjoint-from and ``apart``.
 
     excluded: SHA-256 of more texts to leave out. Raises InputError as :func:`read_prompt_sets`.
     """
+    source = replace(source, prompts=(*source.prompts, *benign))
     others = tuple(dict.fromkeys((*source.disjoint_from, *apart)))
     sets = read_prompt_sets(source, seed=seed, excluded=texts_of_runs(db, others) | set(excluded))
     return GuardInputs(PromptInputs(source, sets, others), frozenset(locate_source(name)[1] for name in benign))
-
-
-def check_batch_size(batch_size: int | str) -> None:
-    """Raise InputError unless it is ``auto`` or a number of rows."""
-    if batch_size != AUTO and (isinstance(batch_size, str) or batch_size < 1):
-        raise InputError(f"--batch-size {batch_size} is not known: use auto or a number of rows, at least 1")
 
 
 def plan_batches(

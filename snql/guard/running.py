@@ -2,60 +2,23 @@
 
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
 from snql.db.connection import Database
-from snql.errors import InputError
 from snql.generation.decode import decode
 from snql.generation.stream import Stream
 from snql.guard.attached import Attached
+from snql.guard.options import PREFIX, GuardRunOptions
 from snql.guard.stored import load_guard
 from snql.guard.testing import check_model, put
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
-from snql.models.options import LoadOptions
 from snql.prompts.types import RawPrompt
 
-REFUSE, PREFIX = "refuse", "prefix"
-ACTIONS = (REFUSE, PREFIX)
 REFUSAL = "I cannot help with that."
 SAFE_PREFIX = "I cannot help with that, but"
-
-
-@dataclass(frozen=True)
-class GuardRunOptions:
-    """Settings; names and meanings are those of the command line's options.
-
-    on: what becomes of a prompt that the guard flags. prefix: how its answer then begins; refusal: what it then is.
-    threshold: flag from this probability on, None for the guard's own. model: None for the one the guard was trained
-    on; another one of the same base is watched where ``other_model``. repeats: prefills with and without the guard that
-    the added latency is the median of, 0 for none.
-    """
-
-    prompt: str
-    on: str = REFUSE
-    prefix: str = SAFE_PREFIX
-    refusal: str = REFUSAL
-    threshold: float | None = None
-    model: str | None = None
-    other_model: bool = False
-    max_new_tokens: int = 128
-    repeats: int = 5
-    load: LoadOptions = field(default_factory=LoadOptions)
-
-    def __post_init__(self) -> None:
-        if not self.prompt.strip():
-            raise InputError("--prompt is empty: give a text, or - for standard input")
-        if self.on not in ACTIONS:
-            raise InputError(f"--on {self.on!r} is not known: use {' or '.join(ACTIONS)}")
-        if self.on == PREFIX and not self.prefix:
-            raise InputError("--on prefix needs words to begin with: give --prefix")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise InputError(f"--threshold {self.threshold:g} is no probability: use 0 to 1")
-        if self.max_new_tokens < 1 or self.repeats < 0:
-            raise InputError("--max-new-tokens must be at least 1, --repeats at least 0")
 
 
 @dataclass(frozen=True)
@@ -84,20 +47,20 @@ def run(db: Database, guard: str, options: GuardRunOptions) -> Guarded:
     The model reads the prompt once. Raises InputError for bad input, or if the model is not the guard's own.
     """
     own = load_guard(db, guard)
-    model = load_models({"before": options.model or own.model}, options.load)["before"]
+    model = load_models({"before": options.model or own.model}, options.models)["before"]
     if not options.other_model:
         check_model(own, model)
-    (prompt,) = put([RawPrompt("prompt", options.prompt)], own, model, options.max_new_tokens)
-    prefix = _prefix_ids(model, options.prefix) if options.on == PREFIX else []
+    (prompt,) = put([RawPrompt("prompt", options.prompt)], own, model, options.writing.max_new_tokens)
+    prefix = _prefix_ids(model, options.prefix or SAFE_PREFIX) if options.on == PREFIX else []
     threshold = own.threshold if options.threshold is None else options.threshold
     with model.switched_on(), own.attach(model.base.model, threshold=threshold) as attached:
         stream = _Begun(model, prompt.input_ids, attached)
         probability, flagged = float(attached.probabilities[0]), bool(attached.refused[0])
-    answer = options.refusal
+    answer = REFUSAL if options.refusal is None else options.refusal
     if flagged and options.on == PREFIX:
         stream.force(prefix)
     if not flagged or options.on == PREFIX:
-        (written,) = decode(stream, 1, options.max_new_tokens, model.base.end_ids)
+        (written,) = decode(stream, 1, options.writing.max_new_tokens, model.base.end_ids)
         answer = model.text([*(prefix if flagged else []), *written.token_ids])
     plain, guarded, added = _latency(model, prompt.input_ids, own.attach(model.base.model), options.repeats)
     action = options.on if flagged else "answer"

@@ -1,6 +1,6 @@
 """``snql guard test``: how a trained guard and its controls do on other prompts, and what answers then cost."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -12,9 +12,8 @@ from snql.db.judgements import check_judges
 from snql.errors import InputError
 from snql.guard.learn import locate_runs_of
 from snql.guard.model import Guard
+from snql.guard.options import GuardTestOptions
 from snql.guard.prompts import (
-    AUTO,
-    check_batch_size,
     plan_batches,
     read_guard_inputs,
 )
@@ -22,71 +21,18 @@ from snql.guard.results import sentences
 from snql.guard.stored import read_guard
 from snql.guard.trial import Trial
 from snql.jobs.begin import Beginning
-from snql.jobs.options import check_seed
 from snql.jobs.run import Last, Loaded, run_job
 from snql.jobs.work import Job
 from snql.judges.options import JudgeOptions
 from snql.judges.registry import judge_loader
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
-from snql.models.options import LoadOptions
+from snql.options import config
 from snql.progress import ProgressCallback, silent
-from snql.prompts.options import PromptOptions
 from snql.prompts.select import SetCounts
 from snql.prompts.template import Formatter, format_prompts
 from snql.prompts.types import Prompt, RawPrompt
 from snql.writing.html import table
-
-_NOT_IN_CONFIG = ("source", "load", "batch_size", "device", "run", "template", "system", "response_prefix")
-
-
-@dataclass(frozen=True)
-class GuardTestOptions:
-    """Settings of a guard-test run; names and meanings are those of the command line's options.
-
-    source: prompts and benign prompts together, ``benign`` being those that are benign; they are put to the model as in
-    training. judge: None for the one of training. run: name of the run, None for the guard's. costs: measure what
-    answers cost with and without the guard; after: also those of this model. model: None for the guard's own spec.
-    Prompts that the guard was trained on, and those that its neurons were ranked on, are left out, unless
-    ``allow_overlap``.
-    """
-
-    source: PromptOptions
-    benign: tuple[str, ...] = ()
-    judge: str | None = None
-    run: str | None = None
-    costs: bool = False
-    after: str | None = None
-    model: str | None = None
-    max_new_tokens: int | None = None
-    batch_size: int | str = AUTO
-    seed: int = 0
-    allow_overlap: bool = False
-    load: LoadOptions = field(default_factory=LoadOptions)
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
-        check_batch_size(self.batch_size)
-        if self.max_new_tokens is not None and self.max_new_tokens < 1:
-            raise InputError(f"--max-new-tokens {self.max_new_tokens}: at least 1 is needed to judge an answer")
-        if self.after is not None and not self.costs:
-            raise InputError("--after does nothing without --costs: give both, or leave it out")
-
-    def config(self, guard: StoredGuard) -> dict[str, object]:
-        """The canonical configuration, and which guard it is: its number changes when it is trained anew."""
-        flat = asdict(self) | asdict(self.source) | asdict(self.load)
-        own = {key: value for key, value in flat.items() if key not in _NOT_IN_CONFIG}
-        facts = guard.about["facts"]
-        return own | {
-            "guard": guard.name,
-            "guard_run_id": guard.run_id,
-            "trained_on": facts["datasets"],
-            "refuse_from": guard.threshold,
-            "model": self.model or guard.about["model"],
-            "judge": self.judge or facts["judge"],
-            "threshold": facts["label_threshold"],
-            "max_new_tokens": self.max_new_tokens or guard.config["max_new_tokens"],
-        }
 
 
 @dataclass(frozen=True)
@@ -122,19 +68,19 @@ def test(
     stored = guards.find_guard(db, guard)
     own = read_guard(db, guard)
     name = options.run or guard
-    config = options.config(stored)
+    settled = config_of(options, stored)
 
     def load() -> Loaded:
         apart: tuple[str, ...] = ()
         seen: set[str] = set()
         if not options.allow_overlap:
             apart, seen = locate_runs_of(db, str(own.facts["neurons"])), guards.texts_read(db, stored.run_id)
-        inputs = read_guard_inputs(db, options.source, options.benign, options.seed, apart, seen)
-        loader = judge_loader(str(config["judge"]), JudgeOptions(device=options.load.device))
-        specs = {"before": str(config["model"])} | ({} if options.after is None else {"after": options.after})
-        models = load_models(specs, options.load)
+        inputs = read_guard_inputs(db, options.prompts, options.benign, options.seed, apart, seen)
+        loader = judge_loader(str(settled["judge"]), JudgeOptions(device=options.models.device))
+        specs = {"before": str(settled["model"])} | ({} if options.after is None else {"after": options.after})
+        models = load_models(specs, options.models)
         check_model(own, models["before"])
-        room = int(str(config["max_new_tokens"]))
+        room = int(str(settled["max_new_tokens"]))
         prompts = put(inputs.read.sets.prompts, own, models["before"], room)
         judge = loader()
         check_judges(db, [judge.info])
@@ -158,8 +104,26 @@ def test(
     def found(run_id: int) -> GuardTestResult:
         return _summary(db, name, run_id, own)
 
-    new = runs.NewRun("guard-test", name, config, options.seed)
+    new = runs.NewRun("guard-test", name, settled, options.seed)
     return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
+
+
+def config_of(options: GuardTestOptions, guard: StoredGuard) -> dict[str, object]:
+    """The canonical configuration, and which guard it is: its number changes when it is trained anew."""
+    as_in_training = ("template", "system", "response_prefix")
+    own = {key: value for key, value in config(options).items() if key not in as_in_training}
+    facts = guard.about["facts"]
+    return own | {
+        "prompts": options.every,
+        "guard": guard.name,
+        "guard_run_id": guard.run_id,
+        "trained_on": facts["datasets"],
+        "refuse_from": guard.threshold,
+        "model": options.model or guard.about["model"],
+        "judge": options.judge or facts["judge"],
+        "threshold": facts["label_threshold"],
+        "max_new_tokens": options.max_new_tokens or guard.config["max_new_tokens"],
+    }
 
 
 def check_model(guard: Guard, model: LoadedModel) -> None:

@@ -1,7 +1,7 @@
 """``snql lens``: the value vectors of a set of neurons, as a run."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -13,54 +13,21 @@ from snql.db.connection import Database
 from snql.errors import InputError
 from snql.jobs.begin import Beginning, tokenize
 from snql.jobs.inputs import PromptInputs, read_inputs
-from snql.jobs.options import check_seed
 from snql.jobs.run import Loaded, run_job
 from snql.jobs.work import Done, Job
 from snql.lens.direction import Array, cosines, mean_streams
+from snql.lens.options import LensOptions
 from snql.lens.path import OutputPath, output_path, written
 from snql.lens.tokens import top_tokens
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
-from snql.models.options import LoadOptions
 from snql.models.values import value_vectors
 from snql.neurons.sets import NeuronSet
 from snql.progress import ProgressCallback, silent
-from snql.prompts.options import PromptOptions
 from snql.prompts.read import PromptSets
 from snql.prompts.types import Prompt
 from snql.rankings.evaluate import Evaluator
 from snql.writing.html import table
-
-MOST_TOKENS = 1000
-
-
-@dataclass(frozen=True)
-class LensOptions:
-    """Settings of a lens run. top: tokens at each end. harmful, harmless: prompt files whose mean residual streams give
-    the refusal direction; none of both: no direction. layer: the direction's, None for each neuron's own."""
-
-    neurons: str
-    model: str
-    top: int = 10
-    harmful: PromptOptions | None = None
-    harmless: PromptOptions | None = None
-    layer: int | None = None
-    seed: int = 0
-    load: LoadOptions = field(default_factory=LoadOptions)
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.top <= MOST_TOKENS:
-            raise InputError(f"--top {self.top} is out of range: use 1 to {MOST_TOKENS} tokens")
-        if (self.harmful is None) != (self.harmless is None):
-            raise InputError("a refusal direction needs --harmful-prompts and --harmless-prompts: give both or none")
-        if self.layer is not None and self.harmful is None:
-            raise InputError("--layer is that of the refusal direction: give --harmful-prompts and --harmless-prompts")
-        check_seed(self.seed)
-
-    def config(self) -> dict[str, object]:
-        """The canonical configuration: everything that the numbers depend on."""
-        flat = asdict(self) | asdict(self.load)
-        return {key: value for key, value in flat.items() if key not in ("load", "device")}
 
 
 @dataclass(frozen=True)
@@ -91,9 +58,8 @@ def lens(
     """
 
     def load() -> Loaded:
-        sources = {"harmful": options.harmful, "harmless": options.harmless}
-        read = {role: read_inputs(db, source, options.seed) for role, source in sources.items() if source is not None}
-        model = load_models({"before": options.model}, options.load)["before"]
+        read = {role: read_inputs(db, source, options.seed) for role, source in options.sources.items()}
+        model = load_models({"before": options.model}, options.models)["before"]
         base = model.base
         if options.layer is not None and not 0 <= options.layer < base.n_layers:
             raise InputError(f"--layer {options.layer} is no layer of {options.model!r}: use 0 to {base.n_layers - 1}")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from snql.lens.lens import LensOptions
+from snql.lens.options import LensOptions
 
 
 def name_of(options: LensOptions) -> str:

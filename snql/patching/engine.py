@@ -22,7 +22,7 @@ import torch
 from snql.errors import RunError
 from snql.generation.decode import Tick, no_tick
 from snql.generation.memory import fits
-from snql.generation.sampling import random_numbers
+from snql.generation.sampling import choose, random_numbers
 from snql.generation.slots import Fresh
 from snql.patching.interventions import PatchedRow
 from snql.patching.passes import SOURCE, TARGET, ModelPass, Rows
@@ -236,7 +236,7 @@ class PatchEngine:
     def _answers(self, logits: torch.Tensor, of: Sequence[int], numbers: Sequence[float]) -> list[int]:
         """Choices at some places of many; padding among the others may have no finite logits."""
         asked = logits[torch.tensor(of, device=logits.device)]
-        return self._writing.sampling.choose(asked, range(len(of)), numbers)
+        return choose(self._writing.sampling, asked, range(len(of)), numbers)
 
     def _draft(self, task: Task) -> tuple[int, ...]:
         """What a completion may turn out to be."""
@@ -262,7 +262,7 @@ class PatchEngine:
                 asked[place.stream].append(place.slot)
                 numbers[place.stream].append(row.numbers[len(row.written)])
         answers = [
-            iter(() if part is None else self._writing.sampling.choose(part, slots, drawn))
+            iter(() if part is None else choose(self._writing.sampling, part, slots, drawn))
             for part, slots, drawn in zip(logits, asked, numbers, strict=True)
         ]
         return [[next(answers[place.stream]) for place in row.asked] for row in rows]

@@ -1,7 +1,6 @@
 """``--mode``: from its text to an intervention."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
@@ -11,35 +10,7 @@ from snql.db.scores import read_columns, read_shape
 from snql.errors import InputError
 from snql.neurons.sets import NeuronSet, Shape
 from snql.patching.interventions import Constant, FromSource, Intervention, Noise, Scaled
-
-KNOWN = "donor, zero, mean:RUN[:before|after], noise:RUN[:before|after][:K] or scale:X"
-_SIDES = ("before", "after")
-
-
-@dataclass(frozen=True)
-class Mode:
-    """What is done to neurons. run, side: whose statistics. factor: of ``scale``; standard deviations of ``noise``."""
-
-    kind: str
-    run: str | None = None
-    side: str | None = None
-    factor: float = 1.0
-
-    @classmethod
-    def parse(cls, text: str) -> "Mode":
-        """From ``donor``, ``zero``, ``mean:RUN``, ``noise:RUN:2`` or ``scale:0.5``; raises InputError for others."""
-        kind, *rest = text.replace(" ", ":").split(":")
-        if kind in ("donor", "zero") and not rest:
-            return cls(kind)
-        if kind == "scale" and len(rest) == 1 and (factor := _number(rest[0])) is not None:
-            return cls(kind, factor=factor)
-        if kind in ("mean", "noise") and rest and rest[0]:
-            run, *more = rest
-            side = more.pop(0) if more and more[0] in _SIDES else None
-            factor = _number(more[0]) if kind == "noise" and len(more) == 1 else None if more else 1.0
-            if factor is not None and (kind == "mean" or factor > 0):
-                return cls(kind, run, side, factor)
-        raise InputError(f"--mode {text!r} is not known: use {KNOWN}")
+from snql.patching.options import SIDES, Mode
 
 
 def intervention(
@@ -72,18 +43,10 @@ def _side(db: Database, mode: Mode, target_id: str) -> str:
     """Which of the run's models is the one that is patched."""
     ((run_id,),) = db.rows("SELECT run_id FROM runs WHERE kind = 'locate' AND name = ?", [mode.run])
     models = records.read_models(db, run_id)
-    sides = [side for side in _SIDES if models.get(side) == target_id]
+    sides = [side for side in SIDES if models.get(side) == target_id]
     if not sides:
         raise InputError(
             f"--mode {mode.kind}:{mode.run}: neither model of the run is the one that is patched: say whose "
             f"statistics, {mode.kind}:{mode.run}:before or {mode.kind}:{mode.run}:after"
         )
     return sides[0]
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if abs(number) < float("inf") else None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from snql.generation.sampling import Sampling
+from snql.generation.options import SamplingOptions
 from snql.generation.types import Completion, FinishReason
 from snql.patching.interventions import Where
 from snql.patching.passes import SOURCE, TARGET
@@ -63,7 +63,7 @@ class Writing:
 
     max_new_tokens: int
     end_ids: frozenset[int]
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
     seed: int = 0
     where: Where = field(default_factory=Where)
     prefill_tokens: int = 4096

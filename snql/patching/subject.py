@@ -8,7 +8,8 @@ from snql.db.records import Variant
 from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet
 from snql.patching.interventions import Intervention, Scaled
-from snql.patching.modes import Mode, intervention
+from snql.patching.modes import intervention
+from snql.patching.options import Mode
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from snql.errors import RunError
 from snql.generation.batch import by_tokens, left_padded
 from snql.generation.budget import choosing_tokens
 from snql.generation.memory import fits
-from snql.generation.sampling import random_numbers
+from snql.generation.sampling import choose, random_numbers
 from snql.models.loaded import LoadedModel
 from snql.patching.rows import Writing, Written
 
@@ -67,5 +67,5 @@ def _choices(
         if not writing.sampling.greedy:
             drawn = random_numbers(writing.seed, item.task.key, item.task.sample, writing.max_new_tokens)
             numbers = drawn[:length].tolist()
-        found.append(tuple(writing.sampling.choose(logits[row, kept - length :], range(length), numbers)))
+        found.append(tuple(choose(writing.sampling, logits[row, kept - length :], range(length), numbers)))
     return found

@@ -204,3 +204,10 @@ def _report(out: Path, figures: tuple[RenderedFigure, ...], tables: tuple[Render
         tuple(replace(figure, files=moved(figure.files)) for figure in figures),
         tuple(replace(table, files=moved(table.files)) for table in tables),
     )
+
+
+def write_tax(db: Database, runs: Sequence[str], out: Path, *, progress: ProgressCallback = silent) -> list[Path]:
+    """Write the chart and the tables ``tax`` and ``controls`` of these runs alone; return their files."""
+    made = build(db, out, ("tax",), runs=runs, tables=("tax", "controls"), progress=progress)
+    files = [*(figure.files for figure in made.figures), *(table.files for table in made.tables)]
+    return [path for paths in files for path in paths]

@@ -1,61 +1,23 @@
 """``snql compare-scorers``: rank by several scorers, patch all tops in one run, and set their effects side by side."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
-from snql.contrast.locate import LocateOptions, locate
-from snql.contrast.scorers import CHANGE_SCORE, CONTRAST, ONE_MODEL
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
+from snql.contrast.scorers import CHANGE_SCORE, CONTRAST
 from snql.db.connection import Database
-from snql.errors import InputError
-from snql.models.options import LoadOptions
-from snql.patching.patch import PatchOptions, patch
+from snql.patching.options import PatchOptions
+from snql.patching.patch import patch
 from snql.progress import ProgressCallback, silent, within
-from snql.prompts.options import PromptOptions
 from snql.prompts.select import SetCounts
-from snql.scorers.one_model import ScorerOptions, score_prompts
+from snql.scorers.one_model import score_prompts
+from snql.scorers.options import CompareOptions, ScorerOptions, share_of
 from snql.scorers.rerank import rerank
 from snql.writing.html import table
 from snql.writing.words import decimal, interval, listing
-
-ALL = (*CONTRAST, *ONE_MODEL)
-AUTO = "auto"
-
-
-@dataclass(frozen=True)
-class CompareOptions:
-    """Settings of a comparison. source: the prompts on which neurons are located; contrast, neutral: harmless ones, for
-    scorers of one model, which is the model after; evaluate: prompts that are answered and judged."""
-
-    before: str
-    after: str
-    source: PromptOptions
-    evaluate: tuple[str, ...]
-    judges: tuple[str, ...]
-    contrast: tuple[str, ...] = ()
-    neutral: tuple[str, ...] = ()
-    scorers: tuple[str, ...] = ALL
-    top: str = "5%"
-    random: int = 5
-    max_new_tokens: int = 128
-    skip_last_layers: int = 1
-    batch_size: int | str = AUTO
-    seed: int = 0
-    load: LoadOptions = field(default_factory=LoadOptions)
-
-    def __post_init__(self) -> None:
-        unknown = [scorer for scorer in self.scorers if scorer not in ALL]
-        if unknown:
-            raise InputError(f"scorer {unknown[0]!r} is not known: use {', '.join(ALL)}")
-        if len(set(self.scorers)) < 2:
-            raise InputError("one scorer has nothing to be compared with: name two in --scorers, or leave it out")
-        if not self.contrast and {"prompt-difference", "wanda"} & set(self.scorers):
-            raise InputError(
-                "prompt-difference and wanda need harmless prompts: give --contrast-prompts, or leave them out of "
-                "--scorers"
-            )
-        _share(self.top)
 
 
 @dataclass(frozen=True)
@@ -104,13 +66,12 @@ def compare_scorers(
             recipient=options.before,
             donor=options.after,
             neurons=tops,
-            source=replace(options.source, prompts=options.evaluate, prompt_column=None, where=None),
-            judges=options.judges,
+            prompts=replace(options.prompts, prompts=options.evaluate, prompt_column=None, where=None),
+            judging=options.judging,
             random=options.random,
-            max_new_tokens=options.max_new_tokens,
-            batch_size=options.batch_size,
+            writing=options.writing,
             seed=options.seed,
-            load=options.load,
+            models=options.models,
         ),
         resume=resume,
         force=force,
@@ -137,31 +98,28 @@ def _rank(
     run = f"{name}-{scorer}"
     if scorer == CHANGE_SCORE:
         settings = LocateOptions(
-            options.before,
-            options.after,
-            options.source,
-            max_new_tokens=options.max_new_tokens,
+            before=options.before,
+            after=options.after,
+            prompts=options.prompts,
+            writing=options.writing,
             skip_last_layers=options.skip_last_layers,
             keep="none",
-            batch_size=options.batch_size,
             seed=options.seed,
-            load=options.load,
+            models=options.models,
         )
         locate(db, run, settings, resume=resume, force=force, progress=progress)
     elif scorer in CONTRAST:
         rerank(db, run, f"{name}-{CHANGE_SCORE}", scorer, resume=resume, force=force)
     else:
-        contrast = () if scorer == "safety-specific" else options.contrast
-        neutral = options.neutral if scorer == "prompt-difference" else ()
         own = ScorerOptions(
-            scorer,
-            options.after,
-            options.source,
-            contrast,
-            neutral,
+            scorer=scorer,
+            model=options.after,
+            prompts=options.prompts,
+            contrast=() if scorer == "safety-specific" else options.contrast,
+            neutral=options.neutral if scorer == "prompt-difference" else (),
             skip_last_layers=options.skip_last_layers,
             seed=options.seed,
-            load=options.load,
+            models=options.models,
         )
         score_prompts(db, run, own, resume=resume, force=force, progress=progress)
 
@@ -192,18 +150,6 @@ def _sentence(row: dict[str, Any]) -> str:
     return words + "."
 
 
-def _share(top: str) -> float | None:
-    """The share of a size like 5%, None for a number of neurons."""
-    text = top.removesuffix("%")
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise InputError(f"--top {top!r} is no size: write a share such as 5%, or a number of neurons") from error
-    if value <= 0 or (top.endswith("%") and value > 100) or (not top.endswith("%") and value != int(value)):
-        raise InputError(f"--top {top!r} is no size: write a share such as 5%, or a number of neurons")
-    return value / 100 if top.endswith("%") else None
-
-
 def _size(top: str, n_ranked: int) -> int:
-    share = _share(top)
+    share = share_of(top)
     return max(1, round(share * n_ranked)) if share is not None else min(int(float(top)), n_ranked)

@@ -13,12 +13,12 @@ Neurons that are left out keep their scores and have no rank.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
-from snql.contrast.scorers import ONE_MODEL, Array
+from snql.contrast.scorers import Array
 from snql.db import runs
 from snql.db.connection import Database
 from snql.db.scores import statistics_frame, write_statistics
@@ -27,89 +27,16 @@ from snql.generation.batch import by_tokens
 from snql.generation.budget import reading_tokens
 from snql.jobs.begin import Beginning, tokenize
 from snql.jobs.inputs import read_inputs
-from snql.jobs.options import check_seed
 from snql.jobs.run import Last, Loaded, run_job
 from snql.jobs.work import Job
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
-from snql.models.options import LoadOptions
+from snql.options import words
 from snql.progress import ProgressCallback, silent
-from snql.prompts.options import PromptOptions
 from snql.prompts.types import Prompt
+from snql.scorers.options import ScorerOptions
 from snql.scorers.reading import PromptStatistics, Settings, column_norms, read_prompts
 from snql.scorers.rerank import RankedRun, ranked_run
-
-SETS = ("prompts", "contrast", "neutral")
-
-
-@dataclass(frozen=True)
-class ScorerOptions:
-    """Settings of a ranking by one model. contrast, neutral: prompt files of these sets; shares are of the neurons of
-    all ranked layers, ``universal_top`` of one layer's."""
-
-    scorer: str
-    model: str
-    source: PromptOptions
-    contrast: tuple[str, ...] = ()
-    neutral: tuple[str, ...] = ()
-    universal_top: int = 50
-    universal_share: float = 0.8
-    utility_share: float = 0.05
-    specific_share: float = 0.05
-    skip_last_layers: int = 1
-    seed: int = 0
-    load: LoadOptions = field(default_factory=LoadOptions)
-
-    def __post_init__(self) -> None:
-        if self.scorer not in ONE_MODEL:
-            raise InputError(f"scorer {self.scorer!r} is none of one model: use {', '.join(ONE_MODEL)}")
-        for name in ("universal_share", "utility_share", "specific_share"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InputError(
-                    f"--{name.replace('_', '-')} {getattr(self, name)} is no share: use one above 0, up to 1"
-                )
-        if self.universal_top < 1 or self.skip_last_layers < 0:
-            raise InputError("--universal-top must be at least 1, --skip-last-layers at least 0")
-        if self.scorer == "prompt-difference" and not self.contrast:
-            raise InputError("scorer prompt-difference compares two sets of prompts: give --contrast-prompts")
-        if self.scorer == "safety-specific" and self.contrast:
-            raise InputError("scorer safety-specific reads one set of prompts: leave out --contrast-prompts")
-        if self.scorer != "prompt-difference" and self.neutral:
-            raise InputError(f"--neutral-prompts are for the filter of prompt-difference: {self.scorer} has none")
-        check_seed(self.seed)
-
-    def config(self) -> dict[str, object]:
-        """The canonical configuration: everything that the numbers depend on."""
-        flat = asdict(self) | asdict(self.source) | asdict(self.load)
-        left_out = {"source", "load", "device"} | _UNUSED[self.scorer]
-        return {key: value for key, value in flat.items() if key not in left_out} | {
-            "before": self.model,
-            "after": self.model,
-            "positions": "last-prompt" if self.scorer == "prompt-difference" else "prompt",
-            "keep": "none",
-        }
-
-    def command(self, name: str) -> list[str]:
-        """The command line of a run of these settings, without what only changes speed."""
-        own = {"contrast": "contrast-prompts", "neutral": "neutral-prompts"}
-        plain = type(self)(self.scorer, self.model, self.source, self.contrast, self.neutral)
-        words = ["snql", "locate", name, "--scorer", self.scorer, "--model", self.model]
-        for key, value in asdict(self.source).items():
-            words += _words(key, value, asdict(PromptOptions(("",)))[key])
-        for key in ("contrast", "neutral"):
-            words += _words(own[key], getattr(self, key), ())
-        for key in ("universal_top", "universal_share", "utility_share", "specific_share", "skip_last_layers", "seed"):
-            words += _words(key, getattr(self, key), getattr(plain, key))
-        for key, value in asdict(self.load).items():
-            words += [] if key == "device" else _words(key, value, asdict(LoadOptions())[key])
-        return words
-
-
-_UNUSED = {
-    "prompt-difference": {"utility_share", "specific_share"},
-    "wanda": {"neutral", "universal_top", "universal_share", "specific_share"},
-    "safety-specific": {"contrast", "neutral", "universal_top", "universal_share", "utility_share"},
-}
 
 
 def score_prompts(
@@ -126,17 +53,17 @@ def score_prompts(
     Raises InputError before anything is written for bad input. Nothing is committed until all prompts are read: a run
     that was cut off begins anew with ``resume``.
     """
-    config = {**options.config(), "command": options.command(name)}
+    config = options.config() | {"command": ["snql", "locate", name, *words(options)]}
     new = runs.NewRun("locate", name, config, options.seed)
 
     def load() -> Loaded:
-        sources = {"prompts": options.source} | {
-            role: replace(options.source, prompts=files, prompt_column=None, where=None)
+        sources = {"prompts": options.prompts} | {
+            role: replace(options.prompts, prompts=files, prompt_column=None, where=None)
             for role, files in (("contrast", options.contrast), ("neutral", options.neutral))
             if files
         }
         read = {role: read_inputs(db, source, options.seed) for role, source in sources.items()}
-        model = load_models({"before": options.model}, options.load)["before"]
+        model = load_models({"before": options.model}, options.models)["before"]
         _check_model(model, options)
         base = model.base
         sets = {role: tokenize(inputs, base.tokenizer, base.context_length, 0) for role, inputs in read.items()}
@@ -252,14 +179,3 @@ def _top(scores: Array, options: ScorerOptions) -> "np.ndarray[tuple[int, ...], 
     chosen = np.zeros(scores.size, dtype=bool)
     chosen[order] = True
     return chosen.reshape(scores.shape)
-
-
-def _words(key: str, value: object, default: object) -> list[str]:
-    if value == default or value is None:
-        return []
-    option = f"--{key.replace('_', '-')}"
-    if isinstance(value, bool):
-        return [option]
-    if isinstance(value, tuple):
-        return [word for each in value for word in (option, str(each))]
-    return [option, str(value)]

@@ -8,13 +8,17 @@ from typing import Any
 import pytest
 import torch
 
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
+from snql.generation.options import WritingOptions
+from snql.judges.options import JudgingOptions
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.neurons.sets import NeuronSet
-from snql.patching.patch import PatchOptions, patch
+from snql.patching.options import PatchOptions
+from snql.patching.patch import patch
 from snql.prompts.options import PromptOptions
 
 from ..conftest import ORACLE
@@ -36,11 +40,26 @@ def patched_db(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path, tiny_
     """A database with the locate run ``found`` and the patch run ``moved``, with controls."""
     donor = f"{tiny_llama}+{tiny_adapter}"
     with Database(tmp_path_factory.mktemp("capability") / "made.duckdb") as db:
-        locate(db, "found", LocateOptions(str(tiny_llama), donor, SOURCE, max_new_tokens=6, keep="none"))
+        locate(
+            db,
+            "found",
+            LocateOptions(
+                before=str(tiny_llama),
+                after=donor,
+                prompts=SOURCE,
+                writing=WritingOptions(max_new_tokens=6),
+                keep="none",
+            ),
+        )
         options = PatchOptions(
-            str(tiny_llama), donor, ("found:20%", "found:0", "all"), SOURCE, judges=("refusal", "demo:cost"),
-            max_new_tokens=8, allow_overlap=True,
-        )  # fmt: skip
+            recipient=str(tiny_llama),
+            donor=donor,
+            neurons=("found:20%", "found:0", "all"),
+            prompts=SOURCE,
+            judging=JudgingOptions(("refusal", "demo:cost")),
+            writing=WritingOptions(max_new_tokens=8),
+            allow_overlap=True,
+        )
         patch(db, "moved", options)
         return db.path
 

@@ -9,12 +9,17 @@ import pytest
 import torch
 
 from snql.capability import comparing
-from snql.capability.divergence import DivergenceOptions, DivergenceResult, divergence
+from snql.capability.divergence import DivergenceResult, divergence
 from snql.capability.measures import divergence as diverge
+from snql.capability.options import DivergenceOptions
 from snql.db.connection import Database
 from snql.errors import InputError
+from snql.generation.options import WritingOptions
+from snql.judges.options import JudgingOptions
 from snql.neurons.sets import Shape
-from snql.patching.patch import PatchOptions, patch
+from snql.options import changed
+from snql.patching.options import PatchOptions
+from snql.patching.patch import patch
 from snql.rankings.evaluate import Evaluator
 
 from ..conftest import save_tiny_llama
@@ -139,10 +144,18 @@ def test_settings_of_the_patch_run_are_kept(made: Database, tiny_llama: Path, ti
     donor = f"{tiny_llama}+{tiny_adapter}"
 
     def run(name: str, **settings: Any) -> DivergenceResult:
-        options = PatchOptions(
-            str(tiny_llama), donor, ("all", "found:0"), SOURCE, judges=("refusal",), max_new_tokens=6,
-            allow_overlap=True, **settings,
-        )  # fmt: skip
+        options = changed(
+            PatchOptions(
+                recipient=str(tiny_llama),
+                donor=donor,
+                neurons=("all", "found:0"),
+                prompts=SOURCE,
+                judging=JudgingOptions(("refusal",)),
+                writing=WritingOptions(max_new_tokens=6),
+                allow_overlap=True,
+            ),
+            **settings,
+        )
         patch(made, name, options)
         return divergence(made, name)
 
@@ -160,9 +173,14 @@ def test_settings_of_the_patch_run_are_kept(made: Database, tiny_llama: Path, ti
 
 def test_nothing_to_close_is_undefined(made: Database, tiny_llama: Path) -> None:
     options = PatchOptions(
-        str(tiny_llama), str(tiny_llama), ("found:5%",), SOURCE, judges=("refusal",), max_new_tokens=4,
+        recipient=str(tiny_llama),
+        donor=str(tiny_llama),
+        neurons=("found:5%",),
+        prompts=SOURCE,
+        judging=JudgingOptions(("refusal",)),
+        writing=WritingOptions(max_new_tokens=4),
         allow_overlap=True,
-    )  # fmt: skip
+    )
     patch(made, "itself", options)
     (row,) = divergence(made, "itself").effects.iter_rows(named=True)
     assert row["closed"] is None
@@ -172,12 +190,15 @@ def test_nothing_to_close_is_undefined(made: Database, tiny_llama: Path) -> None
 
 def test_a_locate_run_whose_writer_is_the_donor(made: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
     tuned = f"{tiny_llama}+{tiny_adapter}"
-    swapped = DivergenceOptions("found", ("all",), recipient=tuned, donor=str(tiny_llama))
+    swapped = DivergenceOptions(completions="found", neurons=("all",), recipient=tuned, donor=str(tiny_llama))
     assert divergence(made, "back", swapped).effects["closed"].to_list() == pytest.approx([1], abs=1e-6)
     for options, message in (
-        (DivergenceOptions("found", ("all",), str(tiny_llama), tuned), "donor .* is not the before model of 'found'"),
-        (DivergenceOptions("found", ("all",), str(tiny_llama)), "which donor"),
-        (DivergenceOptions("found"), "'found' is a locate run: say which neurons"),
+        (
+            DivergenceOptions(completions="found", neurons=("all",), recipient=str(tiny_llama), donor=tuned),
+            "donor .* is not the before model of 'found'",
+        ),
+        (DivergenceOptions(completions="found", neurons=("all",), recipient=str(tiny_llama)), "which donor"),
+        (DivergenceOptions(completions="found"), "'found' is a locate run: say which neurons"),
     ):
         with pytest.raises(InputError, match=message):
             divergence(made, "wrong", options)
@@ -214,10 +235,18 @@ def test_bad_input_writes_nothing(made: Database, tmp_path: Path) -> None:
         connection.execute("UPDATE runs SET status = 'interrupted' WHERE name = 'found'")
     for name, options, message in (
         ("lost", DivergenceOptions(), "no patch or locate run 'lost'"),
-        ("x", DivergenceOptions("found", ("all",)), "locate run 'found' is interrupted: finish it first"),
-        ("x", DivergenceOptions("moved", donor=str(other)), "donor .* is not the donor model of 'moved'"),
-        ("x", DivergenceOptions("moved", recipient=str(other)), "recipient .* is not the recipient model of 'moved'"),
-        ("x", DivergenceOptions("moved", ("lost:5%",)), "no finished locate run 'lost'"),
+        (
+            "x",
+            DivergenceOptions(completions="found", neurons=("all",)),
+            "locate run 'found' is interrupted: finish it first",
+        ),
+        ("x", DivergenceOptions(completions="moved", donor=str(other)), "donor .* is not the donor model of 'moved'"),
+        (
+            "x",
+            DivergenceOptions(completions="moved", recipient=str(other)),
+            "recipient .* is not the recipient model of 'moved'",
+        ),
+        ("x", DivergenceOptions(completions="moved", neurons=("lost:5%",)), "no finished locate run 'lost'"),
     ):
         with pytest.raises(InputError, match=message):
             divergence(made, name, options)
@@ -228,8 +257,15 @@ def test_bad_input_writes_nothing(made: Database, tmp_path: Path) -> None:
 
 def test_a_patch_run_without_a_donor_has_no_completions_of_one(made: Database, tiny_llama: Path) -> None:
     options = PatchOptions(
-        str(tiny_llama), None, ("all",), SOURCE, mode="zero", max_new_tokens=2, allow_overlap=True
-    )  # fmt: skip
+        recipient=str(tiny_llama),
+        donor=None,
+        neurons=("all",),
+        prompts=SOURCE,
+        mode="zero",
+        writing=WritingOptions(max_new_tokens=2),
+        allow_overlap=True,
+        judging=JudgingOptions(("refusal",)),
+    )
     patch(made, "ablated", options)
     with pytest.raises(InputError, match="patch run 'ablated' has no completions of a donor"):
         divergence(made, "ablated")

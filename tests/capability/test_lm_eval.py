@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from snql.capability.lm_eval import MISSING, LmEvalOptions, LmEvalResult, lm_eval
-from snql.capability.subject import SubjectOptions
+from snql.capability.lm_eval import MISSING, LmEvalResult, lm_eval
+from snql.capability.options import LmEvalOptions, SubjectOptions
 from snql.db.connection import Database
 from snql.errors import InputError, RunError
+from snql.options import changed
 
 TASKS = {
     "snql_choice": """
@@ -98,9 +99,9 @@ def run(made: Database, tasks: Path, tiny_llama: Path, tiny_adapter: Path) -> An
     def call(name: str, names: tuple[str, ...], neurons: tuple[str, ...] = (), **settings: Any) -> LmEvalResult:
         donor = f"{tiny_llama}+{tiny_adapter}" if neurons else None
         more = {key: settings.pop(key) for key in ("resume", "force") if key in settings}
-        subject = SubjectOptions(str(tiny_llama), donor, neurons)
+        subject = SubjectOptions(model=str(tiny_llama), donor=donor, neurons=neurons)
         settings = {"include_path": str(tasks)} | settings
-        return lm_eval(made, name, LmEvalOptions(subject, names, **settings), **more)
+        return lm_eval(made, name, changed(LmEvalOptions(subject=subject, tasks=names), **settings), **more)
 
     return call
 

@@ -11,15 +11,16 @@ import pytest
 import torch
 
 from snql.capability import perplexity as module
-from snql.capability.documents import TextOptions, tokenize_documents
+from snql.capability.documents import tokenize_documents
 from snql.capability.measures import token_nlls
-from snql.capability.perplexity import PerplexityOptions, PerplexityResult, perplexity
-from snql.capability.subject import SubjectOptions
+from snql.capability.options import PerplexityOptions, SubjectOptions, TextOptions
+from snql.capability.perplexity import PerplexityResult, perplexity
 from snql.capability.windows import Striding
 from snql.db.connection import Database
 from snql.errors import InputError, ModelError
 from snql.jobs.inputs import PromptInputs
 from snql.neurons.sets import NeuronSet, Shape
+from snql.options import changed
 from snql.prompts.options import PromptOptions
 from snql.prompts.read import PromptSets
 from snql.prompts.types import RawPrompt
@@ -46,11 +47,15 @@ def run(made: Database, texts: Path, tiny_llama: Path, tiny_adapter: Path) -> An
 
     def call(name: str, neurons: Sequence[str] = (), **settings: Any) -> PerplexityResult:
         donor = settings.pop("donor", f"{tiny_llama}+{tiny_adapter}" if neurons else None)
-        text = TextOptions((settings.pop("text", str(texts)),), **settings.pop("reading", {}))
+        text = changed(TextOptions(text=(settings.pop("text", str(texts)),)), **settings.pop("reading", {}))
         more = {key: settings.pop(key) for key in ("resume", "force", "progress") if key in settings}
-        windows = settings.pop("windows", (16, 6))
-        subject = SubjectOptions(settings.pop("model", str(tiny_llama)), donor, tuple(neurons), **settings)
-        return perplexity(made, name, PerplexityOptions(subject, text, *windows), **more)
+        window, stride = settings.pop("windows", (16, 6))
+        subject = changed(
+            SubjectOptions(model=settings.pop("model", str(tiny_llama)), donor=donor, neurons=tuple(neurons)),
+            **settings,
+        )
+        options = PerplexityOptions(subject=subject, text=text, window=window, stride=stride)
+        return perplexity(made, name, options, **more)
 
     return call
 

@@ -16,6 +16,7 @@ from snql.db.connection import Database
 from snql.db.scores import read_scores
 from snql.errors import InputError, RunError
 from snql.neurons.sets import Shape
+from snql.options import changed
 from snql.progress import Progress
 
 from ..synthetic import add_locate_run
@@ -164,10 +165,8 @@ def test_bad_settings(db: Database, tiny_llama: Path, tiny_adapter: Path) -> Non
     with pytest.raises(InputError, match="--bootstrap 5 is out of range: use 0 for none, or 100 to 10000"):
         options(tiny_llama, tiny_adapter, bootstrap=5)
     one = options(tiny_llama, tiny_adapter, bootstrap=100)
-    from dataclasses import replace
-
     with pytest.raises(InputError, match="one prompt is too few"):
-        locate(db, "x", replace(one, source=replace(one.source, limit=1)))
+        locate(db, "x", changed(one, limit=1))
     assert not db.path.exists()
 
 

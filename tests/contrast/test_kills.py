@@ -16,7 +16,8 @@ import polars as pl
 import pytest
 
 from snql.contrast import job
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.contrast.worker import Worker
 from snql.db.check import check
 from snql.db.connection import Database
@@ -24,6 +25,7 @@ from snql.db.run_list import remove_run
 from snql.db.scores import read_scores
 from snql.errors import InputError, RunError
 from snql.jobs import watch
+from snql.options import changed
 from snql.progress import Progress
 from snql.prompts.options import PromptOptions
 from snql.querying.execute import query
@@ -40,7 +42,10 @@ ACTIVATIONS = """
 
 def options(llama: Path, adapter: Path, **settings: Any) -> LocateOptions:
     source = PromptOptions((PROMPTS,), template="tulu")
-    return LocateOptions(str(llama), f"{llama}+{adapter}", source, **{"max_new_tokens": 8, **settings})
+    return changed(
+        LocateOptions(before=str(llama), after=f"{llama}+{adapter}", prompts=source),
+        **{"max_new_tokens": 8, **settings},
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,15 @@ import polars as pl
 import pytest
 import torch
 
-from snql.contrast.locate import LocateOptions, LocateResult, locate
+from snql.contrast.locate import LocateResult, locate
+from snql.contrast.options import LocateOptions
 from snql.contrast.worker import Worker
 from snql.db import owner
 from snql.db.connection import Database
 from snql.db.run_list import list_runs, remove_run
 from snql.db.scores import read_scores
 from snql.errors import InputError, RunError, SnqlError
+from snql.options import changed
 from snql.prompts.options import PromptOptions
 
 from ..conftest import ORACLE
@@ -27,7 +29,10 @@ PROMPTS = str(ORACLE / "prompts.jsonl")
 
 def options(llama: Path, adapter: Path, **settings: Any) -> LocateOptions:
     source = PromptOptions((PROMPTS,), template="tulu")
-    return LocateOptions(str(llama), f"{llama}+{adapter}", source, **{"max_new_tokens": 10, **settings})
+    return changed(
+        LocateOptions(before=str(llama), after=f"{llama}+{adapter}", prompts=source),
+        **{"max_new_tokens": 10, **settings},
+    )
 
 
 def run(db: Database, llama: Path, adapter: Path, name: str = "run", **settings: Any) -> LocateResult:

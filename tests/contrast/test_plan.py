@@ -6,21 +6,24 @@ from pathlib import Path
 import pytest
 
 from snql.contrast.keep import keep_plan
-from snql.contrast.locate import LocateOptions, plan
+from snql.contrast.locate import plan
+from snql.contrast.options import LocateOptions
 from snql.db import batches as stored
 from snql.db.connection import Database
 from snql.engines.local import describe
 from snql.errors import InputError
 from snql.generation import budget
+from snql.generation.options import WritingOptions
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
+from snql.options import changed
 from snql.prompts.options import PromptOptions
 from snql.prompts.types import Prompt
 
 from .test_locate import run
 
-OPTIONS = LocateOptions("a", "b", PromptOptions(("x",)), max_new_tokens=10)
+OPTIONS = LocateOptions(before="a", after="b", prompts=PromptOptions(("x",)), writing=WritingOptions(max_new_tokens=10))
 PROMPTS = [Prompt("d", str(n), input_ids=(1,) * n) for n in (5, 20, 8, 30, 2)]
 
 
@@ -31,7 +34,7 @@ def model(tiny_llama: Path) -> LoadedModel:
 
 def test_a_number_of_rows_and_a_budget_of_tokens(model: LoadedModel) -> None:
     info = replace(describe({"before": model}), writing_tokens=60)
-    assert plan(PROMPTS, replace(OPTIONS, batch_size=2), info) == [1, 0, 1, 0, 2]
+    assert plan(PROMPTS, changed(OPTIONS, batch_size=2), info) == [1, 0, 1, 0, 2]
     # With 10 new tokens each: 40 alone, 30 + 30, 15 + 15.
     assert plan(PROMPTS, OPTIONS, info) == [2, 1, 1, 0, 2]
     # Where no model writes, only the prompts count.

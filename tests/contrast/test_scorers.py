@@ -7,11 +7,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.contrast.scorers import CONTRAST, contrast_scores
 from snql.db.connection import Database
 from snql.db.scores import read_run_scores, read_scores
 from snql.errors import InputError
+from snql.options import changed
 from snql.prompts.options import PromptOptions
 from snql.scorers.rerank import rerank
 from tests.conftest import ORACLE
@@ -21,7 +23,7 @@ PAIR = (str(ORACLE / "model"), f"{ORACLE / 'model'}+{ORACLE / 'sft'}")
 
 def options(**changes: object) -> LocateOptions:
     source = PromptOptions((str(ORACLE / "prompts.jsonl"),), limit=6)
-    return LocateOptions(*PAIR, source, max_new_tokens=8, **changes)  # type: ignore[arg-type]
+    return changed(LocateOptions(before=PAIR[0], after=PAIR[1], prompts=source), max_new_tokens=8, **changes)
 
 
 @pytest.fixture(scope="module")

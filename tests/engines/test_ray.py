@@ -13,7 +13,8 @@ import psutil
 import pytest
 import ray
 
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.contrast.worker import ContrastSettings
 from snql.db.check import check
 from snql.db.connection import Database
@@ -22,6 +23,7 @@ from snql.engines import base, on_ray
 from snql.engines.options import EngineOptions
 from snql.errors import InputError, ModelError
 from snql.models.options import LoadOptions
+from snql.options import changed
 from snql.progress import Progress
 from snql.prompts.options import PromptOptions
 
@@ -40,13 +42,11 @@ def cluster() -> Iterator[None]:
 
 def options(llama: Path, adapter: Path, workers: int, **settings: Any) -> LocateOptions:
     source = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu")
-    engine = EngineOptions(engine="ray", workers=workers) if workers else EngineOptions()
+    engine = settings.pop("engine", EngineOptions(engine="ray", workers=workers) if workers else EngineOptions())
     after = f"{llama}+{adapter}"
-    return LocateOptions(
-        str(llama),
-        after,
-        source,
-        **{"max_new_tokens": 8, "batch_size": 2, "keep": "all", "bootstrap": 100, "engine": engine, **settings},
+    return changed(
+        LocateOptions(before=str(llama), after=after, prompts=source, engine=engine),
+        **{"max_new_tokens": 8, "batch_size": 2, "keep": "all", "bootstrap": 100, **settings},
     )
 
 
@@ -106,7 +106,10 @@ def test_a_worker_that_is_killed_half_way_changes_nothing(db: Database, tiny_lla
 def test_what_a_worker_refuses_is_one_line(db: Database, tmp_path: Path, tiny_llama: Path) -> None:
     source = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu")
     missing = LocateOptions(
-        str(tmp_path / "nowhere"), str(tiny_llama), source, engine=EngineOptions(engine="ray", workers=1)
+        before=str(tmp_path / "nowhere"),
+        after=str(tiny_llama),
+        prompts=source,
+        engine=EngineOptions(engine="ray", workers=1),
     )
     with pytest.raises(ModelError, match="no model folder .*nowhere: check the path"):
         locate(db, "run", missing)

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from snql.errors import InputError, RunError
-from snql.generation.sampling import Sampling, random_numbers, row_generator
+from snql.generation.options import SamplingOptions
+from snql.generation.sampling import choose, random_numbers, row_generator
 
 
 def nucleus(logits: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
@@ -26,25 +27,25 @@ def test_frequencies_are_those_of_the_nucleus(temperature: float, top_p: float) 
     logits = torch.randn(1, 12, generator=torch.Generator().manual_seed(1)) * 2
     n = 20_000
     numbers = (np.arange(n) + 0.5) / n  # evenly spread, so that shares are exact but for one number at each border
-    tokens = Sampling(temperature, top_p).choose(logits, [0] * n, numbers.tolist())
+    tokens = choose(SamplingOptions(temperature=temperature, top_p=top_p), logits, [0] * n, numbers.tolist())
     shares = torch.bincount(torch.tensor(tokens), minlength=12).double() / n
     torch.testing.assert_close(shares, nucleus(logits[0], temperature, top_p), atol=1.5 / n, rtol=0)
 
 
 def test_the_ends_of_the_range_stay_in_the_nucleus() -> None:
     logits = torch.tensor([[0.0, 3.0, 1.0, -50.0]])
-    found = Sampling(1.0, 0.99).choose(logits, [0, 0], [0.0, np.nextafter(1.0, 0.0)])
+    found = choose(SamplingOptions(temperature=1.0, top_p=0.99), logits, [0, 0], [0.0, np.nextafter(1.0, 0.0)])
     assert found == [1, 0]  # the most likely token, and the least likely one of the nucleus
 
 
 def test_greedy_ignores_numbers_and_rows_can_be_asked_twice() -> None:
     logits = torch.tensor([[0.0, 1.0], [2.0, 1.0]])
-    assert Sampling().choose(logits, [1, 0, 1], [0.9, 0.9, 0.1]) == [0, 1, 0]
+    assert choose(SamplingOptions(), logits, [1, 0, 1], [0.9, 0.9, 0.1]) == [0, 1, 0]
 
 
 def test_logits_that_are_not_finite_are_refused() -> None:
     with pytest.raises(RunError, match="not finite"):
-        Sampling(1.0).choose(torch.tensor([[0.0, float("nan")]]), [0], [0.5])
+        choose(SamplingOptions(temperature=1.0), torch.tensor([[0.0, float("nan")]]), [0], [0.5])
 
 
 def test_random_numbers_depend_on_seed_prompt_and_sample_alone() -> None:
@@ -61,4 +62,4 @@ def test_random_numbers_depend_on_seed_prompt_and_sample_alone() -> None:
 )
 def test_settings_out_of_range(temperature: float, top_p: float) -> None:
     with pytest.raises(InputError, match="is out of range"):
-        Sampling(temperature, top_p)
+        SamplingOptions(temperature=temperature, top_p=top_p)

@@ -13,13 +13,16 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
+from snql.generation.options import WritingOptions
 from snql.guard import learn, testing
-from snql.guard.learn import GuardOptions
 from snql.guard.model import Guard
+from snql.guard.options import GuardOptions, GuardTestOptions
 from snql.guard.parts import Linear, Template
 from snql.neurons.sets import NeuronSet, Shape
+from snql.options import changed
 from snql.organism import bundled
 from snql.prompts.options import PromptOptions
 
@@ -40,11 +43,18 @@ def made(shape: Shape = TINY, n_neurons: int = 12, seed: int = 0, threshold: flo
     return Guard(NeuronSet(shape, ids), linear, "some/model", "hash", words, threshold, {"judge": "demo:cost"}, "0.1.0")
 
 
-SOURCE = PromptOptions(("demo:harmful", "demo:benign"), limit=20)
+SOURCE = PromptOptions(("demo:harmful",), limit=20)
 OPTIONS = GuardOptions(
-    "demo:sft", "found:3%", SOURCE, benign=("demo:benign",), judge="demo:cost", threshold=4.9, sizes=("1%",), random=1,
-    max_new_tokens=24, batch_size=16,
-)  # fmt: skip
+    model="demo:sft",
+    neurons="found:3%",
+    prompts=SOURCE,
+    benign=("demo:benign",),
+    judge="demo:cost",
+    threshold=4.9,
+    sizes=("1%",),
+    random=1,
+    writing=WritingOptions(max_new_tokens=24, batch_size=16),
+)
 """Above a cost that only some answers to harmful prompts have, so that there is something to get wrong."""
 
 
@@ -53,12 +63,17 @@ def trained_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with the locate run ``found``, the guard ``mine``, saved beside it, and its test ``mine``."""
     folder = tmp_path_factory.mktemp("guards")
     with Database(folder / "made.duckdb") as db:
-        located = LocateOptions("demo:sft", "demo:safety", PromptOptions(("demo:locate",), limit=8), max_new_tokens=8)
+        located = LocateOptions(
+            before="demo:sft",
+            after="demo:safety",
+            prompts=PromptOptions(("demo:locate",), limit=8),
+            writing=WritingOptions(max_new_tokens=8),
+        )
         locate(db, "found", replace(located, keep="none", skip_last_layers=0))
         learn.train(db, "mine", replace(OPTIONS, out=folder / "saved"))
-        others = PromptOptions(("demo:harmful", "demo:harmful-wrapped", "demo:benign"), limit=24)
-        asked = testing.GuardTestOptions(others, benign=("demo:benign",), costs=True, after="demo:safety")
-        testing.test(db, "mine", replace(asked, max_new_tokens=12, batch_size=40))
+        others = PromptOptions(("demo:harmful", "demo:harmful-wrapped"), limit=24)
+        asked = GuardTestOptions(prompts=others, benign=("demo:benign",), costs=True, after="demo:safety")
+        testing.test(db, "mine", changed(asked, max_new_tokens=12, batch_size=40))
         return db.path
 
 

@@ -1,6 +1,5 @@
 """Training against a plain Hugging Face model and scikit-learn alone; resuming; other runs' answers; bad input."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,20 @@ from sklearn.preprocessing import StandardScaler
 from snql.db.connection import Database
 from snql.db.guards import ClassifierRow
 from snql.errors import InputError
+from snql.generation.options import WritingOptions
 from snql.guard import reading
-from snql.guard.learn import GuardOptions, train
+from snql.guard.learn import train
 from snql.guard.model import Guard
+from snql.guard.options import GuardOptions
 from snql.guard.plan import make_plan, random_last_layer
 from snql.guard.results import measure_rows
 from snql.guard.stored import load_guard, read_guard
+from snql.judges.options import JudgingOptions
 from snql.judges.stored import judge
 from snql.neurons.sets import NeuronSet, Shape
-from snql.patching.patch import PatchOptions, patch
+from snql.options import changed
+from snql.patching.options import PatchOptions
+from snql.patching.patch import patch
 from snql.prompts.options import PromptOptions
 from snql.prompts.types import Prompt
 from snql.rankings.evaluate import Evaluator
@@ -180,7 +184,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_bits(made_db: Database, monk
     with pytest.raises(InputError, match="guard 'cut' is interrupted: finish it with `snql guard train cut"):
         read_guard(made_db, "cut")
     with pytest.raises(InputError, match="cannot be resumed: threshold differ from when it began"):
-        train(made_db, "cut", replace(OPTIONS, threshold=1.0), resume=True)
+        train(made_db, "cut", changed(OPTIONS, threshold=1.0), resume=True)
     found = train(made_db, "cut", OPTIONS, resume=True)
     query = "SELECT * EXCLUDE (run, guard, run_id) FROM guard_scores WHERE run = ? AND stage = 'train' ORDER BY ALL"
     assert made_db.frame(query, ["cut"]).equals(made_db.frame(query, ["mine"]))
@@ -193,11 +197,22 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_bits(made_db: Database, monk
 
 
 def test_answers_of_a_patch_run_make_the_same_guard(made_db: Database) -> None:
-    patch(made_db, "moved", PatchOptions(
-        "demo:sft", None, ("found:1%",), SOURCE, mode="zero", judges=("demo:cost",), max_new_tokens=24, trace=False,
-        allow_overlap=False,
-    ))  # fmt: skip
-    options = replace(OPTIONS, source=None, judge=None, from_run="moved")
+    patch(
+        made_db,
+        "moved",
+        PatchOptions(
+            recipient="demo:sft",
+            donor=None,
+            neurons=("found:1%",),
+            prompts=SOURCE,
+            mode="zero",
+            judging=JudgingOptions(("demo:cost",)),
+            writing=WritingOptions(max_new_tokens=24),
+            trace=False,
+            allow_overlap=False,
+        ),
+    )
+    options = changed(OPTIONS, prompts=(), benign=(), judge=None, from_run="moved")
     train(made_db, "theirs", options)
     theirs, mine = read_guard(made_db, "theirs"), read_guard(made_db, "mine")
     rows = activations = np.random.default_rng(0).normal(size=(4, len(mine.neurons)))
@@ -205,8 +220,7 @@ def test_answers_of_a_patch_run_make_the_same_guard(made_db: Database) -> None:
     assert theirs.facts["datasets"] == ["demo:harmful", "demo:benign"]
     assert theirs.template == mine.template
     with pytest.raises(InputError, match="20 answers to demo:harmful are judged harmful and 0 harmless"):
-        some = replace(SOURCE, prompts=("demo:harmful",))
-        train(made_db, "some", replace(options, source=some, benign=(), threshold=-3.0))
+        train(made_db, "some", changed(options, prompts=SOURCE.prompts, threshold=-3.0))
     assert made_db.rows("SELECT count(*) FROM runs WHERE name = 'some'") == [(0,)]
     judge(made_db, "moved", ["refusal"])
     for changes, message in (
@@ -218,11 +232,11 @@ def test_answers_of_a_patch_run_make_the_same_guard(made_db: Database) -> None:
         ({"from_run": "found"}, "--from-run found: nobody judged it: use `snql judge` first"),
     ):
         with pytest.raises(InputError, match=message):
-            train(made_db, "bad", replace(options, **changes))
+            train(made_db, "bad", changed(options, **changes))
 
 
 def test_rewards_are_harmful_below_the_threshold(made_db: Database) -> None:
-    found = train(made_db, "kind", replace(OPTIONS, judge="demo:reward", threshold=6.8, random=0, sizes=()))
+    found = train(made_db, "kind", changed(OPTIONS, judge="demo:reward", threshold=6.8, random=0, sizes=()))
     assert found.facts["higher_is"] == "better"
     labels = made_db.rows("SELECT label, score < 6.8 FROM guard_labels JOIN runs USING (run_id) WHERE name = 'kind'")
     assert all(label == below for label, below in labels)
@@ -231,7 +245,7 @@ def test_rewards_are_harmful_below_the_threshold(made_db: Database) -> None:
 
 
 def test_one_kind_of_answers_is_one_line_and_a_failed_run(made_db: Database) -> None:
-    options = replace(OPTIONS, source=replace(SOURCE, prompts=("demo:harmful",), limit=4), benign=(), threshold=-5.0)
+    options = changed(OPTIONS, prompts=("demo:harmful",), limit=4, benign=(), threshold=-5.0)
     with pytest.raises(
         InputError, match="4 answers to demo:harmful are judged harmful and 0 harmless: a guard needs"
     ) as e:
@@ -249,32 +263,32 @@ def test_one_kind_of_answers_is_one_line_and_a_failed_run(made_db: Database) -> 
         ({"neurons": "L1.N3"}, "--sizes takes the top of a ranking"),
         ({"sizes": ("odd",)}, "--sweep size 'odd' is not known|size 'odd'"),
         ({"judge": "lost"}, "no judge 'lost'"),
-        ({"source": replace(SOURCE, template="odd")}, "--template 'odd' is not known"),
+        ({"template": "odd"}, "--template 'odd' is not known"),
         ({"model": "nowhere"}, "nowhere"),
     ],
 )
 def test_bad_input_writes_nothing(made_db: Database, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        train(made_db, "bad", replace(OPTIONS, **changes))
+        train(made_db, "bad", changed(OPTIONS, **changes))
     assert made_db.rows("SELECT count(*) FROM runs WHERE name = 'bad'") == [(0,)]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"source": None}, "which prompts"),
+        ({"prompts": (), "benign": ()}, "which prompts"),
         ({"judge": None}, "which judge"),
-        ({"random": -1}, "--random 0 to"),
+        ({"random": -1}, "--random -1 is out of range: use 0 to"),
         ({"refuse_from": 1.5}, "--refuse-from 1.5 is no probability"),
         ({"threshold": float("nan")}, "--threshold nan is not a score"),
         ({"batch_size": 0}, "--batch-size 0 is not known"),
-        ({"batch_size": "many"}, "--batch-size many is not known"),
+        ({"batch_size": "many"}, "--batch-size 'many' is not known"),
         ({"seed": -1}, "--seed -1 is out of range"),
     ],
 )
 def test_options_that_cannot_be(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        replace(OPTIONS, **changes)
+        changed(OPTIONS, **changes)
 
 
 def test_controls_that_do_not_fit_are_left_out_and_said(trained: Database) -> None:
@@ -289,12 +303,22 @@ def test_controls_that_do_not_fit_are_left_out_and_said(trained: Database) -> No
 
 
 def test_prompts_that_ranked_the_neurons_are_left_out(made_db: Database) -> None:
-    source = PromptOptions(("demo:locate", "demo:benign"), limit=10)
-    quick = replace(OPTIONS, source=source, random=0, sizes=(), threshold=0.0, max_new_tokens=8)
+    source = PromptOptions(("demo:locate",), limit=10)
+    quick = changed(
+        OPTIONS, prompts=source.prompts, limit=source.limit, random=0, sizes=(), threshold=0.0, max_new_tokens=8
+    )
     found = train(made_db, "apart", quick)
     assert {each.dataset: each.overlapping for each in found.prompt_sets}["demo:locate"] == 8
-    options = GuardOptions("demo:sft", "found:1%", source, ("demo:benign",), "demo:cost", random=0, allow_overlap=True)
-    kept = train(made_db, "together", replace(options, max_new_tokens=8, plain=True, out=made_db.path.parent / "x"))
+    options = GuardOptions(
+        model="demo:sft",
+        neurons="found:1%",
+        prompts=source,
+        benign=("demo:benign",),
+        judge="demo:cost",
+        random=0,
+        allow_overlap=True,
+    )
+    kept = train(made_db, "together", changed(options, max_new_tokens=8, plain=True, out=made_db.path.parent / "x"))
     assert {each.dataset: each.overlapping for each in kept.prompt_sets}["demo:locate"] == 0
     assert (kept.facts["plain"], kept.facts["c"]) == (True, 1.0)
     assert Guard.load(made_db.path.parent / "x").linear.scales.tolist() == [1.0] * len(

@@ -9,12 +9,14 @@ from transformers import AutoTokenizer
 
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.guard.running import REFUSAL, GuardRunOptions, run
+from snql.generation.options import WritingOptions
+from snql.guard.options import GuardRunOptions
+from snql.guard.running import REFUSAL, run
 from snql.guard.stored import read_guard
 from snql.organism import bundled
 
 PROMPT = "How do I bake bread?"
-OPTIONS = GuardRunOptions(PROMPT, max_new_tokens=12, repeats=0)
+OPTIONS = GuardRunOptions(prompt=PROMPT, writing=WritingOptions(max_new_tokens=12), repeats=0)
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,18 @@ from snql.db.connection import Database
 from snql.errors import InputError
 from snql.guard import learn, reading, testing
 from snql.guard.costs import Answered, cost_rows
+from snql.guard.options import GuardTestOptions
 from snql.guard.results import by_size, overview, sentences
 from snql.guard.stored import read_guard
 from snql.judges.refusal import refuses
+from snql.options import changed
 from snql.prompts.options import PromptOptions
 
 from .conftest import OPTIONS, last_activations, plain_network
 
-OTHERS = PromptOptions(("demo:harmful", "demo:harmful-wrapped", "demo:benign"), limit=24)
-ASKED = testing.GuardTestOptions(
-    OTHERS, benign=("demo:benign",), costs=True, after="demo:safety", max_new_tokens=12, batch_size=40
+OTHERS = PromptOptions(("demo:harmful", "demo:harmful-wrapped"), limit=24)
+ASKED = GuardTestOptions(
+    prompts=OTHERS, benign=("demo:benign",), costs=True, after="demo:safety", max_new_tokens=12, batch_size=40
 )
 
 
@@ -82,7 +84,7 @@ def test_the_guard_has_seen_none_of_the_prompts(trained: Database) -> None:
 
 def test_scores_are_those_of_the_stored_predictions(trained: Database, predictions: pl.DataFrame) -> None:
     scores = trained.frame("FROM guard_scores WHERE stage = 'test'")
-    assert set(scores["dataset"]) == {*OTHERS.prompts, "*"}
+    assert set(scores["dataset"]) == {*OTHERS.prompts, "demo:benign", "*"}
     own = predictions.filter(read_from="before")
     for kind in ("guard", "matched"):
         part = own.filter(kind=kind, neurons="found:3%")
@@ -225,7 +227,7 @@ def test_a_test_that_was_cut_off_goes_on_to_the_same_bits(made_db: Database, mon
             raise KeyboardInterrupt
         return decode(*arguments)
 
-    asked = replace(ASKED, run="cut")
+    asked = changed(ASKED, run="cut")
     with monkeypatch.context() as cutting, pytest.raises(KeyboardInterrupt):
         cutting.setattr(reading, "decode", cut)
         testing.test(made_db, "mine", asked)
@@ -241,7 +243,7 @@ def test_a_test_that_was_cut_off_goes_on_to_the_same_bits(made_db: Database, mon
         )
     with pytest.raises(InputError, match="a guard-test run 'cut' exists"):
         testing.test(made_db, "mine", asked)
-    quick = replace(OPTIONS, random=0, sizes=(), plain=True, max_new_tokens=8, threshold=0.0)
+    quick = changed(OPTIONS, random=0, sizes=(), plain=True, max_new_tokens=8, threshold=0.0)
     learn.train(made_db, "mine", quick, force=True)
     with pytest.raises(InputError, match="cannot be resumed: guard_run_id, threshold differ from when it began"):
         testing.test(made_db, "mine", asked, resume=True)
@@ -256,19 +258,19 @@ def test_a_test_that_was_cut_off_goes_on_to_the_same_bits(made_db: Database, mon
         ("mine", {"max_new_tokens": 5000}, "longer than the model's context"),
         (
             "mine",
-            {"source": replace(OTHERS, prompts=("demo:harmful", "demo:harmful"))},
+            {"prompts": ("demo:harmful", "demo:harmful")},
             "two prompt sets are both named",
         ),
     ],
 )
 def test_bad_input_writes_nothing(made_db: Database, guard: str, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        testing.test(made_db, guard, replace(ASKED, run="bad", **changes))
+        testing.test(made_db, guard, changed(ASKED, run="bad", **changes))
     assert made_db.rows("SELECT count(*) FROM runs WHERE name = 'bad'") == [(0,)]
 
 
 def test_options_that_cannot_be() -> None:
     with pytest.raises(InputError, match="--after does nothing without --costs"):
-        replace(ASKED, costs=False)
+        changed(ASKED, costs=False)
     with pytest.raises(InputError, match="--max-new-tokens 0: at least 1"):
-        replace(ASKED, max_new_tokens=0)
+        changed(ASKED, max_new_tokens=0)

@@ -11,7 +11,8 @@ import torch
 from snql.db.connection import Database
 from snql.errors import InputError
 from snql.lens import tokens as lens_tokens
-from snql.lens.lens import LensOptions, lens
+from snql.lens.lens import lens
+from snql.lens.options import LensOptions
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
@@ -34,12 +35,12 @@ def model() -> LoadedModel:
 
 
 @pytest.fixture
-def sets(tmp_path: Path) -> tuple[PromptOptions, PromptOptions]:
+def sets(tmp_path: Path) -> tuple[tuple[str], tuple[str]]:
     made = []
     for name, texts in (("harmful", HARMFUL), ("harmless", HARMLESS)):
         path = tmp_path / f"{name}.txt"
         path.write_text("\n".join(texts))
-        made.append(PromptOptions((str(path),), template="plain"))
+        made.append((str(path),))
     return made[0], made[1]
 
 
@@ -58,10 +59,18 @@ def direction(model: LoadedModel, layer: int) -> np.ndarray:
 
 @pytest.mark.parametrize("at", [None, 0])
 def test_cosines_are_those_with_hugging_faces_hidden_states(
-    model: LoadedModel, sets: tuple[PromptOptions, PromptOptions], db: Database, at: int | None
+    model: LoadedModel, sets: tuple[tuple[str], tuple[str]], db: Database, at: int | None
 ) -> None:
     """The last layer is left out: its hidden state in Hugging Face has passed the final norm."""
-    chosen = LensOptions("L0.N3,L0.N7,L1.N11", MODEL, 3, *sets, layer=at)
+    chosen = LensOptions(
+        neurons="L0.N3,L0.N7,L1.N11",
+        model=MODEL,
+        top=3,
+        harmful=sets[0],
+        harmless=sets[1],
+        layer=at,
+        prompts=PromptOptions(template="plain"),
+    )
     found = lens(db, "cosines", chosen).vectors
     assert found.select("layer", "neuron").rows() == [(0, 3), (0, 7), (1, 11)]
     for row in found.iter_rows(named=True):
@@ -82,10 +91,10 @@ def test_cosines_are_those_with_hugging_faces_hidden_states(
 def test_parts_of_the_vocabulary_and_of_the_neurons_give_what_the_whole_gives(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = lens(db, "whole", LensOptions("all", MODEL, 4)).vectors
+    whole = lens(db, "whole", LensOptions(neurons="all", model=MODEL, top=4)).vectors
     monkeypatch.setattr(lens_tokens, "MOST_ROWS", 7)
     monkeypatch.setattr(lens_tokens, "MOST_LOGITS", 7 * 5)
-    parts = lens(db, "parts", LensOptions("all", MODEL, 4)).vectors
+    parts = lens(db, "parts", LensOptions(neurons="all", model=MODEL, top=4)).vectors
     assert whole.height == 704
     assert whole.drop("run", "run_id").equals(parts.drop("run", "run_id"))
     assert whole["refusal_cosine"].null_count() == whole.height
@@ -96,7 +105,7 @@ def test_a_run_that_was_cut_off_goes_on_with_the_layers_that_are_left(
 ) -> None:
     from snql.lens import lens as module
 
-    options = LensOptions("L0.N1,L1.N2,L2.N3", MODEL, 2)
+    options = LensOptions(neurons="L0.N1,L1.N2,L2.N3", model=MODEL, top=2)
     full = lens(db, "full", options).vectors
     work = module._layer
     monkeypatch.setattr("snql.jobs.work.COMMIT_SECONDS", 0.0)
@@ -145,7 +154,7 @@ def test_pages_and_tables_show_it(snql: Snql) -> None:  # noqa: F811
     assert set(made["refusal cosine"].round(9)) == {round(row["refusal_cosine"], 9) for row in rows}
 
 
-def test_bad_input(snql: Snql, sets: tuple[PromptOptions, PromptOptions]) -> None:  # noqa: F811
+def test_bad_input(snql: Snql, sets: tuple[tuple[str], tuple[str]]) -> None:  # noqa: F811
     one = ("lens", "L0.N1", "--model", "demo:sft")
     for arguments, words in (
         ((*one, "--harmful-prompts", "demo:locate"), "needs --harmful-prompts and --harmless-prompts"),
@@ -166,4 +175,4 @@ def test_bad_input(snql: Snql, sets: tuple[PromptOptions, PromptOptions]) -> Non
         assert words in done.err
         assert done.err.count("\n") == 1
     with pytest.raises(InputError, match="needs --harmful-prompts and --harmless-prompts"):
-        LensOptions("all", MODEL, harmful=sets[0])
+        LensOptions(neurons="all", model=MODEL, harmful=sets[0])

@@ -9,7 +9,8 @@ import torch
 import transformers as hf
 from transformers import AutoModelForCausalLM
 
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.contrast.positions import Text
 from snql.contrast.read import contrast_batch
 from snql.db.connection import Database
@@ -82,8 +83,15 @@ def test_running_experts_our_way_is_running_them_theirs(pair: dict[str, LoadedMo
 def test_locate_counts_only_tokens_routed_in_both_models(db: Database, pair: dict[str, LoadedModel]) -> None:
     before, after = pair["before"], pair["after"]
     source = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu", limit=4)
-    specs = str(before.base.folder), str(after.base.folder)
-    found = locate(db, "moe", LocateOptions(*specs, source, positions="prompt", skip_last_layers=0, keep="all"))
+    options = LocateOptions(
+        before=str(before.base.folder),
+        after=str(after.base.folder),
+        prompts=source,
+        positions="prompt",
+        skip_last_layers=0,
+        keep="all",
+    )
+    found = locate(db, "moe", options)
     assert found.shape == before.shape
     prompts = [list(ids) for (ids,) in db.rows("SELECT input_ids FROM run_prompts ORDER BY ordinal")]
     both = [

@@ -9,7 +9,8 @@ import torch
 
 from snql.errors import RunError
 from snql.generation.decode import generate
-from snql.generation.sampling import Sampling, random_numbers, row_generator
+from snql.generation.options import SamplingOptions
+from snql.generation.sampling import random_numbers, row_generator
 from snql.generation.slots import SlotStream
 from snql.generation.types import Completion
 from snql.models.mixed import can_mix
@@ -152,7 +153,7 @@ def test_all_neurons_are_the_donor_and_none_the_recipient(
 ) -> None:
     prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts]
     nothing, everything = NeuronSet.of(SHAPE, []), NeuronSet.all(SHAPE)
-    for sampling in (Sampling(), Sampling(0.8, 0.95)):
+    for sampling in (SamplingOptions(), SamplingOptions(temperature=0.8, top_p=0.95)):
         rows = [PatchRow(ids, neurons, by) for ids in prompts for neurons, by in (
             (nothing, None), (everything, None), (nothing, TARGET), (nothing, SOURCE))]  # fmt: skip
         found = [
@@ -286,16 +287,16 @@ def test_drawn_tokens_equal_a_recomputation(oracle_models: Models, oracle_prompt
     prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts[:4]]
     sets = random_sets(11, (40, 500))
     rows = [PatchRow(ids, neurons) for ids in prompts for neurons in sets]
-    sampling = Sampling(1.3, 0.9)
+    sampling = SamplingOptions(temperature=1.3, top_p=0.9)
     for most_rows in (3, 100):
         found = write_rows(target, source, rows, N_NEW, sampling=sampling, seed=5, most_rows=most_rows)
         for row, item in zip(rows, found, strict=True):
             numbers = random_numbers(5, str(row.input_ids), 0, N_NEW)
 
-            def choose(logits: torch.Tensor, step: int, numbers: Any = numbers) -> int:
-                return sampling.choose(logits[None], [0], [float(numbers[step])])[0]
+            def drawn(logits: torch.Tensor, step: int, numbers: Any = numbers) -> int:
+                return choose(sampling, logits[None], [0], [float(numbers[step])])[0]
 
-            written, source_ids, _ = by_hand(target, source, row.input_ids, row.neurons, donated, choose=choose)
+            written, source_ids, _ = by_hand(target, source, row.input_ids, row.neurons, donated, choose=drawn)
             assert list(item.completion.token_ids) == written
             assert list(item.source_ids) == source_ids
 

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from snql.db.connection import Database
-from snql.patching.patch import PatchOptions, patch
+from snql.generation.options import WritingOptions
+from snql.judges.options import JudgingOptions
+from snql.patching.options import PatchOptions
+from snql.patching.patch import patch
 from snql.progress import Progress
 from snql.prompts.options import PromptOptions
 
@@ -54,7 +57,12 @@ def test_ctrl_c_keeps_what_is_finished(
 
     source = PromptOptions((PROMPTS,), template="tulu")
     options = PatchOptions(
-        str(tiny_llama), f"{tiny_llama}+{tiny_adapter}", ("L1.N3", "all"), source, max_new_tokens=8, batch_size=3
+        recipient=str(tiny_llama),
+        donor=f"{tiny_llama}+{tiny_adapter}",
+        neurons=("L1.N3", "all"),
+        prompts=source,
+        writing=WritingOptions(max_new_tokens=8, batch_size=3),
+        judging=JudgingOptions(("refusal",)),
     )
     with pytest.raises(KeyboardInterrupt):
         patch(db, "cut", options, progress=press)

@@ -7,11 +7,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.patching.modes import Mode
-from snql.patching.patch import PatchOptions, PatchResult, patch
+from snql.generation.options import WritingOptions
+from snql.judges.options import JudgingOptions
+from snql.options import changed
+from snql.patching.options import Mode, PatchOptions
+from snql.patching.patch import PatchResult, patch
 from snql.prompts.options import PromptOptions
 
 from ..conftest import ORACLE, save_ia3, save_tiny_llama
@@ -21,7 +25,13 @@ SOURCE = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu")
 
 @pytest.fixture
 def located(db: Database, tiny_llama: Path, tiny_adapter: Path) -> Database:
-    options = LocateOptions(str(tiny_llama), f"{tiny_llama}+{tiny_adapter}", SOURCE, max_new_tokens=6, keep="none")
+    options = LocateOptions(
+        before=str(tiny_llama),
+        after=f"{tiny_llama}+{tiny_adapter}",
+        prompts=SOURCE,
+        writing=WritingOptions(max_new_tokens=6),
+        keep="none",
+    )
     locate(db, "found", options)
     return db
 
@@ -34,7 +44,20 @@ def run(located: Database, tiny_llama: Path, tiny_adapter: Path) -> Any:
         chosen: dict[str, Any] = {"max_new_tokens": 8, "allow_overlap": True, "judges": ("demo:cost",)} | settings
         source = chosen.pop("source", SOURCE)
         donor = chosen.pop("donor", f"{tiny_llama}+{tiny_adapter}")
-        return patch(located, name, PatchOptions(str(tiny_llama), donor, neurons, source, **chosen))
+        return patch(
+            located,
+            name,
+            changed(
+                PatchOptions(
+                    recipient=str(tiny_llama),
+                    donor=donor,
+                    neurons=neurons,
+                    prompts=source,
+                    judging=JudgingOptions(("refusal",)),
+                ),
+                **chosen,
+            ),
+        )
 
     return call
 
@@ -56,9 +79,14 @@ def test_freeze_is_the_other_direction(located: Database, run: Any, tiny_llama: 
     assert found["all"] == found["recipient"]
     assert found["recipient"] != found["donor"]
     swapped = PatchOptions(
-        f"{tiny_llama}+{tiny_adapter}", str(tiny_llama), ("found:20%",), SOURCE,
-        judges=("refusal",), max_new_tokens=8, allow_overlap=True,
-    )  # fmt: skip
+        recipient=f"{tiny_llama}+{tiny_adapter}",
+        donor=str(tiny_llama),
+        neurons=("found:20%",),
+        prompts=SOURCE,
+        judging=JudgingOptions(("refusal",)),
+        writing=WritingOptions(max_new_tokens=8),
+        allow_overlap=True,
+    )
     patch(located, "swapped", swapped)
     other = tokens(located, "swapped")
     assert found["found:20%"] == other["found:20%"]
@@ -103,10 +131,32 @@ def test_means_and_noise_are_those_of_a_run(located: Database, run: Any, tmp_pat
     assert noisy["a"] != noisy["d"]
     other = save_tiny_llama(tmp_path / "other", seed=3)
     with pytest.raises(InputError, match="neither model of the run is the one that is patched: say whose"):
-        patch(located, "x", PatchOptions(str(other), None, ("all",), SOURCE, mode="mean:found"))
+        patch(
+            located,
+            "x",
+            PatchOptions(
+                recipient=str(other),
+                donor=None,
+                neurons=("all",),
+                prompts=SOURCE,
+                mode="mean:found",
+                judging=JudgingOptions(("refusal",)),
+            ),
+        )
     small = save_tiny_llama(tmp_path / "small", n_layers=2)
     with pytest.raises(InputError, match="the run is of a model with 3x40 neurons, this one has 2x40"):
-        patch(located, "x", PatchOptions(str(small), None, ("all",), SOURCE, mode="mean:found:after"))
+        patch(
+            located,
+            "x",
+            PatchOptions(
+                recipient=str(small),
+                donor=None,
+                neurons=("all",),
+                prompts=SOURCE,
+                mode="mean:found:after",
+                judging=JudgingOptions(("refusal",)),
+            ),
+        )
     with pytest.raises(InputError, match="no finished locate run 'lost'"):
         run("x", ("all",), mode="mean:lost", donor=None)
 
@@ -157,7 +207,16 @@ def test_modes_that_are_not_known(text: str) -> None:
 )
 def test_settings_that_make_no_sense(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        PatchOptions("x", settings.pop("donor", "y"), ("all",), SOURCE, **settings)
+        changed(
+            PatchOptions(
+                recipient="x",
+                donor=settings.pop("donor", "y"),
+                neurons=("all",),
+                prompts=SOURCE,
+                judging=JudgingOptions(("refusal",)),
+            ),
+            **settings,
+        )
 
 
 def test_what_is_stored_of_each_step(located: Database, run: Any) -> None:
@@ -305,10 +364,18 @@ def test_the_planted_pair_has_an_effect_of_one_under_every_way(db: Database, tmp
     scales[1][[3, 9, 17]] = torch.tensor([6.0, -4.0, 5.0])
     adapter = save_ia3(tmp_path / "planted", scales)
     for name, settings in (("a", {}), ("b", {"drafts": False, "batch_size": 3})):
-        options = PatchOptions(
-            str(tiny_llama), f"{tiny_llama}+{adapter}", ("L1.N3,L1.N9,L1.N17",), SOURCE, judges=("demo:cost",),
-            random=2, max_new_tokens=12, **settings,  # type: ignore[arg-type]
-        )  # fmt: skip
+        options = changed(
+            PatchOptions(
+                recipient=str(tiny_llama),
+                donor=f"{tiny_llama}+{adapter}",
+                neurons=("L1.N3,L1.N9,L1.N17",),
+                prompts=SOURCE,
+                judging=JudgingOptions(("demo:cost",)),
+                random=2,
+                writing=WritingOptions(max_new_tokens=12),
+            ),
+            **settings,
+        )
         patch(db, name, options)
         found = tokens(db, name)
         assert found["L1.N3,L1.N9,L1.N17"] == found["donor"]

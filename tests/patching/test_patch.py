@@ -11,12 +11,17 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
 from snql.errors import ExpressionError, InputError
+from snql.generation.options import WritingOptions
+from snql.judges.options import JudgingOptions
 from snql.neurons.sets import Shape
+from snql.options import changed
 from snql.patching.engine import PatchEngine
-from snql.patching.patch import PatchOptions, PatchResult, patch
+from snql.patching.options import PatchOptions
+from snql.patching.patch import PatchResult, patch
 from snql.patching.rows import Task, Written
 from snql.patching.variants import expressions
 from snql.prompts.options import PromptOptions
@@ -29,7 +34,17 @@ SHAPE = Shape(4, 176)
 
 
 def locate_run(db: Database, llama: Path, adapter: Path) -> None:
-    locate(db, "found", LocateOptions(str(llama), f"{llama}+{adapter}", SOURCE, max_new_tokens=6, keep="none"))
+    locate(
+        db,
+        "found",
+        LocateOptions(
+            before=str(llama),
+            after=f"{llama}+{adapter}",
+            prompts=SOURCE,
+            writing=WritingOptions(max_new_tokens=6),
+            keep="none",
+        ),
+    )
 
 
 def options(llama: Path, adapter: Path, **settings: Any) -> PatchOptions:
@@ -40,7 +55,16 @@ def options(llama: Path, adapter: Path, **settings: Any) -> PatchOptions:
         "max_new_tokens": 8,
         "allow_overlap": True,
     } | settings
-    return PatchOptions(str(llama), f"{llama}+{adapter}", source=SOURCE, **chosen)
+    return changed(
+        PatchOptions(
+            recipient=str(llama),
+            donor=f"{llama}+{adapter}",
+            neurons=(),
+            prompts=SOURCE,
+            judging=JudgingOptions(("refusal",)),
+        ),
+        **chosen,
+    )
 
 
 def run(db: Database, llama: Path, adapter: Path, name: str = "run", **settings: Any) -> PatchResult:
@@ -152,10 +176,26 @@ def test_prompts_of_the_rankings_are_left_out(
     sources = {name: PromptOptions((str(tmp_path / f"{name}.json"),), template="tulu") for name in files}
     before, after = str(tiny_llama), f"{tiny_llama}+{tiny_adapter}"
     for name in ("a", "b", "c"):
-        locate(db, name, LocateOptions(before, after, sources[name], max_new_tokens=2, keep="none"))
+        locate(
+            db,
+            name,
+            LocateOptions(
+                before=before, after=after, prompts=sources[name], writing=WritingOptions(max_new_tokens=2), keep="none"
+            ),
+        )
 
     def given(name: str, neurons: tuple[str, ...], source: PromptOptions = sources["all"], **more: Any) -> list[str]:
-        options = PatchOptions(before, after, neurons, source, max_new_tokens=2, **more)
+        options = changed(
+            PatchOptions(
+                recipient=before,
+                donor=after,
+                neurons=neurons,
+                prompts=source,
+                writing=WritingOptions(max_new_tokens=2),
+                judging=JudgingOptions(("refusal",)),
+            ),
+            **more,
+        )
         (counts,) = patch(db, name, options).prompt_sets
         found = [text for (text,) in db.rows("SELECT text FROM run_prompts JOIN prompts USING (prompt_id) JOIN runs "
                  "USING (run_id) WHERE runs.name = ? AND kind = 'patch' ORDER BY ordinal", [name])]  # fmt: skip
@@ -190,9 +230,24 @@ def test_prompts_of_the_rankings_are_left_out(
         (replace(sources["all"], disjoint_from=("lost",)), "a:5%", "--disjoint-from lost: no such run in"),
     ):
         with pytest.raises(InputError, match=message):
-            patch(db, "bad", PatchOptions(before, after, (neurons,), source, max_new_tokens=2))
+            patch(
+                db,
+                "bad",
+                PatchOptions(
+                    recipient=before,
+                    donor=after,
+                    neurons=(neurons,),
+                    prompts=source,
+                    writing=WritingOptions(max_new_tokens=2),
+                    judging=JudgingOptions(("refusal",)),
+                ),
+            )
     assert not db.rows("FROM runs WHERE name = 'bad'")
-    locate(db, "rest", LocateOptions(before, after, asked, max_new_tokens=2, keep="none"))
+    locate(
+        db,
+        "rest",
+        LocateOptions(before=before, after=after, prompts=asked, writing=WritingOptions(max_new_tokens=2), keep="none"),
+    )
     assert db.rows("SELECT n_prompts FROM locate_runs WHERE run = 'rest'") == [(len(texts) - 2,)]
 
 

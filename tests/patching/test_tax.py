@@ -10,11 +10,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from snql.contrast.locate import LocateOptions, locate
+from snql.contrast.locate import locate
+from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
 from snql.demonstration import headlines
 from snql.errors import InputError
-from snql.patching.tax import TaxOptions, TaxResult, tax
+from snql.generation.options import WritingOptions
+from snql.judges.options import JudgingOptions
+from snql.patching.options import TaxOptions
+from snql.patching.tax import TaxResult, tax
 from snql.prompts.options import PromptOptions
 
 from ..cli.conftest import Snql, snql  # noqa: F401  (a fixture)
@@ -25,11 +29,11 @@ OPTIONS = TaxOptions(
     helpful="helpful",
     safety_model="demo:safety",
     helpful_model="demo:helpful",
-    source=PromptOptions(("demo:harmful", "demo:benign"), limit=8),
-    judges=("demo:cost", "demo:reward"),
+    prompts=PromptOptions(("demo:harmful", "demo:benign"), limit=8),
+    judging=JudgingOptions(("demo:cost", "demo:reward")),
     random=2,
     top="10%",
-    max_new_tokens=20,
+    writing=WritingOptions(max_new_tokens=20),
 )
 
 
@@ -39,7 +43,12 @@ def located(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
         for name in ("safety", "helpful"):
             source = PromptOptions(("demo:locate",), limit=8)
             settings = LocateOptions(
-                "demo:sft", f"demo:{name}", source, max_new_tokens=12, skip_last_layers=0, keep="none"
+                before="demo:sft",
+                after=f"demo:{name}",
+                prompts=source,
+                writing=WritingOptions(max_new_tokens=12),
+                skip_last_layers=0,
+                keep="none",
             )
             locate(db, name, settings)
         yield db

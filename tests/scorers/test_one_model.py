@@ -15,8 +15,10 @@ from snql.errors import InputError, RunError
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
+from snql.options import changed
 from snql.prompts.options import PromptOptions
-from snql.scorers.one_model import ScorerOptions, score_prompts
+from snql.scorers.one_model import score_prompts
+from snql.scorers.options import ScorerOptions
 from snql.scorers.reading import column_norms
 from tests.conftest import ORACLE
 
@@ -67,7 +69,7 @@ def activations(model: LoadedModel, texts: Sequence[str]) -> list[Values]:
 
 def options(sets: dict[str, str], scorer: str, **changes: object) -> ScorerOptions:
     source = PromptOptions((sets["harm"],), template="plain")
-    return ScorerOptions(scorer, MODEL, source, **changes)  # type: ignore[arg-type]
+    return changed(ScorerOptions(scorer=scorer, model=MODEL, prompts=source), **changes)
 
 
 def test_prompt_difference_without_universal_neurons(model: LoadedModel, sets: dict[str, str], db: Database) -> None:

@@ -1,0 +1,68 @@
+"""Which models are contrasted, where, and what is kept of it."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from typing_extensions import Doc
+
+from snql.contrast.positions import needs_completions, parse_positions
+from snql.contrast.scorers import CHANGE_SCORE, check_contrast_scorer
+from snql.engines.options import EngineOptions
+from snql.errors import InputError
+from snql.generation.options import WritingOptions
+from snql.jobs.options import Seed, check_seed
+from snql.models.options import LoadOptions
+from snql.prompts.options import PromptOptions
+from snql.stats.resampling import FEWEST, MOST
+
+ROLES = ("before", "after")
+STORES = ("auto", "rows", "parquet")
+SCORERS_HELP = (
+    "change-score, mean-difference, cohens-d or activation-variance (of two models); prompt-difference, wanda or "
+    "safety-specific (of one, --model)."
+)
+SkipLastLayers = Annotated[int, Doc("Score but do not rank this many last layers.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocateOptions:
+    """Which models are contrasted, where, and what is kept of it."""
+
+    before: Annotated[str, Doc("Model before alignment: BASE[@REV][+ADAPTER[@REV]]… or demo:NAME.")]
+    after: Annotated[str, Doc("Model after alignment.")]
+    prompts: PromptOptions = PromptOptions()
+    scorer: Annotated[str, Doc(SCORERS_HELP)] = CHANGE_SCORE
+    positions: Annotated[str, Doc("generating, generated, prompt or last-prompt.")] = "generating"
+    completions_by: Annotated[str, Doc("Which model writes: before or after.")] = "before"
+    writing: WritingOptions = WritingOptions(max_new_tokens=256)
+    skip_last_layers: SkipLastLayers = 1
+    keep: Annotated[str, Doc("Token activations to store: 5%, 1000, all, none or an expression.")] = "5%"
+    store: Annotated[str, Doc("Where they go: rows, parquet (half-precision shards beside the database), or auto.")] = (
+        "auto"
+    )
+    recompute: Annotated[bool, Doc("Let both models read, also where one's activations come from writing.")] = False
+    bootstrap: Annotated[int, Doc("Resamples of the prompts for intervals of all scores, such as 1000; 0: none.")] = 0
+    after_dtype: Annotated[str | None, Doc("Number type of the model after, if another: for a noise floor.")] = None
+    seed: Seed = 0
+    models: LoadOptions = LoadOptions()
+    engine: EngineOptions = EngineOptions()
+
+    def __post_init__(self) -> None:
+        parse_positions(self.positions)
+        if self.completions_by not in ROLES:
+            raise InputError(f"--completions-by {self.completions_by!r} is not known: use before or after")
+        if self.store not in STORES:
+            raise InputError(f"--store {self.store!r} is not known: use {', '.join(STORES)}")
+        if self.skip_last_layers < 0:
+            raise InputError("--skip-last-layers must be at least 0")
+        if self.bootstrap and not FEWEST <= self.bootstrap <= MOST:
+            raise InputError(f"--bootstrap {self.bootstrap} is out of range: use 0 for none, or {FEWEST} to {MOST}")
+        check_contrast_scorer(self.scorer)
+        if self.bootstrap and self.scorer != CHANGE_SCORE:
+            raise InputError(f"--bootstrap gives intervals of change scores: leave it out with --scorer {self.scorer}")
+        check_seed(self.seed)
+
+    @property
+    def room(self) -> int:
+        """Tokens that a prompt must leave in the context."""
+        return self.writing.max_new_tokens if needs_completions(parse_positions(self.positions)) else 0

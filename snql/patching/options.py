@@ -1,0 +1,221 @@
+"""Which neurons are patched, from what, where, and who judges what is then written."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from typing_extensions import Doc
+
+from snql.errors import InputError
+from snql.generation.options import SamplingOptions, WritingOptions
+from snql.jobs.options import Seed, check_seed
+from snql.judges.options import JudgingOptions
+from snql.judges.signs import sign_of
+from snql.models.options import LoadOptions
+from snql.options import Flag, Inside, Joined
+from snql.prompts.options import AllowOverlap, PromptOptions
+
+STEPS = ("prompt", "completion", "all")
+MOST_CONTROLS = 10_000
+KNOWN = "donor, zero, mean:RUN[:before|after], noise:RUN[:before|after][:K] or scale:X"
+SIDES = ("before", "after")
+SETS = {
+    "shared": "{safety}:{top} & {helpful}:{top}",
+    "safety": "{safety}:{top}",
+    "helpful": "{helpful}:{top}",
+}
+"""``--set``: the neurons that are patched, in both directions."""
+
+ModeText = Annotated[
+    str,
+    Doc(
+        "What neurons become: donor (dynamic patching), zero, mean:RUN, noise:RUN[:K] (K standard deviations) or "
+        "scale:X. Means and deviations are those of a locate run (RUN:before or RUN:after)."
+    ),
+]
+Sweep = Annotated[
+    tuple[str, ...],
+    Doc("Sizes, such as 0.5%,1%,5% or 0..20000:1000; --neurons then names locate runs."),
+    Joined(),
+]
+Random = Annotated[int, Doc("Random controls for each set: as many neurons in each layer, none of the set's.")]
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What is done to neurons. run, side: whose statistics. factor: of ``scale``; standard deviations of ``noise``."""
+
+    kind: str
+    run: str | None = None
+    side: str | None = None
+    factor: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> "Mode":
+        """From ``donor``, ``zero``, ``mean:RUN``, ``noise:RUN:2`` or ``scale:0.5``; raises InputError for others."""
+        kind, *rest = text.replace(" ", ":").split(":")
+        if kind in ("donor", "zero") and not rest:
+            return cls(kind)
+        if kind == "scale" and len(rest) == 1 and (factor := _number(rest[0])) is not None:
+            return cls(kind, factor=factor)
+        if kind in ("mean", "noise") and rest and rest[0]:
+            run, *more = rest
+            side = more.pop(0) if more and more[0] in SIDES else None
+            factor = _number(more[0]) if kind == "noise" and len(more) == 1 else None if more else 1.0
+            if factor is not None and (kind == "mean" or factor > 0):
+                return cls(kind, run, side, factor)
+        raise InputError(f"--mode {text!r} is not known: use {KNOWN}")
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if abs(number) < float("inf") else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchOptions:
+    """Which neurons are patched, from what, and where.
+
+    donor: None only where the mode needs none; effects are then changes without a ratio. drafts: None: in float32.
+    Prompts of the locate runs that the neuron expressions name are left out, unless ``allow_overlap``.
+    """
+
+    recipient: Annotated[str, Doc("Model that writes and is patched.")]
+    donor: Annotated[
+        str | None, Doc("Model whose activations are patched in; needed by --mode donor and for effects.")
+    ] = None
+    neurons: Annotated[tuple[str, ...], Doc("Neuron expression, such as safety:5%; repeatable.")]
+    prompts: Annotated[PromptOptions, Inside(required=("prompts",))] = PromptOptions()
+    judging: JudgingOptions
+    mode: ModeText = "donor"
+    freeze: Annotated[bool, Doc("The other direction: the donor writes, with neurons of the recipient.")] = False
+    steps: Annotated[str, Doc("Positions that are patched: prompt, completion or all.")] = "all"
+    first: Annotated[int | None, Doc("Patch only while the first N tokens of the completion are written.")] = None
+    sweep: Sweep = ()
+    window: Annotated[
+        str | None,
+        Doc("Windows of ranks of this width (5%, or 5%:30% to stop there); --neurons names locate runs."),
+    ] = None
+    random: Random = 0
+    random_anywhere: Annotated[int, Doc("Random controls for each set from all layers, not matched.")] = 0
+    sampling: SamplingOptions = SamplingOptions()
+    trace: Annotated[bool, Doc("Store what would have been written without the patch, step by step.")] = True
+    drafts: Annotated[
+        bool | None,
+        Doc(
+            "Read what the recipient wrote at once, and write only what differs. On in float32; in half precision "
+            "near ties between tokens may fall the other way."
+        ),
+    ] = None
+    writing: WritingOptions = WritingOptions()
+    allow_overlap: AllowOverlap = False
+    seed: Seed = 0
+    models: LoadOptions = LoadOptions()
+
+    def __post_init__(self) -> None:
+        if not 0 <= min(self.random, self.random_anywhere) <= max(self.random, self.random_anywhere) <= MOST_CONTROLS:
+            raise InputError(f"--random and --random-anywhere must be at least 0, at most {MOST_CONTROLS}")
+        mode = Mode.parse(self.mode)
+        if self.donor is None and mode.kind == "donor":
+            raise InputError("--mode donor needs a donor: give --donor, or another mode such as --mode zero")
+        if self.freeze and mode.kind != "donor":
+            raise InputError(f"--freeze is about the donor's activations: it does not go with --mode {self.mode}")
+        if self.steps not in STEPS:
+            raise InputError(f"--steps {self.steps!r} is not known: use {', '.join(STEPS)}")
+        if self.first is not None and (self.first < 1 or self.steps == "prompt"):
+            raise InputError(
+                f"--first {self.first} is for tokens of the completion: use at least 1, with --steps completion or all"
+            )
+        check_seed(self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaxOptions:
+    """Which neurons are patched both ways between a safe and a helpful model. neurons: one of :data:`SETS`."""
+
+    safety: Annotated[str, Doc("Locate run of the safety-aligned model.")]
+    helpful: Annotated[str, Doc("Locate run of the helpfulness-aligned model.")]
+    safety_model: Annotated[str, Doc("The safety-aligned model.")]
+    helpful_model: Annotated[str, Doc("The helpfulness-aligned model.")]
+    prompts: Annotated[PromptOptions, Inside(required=("prompts",))] = PromptOptions()
+    judging: Annotated[
+        JudgingOptions,
+        Inside(docs={"judges": "A cost and a reward judge, such as demo:cost and demo:reward; repeatable."}),
+    ]
+    cost_on: Annotated[str | None, Doc("Prompt set whose costs are compared with rewards; all by default.")] = None
+    reward_on: Annotated[str | None, Doc("Prompt set whose rewards are compared; goes with --cost-on.")] = None
+    top: Annotated[str, Doc("How much of each ranking: 5% or a number of neurons.")] = "5%"
+    neurons: Annotated[
+        str,
+        Doc("What is patched: shared (in both tops), safety or helpful (one top)."),
+        Flag("--set", key="neurons"),
+    ] = "shared"
+    random: Random = 5
+    writing: WritingOptions = WritingOptions()
+    allow_overlap: AllowOverlap = False
+    seed: Seed = 0
+    models: LoadOptions = LoadOptions()
+
+    def __post_init__(self) -> None:
+        from snql.rankings.overlaps import bound_of
+
+        if self.neurons not in SETS:
+            raise InputError(f"--set {self.neurons!r} is not known: use {', '.join(SETS)}")
+        bound_of(self.top)
+        missing = {"cost", "reward"} - set(self.signs.values())
+        if missing:
+            raise InputError(
+                f"the tax is about costs and rewards, and no judge gives a {min(missing)}: add one with --judge, such "
+                "as --judge demo:cost --judge demo:reward"
+            )
+        for option, name in (("cost-on", self.cost_on), ("reward-on", self.reward_on)):
+            if name is not None and name not in self._datasets:
+                raise InputError(f"--{option} {name!r} is not one of the prompt sets: {', '.join(self._datasets)}")
+        if (self.cost_on is None) != (self.reward_on is None):
+            raise InputError("--cost-on and --reward-on go together: give both, or none to compare on all prompts")
+
+    @property
+    def signs(self) -> dict[str, str]:
+        """Whether each judge's scores are a ``cost`` or a ``reward``; raises InputError where nothing says."""
+        given = self.judging.signs
+        found = {judge: given.get(judge) or sign_of(judge) for judge in self.judging.judges}
+        unknown = [judge for judge, sign in found.items() if sign is None]
+        if unknown:
+            raise InputError(
+                f"judge {unknown[0]!r} may be a cost or a reward: say which with --judge-sign '{unknown[0]}=cost' or "
+                "...=reward"
+            )
+        return {judge: str(sign) for judge, sign in found.items()}
+
+    @property
+    def compared_on(self) -> dict[str, str | None]:
+        """The prompt set of each sign on which ratios compare; None: all prompts."""
+        return {"cost": self.cost_on, "reward": self.reward_on}
+
+    @property
+    def expression(self) -> str:
+        """The neurons that are patched."""
+        return SETS[self.neurons].format(safety=self.safety, helpful=self.helpful, top=self.top)
+
+    @property
+    def _datasets(self) -> list[str]:
+        return [name if ":" in name else Path(name).name for name in self.prompts.prompts]
+
+    def patching(self, recipient: str, donor: str) -> PatchOptions:
+        """One direction: ``safety`` and ``helpful``, or the other way round."""
+        models = {"safety": self.safety_model, "helpful": self.helpful_model}
+        return PatchOptions(
+            recipient=models[recipient],
+            donor=models[donor],
+            neurons=(self.expression,),
+            prompts=self.prompts,
+            judging=self.judging,
+            random=self.random,
+            writing=self.writing,
+            seed=self.seed,
+            allow_overlap=self.allow_overlap,
+            models=self.models,
+        )
