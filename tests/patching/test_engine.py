@@ -10,7 +10,7 @@ import torch
 from snql.errors import RunError
 from snql.generation.decode import generate
 from snql.generation.options import SamplingOptions
-from snql.generation.sampling import random_numbers, row_generator
+from snql.generation.sampling import choose, random_numbers, row_generator
 from snql.generation.slots import SlotStream
 from snql.generation.types import Completion
 from snql.models.mixed import can_mix
