@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from snql.demonstration.experiment import demo as demo
     from snql.engines.options import EngineOptions as EngineOptions
     from snql.errors import SnqlError as SnqlError
+    from snql.generation.options import SamplingOptions as SamplingOptions
+    from snql.generation.options import WritingOptions as WritingOptions
     from snql.guard.learn import GuardResult as GuardResult
     from snql.guard.learn import train as fit
     from snql.guard.model import Guard as Guard
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from snql.jobs.preview import preview
     from snql.judges.agreement import agreement
     from snql.judges.options import JudgeOptions as JudgeOptions
+    from snql.judges.options import JudgingOptions as JudgingOptions
     from snql.judges.stored import judge as judge
     from snql.lens.lens import LensResult as LensResult
     from snql.lens.lens import lens
@@ -93,6 +96,9 @@ _HOMES = {
     "JudgeOptions": ("snql.judges.options", "JudgeOptions"),
     "LensOptions": ("snql.lens.options", "LensOptions"),
     "LensResult": ("snql.lens.lens", "LensResult"),
+    "WritingOptions": ("snql.generation.options", "WritingOptions"),
+    "SamplingOptions": ("snql.generation.options", "SamplingOptions"),
+    "JudgingOptions": ("snql.judges.options", "JudgingOptions"),
     "LmEvalOptions": ("snql.capability.options", "LmEvalOptions"),
     "LmEvalResult": ("snql.capability.lm_eval", "LmEvalResult"),
     "LoadOptions": ("snql.models.options", "LoadOptions"),
