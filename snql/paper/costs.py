@@ -12,18 +12,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 
+from snql.capability.options import LmEvalOptions, PerplexityOptions
+from snql.contrast.options import LocateOptions
 from snql.errors import InputError
+from snql.generation.options import WritingOptions
+from snql.guard.options import GuardOptions, GuardTestOptions
+from snql.lens.options import LensOptions
+from snql.options import leaves
 from snql.paper.plan import Plan, Step
+from snql.patching.options import PatchOptions, TaxOptions
+from snql.patching.variants import sizes as sizes_of
+from snql.patching.variants import windows
+from snql.scorers.options import CompareOptions
+from snql.training.options import DpoOptions, SftOptions
 
 _GIGA = 1e9
 _STORED = {"bytes_per_value": 1.9, "bytes_per_token": 10}
 """Bytes of an activation in a shard, and of a written token with its text and trace: docs/scale.md."""
 _MULTIPLE = 2
 """Rows of a patched variant: the recipient's and the donor's."""
+
+_ANSWER = 256
+"""Tokens of an answer to a task, as the harness has it."""
+
+Given = SimpleNamespace
+"""The values of a command's options by their names, defaults among them."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +160,9 @@ class _Sizes:
             raise InputError(f"the scale's [workload] lacks {name!r}, which costs are computed from: add it")
         return float(self._table[name])
 
-    def prompts(self, sets: Sequence[str], options: Mapping[str, Any]) -> float:
+    def prompts(self, sets: Sequence[str], given: Given) -> float:
         """Prompts of some sets: a number drawn of each, else each set's own size."""
-        most = [float(options[key]) for key in ("limit", "sample") if key in options]
+        most = [float(each) for each in (given.limit, given.sample) if each is not None]
         known = self._table.get("sizes", {})
         return sum(min([float(known.get(name, self["prompts"])), *most]) for name in sets)
 
@@ -186,24 +204,29 @@ class _Sizes:
 def _work(step: Step, sizes: _Sizes) -> Work:
     command = " ".join(step.words[:2]) if step.words[0] in ("train", "guard") else step.words[0]
     known = {
-        "locate": _locate,
-        "patch": _patch,
-        "tax": _tax,
-        "perplexity": _perplexity,
-        "lm-eval": _tasks,
-        "lens": _lens,
-        "guard train": _guard,
-        "guard test": _guard,
-        "compare-scorers": _scorers,
-        "train sft": _train_sft,
-        "train dpo": _train_dpo,
+        "locate": (LocateOptions, _locate),
+        "patch": (PatchOptions, _patch),
+        "tax": (TaxOptions, _tax),
+        "perplexity": (PerplexityOptions, _perplexity),
+        "lm-eval": (LmEvalOptions, _tasks),
+        "lens": (LensOptions, _lens),
+        "guard train": (GuardOptions, _guard_train),
+        "guard test": (GuardTestOptions, _guard_test),
+        "compare-scorers": (CompareOptions, _scorers),
+        "train sft": (SftOptions, _train_sft),
+        "train dpo": (DpoOptions, _train_dpo),
     }
-    return known[command](step.options, sizes) if command in known else Work()
+    if command not in known:
+        return Work()
+    options, work = known[command]
+    return work(_given(options, step.options), sizes)
 
 
-def _list(options: Mapping[str, Any], name: str) -> list[str]:
-    value = options.get(name, [])
-    return [str(each) for each in value] if isinstance(value, list) else [str(value)]
+def _given(options: type, values: Mapping[str, Any]) -> Given:
+    """A step's options as its command has them: what it does not give has its default, or is empty."""
+    found = {leaf.name: leaf.value(values[leaf.flag[2:]]) for leaf in leaves(options) if leaf.flag[2:] in values}
+    defaults = {leaf.name: () if leaf.required else leaf.default for leaf in leaves(options)}
+    return Given(**(defaults | found))
 
 
 def _writing(rows: float, tokens: float, new: float, sizes: _Sizes) -> Work:
@@ -217,97 +240,105 @@ def _reading(rows: float, tokens: float, sizes: _Sizes, parameters: str = "param
     return Work(2 * sizes[parameters] * rows * tokens)
 
 
-def _locate(options: Mapping[str, Any], sizes: _Sizes) -> Work:
-    n, new = sizes.prompts(_list(options, "prompts"), options), float(options.get("max-new-tokens", 256))
+def _locate(given: Given, sizes: _Sizes) -> Work:
+    n, new = sizes.prompts(given.prompts, given), given.max_new_tokens
+    share = float(given.keep.removesuffix("%")) / 100 if given.keep.endswith("%") else 0.0
+    return _ranking(n, new, sizes) + _keeping(n, new, share, sizes)
+
+
+def _ranking(n: float, new: float, sizes: _Sizes) -> Work:
+    """One model writes, another reads, and every neuron has a score."""
     tokens = sizes["prompt_tokens"]
-    work = _writing(n, tokens, new, sizes) + _reading(n, tokens + new, sizes)
-    share = str(options.get("keep", "5%"))
-    kept = float(share.removesuffix("%")) / 100 if share.endswith("%") else 0.0
-    if kept:
-        values = 2 * kept * sizes["neurons"] * n * new
-        work += _reading(2 * n, tokens + new, sizes) + Work(stored=values * sizes["bytes_per_value"])
-    return work + Work(stored=sizes["neurons"] * 56 + n * (tokens + new) * 4)
+    stored = sizes["neurons"] * 56 + n * (tokens + new) * 4
+    return _writing(n, tokens, new, sizes) + _reading(n, tokens + new, sizes) + Work(stored=stored)
 
 
-def _variants(options: Mapping[str, Any]) -> float:
-    """Patched sets of a run, random controls included."""
-    sets = float(len(_list(options, "neurons")))
-    if "sweep" in options:
-        sets *= sum(_points(part) for part in str(options["sweep"]).split(","))
-    if "window" in options:
-        width = str(options["window"]).partition(":")
-        last = float(width[2].removesuffix("%") or 100)
-        sets *= last / float(width[0].removesuffix("%"))
-    return sets * (1 + float(options.get("random", 0)))
+def _keeping(n: float, new: float, share: float, sizes: _Sizes) -> Work:
+    """Both models read again, and values of a share of the neurons are stored."""
+    if not share:
+        return Work()
+    values = 2 * share * sizes["neurons"] * n * new
+    return _reading(2 * n, sizes["prompt_tokens"] + new, sizes) + Work(stored=values * sizes["bytes_per_value"])
 
 
-def _points(part: str) -> float:
-    if ".." not in part:
-        return 1.0
-    span, _, step = part.partition(":")
-    low, _, high = span.partition("..")
-    return 1 + (float(high.removesuffix("%")) - float(low.removesuffix("%"))) // float(step.removesuffix("%"))
+def _patch(given: Given, sizes: _Sizes) -> Work:
+    n_sets = float(len(given.neurons))
+    if given.sweep:
+        n_sets *= sum(len(sizes_of(item)) for item in given.sweep)
+    if given.window is not None:
+        n_sets *= len(windows(given.window, lambda: int(sizes["neurons"])))
+    return _patching(n_sets, given.prompts, given, sizes)
 
 
-def _patch(options: Mapping[str, Any], sizes: _Sizes) -> Work:
-    n, new = sizes.prompts(_list(options, "prompts"), options), float(options.get("max-new-tokens", 128))
-    tokens, variants = sizes["prompt_tokens"], _variants(options)
+def _patching(n_sets: float, prompts: Sequence[str], given: Given, sizes: _Sizes) -> Work:
+    """Recipient, donor, sets and controls answer prompts and are judged."""
+    n, new, tokens = sizes.prompts(prompts, given), given.max_new_tokens, sizes["prompt_tokens"]
+    variants = n_sets * (1 + given.random)
     rows = n * (2 + _MULTIPLE * variants)
     answers = n * (2 + variants)
-    judged = _reading(answers * len(_list(options, "judge")), tokens + new, sizes, "judge_parameters")
+    judged = _reading(answers * len(given.judges), tokens + new, sizes, "judge_parameters")
     return _writing(rows, tokens, new, sizes) + judged + Work(stored=answers * new * sizes["bytes_per_token"])
 
 
-def _tax(options: Mapping[str, Any], sizes: _Sizes) -> Work:
-    each = {**options, "neurons": ["shared"]}
-    return _patch(each, sizes) + _patch(each, sizes)
+def _tax(given: Given, sizes: _Sizes) -> Work:
+    direction = _patching(1, given.prompts, given, sizes)
+    return direction + direction
 
 
-def _perplexity(options: Mapping[str, Any], sizes: _Sizes) -> Work:
-    variants = len(_list(options, "neurons")) * (1 + float(options.get("random", 0)))
+def _perplexity(given: Given, sizes: _Sizes) -> Work:
+    variants = len(given.neurons) * (1 + given.random)
     return _reading(2 * (2 + _MULTIPLE * variants), sizes["text_tokens"], sizes)
 
 
-def _tasks(options: Mapping[str, Any], sizes: _Sizes) -> Work:
-    models = 2 + _MULTIPLE * len(_list(options, "neurons"))
-    reads, writes = sizes.task(str(options["tasks"]))
-    return _reading(models, reads, sizes) + (_writing(models * writes / 256, 0, 256, sizes) if writes else Work())
+def _tasks(given: Given, sizes: _Sizes) -> Work:
+    models, work = 2 + _MULTIPLE * len(given.neurons), Work()
+    for task in given.tasks:
+        reads, writes = sizes.task(task)
+        work += _reading(models, reads, sizes)
+        work += _writing(models * writes / _ANSWER, 0, _ANSWER, sizes) if writes else Work()
+    return work
 
 
-def _lens(options: Mapping[str, Any], sizes: _Sizes) -> Work:
-    sets = _list(options, "harmful-prompts") + _list(options, "harmless-prompts")
+def _lens(given: Given, sizes: _Sizes) -> Work:
+    n = sizes.prompts((*given.harmful, *given.harmless), given)
     directions = Work(2 * sizes["hidden"] * sizes["vocabulary"] * sizes["neurons"] * 0.05)
-    return _reading(sizes.prompts(sets, options), sizes["prompt_tokens"], sizes) + directions
+    return _reading(n, sizes["prompt_tokens"], sizes) + directions
 
 
-def _guard(options: Mapping[str, Any], sizes: _Sizes) -> Work:
-    n = sizes.prompts(_list(options, "prompts") + _list(options, "benign"), options)
-    new, models = float(options.get("max-new-tokens", 128)), 2.0 if options.get("costs") else 1.0
-    tokens = sizes["prompt_tokens"]
+def _guard_train(given: Given, sizes: _Sizes) -> Work:
+    return _guard(1.0, given.max_new_tokens, given, sizes)
+
+
+def _guard_test(given: Given, sizes: _Sizes) -> Work:
+    new = WritingOptions().max_new_tokens if given.max_new_tokens is None else given.max_new_tokens
+    return _guard(2.0 if given.costs else 1.0, new, given, sizes)
+
+
+def _guard(models: float, new: float, given: Given, sizes: _Sizes) -> Work:
+    n, tokens = sizes.prompts((*given.prompts, *given.benign), given), sizes["prompt_tokens"]
     judged = _reading(models * n, tokens + new, sizes, "judge_parameters")
     return _writing(models * n, tokens, new, sizes) + judged + Work(stored=n * sizes["neurons"] * 0.05 * 4)
 
 
-def _scorers(options: Mapping[str, Any], sizes: _Sizes) -> Work:
-    scorers = len(str(options.get("scorers", "1,2,3,4,5,6,7")).split(","))
-    located = {**options, "keep": "none"}
-    read = [_list(options, name) for name in ("prompts", "contrast-prompts", "neutral-prompts")]
-    prompts = sizes.prompts([each for sets in read for each in sets], options)
-    patched = {**options, "neurons": ["top"] * scorers, "prompts": _list(options, "evaluate-prompts")}
+def _scorers(given: Given, sizes: _Sizes) -> Work:
+    scorers = len(given.scorers)
+    located = _ranking(sizes.prompts(given.prompts, given), given.max_new_tokens, sizes)
+    read = sizes.prompts((*given.prompts, *given.contrast, *given.neutral), given)
     stored = Work(stored=scorers * sizes["neurons"] * 56)
-    return _locate(located, sizes) + _reading(prompts, sizes["prompt_tokens"], sizes) + _patch(patched, sizes) + stored
+    patched = _patching(scorers, given.evaluate, given, sizes)
+    return located + _reading(read, sizes["prompt_tokens"], sizes) + patched + stored
 
 
-def _train_sft(options: Mapping[str, Any], sizes: _Sizes) -> Work:
+def _train_sft(given: Given, sizes: _Sizes) -> Work:
     """Weights are frozen: forward and the gradient of activations, 4 operations a weight and token."""
-    return _training(options, sizes, 4, "sft_tokens")
+    return _training(given, sizes, 4, "sft_tokens")
 
 
-def _train_dpo(options: Mapping[str, Any], sizes: _Sizes) -> Work:
+def _train_dpo(given: Given, sizes: _Sizes) -> Work:
     """As SFT, of both texts of a pair, and the reference model reads them: 6 operations a weight and token."""
-    return _training(options, sizes, 6, "pair_tokens")
+    return _training(given, sizes, 6, "pair_tokens")
 
 
-def _training(options: Mapping[str, Any], sizes: _Sizes, operations: int, tokens: str) -> Work:
-    rows = sum(sizes.rows(each) for each in _list(options, "data")) * float(options.get("epochs", 3))
+def _training(given: Given, sizes: _Sizes, operations: int, tokens: str) -> Work:
+    rows = sum(sizes.rows(each) for each in given.data) * given.epochs
     return Work(operations * sizes["parameters"] * rows * sizes[tokens], stored=sizes["neurons"] * 4)
