@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -130,3 +131,23 @@ def test_modules_of_options_load_no_heavy_library() -> None:
 def _options_modules() -> list[Path]:
     root = Path(snql.__file__).parent
     return [path.relative_to(root.parent) for path in sorted(root.rglob("options.py"))]
+
+
+def test_every_option_of_the_library_is_documented_and_has_a_name_of_its_own() -> None:
+    found = []
+    for path in _options_modules():
+        module = import_module(path.as_posix().removesuffix(".py").replace("/", "."))
+        found += [each for each in vars(module).values() if is_options(each, module.__name__)]
+    assert len(found) > 20
+    for options in found:
+        assert [leaf.name for leaf in leaves(options) if not leaf.doc] == [], options
+
+
+def is_options(found: object, module: str) -> bool:
+    """Whether it is a dataclass of options that a module defines, and one that is used as it is."""
+    return (
+        isinstance(found, type)
+        and found.__module__ == module
+        and found.__name__.endswith(("Options", "Flags"))
+        and found.__name__ != "TrainOptions"
+    )
