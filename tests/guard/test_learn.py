@@ -204,7 +204,7 @@ def test_answers_of_a_patch_run_make_the_same_guard(made_db: Database) -> None:
             recipient="demo:sft",
             donor=None,
             neurons=("found:1%",),
-            prompts=SOURCE,
+            prompts=PromptOptions((*SOURCE.prompts, "demo:benign"), limit=20),
             mode="zero",
             judging=JudgingOptions(("demo:cost",)),
             writing=WritingOptions(max_new_tokens=24),

@@ -17,6 +17,7 @@ from snql.demonstration import headlines
 from snql.errors import InputError
 from snql.generation.options import WritingOptions
 from snql.judges.options import JudgingOptions
+from snql.options import changed
 from snql.patching.options import TaxOptions
 from snql.patching.tax import TaxResult, tax
 from snql.prompts.options import PromptOptions
@@ -186,7 +187,7 @@ def test_the_command_prints_and_draws_both_runs(located: Database, found: TaxRes
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        replace(OPTIONS, **settings)
+        changed(OPTIONS, **settings)
 
 
 def test_nothing_is_written_where_one_run_exists(located: Database, found: TaxResult) -> None:

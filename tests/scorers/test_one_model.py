@@ -15,8 +15,7 @@ from snql.errors import InputError, RunError
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
-from snql.options import changed
-from snql.prompts.options import PromptOptions
+from snql.options import build
 from snql.scorers.one_model import score_prompts
 from snql.scorers.options import ScorerOptions
 from snql.scorers.reading import column_norms
@@ -68,8 +67,8 @@ def activations(model: LoadedModel, texts: Sequence[str]) -> list[Values]:
 
 
 def options(sets: dict[str, str], scorer: str, **changes: object) -> ScorerOptions:
-    source = PromptOptions((sets["harm"],), template="plain")
-    return changed(ScorerOptions(scorer=scorer, model=MODEL, prompts=source), **changes)
+    given = {"scorer": scorer, "model": MODEL, "prompts": (sets["harm"],), "template": "plain"}
+    return build(ScorerOptions, given | changes)
 
 
 def test_prompt_difference_without_universal_neurons(model: LoadedModel, sets: dict[str, str], db: Database) -> None:
