@@ -22,9 +22,9 @@ class WritingOptions:
     batch_size: BatchSize = AUTO
 
     def __post_init__(self) -> None:
+        if self.max_new_tokens < 1 or (not isinstance(self.batch_size, str) and self.batch_size < 1):
+            raise InputError("--batch-size and --max-new-tokens must be at least 1")
         check_batch_size(self.batch_size)
-        if self.max_new_tokens < 1:
-            raise InputError("--max-new-tokens must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,7 @@ def test_texts_are_read_once_more_in_numbered_batches(db: Database, tiny_llama: 
     ("settings", "message"),
     [
         ({"batch_size": "many"}, "--batch-size 'many' is not known: use auto or a number of rows"),
-        ({"batch_size": 0}, "--batch-size 0 is not known: use auto or a number of rows, at least 1"),
+        ({"batch_size": 0}, "--batch-size and --max-new-tokens must be at least 1"),
         ({"store": "csv"}, "--store 'csv' is not known: use auto, rows, parquet"),
     ],
 )

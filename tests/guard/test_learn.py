@@ -281,7 +281,7 @@ def test_bad_input_writes_nothing(made_db: Database, changes: dict[str, Any], me
         ({"random": -1}, "--random -1 is out of range: use 0 to"),
         ({"refuse_from": 1.5}, "--refuse-from 1.5 is no probability"),
         ({"threshold": float("nan")}, "--threshold nan is not a score"),
-        ({"batch_size": 0}, "--batch-size 0 is not known"),
+        ({"batch_size": 0}, "--batch-size and --max-new-tokens must be at least 1"),
         ({"batch_size": "many"}, "--batch-size 'many' is not known"),
         ({"seed": -1}, "--seed -1 is out of range"),
     ],
