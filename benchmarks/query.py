@@ -115,10 +115,8 @@ def build_scores(db: Database, size: Size) -> None:
         }
         frame = statistics_frame(size.shape, scores, other, counts, size.n_ranked)
         new = runs.NewRun("locate", name, {"before": "x", "after": "y", "positions": "generating"}, 0)
-        with db.write() as connection:
-            run_id = runs.start_run(connection, new, None, force=False)
+        with runs.stored_at_once(db, new) as (connection, run_id):
             write_statistics(connection, run_id, frame)
-            runs.finish_run(connection, run_id)
 
 
 def build_activations(db: Database, size: Size, run_id: int, store: str) -> None:

@@ -17,8 +17,6 @@ def add_locate_run(db: Database, name: str, scores: np.ndarray, n_ranked_layers:
     }
     ranked = len(scores) if n_ranked_layers is None else n_ranked_layers
     tokens = np.full(scores.shape, 10, dtype=np.int64)
-    with db.write() as connection:
-        run_id = runs.start_run(connection, new, None, force=False)
+    with runs.stored_at_once(db, new) as (connection, run_id):
         write_statistics(connection, run_id, statistics_frame(Shape(*scores.shape), scores, columns, tokens, ranked))
-        runs.finish_run(connection, run_id)
     return run_id

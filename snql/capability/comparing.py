@@ -86,7 +86,16 @@ def _text(each: Completed) -> Text:
 
 def _row(variant: int, each: Completed, donor: torch.Tensor, logits: torch.Tensor) -> DivergenceRow:
     kls, agrees = divergence(donor, logits)
-    return DivergenceRow(variant, each.prompt.prompt_id, each.sample, len(kls), sum(kls), sum(agrees), kls, agrees)
+    return DivergenceRow(
+        variant_id=variant,
+        prompt_id=each.prompt.prompt_id,
+        sample=each.sample,
+        n_tokens=len(kls),
+        kl=sum(kls),
+        n_agreeing=sum(agrees),
+        kls=kls,
+        agrees=agrees,
+    )
 
 
 def closing_rows(sums: pl.DataFrame, variants: Sequence[Variant], floor: float, seed: int) -> list[dict[str, Any]]:

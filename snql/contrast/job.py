@@ -16,7 +16,6 @@ from snql.contrast.tokens import Layout
 from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastSettings, ContrastTask
 from snql.db import activations, batches, records, runs
 from snql.db.batches import BatchRow, Given
-from snql.db.connection import Database
 from snql.db.prompt_sums import (
     PromptSumsReader,
     forget_prompt_sums,
@@ -62,27 +61,19 @@ class LocateJob:
         # Files first: a process that is killed before the end leaves a run to resume, not a folder that nobody owns.
         self._staging.remove()
 
-    @property
-    def _db(self) -> Database:
-        return self.job.db
-
-    @property
-    def _run_id(self) -> int:
-        return self.job.run_id
-
     def _kept(self) -> tuple[NeuronSet, str] | None:
         """The neurons whose activations are kept, and where, if the run has come so far."""
-        with self._db.reading():
-            set_id, store = runs.read_kept(self._db, self._run_id)
+        with self.job.db.reading():
+            set_id, store = runs.read_kept(self.job.db, self.job.run_id)
             if set_id is None or store is None:
                 return None
-            return records.read_set(self._db, set_id, self.engine.info.shape), store
+            return records.read_set(self.job.db, set_id, self.engine.info.shape), store
 
     def _contrast(self) -> ContrastSums:
         """Write and contrast the batches of the plan that are not done; returns the sums of all."""
-        with self._db.reading():
-            sizes = batches.planned(self._db, self._run_id)
-            done = batches.read_batches(self._db, self._run_id, "contrast")
+        with self.job.db.reading():
+            sizes = batches.planned(self.job.db, self.job.run_id)
+            done = batches.read_batches(self.job.db, self.job.run_id, "contrast")
         shape = self.engine.info.shape
         sums = ContrastSums(shape.n_layers, shape.n_neurons)
         if done:
@@ -107,7 +98,7 @@ class LocateJob:
                 last = batch
                 while last + 1 < len(sizes) and sum(sizes[batch : last + 2]) <= _PROMPTS_AT_ONCE:
                     last += 1
-                given |= batches.planned_prompts(self._db, self._run_id, batch, last)
+                given |= batches.planned_prompts(self.job.db, self.job.run_id, batch, last)
             yield ContrastTask(batch, tuple(prompt.input_ids for prompt in given[batch]))
 
     def _commit_contrast(
@@ -120,13 +111,13 @@ class LocateJob:
                 ids = [prompt.prompt_id for prompt in given[result.batch]]
                 self._staging.save_arrays(_prompt_file(result.batch), result.prompt_sums.arrays(ids))
         sha256 = self._staging.save_arrays(name, sums.state())
-        with self._db.write() as connection:
+        with self.job.db.write() as connection:
             for result in results:
                 prompts = given.pop(result.batch)
                 if result.completions:
-                    records.write_completions(connection, self._run_id, self._completions(prompts, result))
-                row = BatchRow("contrast", result.batch, len(prompts), result.n_tokens, name, sha256)
-                batches.write_batch(connection, self._run_id, row)
+                    records.write_completions(connection, self.job.run_id, self._completions(prompts, result))
+                row = BatchRow("contrast", result.batch, len(prompts), result.n_tokens, file=name, sha256=sha256)
+                batches.write_batch(connection, self.job.run_id, row)
         self._staging.keep_only([name, *map(_prompt_file, range(results[-1].batch + 1))])
 
     def _score(self, sums: ContrastSums, rule: KeepRule, store: str) -> tuple[NeuronSet, str]:
@@ -145,22 +136,22 @@ class LocateJob:
         n_ranked_layers = shape.n_layers - self.skip_last_layers
         scores = contrast_scores(self.scorer, found.change_scores, columns)
         statistics = statistics_frame(shape, scores, columns, found.count, n_ranked_layers)
-        kept = rule.members(Evaluator(self._db, shape), statistics, shape)
+        kept = rule.members(Evaluator(self.job.db, shape), statistics, shape)
         chosen = activations.store_of(store, int(found.count.max()) * len(kept))
-        with self._db.write() as connection:
-            write_statistics(connection, self._run_id, statistics)
-            runs.set_kept(connection, self._run_id, records.save_set(connection, kept), chosen)
+        with self.job.db.write() as connection:
+            write_statistics(connection, self.job.run_id, statistics)
+            runs.set_kept(connection, self.job.run_id, records.save_set(connection, kept), chosen)
         return kept, chosen
 
     def _bootstrap(self) -> None:
         """Bring the sums per prompt into the database, and draw intervals from them."""
         shape = self.engine.info.shape
-        with self._db.reading():
-            if has_intervals(self._db, self._run_id):
+        with self.job.db.reading():
+            if has_intervals(self.job.db, self.job.run_id):
                 return
-            ((name,),) = self._db.rows("SELECT name FROM runs WHERE run_id = ?", [self._run_id])
-            batch_rows = batches.read_batches(self._db, self._run_id, "contrast")
-            ranks = read_ranks(self._db, self._run_id, shape)
+            ((name,),) = self.job.db.rows("SELECT name FROM runs WHERE run_id = ?", [self.job.run_id])
+            batch_rows = batches.read_batches(self.job.db, self.job.run_id, "contrast")
+            ranks = read_ranks(self.job.db, self.job.run_id, shape)
         self.job.store(forget_prompt_sums)
         files = [self._staging.path(_prompt_file(row.batch)) for row in batch_rows]
         watch = self.job.watch("bootstrap", 0, shape.size, "neurons")
@@ -168,14 +159,14 @@ class LocateJob:
             self.job.store(write_prompt_sums, chunk.rows)
             watch.advance(chunk.columns.stop - chunk.columns.start, 0)
             self.job.stop.here()
-        with self._db.reading():
-            reader = PromptSumsReader(self._db, name, self._run_id, shape)
+        with self.job.db.reading():
+            reader = PromptSumsReader(self.job.db, name, self.job.run_id, shape)
             found = bootstrap_intervals(reader, shape, ranks, self.bootstrap, self.seed)
         self.job.store(write_intervals, found)
 
     def _keep(self, kept: NeuronSet) -> Layout:
         """Collect the kept neurons' activations of the batches that are not collected."""
-        lengths = batches.text_lengths(self._db, self._run_id)
+        lengths = batches.text_lengths(self.job.db, self.job.run_id)
         plan = keep_plan(lengths, self.settings.positions, self.engine.info.end_ids, len(kept))
         layout = Layout.of(kept, sum(batch.n_tokens for batch in plan))
         done = self._collected()
@@ -201,34 +192,34 @@ class LocateJob:
         for batch, item in items:
             name = f"tokens-{batch.index:06d}.parquet"
             sha256 = self._staging.save(name, item.parquet)
-            rows.append(BatchRow("keep", batch.index, len(batch), batch.n_tokens, name, sha256))
+            rows.append(BatchRow("keep", batch.index, len(batch), batch.n_tokens, file=name, sha256=sha256))
         tokens = pl.concat([self._tokens(batch, texts.pop(batch.index)) for batch, _ in items])
-        with self._db.write() as connection:
-            activations.write_tokens(connection, self._run_id, tokens)
+        with self.job.db.write() as connection:
+            activations.write_tokens(connection, self.job.run_id, tokens)
             for row in rows:
-                batches.write_batch(connection, self._run_id, row)
+                batches.write_batch(connection, self.job.run_id, row)
 
     def _store(self, layout: Layout, store: str) -> None:
         """Bring what was collected into the database, or into shards."""
-        with self._db.reading():
-            collected = batches.read_batches(self._db, self._run_id, "keep")
-            done = len(activations.stored_chunks(self._db, self._run_id))
+        with self.job.db.reading():
+            collected = batches.read_batches(self.job.db, self.job.run_id, "keep")
+            done = len(activations.stored_chunks(self.job.db, self.job.run_id))
         files = [self._staging.path(str(row.file)) for row in collected]
         watch = self.job.watch("store", done, len(layout.chunks), "chunks")
-        for committed in store_chunks(self._db, self._run_id, layout, files, store, done):
+        for committed in store_chunks(self.job.db, self.job.run_id, layout, files, store, done):
             watch.advance(committed, 0)
             self.job.stop.here()
 
     def _collected(self) -> list[BatchRow]:
         """The batches that have been collected; none if a file that they left is no longer what it was."""
-        done = batches.read_batches(self._db, self._run_id, "keep")
+        done = batches.read_batches(self.job.db, self.job.run_id, "keep")
         if all(self._staging.sound(str(row.file), str(row.sha256)) for row in done):
             return done
         self.job.store(batches.forget_kept)
         return []
 
     def _texts(self, batch: TextBatch) -> Iterator[Text]:
-        for given in batches.texts_of(self._db, self._run_id, batch.prompt_ids):
+        for given in batches.texts_of(self.job.db, self.job.run_id, batch.prompt_ids):
             end_ids = self.engine.info.end_ids
             yield text_to_score(given.prompt_id, given.input_ids, given.completion, self.settings.positions, end_ids)
 
@@ -252,4 +243,4 @@ class LocateJob:
 
     @property
     def _staging(self) -> Staging:
-        return Staging(self._db.path, self._run_id)
+        return Staging(self.job.db.path, self.job.run_id)

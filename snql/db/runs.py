@@ -164,6 +164,17 @@ def finish_run(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
     connection.execute("UPDATE runs SET status = 'done', finished_at = ? WHERE run_id = ?", [now(), run_id])
 
 
+@contextmanager
+def stored_at_once(
+    db: Database, new: NewRun, resumed: RunState | None = None, *, force: bool = False
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, int]]:
+    """A run whose rows are all written in the block, in one transaction from its beginning to its end."""
+    with db.write() as connection:
+        run_id = start_run(connection, new, resumed, force=force)
+        yield connection, run_id
+        finish_run(connection, run_id)
+
+
 def delete_run(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
     """Delete a run and all rows that belong to it."""
     for table in (*run_tables(connection), "runs"):

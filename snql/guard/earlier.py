@@ -60,8 +60,19 @@ def find_earlier(db: Database, run: str, sets: Sequence[str], benign: Sequence[s
         if wanted not in has:
             raise InputError(f"{kind} run {run!r} has no prompts of {wanted}: its prompt sets are {', '.join(has)}")
     kept = [prompt for prompt in prompts if prompt.dataset in chosen]
-    found = scores(db, run_id, variant_id, name)
-    return Earlier(run, kind, config, sha256, role, model_id, kept, marked, name, higher_is, found)
+    return Earlier(
+        run=run,
+        kind=kind,
+        config=config,
+        config_sha256=sha256,
+        role=role,
+        model_id=model_id,
+        prompts=kept,
+        benign=marked,
+        judge=name,
+        higher_is=higher_is,
+        scores=scores(db, run_id, variant_id, name),
+    )
 
 
 def _find(db: Database, run: str) -> tuple[int, str, dict[str, Any], str]:

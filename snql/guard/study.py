@@ -85,11 +85,14 @@ class Study:
             fits = self._fits(job, activations[places], labels, folds)
         classifiers = [
             ClassifierRow(
-                planned.classifier_id, planned.neurons, planned.kind, planned.control_seed, planned.members,
-                fitted.c, fitted.n_folds, fitted.log_loss, fitted.converged,
+                **vars(planned),
+                c=fitted.c,
+                n_folds=fitted.n_folds,
+                log_loss=fitted.log_loss,
+                converged=fitted.converged,
             )
             for planned, fitted in zip(self.plan.classifiers, fits, strict=True)
-        ]  # fmt: skip
+        ]
         held_out = {
             number: {prompts[place].prompt_id: float(p) for place, p in zip(places, fitted.held_out, strict=True)}
             for number, fitted in enumerate(fits)

@@ -71,11 +71,11 @@ class Trial:
             rows: list[dict[str, object]] = []
             for number, chosen in columns.items():
                 found = linear[number].probabilities(activations[:, chosen]).tolist()
+                key = {"classifier_id": number, "variant_id": variant}
                 rows += [
-                    {"classifier_id": number, "variant_id": variant, "prompt_id": self.prompts[index].prompt_id,
-                     "probability": probability}
+                    key | {"prompt_id": self.prompts[index].prompt_id, "probability": probability}
                     for index, probability in zip(batch, found, strict=True)
-                ]  # fmt: skip
+                ]
             return {"guard_probabilities": rows}
 
         Answering(self.job, self.prompts, neurons, self.max_new_tokens).answer(variant, self.models[role], keep)

@@ -13,7 +13,6 @@ from snql.jobs.inputs import PromptInputs
 from snql.models import adapters, files
 from snql.models.loaded import LoadedModel
 from snql.models.spec import parse_model_spec
-from snql.prompts.options import PromptOptions as PromptOptions
 from snql.prompts.template import Formatter, format_prompts
 from snql.prompts.types import Prompt
 
@@ -120,7 +119,11 @@ def describe_model(model: LoadedModel) -> records.ModelRecord:
         folder = base.adapters[name]
         config = (folder / "adapter_config.json").read_text("utf-8")
         kind = adapters.read_config(folder)["peft_type"]
-        described.append(records.AdapterRecord(files.combined_hash(hashes), folder.name, kind, config, hashes))
+        described.append(
+            records.AdapterRecord(
+                adapter_id=files.combined_hash(hashes), path=folder.name, peft_type=kind, config=config, files=hashes
+            )
+        )
     return records.ModelRecord(
         model_id=model.model_id,
         spec=model.spec.text,

@@ -60,11 +60,11 @@ class PatchJob:
             drafts = records.read_tokens(self.job.db, self.job.run_id, self._target_id, ids) if any_done else {}
             tasks = [
                 Task(
-                    variant.variant_id,
-                    prompt.prompt_id,
-                    sample,
-                    prompt.input_ids,
-                    prompt.sha256,
+                    variant_id=variant.variant_id,
+                    prompt_id=prompt.prompt_id,
+                    sample=sample,
+                    input_ids=prompt.input_ids,
+                    key=prompt.sha256,
                     by=None if variant.members is not None else self._model_of(variant),
                     patch=patches.get(variant.variant_id),
                     draft=drafts.get((prompt.prompt_id, sample), ()),
@@ -93,13 +93,13 @@ class PatchJob:
             unpatched = {id(item): ids for item, ids in zip(patched, choices, strict=True)}
         rows = [
             records.CompletionRow(
-                item.task.variant_id,
-                item.task.prompt_id,
-                self.subject.target.text(item.completion.token_ids),
-                item.completion,
-                item.task.sample,
-                item.source_ids or None,
-                unpatched.get(id(item)),
+                variant_id=item.task.variant_id,
+                prompt_id=item.task.prompt_id,
+                text=self.subject.target.text(item.completion.token_ids),
+                completion=item.completion,
+                sample=item.task.sample,
+                donor_ids=item.source_ids or None,
+                unpatched_ids=unpatched.get(id(item)),
             )
             for item in written
         ]

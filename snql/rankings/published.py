@@ -67,10 +67,8 @@ def import_scores(
         raise InputError(f"--layers {n_layers}: {file} has scores of {n_scored} layers; give those of the whole model")
     new = runs.NewRun("locate", name, _config(name, file, before, after, shape.n_layers, n_scored), None)
     runs.check_free(db, new, resume=False, force=force)
-    with db.write() as connection:
-        run_id = runs.start_run(connection, new, None, force=force)
+    with runs.stored_at_once(db, new, force=force) as (connection, run_id):
         write_statistics(connection, run_id, _statistics(parts, shape))
-        runs.finish_run(connection, run_id)
     return ImportedScores(name, run_id, shape, n_scored * n_neurons)
 
 

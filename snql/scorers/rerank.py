@@ -66,11 +66,9 @@ def rerank(
         scores = contrast_scores(scorer, _array(stored, "score", shape), columns)
         tokens = stored["n_tokens"].fill_null(0).to_numpy().reshape(shape.n_layers, shape.n_neurons)
         statistics = statistics_frame(shape, scores, columns, tokens, n_layers)
-        with db.write() as connection:
-            run_id = runs.start_run(connection, new, resumed, force=force)
+        with runs.stored_at_once(db, new, resumed, force=force) as (connection, run_id):
             copy_inputs(connection, source_id, run_id)
             write_statistics(connection, run_id, statistics)
-            runs.finish_run(connection, run_id)
     return ranked_run(db, name, scorer)
 
 

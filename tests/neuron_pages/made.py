@@ -52,10 +52,8 @@ def add_run(db: Database, name: str, shape: Shape, seed: int, n_ranked_layers: i
     ranked = shape.n_layers if n_ranked_layers is None else n_ranked_layers
     frame = statistics_frame(shape, scores, columns, tokens, ranked)
     config = {"before": f"{name}-sft", "after": f"{name}-dpo", "positions": "generating"}
-    with db.write() as connection:
-        run_id = runs.start_run(connection, runs.NewRun("locate", name, config, 0), None, force=False)
+    with runs.stored_at_once(db, runs.NewRun("locate", name, config, 0)) as (connection, run_id):
         write_statistics(connection, run_id, frame)
-        runs.finish_run(connection, run_id)
     return Made(name, run_id, shape, scores, frame)
 
 

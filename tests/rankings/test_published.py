@@ -77,10 +77,8 @@ def test_theirs_and_ours_are_one_ranking(db: Database, tmp_path: Path, oracle_mo
     ours = contrast_sums(oracle_models["sft"], oracle_models["dpo"], batches(scored)).statistics()
     columns = {key: getattr(ours, key) for key in ("mean_before", "mean_after", "std_before", "std_after")}
     columns["mean_difference"] = ours.mean_after - ours.mean_before
-    with db.write() as connection:
-        run_id = runs.start_run(connection, runs.NewRun("locate", "ours", {}, 0), None, force=False)
+    with runs.stored_at_once(db, runs.NewRun("locate", "ours", {}, 0)) as (connection, run_id):
         write_statistics(connection, run_id, statistics_frame(SHAPE, ours.change_scores, columns, ours.count, 3))
-        runs.finish_run(connection, run_id)
     import_scores(db, "theirs", save(tmp_path, stored("completion_nolast")), n_layers=4)
     (pair,) = compare(db, ["ours", "theirs"], "10%").to_dicts()
     assert (pair["k"], pair["n_ranked"], pair["overlap"]) == (53, 528, 1.0)
