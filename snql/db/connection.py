@@ -23,6 +23,8 @@ from snql.options import Flag
 if TYPE_CHECKING:
     import polars as pl
 
+Connection = duckdb.DuckDBPyConnection
+
 STORAGE_VERSION = "v1.5.0"
 """Files are written so that DuckDB 1.5 and later read them."""
 

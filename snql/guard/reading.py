@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from snql.db import records
+from snql.db.connection import Connection
 from snql.db.tables import insert
 from snql.generation.decode import decode
 from snql.generation.stream import Stream
@@ -105,7 +105,7 @@ class Answering:
         job.work_through(watch, batches(), lambda found: job.store(_write, found))
 
 
-def _write(connection: duckdb.DuckDBPyConnection, run_id: int, batches: Sequence[_Answered]) -> None:
+def _write(connection: Connection, run_id: int, batches: Sequence[_Answered]) -> None:
     for answers, rows in batches:
         records.write_completions(connection, run_id, answers)
         for table, found in rows.items():

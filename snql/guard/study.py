@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from snql.db import guards
+from snql.db.connection import Connection
 from snql.db.guards import ClassifierRow
 from snql.db.tables import insert
 from snql.guard.fitting import FOLDS, GRID, Fit, Labels, check_labels, fit
@@ -103,7 +103,7 @@ class Study:
         )
         about = self._guard(fits[0], labels, judged, datasets).words()
 
-        def last(connection: duckdb.DuckDBPyConnection) -> None:
+        def last(connection: Connection) -> None:
             run_id = job.run_id
             guards.write_guard(connection, run_id, self.refuse_from, about)
             guards.write_classifiers(connection, run_id, classifiers)

@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import duckdb
 import numpy as np
 
 from snql.db import guards
+from snql.db.connection import Connection
 from snql.db.guards import ClassifierRow
 from snql.db.tables import insert
 from snql.errors import InputError
@@ -91,7 +91,7 @@ class Trial:
         measured = measure_rows(self.prompts, labels, classifiers, probabilities, self.guard.threshold, self.seed)
         costs = self._costs(name) if self.costs else []
 
-        def last(connection: duckdb.DuckDBPyConnection) -> None:
+        def last(connection: Connection) -> None:
             guards.write_labels(connection, run_id, labels)
             insert(connection, "guard_measures", measured, run_id=run_id)
             insert(connection, "guard_answers", costs, run_id=run_id)

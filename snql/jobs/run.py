@@ -9,17 +9,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import duckdb
-
 from snql.db import runs
-from snql.db.connection import Database
+from snql.db.connection import Connection, Database
 from snql.jobs.begin import Beginning, begin_run
 from snql.jobs.work import Job, at_work, patient
 from snql.progress import ProgressCallback
 
 Result = TypeVar("Result")
 
-Last = Callable[[duckdb.DuckDBPyConnection], None]
+Last = Callable[[Connection], None]
 """Writes what follows from all that a run has done, in the transaction that ends it."""
 
 

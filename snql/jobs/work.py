@@ -6,9 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Concatenate, Generic, ParamSpec, TypeVar
 
-import duckdb
-
-from snql.db.connection import Database
+from snql.db.connection import Connection, Database
 from snql.db.durable import room_needed
 from snql.db.prompts import prompts_of
 from snql.interrupts import Stop, held_back
@@ -56,7 +54,7 @@ class Job:
 
     def store(
         self,
-        write: Callable[Concatenate[duckdb.DuckDBPyConnection, int, Given], None],
+        write: Callable[Concatenate[Connection, int, Given], None],
         *args: Given.args,
         **kwargs: Given.kwargs,
     ) -> None:
