@@ -40,26 +40,16 @@ def rerank(
     shape = read_shape(db, source)
     stored = read_scores(db, source)
     source_id, config, n_layers = _source(db, source)
-    if stored["n_tokens"].null_count() == stored.height:
-        raise InputError(f"run {source!r} has scores of another program, without numbers of tokens: rank another run")
-    if scorer == CHANGE_SCORE and config.get("scorer", CHANGE_SCORE) != CHANGE_SCORE:
-        raise InputError(f"run {source!r} stored the scores of {config['scorer']}: rank the run that it was made from")
-    if "model" in config:
-        raise InputError(f"run {source!r} has one model on sets of prompts, no contrast: rank one of two models")
-    new = runs.NewRun(
-        "locate",
-        name,
-        {
-            **config,
-            "scorer": scorer,
-            "keep": "none",
-            "bootstrap": 0,
-            "from_run": source,
-            "from_run_id": source_id,
-            "command": ["snql", "locate", name, "--scorer", scorer, "--from-run", source],
-        },
-        config.get("seed"),
-    )
+    _check_source(source, config, stored, scorer)
+    own = {
+        "scorer": scorer,
+        "keep": "none",
+        "bootstrap": 0,
+        "from_run": source,
+        "from_run_id": source_id,
+        "command": ["snql", "locate", name, "--scorer", scorer, "--from-run", source],
+    }
+    new = runs.NewRun("locate", name, config | own, config.get("seed"))
     resumed = runs.check_free(db, new, resume=resume, force=force)
     if resumed is None or resumed.status != "done":
         columns = {column: _array(stored, column, shape) for column in STATISTICS}
@@ -70,6 +60,16 @@ def rerank(
             copy_inputs(connection, source_id, run_id)
             write_statistics(connection, run_id, statistics)
     return ranked_run(db, name, scorer)
+
+
+def _check_source(source: str, config: dict[str, Any], stored: pl.DataFrame, scorer: str) -> None:
+    """Raise InputError unless the run has stored what the scorer needs."""
+    if stored["n_tokens"].null_count() == stored.height:
+        raise InputError(f"run {source!r} has scores of another program, without numbers of tokens: rank another run")
+    if scorer == CHANGE_SCORE and config.get("scorer", CHANGE_SCORE) != CHANGE_SCORE:
+        raise InputError(f"run {source!r} stored the scores of {config['scorer']}: rank the run that it was made from")
+    if "model" in config:
+        raise InputError(f"run {source!r} has one model on sets of prompts, no contrast: rank one of two models")
 
 
 def ranked_run(db: Database, name: str, scorer: str) -> RankedRun:
