@@ -14,7 +14,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 from snql.db.connection import Database
 from snql.errors import DatabaseError
-from snql.querying.suggest import Catalog, complete, read_catalog, split
+from snql.querying.suggest import Names, complete, read_names, split
 
 from .render import note, plain
 from .session import Session
@@ -28,17 +28,17 @@ class NamesOf(Completer):
 
     def __init__(self, path: Path) -> None:
         self._db = Database(path, _SECONDS_FOR_NAMES)
-        self._catalog = Catalog()
+        self._names = Names()
 
     def refresh(self) -> None:
         """Read the names again; those known stay if a job is writing."""
         try:
-            self._catalog = read_catalog(self._db)
+            self._names = read_names(self._db)
         except DatabaseError:
             return
 
     def get_completions(self, document: Document, _: CompleteEvent) -> Iterable[Completion]:
-        for found in complete(self._catalog, document.text, document.cursor_position):
+        for found in complete(self._names, document.text, document.cursor_position):
             text = str(plain(found.text))
             if text == found.text:  # a name with control characters would not be what is shown
                 yield Completion(text, start_position=-found.length, display_meta=found.kind)

@@ -24,10 +24,10 @@ def shell(
 
     Without a terminal, runs the statements on standard input.
     """
-    from snql.querying.suggest import read_catalog
+    from snql.querying.suggest import read_names
 
     here = state(context)
-    read_catalog(here.open())  # a database that cannot be read is said at once
+    read_names(here.open())  # a database that cannot be read is said at once
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         Session(here).run(sys.stdin.read())
     elif not plain_prompt and find_spec("harlequin") is not None:

@@ -1,12 +1,11 @@
 """``snql.open``: a database as a researcher asks it, in frames that Polars reads."""
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
-from duckdb import polars_io
 from polars.io.plugins import register_io_source
 
 from snql.db.connection import Database
@@ -18,9 +17,6 @@ from snql.rankings.evaluate import Evaluator
 from snql.rankings.overlaps import compare
 from snql.rankings.shapes import shape_of
 from snql.writing.html import line, table
-
-if TYPE_CHECKING:
-    import duckdb
 
 _ACTIVATIONS = """
     SELECT prompt_id, position, token, layer, expert, neuron, before, after, token_id FROM token_activations
@@ -151,32 +147,29 @@ def _lazily(path: Path, query: str, parameters: Sequence[object]) -> pl.LazyFram
         columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_rows: int | None
     ) -> Iterator[pl.DataFrame]:
         with Database(path).reading() as connection:
-            relation = connection.sql(query, params=list(parameters))
-            relation, left = _filtered(relation, predicate)
-            if n_rows is not None and left is None:
-                relation = relation.limit(n_rows)
-            if columns is not None and left is None:
-                relation = relation.select(*columns)
-            for batch in relation.to_arrow_reader(batch_rows or _BATCH_ROWS):
-                frame = pl.DataFrame(pl.from_arrow(batch))
-                yield frame if left is None else frame.filter(left).select(columns or pl.all())
+            frame: pl.LazyFrame = connection.sql(query, params=list(parameters)).pl(lazy=True)
+            if predicate is not None:
+                frame = frame.filter(_conditions(predicate))
+            if columns is not None:
+                frame = frame.select(columns)
+            if n_rows is not None:
+                frame = frame.head(n_rows)
+            yield from frame.collect_batches(chunk_size=batch_rows or _BATCH_ROWS)
 
     with Database(path).reading() as connection:
         schema = connection.sql(f"FROM ({query}) LIMIT 0", params=list(parameters)).pl().schema
     return register_io_source(read, schema=schema, explain_name="snql", is_pure=True)
 
 
-def _filtered(
-    relation: "duckdb.DuckDBPyRelation", predicate: pl.Expr | None
-) -> "tuple[duckdb.DuckDBPyRelation, pl.Expr | None]":
-    """The relation with a condition that DuckDB knows, or the condition that is left for Polars."""
-    if predicate is None:
-        return relation, None
-    tree = json.loads(predicate.meta.serialize(format="json"))
-    real, hinted = polars_io._strip_dynamic_predicates(tree)  # hints of a limit, which Polars itself cannot evaluate
-    if real is None:
-        return relation, None
-    condition = polars_io._tree_to_sql_expression(real)
-    if condition is not None:
-        return relation.filter(condition), None
-    return relation, polars_io._expression_from_tree(real) if hinted else predicate
+def _conditions(predicate: pl.Expr) -> list[pl.Expr]:
+    """What a predicate demands, without the hints of a limit that stand in it: Polars cannot evaluate them itself."""
+    waiting, found = [json.loads(predicate.meta.serialize(format="json"))], []
+    while waiting:
+        tree = waiting.pop()
+        both = tree.get("BinaryExpr", {})
+        text = json.dumps(tree)
+        if both.get("op") == "And":
+            waiting += [both["left"], both["right"]]
+        elif '"dynamic_pred' not in text:
+            found.append(pl.Expr.deserialize(io.BytesIO(text.encode()), format="json"))
+    return found

@@ -88,8 +88,8 @@ def write_tokens(connection: duckdb.DuckDBPyConnection, run_id: int, tokens: pl.
 
 def stored_chunks(db: Database, run_id: int) -> list[ChunkRow]:
     """The committed chunks of a run, in order."""
-    query = "SELECT chunk, layer, n_rows, digest, file FROM activation_chunks WHERE run_id = ? ORDER BY chunk"
-    return [ChunkRow(*row) for row in db.rows(query, [run_id])]
+    query = "SELECT * EXCLUDE (run_id) FROM activation_chunks WHERE run_id = ? ORDER BY chunk"
+    return [ChunkRow(**row) for row in db.frame(query, [run_id]).iter_rows(named=True)]
 
 
 def tables_of(db: Database, run_id: int) -> dict[int, str]:

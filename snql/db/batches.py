@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
+from snql.db import scripts
 from snql.db.connection import Database
 from snql.db.tables import delete, insert, now
 
@@ -38,14 +39,8 @@ def write_batch(connection: duckdb.DuckDBPyConnection, run_id: int, row: BatchRo
 
 def read_batches(db: Database, run_id: int, stage: str) -> list[BatchRow]:
     """The finished batches of a stage, in order."""
-    rows = db.rows(
-        """
-        SELECT stage, batch, n_prompts, n_tokens, file, sha256 FROM run_batches
-        WHERE run_id = ? AND stage = ? ORDER BY batch
-        """,
-        [run_id, stage],
-    )
-    return [BatchRow(*row) for row in rows]
+    query = "SELECT * EXCLUDE (run_id, finished_at) FROM run_batches WHERE run_id = ? AND stage = ? ORDER BY batch"
+    return [BatchRow(**row) for row in db.frame(query, [run_id, stage]).iter_rows(named=True)]
 
 
 def forget_kept(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
@@ -80,15 +75,7 @@ def planned_prompts(db: Database, run_id: int, first: int, last: int) -> dict[in
 
 def text_lengths(db: Database, run_id: int) -> pl.DataFrame:
     """One row per prompt of the run: prompt_id, n_prompt and n_completion in tokens, and the completion's last_id."""
-    return db.frame(
-        """
-        SELECT p.prompt_id, len(p.input_ids)::INTEGER AS n_prompt,
-            coalesce(len(c.token_ids), 0)::INTEGER AS n_completion, c.token_ids[-1] AS last_id
-        FROM run_prompts AS p LEFT JOIN completions AS c USING (run_id, prompt_id)
-        WHERE p.run_id = ? ORDER BY p.prompt_id
-        """,
-        [run_id],
-    )
+    return db.frame(scripts.query("text_lengths"), {"run_id": run_id})
 
 
 def texts_of(db: Database, run_id: int, prompt_ids: Sequence[int]) -> list[Given]:

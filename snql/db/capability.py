@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from snql.db import scripts
 from snql.db.connection import Database
 from snql.db.tables import insert
 
@@ -112,15 +113,7 @@ def completions_read(db: Database, run_id: int) -> set[tuple[int, int]]:
 
 def divergence_sums(db: Database, run_id: int) -> pl.DataFrame:
     """One row per prompt and variant: dataset, prompt_id, variant_id, n_tokens, kl, n_agreeing over its samples."""
-    return db.frame(
-        """
-        SELECT p.dataset, d.prompt_id, d.variant_id, sum(d.n_tokens)::DOUBLE AS n_tokens,
-            sum(d.kl ORDER BY d.sample) AS kl, sum(d.n_agreeing)::DOUBLE AS n_agreeing
-        FROM divergences AS d JOIN prompts AS p USING (prompt_id)
-        WHERE d.run_id = ? GROUP BY ALL ORDER BY d.prompt_id, d.variant_id
-        """,
-        [run_id],
-    )
+    return db.frame(scripts.query("divergence_sums"), {"run_id": run_id})
 
 
 def tasks_done(db: Database, run_id: int) -> set[tuple[int, str]]:

@@ -4,6 +4,7 @@ from graphlib import TopologicalSorter
 
 import duckdb
 
+from snql.db import scripts
 from snql.db.manifest import Column
 
 DERIVED = "snql_objects"
@@ -22,15 +23,7 @@ def literal(text: str) -> str:
 
 def columns(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[Column, ...]]:
     """The columns of every table but the derived one; tables that others refer to come first, others by name."""
-    rows = connection.execute(
-        """
-        SELECT c.table_name, c.column_name, c.data_type
-        FROM duckdb_columns() AS c SEMI JOIN duckdb_tables() USING (database_oid, table_oid)
-        WHERE c.database_name = current_database() AND NOT c.internal AND c.table_name <> ?
-        ORDER BY c.table_name, c.column_index
-        """,
-        [DERIVED],
-    ).fetchall()
+    rows = connection.execute(scripts.query("columns_of_tables"), {"left_out": DERIVED}).fetchall()
     found: dict[str, tuple[Column, ...]] = {}
     for table, name, kind in rows:
         found[table] = (*found.get(table, ()), Column(name, kind))

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from snql.db import activations, shards, storage
+from snql.db import activations, scripts, shards, storage
 from snql.db.activations import ChunkRow
 from snql.db.connection import Database
 from snql.db.digest import sum_of
@@ -68,15 +68,7 @@ def _statistics(_: Database, connection: duckdb.DuckDBPyConnection, run_id: int)
 
 def _completions(_: Database, connection: duckdb.DuckDBPyConnection, run_id: int) -> Iterator[str]:
     ((n_prompts, n_written, writes),) = connection.execute(
-        """
-        SELECT (SELECT count(*) FROM run_prompts WHERE run_id = $1),
-            (SELECT count(*) FROM completions WHERE run_id = $1),
-            (
-                SELECT config ->> '$.positions' IN ('generating', 'generated') AND config ->> '$.from_run' IS NULL
-                FROM runs WHERE run_id = $1
-            )
-        """,
-        [run_id],
+        scripts.query("check_completions"), {"run_id": run_id}
     ).fetchall()
     if writes and n_prompts != n_written:
         yield f"{n_written} completions of {n_prompts} prompts"
@@ -96,20 +88,7 @@ def _tokens(_: Database, connection: duckdb.DuckDBPyConnection, run_id: int) -> 
 
 def _prompt_sums(_: Database, connection: duckdb.DuckDBPyConnection, run_id: int) -> Iterator[str]:
     """Sums per prompt are in single precision: together they give the scores but for its rounding."""
-    ((n_other,),) = connection.execute(
-        """
-        WITH pooled AS (
-            SELECT layer, coalesce(expert, -1) AS expert, neuron,
-                sqrt(sum(squared_differences) / sum(n_tokens)) AS score
-            FROM prompt_sums WHERE run_id = $1 GROUP BY ALL
-        )
-        SELECT count(*) FROM pooled AS p
-        JOIN neuron_statistics AS s
-            ON s.run_id = $1 AND s.layer = p.layer AND coalesce(s.expert, -1) = p.expert AND s.neuron = p.neuron
-        WHERE abs(p.score - s.score) > 1e-5 * s.score
-        """,
-        [run_id],
-    ).fetchall()
+    ((n_other,),) = connection.execute(scripts.query("check_prompt_sums"), {"run_id": run_id}).fetchall()
     if n_other:
         yield f"the sums per prompt of {n_other} neurons do not add up to their scores"
 

@@ -7,7 +7,7 @@ and both sides wait for a lock held by somebody else.
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,9 @@ from snql.options import Flag
 
 if TYPE_CHECKING:
     import polars as pl
+
+Parameters = Sequence[object] | Mapping[str, object]
+"""Values for ``?`` or ``$1``, or by name for ``$name``."""
 
 STORAGE_VERSION = "v1.5.0"
 """Files are written so that DuckDB 1.5 and later read them."""
@@ -112,20 +115,20 @@ class Database:
         self.allowed_statements(connection, query)
         return connection.sql(query, params=list(parameters) if parameters is not None else None)
 
-    def frame(self, query: str, parameters: Sequence[object] = ()) -> "pl.DataFrame":
+    def frame(self, query: str, parameters: Parameters = ()) -> "pl.DataFrame":
         """Run one query read-only and return its rows as a Polars frame."""
         import polars as pl
 
         with self.reading() as connection:
             self.allowed_statements(connection, query)
-            relation = connection.sql(query, params=list(parameters))
+            relation = connection.sql(query, params=_bound(parameters))
             frame: pl.DataFrame = pl.DataFrame() if relation is None else relation.pl()
             return frame
 
-    def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """Run one query read-only and return its rows as tuples."""
         with self.reading() as connection:
-            return connection.execute(query, list(parameters)).fetchall()
+            return connection.execute(query, _bound(parameters)).fetchall()
 
     def allowed_statements(self, connection: duckdb.DuckDBPyConnection, script: str) -> list[duckdb.Statement]:
         """The statements of a script, if all of them may be run; raises duckdb.PermissionException, or ParserException.
@@ -236,6 +239,10 @@ class Database:
                 if not _is_lock(error) or time.monotonic() > deadline:
                     raise DatabaseError(_explain(error, self.path)) from error
             time.sleep(_POLL_SECONDS[read_only])
+
+
+def _bound(parameters: Parameters) -> list[object] | dict[str, object]:
+    return dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
 
 
 def _writes_files(statement: duckdb.Statement) -> bool:

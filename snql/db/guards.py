@@ -59,7 +59,9 @@ def find_guard(db: Database, name: str) -> StoredGuard:
     run_id, status, config, about, threshold = found[0]
     if status != "done":
         raise InputError(f"guard {name!r} is {status}: finish it with `snql guard train {name} … --resume` first")
-    return StoredGuard(run_id, name, json.loads(config), json.loads(about), threshold)
+    return StoredGuard(
+        run_id=run_id, name=name, config=json.loads(config), about=json.loads(about), threshold=threshold
+    )
 
 
 def write_classifiers(connection: duckdb.DuckDBPyConnection, run_id: int, rows: Sequence[ClassifierRow]) -> None:
@@ -73,18 +75,10 @@ def write_classifiers(connection: duckdb.DuckDBPyConnection, run_id: int, rows: 
 
 def read_classifiers(db: Database, run_id: int, shape: Shape) -> list[ClassifierRow]:
     """The classifiers of a run in order; shape: that of the model."""
+    query = "SELECT * EXCLUDE (run_id, n_neurons) FROM guard_classifiers WHERE run_id = ? ORDER BY classifier_id"
     with db.reading():
-        rows = db.rows(
-            """
-            SELECT classifier_id, neurons, kind, control_seed, set_id, c, n_folds, log_loss, converged
-            FROM guard_classifiers WHERE run_id = ? ORDER BY classifier_id
-            """,
-            [run_id],
-        )
-        return [
-            ClassifierRow(number, neurons, kind, seed, records.read_set(db, set_id, shape), *rest)
-            for number, neurons, kind, seed, set_id, *rest in rows
-        ]
+        rows = db.frame(query, [run_id]).to_dicts()
+        return [ClassifierRow(members=records.read_set(db, row.pop("set_id"), shape), **row) for row in rows]
 
 
 def read_weights(db: Database, run_id: int) -> dict[int, dict[str, Any]]:

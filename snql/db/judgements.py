@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
+from snql.db import scripts
 from snql.db.connection import Database
 from snql.db.tables import delete, flat, insert
 from snql.errors import InputError
@@ -46,19 +47,7 @@ def unjudged(db: Database, run_id: int, judge: str) -> pl.DataFrame:
 
     Columns: variant_id, prompt_id, sample, prompt, completion.
     """
-    return db.frame(
-        """
-        SELECT c.variant_id, c.prompt_id, c.sample, p.text AS prompt, c.text AS completion
-        FROM completions AS c JOIN prompts AS p USING (prompt_id)
-        WHERE c.run_id = $1 AND NOT EXISTS (
-            FROM judgements AS j
-            WHERE j.run_id = c.run_id AND j.variant_id = c.variant_id AND j.prompt_id = c.prompt_id
-            AND j.sample = c.sample AND j.judge = $2
-        )
-        ORDER BY c.variant_id, c.prompt_id, c.sample
-        """,
-        [run_id, judge],
-    )
+    return db.frame(scripts.query("unjudged_completions"), {"run_id": run_id, "judge": judge})
 
 
 def check_judges(db: Database, judges: Iterable[JudgeInfo]) -> None:
@@ -113,16 +102,7 @@ def scores_by_variant(db: Database, run_id: int, judge: str) -> pl.DataFrame:
 
     Samples without a score are left out of the mean; NULL where none has one.
     """
-    frame = db.frame(
-        """
-        SELECT p.dataset, j.prompt_id, j.variant_id, avg(j.score ORDER BY j.sample) AS score
-        FROM judgements AS j JOIN prompts AS p USING (prompt_id)
-        WHERE j.run_id = ? AND j.judge = ?
-        GROUP BY ALL
-        ORDER BY j.prompt_id, j.variant_id
-        """,
-        [run_id, judge],
-    )
+    frame = db.frame(scripts.query("scores_by_variant"), {"run_id": run_id, "judge": judge})
     return frame.pivot(on="variant_id", index=["dataset", "prompt_id"], values="score").sort("prompt_id")
 
 

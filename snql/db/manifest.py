@@ -131,24 +131,29 @@ def _manifest(found: Any) -> Manifest:
             raise ValueError(f"a {what} is there twice")
     sequences = _of(found, "sequences", dict)
     return Manifest(
-        _of(found, "format", int),
-        _of(found, "snql_version", str),
-        _of(found, "exported_at", str),
-        _of(found, "schema_version", int),
-        tuple(
+        format=_of(found, "format", int),
+        snql_version=_of(found, "snql_version", str),
+        exported_at=_of(found, "exported_at", str),
+        schema_version=_of(found, "schema_version", int),
+        migrations=tuple(
             Migration(_of(m, "number", int), _of(m, "name", str), _of(m, "sha256", str))
             for m in _of(found, "migrations", list)
         ),
-        {name: _of(sequences, name, int) for name in sequences},
-        tables,
-        shards,
+        sequences={name: _of(sequences, name, int) for name in sequences},
+        tables=tables,
+        shards=shards,
     )
 
 
 def _table(found: Any) -> Table:
     columns = tuple(Column(_of(each, "name", str), _of(each, "type", str)) for each in _of(found, "columns", list))
-    file = _named(found, "file", _TABLE_FILE)
-    return Table(_of(found, "name", str), columns, _of(found, "rows", int), file, _of(found, "sha256", str))
+    return Table(
+        name=_of(found, "name", str),
+        columns=columns,
+        rows=_of(found, "rows", int),
+        file=_named(found, "file", _TABLE_FILE),
+        sha256=_of(found, "sha256", str),
+    )
 
 
 def _of(record: Any, key: str, kind: type[_T]) -> _T:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from snql.db import records
+from snql.db import records, scripts
 from snql.db.connection import Database
 from snql.db.tables import delete, now, replace
 from snql.errors import InputError
@@ -72,19 +72,7 @@ def runs_behind(db: Database, expressions: Iterable[str]) -> frozenset[str]:
 
 def list_named(db: Database) -> pl.DataFrame:
     """All saved sets: name, n_neurons, n_layers_used, model, expression, created_at."""
-    return db.frame(
-        """
-        SELECT
-            n.name,
-            s.n_neurons,
-            (SELECT count(DISTINCT layer) FROM neuron_set_members AS m WHERE m.set_id = n.set_id) AS n_layers_used,
-            n.n_layers || ' x ' || n.n_neurons AS model,
-            n.expression,
-            n.created_at
-        FROM named_sets AS n JOIN neuron_sets AS s USING (set_id)
-        ORDER BY n.name
-        """
-    )
+    return db.frame(scripts.query("saved_sets"))
 
 
 def members_of(db: Database, name: str) -> pl.DataFrame:

@@ -26,14 +26,9 @@ def write_sets(
 
 def read_sets(db: Database, run_id: int) -> list[SetCounts]:
     """What became of a run's prompt sets, in their order."""
-    rows = db.rows(
-        """
-        SELECT dataset, n_rows, n_filtered, n_blank, n_duplicates, n_overlapping, n_unsampled, n_cut, n_kept
-        FROM run_prompt_sets WHERE run_id = ? ORDER BY ordinal
-        """,
-        [run_id],
-    )
-    return [SetCounts(*row) for row in rows]
+    frame = db.frame("SELECT dataset, COLUMNS('^n_') FROM run_prompt_sets WHERE run_id = ? ORDER BY ordinal", [run_id])
+    counts = frame.rename(lambda name: name.removeprefix("n_"))
+    return [SetCounts(**row) for row in counts.iter_rows(named=True)]
 
 
 def locate_runs(db: Database, names: Iterable[str]) -> list[str]:

@@ -2,74 +2,34 @@
 
 import polars as pl
 
-from snql.db import prompts, runs, storage
+from snql.db import prompts, runs, scripts, storage
 from snql.db.connection import Database
 from snql.errors import InputError
+
+_COUNTED = (
+    "variants", "completions", "neuron_statistics", "judgements", "effects", "text_windows", "divergences",
+    "task_results", "task_samples", "guard_classifiers", "guard_probabilities", "lens_vectors",
+)  # fmt: skip
+"""Tables whose rows :func:`describe_run` counts, by their names: those in which a kind of run has its results."""
 
 
 def list_runs(db: Database) -> pl.DataFrame:
     """One row per run, in order of their start; ``progress`` of one that is not done, such as ``keep 8/200``."""
-    return db.frame(
-        """
-        SELECT r.kind, r.name, r.status, r.started_at, round(epoch(r.finished_at - r.started_at), 1) AS seconds,
-            CASE WHEN r.status <> 'done' THEN p.stage || ' ' || p.done || '/' || p.total END AS progress,
-            r.device, r.dtype, r.seed, r.error, r.snql_version
-        FROM runs AS r JOIN run_progress AS p USING (run_id) ORDER BY r.started_at, r.run_id
-        """
-    )
+    return db.frame(scripts.query("runs"))
 
 
 def describe_run(db: Database, name: str, kind: str | None = None) -> pl.DataFrame:
     """Everything recorded about one run, as rows of (key, value); raises InputError if there is no such run."""
     run_id, kind = find(db, name, kind)
-    return db.frame(
-        """
-        WITH facts AS (
-            SELECT 0 AS part, u.key, u.value FROM (
-                SELECT run_id, name, kind, status, started_at, finished_at, error, snql_version, git_commit,
-                    platform, device, dtype, seed, config_sha256
-                FROM runs WHERE run_id = $1
-            ) UNPIVOT INCLUDE NULLS (value FOR key IN (COLUMNS(*)::VARCHAR)) AS u
-        ),
-        settings AS (
-            SELECT 1 AS part, 'config.' || key AS key, json_extract_string(config, '$."' || key || '"') AS value
-            FROM (SELECT config, unnest(json_keys(config)) AS key FROM runs WHERE run_id = $1)
-        ),
-        libraries AS (
-            SELECT 2 AS part, 'library.' || key AS key, json_extract_string(libraries, '$."' || key || '"') AS value
-            FROM (SELECT libraries, unnest(json_keys(libraries)) AS key FROM runs WHERE run_id = $1)
-        ),
-        used_models AS (
-            SELECT 3 AS part, 'model.' || role AS key,
-                spec || ' (' || architecture || ', ' || n_layers || 'x' || n_neurons || ', sha256 ' || model_id || ')'
-            FROM run_models JOIN models USING (model_id) WHERE run_id = $1
-        ),
-        counts AS (
-            SELECT 4 AS part, 'rows.' || name AS key, n::VARCHAR FROM (
-                SELECT 'prompts' AS name, count(*) AS n FROM run_prompts WHERE run_id = $1
-                UNION ALL SELECT 'prompts_left_out.' || dataset, n_rows - n_kept FROM run_prompt_sets WHERE run_id = $1
-                UNION ALL SELECT 'variants', count(*) FROM variants WHERE run_id = $1
-                UNION ALL SELECT 'completions', count(*) FROM completions WHERE run_id = $1
-                UNION ALL SELECT 'neuron_statistics', count(*) FROM neuron_statistics WHERE run_id = $1
-                UNION ALL SELECT 'token_activations', coalesce(sum(n_rows), 0)
-                    FROM activation_chunks WHERE run_id = $1
-                UNION ALL SELECT 'judgements', count(*) FROM judgements WHERE run_id = $1
-                UNION ALL SELECT 'effects', count(*) FROM effects WHERE run_id = $1
-                UNION ALL SELECT 'text_windows', count(*) FROM text_windows WHERE run_id = $1
-                UNION ALL SELECT 'divergences', count(*) FROM divergences WHERE run_id = $1
-                UNION ALL SELECT 'task_results', count(*) FROM task_results WHERE run_id = $1
-                UNION ALL SELECT 'task_samples', count(*) FROM task_samples WHERE run_id = $1
-                UNION ALL SELECT 'guard_classifiers', count(*) FROM guard_classifiers WHERE run_id = $1
-                UNION ALL SELECT 'lens_vectors', count(*) FROM lens_vectors WHERE run_id = $1
-                UNION ALL SELECT 'guard_probabilities', count(*) FROM guard_probabilities WHERE run_id = $1
-            )
-        )
-        SELECT key, value FROM (
-            FROM facts UNION ALL FROM settings UNION ALL FROM libraries UNION ALL FROM used_models UNION ALL FROM counts
-        ) ORDER BY part, key
-        """,
-        [run_id],
+    counted = " UNION ALL ".join(
+        f"SELECT 'rows.{table}' AS key, count(*)::VARCHAR AS value FROM {table} WHERE run_id = $run_id"  # noqa: S608
+        for table in _COUNTED
     )
+    with db.reading():
+        facts = db.frame(scripts.query("run_facts"), {"run_id": run_id})
+        counts = db.frame(counted, {"run_id": run_id})
+    numbers = counts.with_columns(part=pl.lit(4, pl.Int32))
+    return pl.concat([facts, numbers.select(facts.columns)]).sort("part", "key").drop("part")
 
 
 def prompts_of_run(db: Database, name: str, kind: str | None = None) -> pl.DataFrame:

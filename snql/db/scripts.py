@@ -44,6 +44,12 @@ def read_folder(folder: str) -> tuple[Script, ...]:
 
 
 @cache
+def query(name: str) -> str:
+    """The text of a query of ``schema/queries``, whose parameters are named."""
+    return {script.name: script.sql for script in read_folder("queries")}[name]
+
+
+@cache
 def migrations() -> tuple[Script, ...]:
     """All migrations in order.
 

@@ -83,7 +83,7 @@ def export_database(db: Database, folder: Path, *, force: bool = False) -> Trans
         partial = work / "build" / "main"
         (partial / "tables").mkdir(parents=True)
         found = catalog.columns(connection)
-        known = _known_tables()
+        known = {script.name for script in scripts.tables()}
         tables = tuple(_write_table(connection, partial, name, found[name]) for name in found if name in known)
         files = tuple(_copy_shard(db.path, partial, name) for name in _shard_names(connection, db.path))
         exported = Manifest(
@@ -102,7 +102,7 @@ def export_database(db: Database, folder: Path, *, force: bool = False) -> Trans
             _check_folder(folder, force=force)  # another export may have been quicker
             _install(folder, work, ("",))
     left_out = tuple(name for name in found if name not in known)
-    return Transfer(folder, len(tables), sum(table.rows for table in tables), len(files), left_out)
+    return _transfer(folder, exported, left_out=left_out)
 
 
 def import_database(db: Database, folder: Path, *, force: bool = False) -> Transfer:
@@ -132,17 +132,23 @@ def import_database(db: Database, folder: Path, *, force: bool = False) -> Trans
         with _naming(path.parent):
             _check_target(db, force=force)  # a job may have begun meanwhile, or another import been quicker
             _install(path, work, _PARTS)
-    n_rows = sum(table.rows for table in manifest.tables)
-    return Transfer(db.path, len(manifest.tables), n_rows, len(manifest.shards), (), tuple(applied))
+    return _transfer(db.path, manifest, applied=tuple(applied))
+
+
+def _transfer(
+    path: Path, manifest: Manifest, left_out: tuple[str, ...] = (), applied: tuple[str, ...] = ()
+) -> Transfer:
+    return Transfer(
+        path=path,
+        n_tables=len(manifest.tables),
+        n_rows=sum(table.rows for table in manifest.tables),
+        n_shards=len(manifest.shards),
+        left_out=left_out,
+        applied=applied,
+    )
 
 
 # Exporting
-
-
-def _known_tables() -> set[str]:
-    with duckdb.connect() as connection:
-        migrate.apply(connection, Path(":memory:"), scripts.migrations())
-        return set(catalog.columns(connection))
 
 
 def _write_table(
@@ -152,7 +158,8 @@ def _write_table(
     path = str(folder / file).replace("'", "''")
     query = f"COPY (FROM {quoted(name)}) TO '{path}' (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
     ((rows,),) = connection.execute(query).fetchall()
-    return Table(name, columns, int(rows), file, manifests.hashed(folder / file, flush=True))
+    sha256 = manifests.hashed(folder / file, flush=True)
+    return Table(name=name, columns=columns, rows=int(rows), file=file, sha256=sha256)
 
 
 def _shard_names(connection: duckdb.DuckDBPyConnection, database: Path) -> list[str]:

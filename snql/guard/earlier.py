@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from snql.db import scripts
 from snql.db.connection import Database
 from snql.db.guards import scores
 from snql.db.prompts import prompts_of
@@ -81,15 +82,7 @@ def _find(db: Database, run: str) -> tuple[int, str, dict[str, Any], str]:
 
 
 def _writer(db: Database, run: str, run_id: int, kind: str) -> tuple[int, str, str]:
-    found = db.rows(
-        """
-        SELECT variant_id, role, model_id FROM variants JOIN run_models USING (run_id, role)
-        WHERE run_id = $1 AND list_contains($2, role) AND EXISTS (
-            FROM completions AS c WHERE c.run_id = variants.run_id AND c.variant_id = variants.variant_id
-        )
-        """,
-        [run_id, list(_ROLES)],
-    )
+    found = db.rows(scripts.query("unpatched_writers"), {"run_id": run_id, "roles": list(_ROLES)})
     if not found:
         raise InputError(f"--from-run {run}: the {kind} run has no answers of an unpatched recipient or model before")
     variant_id, role, model_id = found[0]

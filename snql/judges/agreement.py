@@ -8,6 +8,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy import stats
 
+from snql.db import scripts
 from snql.db.connection import Database
 from snql.db.run_list import find
 from snql.errors import InputError
@@ -17,16 +18,6 @@ from snql.writing.html import table
 
 Array = npt.NDArray[np.float64]
 FEWEST = 3
-
-_PAIRS = """
-    SELECT a.prompt_id, a.sample, c.variant, c.role, c.dataset, c.prompt, c.text AS completion,
-        a.score AS score_a, b.score AS score_b, a.label AS label_a, b.label AS label_b
-    FROM judgements AS a
-    JOIN judgements AS b USING (run_id, variant_id, prompt_id, sample)
-    JOIN run_completions AS c USING (run_id, variant_id, prompt_id, sample)
-    WHERE a.run_id = $1 AND a.judge = $2 AND b.judge = $3
-    ORDER BY a.variant_id, a.prompt_id, a.sample
-    """
 
 
 @dataclass(frozen=True)
@@ -74,7 +65,7 @@ def agreement(
         raise InputError(f"judge {a!r} agrees with itself: name two judges")
     for name in (a, b):
         _check_judge(db, run, run_id, name)
-    asked = db.frame(_PAIRS, [run_id, a, b])
+    asked = db.frame(scripts.query("judged_by_both"), {"run_id": run_id, "a": a, "b": b})
     scored = asked.drop_nulls(["score_a", "score_b"])
     if len(scored) < FEWEST:
         raise InputError(f"{a!r} and {b!r} both scored {len(scored)} completions of {run!r}: too few to compare")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from snql.db import judgements
+from snql.db import judgements, scripts
 from snql.db.connection import Database
 from snql.db.run_list import find
 from snql.errors import InputError
@@ -96,17 +96,7 @@ def _check_free(db: Database, run: str, run_id: int, judge: str, *, resume: bool
 
 
 def _scores(db: Database, run_id: int, judges: Sequence[str]) -> pl.DataFrame:
-    return db.frame(
-        """
-        SELECT j.judge, v.name AS variant, v.role, count(*) AS judged, count(*) - count(j.score) AS missing,
-            avg(j.score) AS mean, stddev_samp(j.score) AS standard_deviation
-        FROM judgements AS j JOIN variants AS v USING (run_id, variant_id)
-        WHERE j.run_id = ? AND list_contains(?, j.judge)
-        GROUP BY j.judge, v.name, v.role, j.variant_id
-        ORDER BY j.judge, j.variant_id
-        """,
-        [run_id, list(judges)],
-    )
+    return db.frame(scripts.query("judge_scores"), {"run_id": run_id, "judges": list(judges)})
 
 
 def _effects(db: Database, run_id: int, judges: Sequence[str]) -> pl.DataFrame:
@@ -119,12 +109,4 @@ def _effects(db: Database, run_id: int, judges: Sequence[str]) -> pl.DataFrame:
 
 def list_judges(db: Database) -> pl.DataFrame:
     """One row per judge: what it is, which way its scores point, and how many it gave."""
-    return db.frame(
-        """
-        SELECT judge, kind, version, coalesce(settings ->> '$.higher_is', 'worse') AS higher_is,
-            count(DISTINCT run_id) AS runs, count(score) AS scores, count(run_id) - count(score) AS missing
-        FROM judges LEFT JOIN judgements USING (judge)
-        GROUP BY ALL
-        ORDER BY judge
-        """
-    )
+    return db.frame(scripts.query("judges"))

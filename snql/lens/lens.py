@@ -8,7 +8,7 @@ import polars as pl
 import torch
 
 from snql.db import lens as stored
-from snql.db import runs
+from snql.db import runs, scripts
 from snql.db.connection import Database
 from snql.errors import InputError
 from snql.jobs.begin import Beginning, tokenize
@@ -113,24 +113,7 @@ def lens(
 
 def read_lens(db: Database, run: str) -> LensResult:
     """What a finished lens run found."""
-    vectors = db.frame(
-        """
-        WITH listed AS (
-            SELECT run_id, layer, expert, neuron,
-                list(token ORDER BY place) FILTER (effect = 'promotes') AS promotes,
-                list(token ORDER BY place) FILTER (effect = 'suppresses') AS suppresses
-            FROM value_tokens WHERE run = $1 GROUP BY ALL
-        )
-        SELECT v.*, t.promotes, t.suppresses
-        FROM value_vectors AS v
-        LEFT JOIN listed AS t
-            ON t.run_id = v.run_id AND t.layer = v.layer AND t.neuron = v.neuron
-            AND t.expert IS NOT DISTINCT FROM v.expert
-        WHERE v.run = $1
-        ORDER BY v.layer, v.expert, v.neuron
-        """,
-        [run],
-    )
+    vectors = db.frame(scripts.query("lens_vectors"), {"run": run})
     return LensResult(run, vectors)
 
 

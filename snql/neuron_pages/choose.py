@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from snql.db import scripts
 from snql.db.connection import Database
 from snql.errors import InputError
 from snql.neuron_pages.model import Place
@@ -22,27 +23,7 @@ class LocatedRun:
 
 def located_runs(db: Database) -> tuple[LocatedRun, ...]:
     """All finished locate runs, in order of their start; raises InputError if there is none."""
-    rows = db.rows(
-        """
-        WITH sizes AS (
-            SELECT
-                run_id,
-                max(layer) + 1 AS n_layers,
-                coalesce(max(expert) + 1, 1) AS n_experts,
-                max(neuron) + 1 AS per_expert,
-                count(rank) AS n_ranked
-            FROM neuron_statistics
-            GROUP BY run_id
-        ),
-        bases AS (
-            SELECT run_id, min(base_sha256) AS base
-            FROM run_models JOIN models USING (model_id) WHERE role = 'before' GROUP BY run_id
-        )
-        SELECT runs.run_id, name, n_layers, n_experts, per_expert, n_ranked, base
-        FROM runs JOIN sizes USING (run_id) LEFT JOIN bases USING (run_id)
-        WHERE kind = 'locate' AND status = 'done' ORDER BY started_at, runs.run_id
-        """
-    )
+    rows = db.rows(scripts.query("located_runs"))
     if not rows:
         raise InputError(f"no finished locate run in {db.path}: run `snql locate` first")
     return tuple(

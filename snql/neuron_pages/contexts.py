@@ -10,51 +10,13 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from snql.db import scripts
 from snql.db.activations import activations_read
 from snql.db.connection import Database
 from snql.neuron_pages.model import ContextToken, Example
 
 CHARACTERS_A_TOKEN = 5
 """How much text of the prompt stands for one token that is not stored."""
-
-# first_scored, n_prompt: positions; tail: those of the prompt's tokens that are scored, which the text ends with.
-WINDOWS = """
-, spots AS (
-    SELECT unnest($prompts::INTEGER[]) AS prompt_id, unnest($positions::INTEGER[]) AS at
-),
-here AS (
-    SELECT * FROM scored_tokens WHERE run_id = $run_id AND prompt_id IN (SELECT prompt_id FROM spots)
-)
-SELECT s.prompt_id, s.at, t.position, t.token, m.before, m.after
-FROM spots AS s
-JOIN here AS t ON t.prompt_id = s.prompt_id AND t.position BETWEEN s.at - $context AND s.at + $context
-LEFT JOIN mine AS m ON m.prompt_id = t.prompt_id AND m.position = t.position
-ORDER BY s.prompt_id, s.at, t.position
-"""
-
-PROMPTS = """
-WITH wanted AS (SELECT DISTINCT unnest($prompts::INTEGER[]) AS prompt_id),
-bounds AS (
-    SELECT prompt_id, min(position) AS first, max(position) AS last
-    FROM scored_tokens SEMI JOIN wanted USING (prompt_id) WHERE run_id = $run_id GROUP BY prompt_id
-),
-given AS (
-    SELECT prompt_id, formatted, len(input_ids) AS n_prompt
-    FROM run_prompts SEMI JOIN wanted USING (prompt_id) WHERE run_id = $run_id
-),
-tails AS (
-    SELECT t.prompt_id, string_agg(t.token, '' ORDER BY t.position) AS tail
-    FROM scored_tokens AS t JOIN given AS g USING (prompt_id) JOIN bounds AS b USING (prompt_id)
-    WHERE t.run_id = $run_id AND b.first > 0 AND t.position < g.n_prompt GROUP BY t.prompt_id
-)
-SELECT
-    b.prompt_id, coalesce(p.dataset, '') AS dataset, b.first, b.last,
-    coalesce(g.formatted, p.text, '') AS text, coalesce(t.tail, '') AS tail
-FROM bounds AS b
-LEFT JOIN prompts AS p USING (prompt_id)
-LEFT JOIN given AS g USING (prompt_id)
-LEFT JOIN tails AS t USING (prompt_id)
-"""
 
 
 class Spot(NamedTuple):
@@ -66,22 +28,22 @@ class Spot(NamedTuple):
 
 @dataclass(frozen=True)
 class StoredNeuron:
-    """One neuron in one run. mine: SQL that begins a query with its tokens as ``mine``; place: its parameters."""
+    """One neuron in one run. mine: SQL that gives its tokens; place: its parameters."""
 
     db: Database
     mine: str
     place: dict[str, int | None]
 
-    def frame(self, query: str, **parameters: object) -> pl.DataFrame:
-        """The rows of a query about ``mine``."""
+    def frame(self, name: str, **parameters: object) -> pl.DataFrame:
+        """The rows of a stored query about ``mine``."""
+        whole = f"WITH mine AS MATERIALIZED ({self.mine}) FROM ({scripts.query(name)})"
         with self.db.reading() as connection, activations_read(self.db):
-            frame: pl.DataFrame = connection.sql(self.mine + query, params={**self.place, **parameters}).pl()
+            frame: pl.DataFrame = connection.sql(whole, params={**self.place, **parameters}).pl()
         return frame
 
-    def rows_of_run(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
-        """The rows of a query about the run."""
-        with self.db.reading() as connection:
-            return connection.execute(query, {"run_id": self.place["run_id"], **parameters}).fetchall()
+    def rows_of_run(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:
+        """The rows of a stored query about the run."""
+        return self.db.rows(scripts.query(name), {"run_id": self.place["run_id"], **parameters})
 
 
 class _Prompt(NamedTuple):
@@ -111,8 +73,8 @@ class Contexts:
         new = [spot for spot in dict.fromkeys(spots) if spot not in self._known]
         prompt_ids = [spot.prompt_id for spot in new]
         positions = [spot.position for spot in new]
-        windows = self._stored.frame(WINDOWS, prompts=prompt_ids, positions=positions, context=self._context)
-        found = self._stored.rows_of_run(PROMPTS, prompts=prompt_ids)
+        windows = self._stored.frame("token_windows", prompts=prompt_ids, positions=positions, context=self._context)
+        found = self._stored.rows_of_run("prompt_texts", prompts=prompt_ids)
         prompts = {
             prompt_id: _Prompt(dataset, first, last, head_of(text, tail, first))
             for prompt_id, dataset, first, last, text, tail in found

@@ -1,89 +1,27 @@
 """``snql neurons``: the neurons of an expression, a row each."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
+from snql.db import scripts
 from snql.db.activations import activations_read, tables_of
 from snql.db.connection import Database
 from snql.db.named_sets import runs_behind
 from snql.errors import InputError
 from snql.neuron_pages.choose import LocatedRun, located_runs, named, one_shape
 from snql.neuron_pages.model import NeuronTable
-from snql.neuron_pages.values import LATEST
 from snql.neurons.sets import NeuronSet, neuron_name
 from snql.neurons.syntax import runs_named
 from snql.rankings.evaluate import Evaluator
 from snql.rankings.shapes import shape_of
 
-SORTS = {
-    "rank": "rank NULLS LAST",
-    "score": "score DESC NULLS LAST",
-    "layer": "s.layer",
-    "difference": "abs(mean_difference) DESC NULLS LAST",
-    "refusal-cosine": "refusal_cosine DESC NULLS LAST",
-}
-MEASURES = {"after": "after", "before": "before", "change": "after - before"}
-
-STATISTICS = """
-SELECT
-    s.layer, s.expert, s.neuron AS index, score, rank, mean_before, mean_after, mean_difference, std_before, std_after,
-    n_tokens, v.run AS lens_run, v.norm, v.refusal_cosine
-FROM neuron_statistics AS s
-JOIN chosen_neurons AS c
-    ON c.layer = s.layer AND c.neuron = s.neuron AND c.expert IS NOT DISTINCT FROM s.expert
-LEFT JOIN ({latest}) AS v
-    ON v.layer = s.layer AND v.neuron = s.neuron AND v.expert IS NOT DISTINCT FROM s.expert
-WHERE s.run_id = $run_id
-ORDER BY {order}, s.layer, s.expert, index
-LIMIT $limit
-"""
-
-RANKS = """
-SELECT s.layer, s.expert, s.neuron AS index, s.rank
-FROM neuron_statistics AS s
-JOIN chosen_neurons AS c
-    ON c.layer = s.layer AND c.neuron = s.neuron AND c.expert IS NOT DISTINCT FROM s.expert
-WHERE s.run_id = $run_id
-"""
-
-TOP_TOKENS = """
-WITH measured AS (
-    SELECT a.layer, a.expert, a.neuron, t.token_id, t.token, a.before, a.after, {measure} AS value
-    FROM ({stored}) AS a
-    JOIN chosen_neurons AS c
-        ON c.layer = a.layer AND c.neuron = a.neuron AND c.expert IS NOT DISTINCT FROM a.expert
-    JOIN scored_tokens AS t USING (token_index)
-    WHERE t.run_id = $run_id
-),
-peaks AS (
-    SELECT
-        layer, expert, neuron, token_id,
-        arg_max(struct_pack(token := token, before := before, after := after, value := value), abs(value)) AS peak
-    FROM measured GROUP BY layer, expert, neuron, token_id
-),
-best AS (
-    SELECT * FROM peaks
-    QUALIFY row_number() OVER (
-        PARTITION BY layer, expert, neuron ORDER BY abs(peak.value) DESC, token_id
-    ) <= $n_tokens
-)
-SELECT layer, expert, neuron AS index, list(peak ORDER BY abs(peak.value) DESC, token_id) AS tokens
-FROM best GROUP BY layer, expert, neuron
-"""
+SORTS = ("rank", "score", "layer", "difference", "refusal-cosine")
+MEASURES = ("after", "before", "change")
 
 # A part for each layer: run, layer and neurons are constants in it, so that only blocks that can hold them are read.
-PROMOTED = """
-SELECT t.layer, t.expert, t.neuron AS index, list(t.token ORDER BY t.place) AS promotes
-FROM value_tokens AS t
-JOIN chosen_neurons AS c
-    ON c.layer = t.layer AND c.neuron = t.neuron AND c.expert IS NOT DISTINCT FROM t.expert AND c.lens_run = t.run
-WHERE t.effect = 'promotes'
-GROUP BY t.layer, t.expert, t.neuron
-"""
-
 OF_LAYER = """
 SELECT layer, expert, neuron, token_index, before, after FROM {table}
 WHERE run_id = $run_id AND layer = $layer_{layer} AND neuron IN ({neurons})
@@ -118,8 +56,8 @@ def describe_neurons(
         if not len(members):
             raise InputError(f"neuron expression {expression!r} names no neuron: use larger sets, or | in place of &")
         chosen = chosen or _runs_of(db, expression, [run for run in located if run.shape == shape])
-        frame = _rows(db, members, chosen, SORTS[sort], limit)
-        frame, token_run = _with_tokens(db, frame, chosen, MEASURES[tokens_by], tokens)
+        frame = _rows(db, members, chosen, sort, limit)
+        frame, token_run = _with_tokens(db, frame, chosen, tokens_by, tokens)
     names = [neuron_name(layer, index, expert) for layer, expert, index in frame.select(_PLACE).iter_rows()]
     frame = frame.insert_column(0, pl.Series("neuron", names, dtype=pl.String))
     return NeuronTable(expression, shape, tuple(run.name for run in chosen), len(members), token_run, tokens_by, frame)
@@ -150,7 +88,7 @@ def _place(expression: str, name: str) -> int:
     return found.start() if found else len(expression)
 
 
-def _rows(db: Database, members: NeuronSet, runs: Sequence[LocatedRun], order: str, limit: int) -> pl.DataFrame:
+def _rows(db: Database, members: NeuronSet, runs: Sequence[LocatedRun], sort: str, limit: int) -> pl.DataFrame:
     """Statistics of the first run in the order asked for, and the ranks of the others."""
     experts = pl.Series("expert", members.experts, dtype=pl.Int16)
     if members.experts is None:
@@ -159,16 +97,16 @@ def _rows(db: Database, members: NeuronSet, runs: Sequence[LocatedRun], order: s
         [pl.Series("layer", members.layers, pl.Int16), experts, pl.Series("neuron", members.neurons, pl.Int32)]
     )
     shape = runs[0].shape
-    parameters = {
-        "run_id": runs[0].run_id, "limit": limit, "n_layers": shape.n_layers, "n_neurons": shape.n_neurons,
-    }  # fmt: skip
-    frame = _joined(db, STATISTICS.format(order=order, latest=LATEST), places, parameters)
+    sizes = {"n_layers": shape.n_layers, "n_neurons": shape.n_neurons}
+    parameters = {"run_id": runs[0].run_id, "sort": sort, "limit": limit, **sizes}
+    frame = _joined(db, scripts.query("chosen_statistics"), places, parameters)
     wanted = frame.select("layer", "expert", "lens_run", neuron="index")
-    promoted = _joined(db, PROMOTED, wanted, {})
+    promoted = _joined(db, scripts.query("chosen_tokens_promoted"), wanted, {})
     frame = frame.join(promoted, on=_PLACE, how="left", nulls_equal=True, maintain_order="left")
     shown = frame.select("layer", "expert", neuron="index")
     for run in runs[1:]:
-        ranks = _joined(db, RANKS, shown, {"run_id": run.run_id}).rename({"rank": f"rank_{run.name}"})
+        ranks = _joined(db, scripts.query("chosen_ranks"), shown, {"run_id": run.run_id})
+        ranks = ranks.rename({"rank": f"rank_{run.name}"})
         frame = frame.join(ranks, on=_PLACE, how="left", nulls_equal=True, maintain_order="left")
     return frame
 
@@ -182,8 +120,9 @@ def _with_tokens(
         stored, parameters = _stored(db, run.run_id, shown)
         if not stored:
             continue
-        query = TOP_TOKENS.format(measure=measure, stored=stored)
-        found = _joined(db, query, shown, {**parameters, "run_id": run.run_id, "n_tokens": n_tokens})
+        query = f"WITH stored AS ({stored}) FROM ({scripts.query('chosen_top_tokens')})"
+        parameters |= {"run_id": run.run_id, "measure": measure, "n_tokens": n_tokens}
+        found = _joined(db, query, shown, parameters)
         if len(found):
             joined = frame.join(found, on=_PLACE, how="left", nulls_equal=True, maintain_order="left")
             return joined, run.name
@@ -191,10 +130,10 @@ def _with_tokens(
     return frame.with_columns(tokens=pl.lit(None, dtype=pl.List(kind))), None
 
 
-def _stored(db: Database, run_id: int, places: pl.DataFrame) -> tuple[str, dict[str, int]]:
+def _stored(db: Database, run_id: int, places: pl.DataFrame) -> tuple[str, dict[str, object]]:
     """SQL for a run's token activations of these neurons, with its parameters; empty where their layers have none."""
     parts: list[str] = []
-    parameters: dict[str, int] = {}
+    parameters: dict[str, object] = {}
     tables = tables_of(db, run_id)
     for layer, rows in places.group_by("layer", maintain_order=True):
         number = int(str(layer[0]))
@@ -207,12 +146,12 @@ def _stored(db: Database, run_id: int, places: pl.DataFrame) -> tuple[str, dict[
     return " UNION ALL ".join(parts), parameters
 
 
-def _joined(db: Database, query: str, places: pl.DataFrame, parameters: dict[str, int]) -> pl.DataFrame:
+def _joined(db: Database, query: str, places: pl.DataFrame, parameters: Mapping[str, object]) -> pl.DataFrame:
     """Rows of a query that joins ``chosen_neurons``: layer, expert, neuron."""
     with db.reading() as connection, activations_read(db):
         connection.register("chosen_neurons", places)
         try:
-            frame: pl.DataFrame = connection.sql(query, params=parameters).pl()
+            frame: pl.DataFrame = connection.sql(query, params=dict(parameters)).pl()
         finally:
             connection.unregister("chosen_neurons")
     return frame

@@ -9,55 +9,17 @@ from snql.db.activations import tables_of
 from snql.db.connection import Database
 from snql.neuron_pages.contexts import Contexts, Spot, StoredNeuron
 from snql.neuron_pages.model import Example, Examples, Histogram, Place, TokenView
-from snql.neuron_pages.statistics import coordinates
 
 N_BINS = 40
 MEASURES = ("after", "before", "change")
 
 # As in the view token_activations, but of the one table that holds the layer: shards of others stay closed.
 MINE = """
-WITH mine AS MATERIALIZED (
     SELECT
         t.prompt_id, t.position, a.before::DOUBLE AS before, a.after::DOUBLE AS after,
         a.after::DOUBLE - a.before::DOUBLE AS change
     FROM {table} AS a JOIN scored_tokens AS t USING (run_id, token_index)
     WHERE run_id = $run_id AND layer = $layer AND neuron = $neuron AND expert IS NOT DISTINCT FROM $expert
-)
-"""
-
-SUMMARY = """
-SELECT
-    count(*),
-    least(min(before), min(after)),
-    greatest(max(before), max(after)),
-    greatest(max(abs(before)), max(abs(after))),
-    max(abs(change))
-FROM mine
-"""
-
-BINS = """
-, long AS (
-    SELECT 'before' AS side, before AS value FROM mine
-    UNION ALL SELECT 'after', after FROM mine
-)
-SELECT side, least(floor((value - $low) / $width), $n_bins - 1)::INTEGER AS bin, count(*) AS n
-FROM long GROUP BY ALL
-"""
-
-PEAKS = """
-, long AS (
-    UNPIVOT mine ON before, after, change INTO NAME measure VALUE value
-),
-signed AS (
-    SELECT prompt_id, position, measure, value < 0 AS lowest, abs(value) AS size FROM long WHERE value <> 0
-),
-of_prompts AS (
-    SELECT * FROM signed
-    QUALIFY row_number() OVER (PARTITION BY measure, lowest, prompt_id ORDER BY size DESC, position) = 1
-)
-SELECT measure, lowest, prompt_id, position FROM of_prompts
-QUALIFY row_number() OVER (PARTITION BY measure, lowest ORDER BY size DESC, prompt_id) <= $most
-ORDER BY measure, lowest, size DESC, prompt_id
 """
 
 
@@ -69,8 +31,8 @@ def token_view(db: Database, run_id: int, place: Place, n_examples: int, context
     table = tables_of(db, run_id).get(place.layer)
     if table is None:
         return None
-    stored = StoredNeuron(db, MINE.format(table=table), {**coordinates(place), "run_id": run_id})
-    ((n_tokens, low, high, most, most_change),) = stored.frame(SUMMARY).rows()
+    stored = StoredNeuron(db, MINE.format(table=table), {**vars(place), "run_id": run_id})
+    ((n_tokens, low, high, most, most_change),) = stored.frame("activation_ranges").rows()
     if not n_tokens:
         return None
     lists = _lists(stored, n_examples, context)
@@ -82,7 +44,7 @@ def _histogram(stored: StoredNeuron, low: float, high: float) -> Histogram:
     n_bins = N_BINS if high > low else 1
     width = (high - low) / n_bins or 1.0
     counts = {"before": [0] * n_bins, "after": [0] * n_bins}
-    for side, index, number in stored.frame(BINS, low=low, width=width, n_bins=n_bins).iter_rows():
+    for side, index, number in stored.frame("activation_bins", low=low, width=width, n_bins=n_bins).iter_rows():
         counts[side][index] = number
     return Histogram(low, high, tuple(counts["before"]), tuple(counts["after"]))
 
@@ -92,7 +54,7 @@ def _lists(stored: StoredNeuron, n_examples: int, context: int) -> tuple[Example
     contexts = Contexts(stored, context)
     most = 4 * n_examples
     while True:
-        peaks = stored.frame(PEAKS, most=most)
+        peaks = stored.frame("activation_peaks", most=most)
         contexts.read([Spot(*row) for row in peaks.select("prompt_id", "position").iter_rows()])
         lists = [_list(peaks, contexts, measure, lowest) for measure in MEASURES for lowest in (False, True)]
         short = [each for each, n_seen in lists if len(each.examples) < n_examples and n_seen == most]

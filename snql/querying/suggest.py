@@ -34,7 +34,7 @@ _NOT_ALIASES = frozenset(
 
 
 @dataclass(frozen=True)
-class Catalog:
+class Names:
     """What a database has. tables: the columns of every table and view; macros: those that are scalars."""
 
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Token:
     end: int
 
 
-def read_catalog(db: Database) -> Catalog:
+def read_names(db: Database) -> Names:
     """The names that the database has now; raises DatabaseError if it cannot be read."""
     with db.reading():
         columns = db.rows(
@@ -78,7 +78,7 @@ def read_catalog(db: Database) -> Catalog:
             """
         )
         runs = db.rows("SELECT DISTINCT name FROM runs ORDER BY name")
-    return Catalog(
+    return Names(
         {table: tuple(names) for table, names in columns},
         tuple(name for name, is_table in macros if not is_table),
         tuple(name for name, is_table in macros if is_table),
@@ -122,48 +122,48 @@ def _first(script: str, start: int) -> tuple[int, int | None] | None:
     return None if begin is None else (begin, None)
 
 
-def complete(catalog: Catalog, script: str, position: int) -> list[Suggestion]:
+def complete(names: Names, script: str, position: int) -> list[Suggestion]:
     """What can be written at a position of a script, best first; nothing where nothing has been begun.
 
     Within quotes, names of runs; after FROM and JOIN, tables and table macros; after ``x.``, columns of x; elsewhere
     columns of the statement's tables, then tables, macros, words of SQL and other columns.
     """
     if script.lstrip().startswith("."):
-        return _commands(catalog, script[:position].lstrip())
+        return _commands(names, script[:position].lstrip())
     statement, position = _statement(script, position)
     before = list(tokens(statement[:position]))
     last = before[-1] if before else None
     if last is not None and last.kind == "text" and _open(last, "'"):
         begun = last.text[1:].replace("''", "'")
-        found = ((run.replace("'", "''"), "run") for run in catalog.runs if run.lower().startswith(begun.lower()))
+        found = ((run.replace("'", "''"), "run") for run in names.runs if run.lower().startswith(begun.lower()))
         return [Suggestion(text, kind, len(last.text) - 1) for text, kind in found]
     if last is None or last.kind in ("text", "comment"):
         return []
     word = last.text if last.kind == "name" and last.end == position else ""
     previous = before[:-1] if word else before
     words = [token.text.lower() for token in previous[-3:]]
-    return _ranked(_candidates(catalog, statement, words, begun=bool(word)), word)
+    return _ranked(_candidates(names, statement, words, begun=bool(word)), word)
 
 
-def _candidates(catalog: Catalog, statement: str, previous: list[str], *, begun: bool) -> Iterator[tuple[str, str]]:
+def _candidates(names: Names, statement: str, previous: list[str], *, begun: bool) -> Iterator[tuple[str, str]]:
     """Words with their kinds, whether they fit what was begun or not. previous: the pieces before, in small letters."""
-    used = _sources(catalog, statement)
+    used = _sources(names, statement)
     if previous[-1:] == ["."]:
         table = used.get(previous[-2].strip('"')) if len(previous) > 1 else None
-        yield from ((column, "column") for column in catalog.tables.get(table or "", ()))
+        yield from ((column, "column") for column in names.tables.get(table or "", ()))
         return
-    tables = [*((name, "table") for name in catalog.tables), *((f"{m}(", "macro") for m in catalog.table_macros)]
+    tables = [*((name, "table") for name in names.tables), *((f"{m}(", "macro") for m in names.table_macros)]
     if previous[-1:] and previous[-1] in _SOURCES:
         yield from tables
         return
     if not begun:
         return
     for table in dict.fromkeys(used.values()):
-        yield from ((column, "column") for column in catalog.tables[table])
+        yield from ((column, "column") for column in names.tables[table])
     yield from tables
-    yield from ((f"{macro}(", "macro") for macro in catalog.macros)
+    yield from ((f"{macro}(", "macro") for macro in names.macros)
     yield from ((keyword, "keyword") for keyword in KEYWORDS)
-    for columns in catalog.tables.values():
+    for columns in names.tables.values():
         yield from ((column, "column") for column in columns)
 
 
@@ -178,12 +178,12 @@ def _ranked(candidates: Iterable[tuple[str, str]], word: str) -> list[Suggestion
     return list(found.values())
 
 
-def _commands(catalog: Catalog, line: str) -> list[Suggestion]:
+def _commands(names: Names, line: str) -> list[Suggestion]:
     command, space, argument = line.partition(" ")
     if not space:
         return [Suggestion(name, "command", len(line)) for name in COMMANDS if name.startswith(line)]
-    names = {".schema": (*catalog.tables, *catalog.macros, *catalog.table_macros)}.get(command, ())
-    return [Suggestion(name, "table", len(argument)) for name in names if name.startswith(argument)]
+    known = {".schema": (*names.tables, *names.macros, *names.table_macros)}.get(command, ())
+    return [Suggestion(name, "table", len(argument)) for name in known if name.startswith(argument)]
 
 
 def _statement(script: str, position: int) -> tuple[str, int]:
@@ -197,9 +197,9 @@ def _statement(script: str, position: int) -> tuple[str, int]:
     return script[start:], position - start
 
 
-def _sources(catalog: Catalog, statement: str) -> dict[str, str]:
+def _sources(names: Names, statement: str) -> dict[str, str]:
     """The tables of a statement by the names that it gives them, in small letters."""
-    known = {table.lower(): table for table in catalog.tables}
+    known = {table.lower(): table for table in names.tables}
     words = [token.text.strip('"') for token in tokens(statement) if token.kind != "comment"]
     found: dict[str, str] = {}
     for index, word in enumerate(words[:-1]):

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy import stats
 
+from snql.db import scripts
 from snql.db.connection import Database
 from snql.db.prompt_sums import PromptSumsReader
 from snql.db.scores import RunScores, read_run_scores
@@ -131,18 +132,7 @@ def _spread(name: str, values: Sequence[float]) -> dict[str, float]:
 
 
 def _intervals(db: Database, run: RunScores, k: int) -> dict[str, object]:
-    frame = db.frame(
-        """
-        SELECT
-            any_value(json_extract(runs.config, '$.bootstrap'))::INTEGER AS resamples,
-            median(standard_error / nullif(score, 0)) AS median_relative_error,
-            count(*) FILTER (top_share >= 0.95) AS n_sure,
-            min(top_share) AS least_top_share
-        FROM neuron_intervals JOIN runs USING (run_id)
-        WHERE run_id = ? AND rank <= ?
-        """,
-        [run.run_id, k],
-    )
+    frame = db.frame(scripts.query("interval_summary"), {"run_id": run.run_id, "k": k})
     return {"run": run.run, "k": k, **frame.row(0, named=True)}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from snql.db import Database
+from snql.db import Database, scripts
 from snql.neurons.sets import neuron_name
 from snql.reporting.read import figures, rows
 from snql.reporting.sources import Sources
@@ -21,23 +21,6 @@ MAX_COMPARED = 12
 
 RUNS = """
 SELECT run_id, run, n_all, n_layers, n_ranked FROM locate_runs WHERE n_ranked > 0 ORDER BY run_id
-"""
-TOP = """
-SELECT
-    run_id, layer, expert, neuron, rank, score, mean_before, std_before, mean_after, std_after, mean_difference
-FROM neuron_scores WHERE run_id IN (SELECT unnest($runs::INTEGER[])) AND rank <= $most
-ORDER BY run_id, rank
-"""
-RANKS = """
-WITH top AS (
-    SELECT DISTINCT layer, expert, neuron FROM neuron_scores
-    WHERE run_id IN (SELECT unnest($runs::INTEGER[])) AND rank <= $most
-)
-SELECT s.run_id, s.layer, s.expert, s.neuron, s.rank
-FROM neuron_scores AS s
-SEMI JOIN top AS t
-    ON s.layer = t.layer AND s.neuron = t.neuron AND s.expert IS NOT DISTINCT FROM t.expert
-WHERE s.run_id IN (SELECT unnest($compared::INTEGER[])) AND s.rank IS NOT NULL
 """
 ALL = "SELECT * FROM neuron_scores WHERE run = $run ORDER BY rank"
 PLACE = ["layer", "expert", "neuron"]
@@ -111,7 +94,8 @@ def _of_database(db: Database, end: str, room: int, source: Sources) -> Neurons 
     most = max(1, room // shown.height)
     ids = shown["run_id"].to_list()
     compared = shown.head(MAX_COMPARED) if shown.height > 1 else shown.head(0)
-    top = _with_ranks(rows(db, TOP, runs=ids, most=most), _ranks(db, ids, most, compared), shown, compared)
+    first = rows(db, scripts.query("top_neurons_of_runs"), runs=ids, most=most)
+    top = _with_ranks(first, _ranks(db, ids, most, compared), shown, compared)
     names = dict(zip(ids, range(len(ids)), strict=True))
     frame = top.with_columns(pl.col("run_id").replace_strict(names, return_dtype=pl.Int64).alias("run"))
     labels = [tuple(name + end for name in each["run"]) for each in (shown, compared)]
@@ -119,7 +103,7 @@ def _of_database(db: Database, end: str, room: int, source: Sources) -> Neurons 
 
 
 def _ranks(db: Database, ids: list[int], most: int, compared: pl.DataFrame) -> pl.DataFrame:
-    return rows(db, RANKS, runs=ids, most=most, compared=compared["run_id"].to_list())
+    return rows(db, scripts.query("ranks_of_top_neurons"), runs=ids, most=most, compared=compared["run_id"].to_list())
 
 
 def _with_ranks(top: pl.DataFrame, ranks: pl.DataFrame, shown: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from snql.db import Database
+from snql.db import Database, scripts
 from snql.reporting.read import figures, rows
 from snql.reporting.sources import Sources
 from snql.writing.words import count, visible
@@ -20,51 +20,6 @@ MAX_LENGTH = 6_000
 """Of one text, as JSON."""
 CUT = " […cut]"
 
-# Sets are in the order of interest: those that figures show for their series, then the others. Controls are not read.
-RUNS = """
-WITH headlines AS (
-    SELECT DISTINCT run_id, variant_id FROM figure_effects WHERE headline
-),
-written AS (
-    SELECT run_id, variant_id, count(DISTINCT prompt_id) AS n_prompts, count(*) AS n FROM completions GROUP BY ALL
-)
-SELECT
-    runs.run_id, runs.name AS run, v.variant_id, v.role, v.name, w.n_prompts, w.n,
-    v.control_seed IS NOT NULL AS control,
-    h.variant_id IS NOT NULL AS headline
-FROM runs
-JOIN variants AS v USING (run_id)
-JOIN written AS w USING (run_id, variant_id)
-LEFT JOIN headlines AS h USING (run_id, variant_id)
-WHERE runs.kind = 'patch' AND runs.status = 'done'
-ORDER BY runs.run_id, control, headline DESC, v.variant_id
-"""
-# The first prompts of each data set in turn, so that all data sets are there when not all prompts are.
-PROMPTS = """
-WITH placed AS (
-    SELECT
-        p.prompt_id, p.dataset, p.text, rp.ordinal,
-        row_number() OVER (PARTITION BY p.dataset ORDER BY rp.ordinal) AS place
-    FROM run_prompts AS rp JOIN prompts AS p USING (prompt_id)
-    WHERE rp.run_id = $run_id AND prompt_id IN (SELECT prompt_id FROM completions WHERE run_id = $run_id)
-),
-chosen AS (
-    SELECT * FROM placed ORDER BY place, ordinal LIMIT $most
-)
-SELECT prompt_id, dataset, text FROM chosen ORDER BY ordinal
-"""
-TEXTS = """
-SELECT c.variant_id, c.prompt_id, c.text
-FROM completions AS c
-WHERE c.run_id = $run_id AND c.sample = 0
-    AND c.variant_id IN (SELECT unnest($variants::INTEGER[])) AND c.prompt_id IN (SELECT unnest($prompts::INTEGER[]))
-"""
-SCORES = """
-SELECT j.variant_id, j.prompt_id, j.judge, j.score
-FROM judgements AS j
-WHERE j.run_id = $run_id AND j.sample = 0
-    AND j.variant_id IN (SELECT unnest($variants::INTEGER[])) AND j.prompt_id IN (SELECT unnest($prompts::INTEGER[]))
-"""
 JUDGES = "SELECT judge FROM figure_judges WHERE run_id = $run_id ORDER BY position"
 
 ALL = "SELECT variant, prompt, text FROM run_completions WHERE run = $run"
@@ -134,7 +89,8 @@ class Writings:
 def read(source: Sources) -> Writings | None:
     """What the patch runs wrote, as much as fits; None if nothing was written."""
     room = MAX_COMPLETIONS // len(source.databases)
-    pairs = [(db, end, found) for db, end in source.labelled() if not (found := source.kept(rows(db, RUNS))).is_empty()]
+    found = [(db, end, source.kept(rows(db, scripts.query("written_variants")))) for db, end in source.labelled()]
+    pairs = [each for each in found if not each[2].is_empty()]
     if not pairs:
         return None
     cut = _fitting([run for db, end, found in pairs for run in _of_database(db, end, found, room)])
@@ -168,11 +124,11 @@ def _run(db: Database, run_id: int, variants: pl.DataFrame, share: int) -> Writt
     n_prompts = min(int(str(variants["n_prompts"].max())), share // n_wrote)
     n_sets = max(min(1, sets.height), share // max(1, n_prompts) - unpatched.height)
     chosen = pl.concat([unpatched, sets.head(n_sets)]).sort("variant_id")
-    prompts = rows(db, PROMPTS, run_id=run_id, most=n_prompts)
+    prompts = rows(db, scripts.query("first_prompts"), run_id=run_id, most=n_prompts)
     places = {prompt_id: place for place, prompt_id in enumerate(prompts["prompt_id"])}
     limits = {"run_id": run_id, "variants": chosen["variant_id"].to_list(), "prompts": list(places)}
     judges = rows(db, JUDGES, run_id=run_id)["judge"].to_list()
-    texts, scores = rows(db, TEXTS, **limits), rows(db, SCORES, **limits)
+    texts, scores = (rows(db, scripts.query(name), **limits) for name in ("first_completions", "first_scores"))
     order = sorted(chosen.iter_rows(named=True), key=lambda row: (_ROLES[row["role"]], not row["headline"]))
     made = [_variant(row, places, judges, texts, scores) for row in order]
     pairs = [(dataset, visible(text, keep="\n")) for _, dataset, text in prompts.iter_rows()]

@@ -1,5 +1,6 @@
 """Every SQL file's header against the database that the files make, and docs/schema.md against both."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,13 @@ from tests import ready_made
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("tables", "views", "macros") for path in (ROOT / "schema" / folder).glob("*.sql"))
+QUERIES = {script.name: script.sql for script in scripts.read_folder("queries")}
+GIVEN = {
+    "chosen_neurons": "0::SMALLINT AS layer, 0::SMALLINT AS expert, 0::INTEGER AS neuron, 'a' AS lens_run",
+    "mine": "0 AS prompt_id, 0 AS position, 0.0 AS before, 0.0 AS after, 0.0 AS change",
+    "stored": "0 AS layer, 0 AS expert, 0 AS neuron, 0 AS token_index, 0.0 AS before, 0.0 AS after",
+}
+"""Frames and parts that Python adds to the queries that mention them."""
 DOCUMENTS = {document.name: document for document in documentation.documents()}
 HEADER = """\
 -- Purpose: what
@@ -60,6 +68,45 @@ def test_a_file_holds_one_object_of_its_name(path: Path) -> None:
         assert code.count(";") == 1
     assert path.stem in DOCUMENTS
     assert max(map(len, path.read_text("utf-8").splitlines())) <= 120
+
+
+@pytest.mark.parametrize(("name", "sql"), QUERIES.items(), ids=QUERIES)
+def test_a_query_says_what_it_is_for_and_runs(new: Database, name: str, sql: str) -> None:
+    assert re.match(r"-- Purpose: [A-Z][^\n]+[.:]\n(--   \S[^\n]*\n)*(SELECT|WITH|FROM)\b", sql), name
+    assert max(map(len, sql.splitlines())) <= 120
+    assert "?" not in sql
+    assert not re.search(r"\$\d", sql), "parameters have names"
+    given = ", ".join(f"{table} AS (SELECT {row})" for table, row in GIVEN.items())
+    with new.reading() as connection:
+        (statement,) = connection.extract_statements(f"WITH {given} FROM (\n{sql})")
+        values = dict.fromkeys(statement.named_parameters)
+        lists = {"runs", "ranked", "compared", "prompts", "positions", "variants", "roles", "judges"}
+        numbers = {"limit": 1}
+        connection.execute(statement.query, values | {key: [] for key in lists & values.keys()} | {
+            key: value for key, value in numbers.items() if key in values
+        }).fetchall()  # fmt: skip
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """All texts of a module that are no docstrings, those with values put in as well."""
+    tree = ast.parse(path.read_text("utf-8"))
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            yield node.value
+
+
+def test_queries_stand_in_files() -> None:
+    """And each of them is used: SQL of more than three lines that no file could hold is put together by Python."""
+    put_together = {"neuron_pages/tokens.py", "db/integrity.py", "db/migrate.py"}
+    modules = sorted((ROOT / "snql").rglob("*.py"))
+    for path in modules:
+        long = [
+            text for text in _texts(path) if re.match(r"\s*(SELECT|WITH|FROM)\b", text) and text.strip().count("\n") > 2
+        ]
+        assert not long or str(path.relative_to(ROOT / "snql")) in put_together, path
+    used = "".join(path.read_text("utf-8") for path in modules)
+    assert [name for name in QUERIES if f'"{name}"' not in used and f"'{name}'" not in used] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)

@@ -3,11 +3,11 @@
 import pytest
 
 from snql.db.connection import Database
-from snql.querying.suggest import Catalog, complete, read_catalog, split
+from snql.querying.suggest import Names, complete, read_names, split
 
 from ..synthetic import add_locate_run
 
-CATALOG = Catalog(
+NAMES = Names(
     tables={
         "neuron_scores": ("run", "layer", "neuron", "score", "rank"),
         "runs": ("run_id", "name", "status"),
@@ -23,7 +23,7 @@ CATALOG = Catalog(
 def offered(script: str, kind: str | None = None) -> list[str]:
     """What is offered at the bar in the script."""
     position = script.index("|")
-    found = complete(CATALOG, script[:position] + script[position + 1 :], position)
+    found = complete(NAMES, script[:position] + script[position + 1 :], position)
     return [each.text for each in found if kind in (None, each.kind)]
 
 
@@ -91,25 +91,25 @@ def test_a_suggestion_replaces_what_was_begun() -> None:
         "SELECT s.sc FROM neuron_scores s",
     ):
         position = script.index(" FROM neuron_scores s") if "s.sc" in script else len(script)
-        (best, *_) = complete(CATALOG, script, position)
+        (best, *_) = complete(NAMES, script, position)
         begun = script[position - best.length : position]
         assert best.text.lower().startswith(begun.lower())
         assert not (script[position - best.length - 1].isalnum())
 
 
-def test_the_catalog_is_the_databases(db: Database) -> None:
+def test_the_names_is_the_databases(db: Database) -> None:
     import numpy as np
 
     add_locate_run(db, "found", np.ones((2, 3)))
-    catalog = read_catalog(db)
-    assert catalog.runs == ("found",)
+    names = read_names(db)
+    assert names.runs == ("found",)
     views = {name for (name,) in db.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")}
     tables = {name for (name,) in db.rows("SELECT table_name FROM duckdb_tables()")}
-    assert set(catalog.tables) == views | tables
-    assert catalog.tables["runs"] == tuple(db.frame("FROM runs").columns)
-    assert catalog.tables["neuron_scores"] == tuple(db.frame("FROM neuron_scores").columns)
-    assert {"top_neurons", "layer_histogram"} <= set(catalog.table_macros)
-    assert "overlap_at" in catalog.macros
+    assert set(names.tables) == views | tables
+    assert names.tables["runs"] == tuple(db.frame("FROM runs").columns)
+    assert names.tables["neuron_scores"] == tuple(db.frame("FROM neuron_scores").columns)
+    assert {"top_neurons", "layer_histogram"} <= set(names.table_macros)
+    assert "overlap_at" in names.macros
 
 
 @pytest.mark.parametrize(
