@@ -58,6 +58,11 @@ changes; tables are made by `migrations/NNNN_name.sql`, which are never edited o
 `tables/`. Each file but a migration begins with a header comment, from which this page, `snql db schema` and the
 comments in the database come; the docstring of `snql/db/documentation.py` gives its form. Tests compare every header
 with the database, check that each view's key is unique on data, and fail when this page is not current.
+
+A table with a column `run_id` belongs to runs: `snql rm` deletes its rows with theirs. Rows are written by
+`snql.db.tables.insert`, whatever the table. Questions that Python asks, other than those of a line or two, stand in
+`queries/NAME.sql` with a comment about their purpose; `snql.db.scripts.query("NAME")` gives the text, and values are
+bound by name. They are no part of a database: a change of one makes no view anew.
 """
 
 
