@@ -39,7 +39,7 @@ UPWARD = {("contrast", "engines")}
 LIBRARIES = {
     "typer": "cli",
     "rich": "cli",
-    "duckdb": "db querying rankings prompts jobs capability paper reporting analysis",
+    "duckdb": "db querying rankings prompts jobs capability paper reporting",
     "torch": "models generation jobs lens training judges contrast engines patching capability scorers guard rankings",
     "transformers": "prompts models generation jobs lens training judges contrast engines patching capability guard",
     "peft": "models training",
