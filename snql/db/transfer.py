@@ -102,7 +102,8 @@ def export_database(db: Database, folder: Path, *, force: bool = False) -> Trans
             _check_folder(folder, force=force)  # another export may have been quicker
             _install(folder, work, ("",))
     left_out = tuple(name for name in found if name not in known)
-    return _transfer(folder, exported, left_out=left_out)
+    n_rows = sum(table.rows for table in tables)
+    return Transfer(path=folder, n_tables=len(tables), n_rows=n_rows, n_shards=len(files), left_out=left_out)
 
 
 def import_database(db: Database, folder: Path, *, force: bool = False) -> Transfer:
@@ -132,20 +133,9 @@ def import_database(db: Database, folder: Path, *, force: bool = False) -> Trans
         with _naming(path.parent):
             _check_target(db, force=force)  # a job may have begun meanwhile, or another import been quicker
             _install(path, work, _PARTS)
-    return _transfer(db.path, manifest, applied=tuple(applied))
-
-
-def _transfer(
-    path: Path, manifest: Manifest, left_out: tuple[str, ...] = (), applied: tuple[str, ...] = ()
-) -> Transfer:
-    return Transfer(
-        path=path,
-        n_tables=len(manifest.tables),
-        n_rows=sum(table.rows for table in manifest.tables),
-        n_shards=len(manifest.shards),
-        left_out=left_out,
-        applied=applied,
-    )
+    n_rows, n_shards = sum(table.rows for table in manifest.tables), len(manifest.shards)
+    n_tables = len(manifest.tables)
+    return Transfer(path=db.path, n_tables=n_tables, n_rows=n_rows, n_shards=n_shards, applied=tuple(applied))
 
 
 # Exporting
