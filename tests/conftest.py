@@ -2,7 +2,7 @@
 
 New databases are copies of a finished one (:mod:`tests.ready_made`), but in tests that ask for ``from_scratch``.
 
-Two processes share the tests, whole files each (pyproject.toml), and the files that take longest come first.
+Two processes share the tests (pyproject.toml); one that has none left takes half of what the other has before it.
 """
 
 import json
@@ -27,26 +27,7 @@ from snql.models.options import LoadOptions
 from tests import ready_made
 
 ORACLE = Path(__file__).parent / "oracle"
-LONGEST_FILES = (
-    "test_kills.py",
-    "test_ray.py",
-    "test_demo.py",
-    "test_page.py",
-    "test_latex.py",
-    "test_engine.py",
-    "test_oracle.py",
-    "test_commands.py",
-    "test_locate.py",
-    "test_modes.py",
-    "test_notebook.py",
-)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first: whole files are shared out, and one that starts last would be waited for."""
-    order = {name: place for place, name in enumerate(LONGEST_FILES)}
-    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.fixture(scope="session", autouse=True)

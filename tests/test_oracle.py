@@ -1,6 +1,7 @@
 """snql agrees with the published implementation: change scores, ranks, activations, completions and patching."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -161,12 +162,19 @@ def test_all_38_patching_runs_are_checked() -> None:
     assert len(patching_runs()) == 38
 
 
+def often(pair: str, name: str) -> Any:
+    """A run as a parameter; sets between none and all are slow one prompt at a time, and always run four at a time."""
+    slow = pair == "adapters" and re.search(r"_top\d{1,3}_bs1$", name) and "_top0_" not in name
+    marks = [pytest.mark.slow("the same sets run four at a time")] if slow else []
+    return pytest.param(pair, name, marks=marks)
+
+
 def ways(pair: str) -> tuple[bool, ...]:
     """Fused and in lockstep, where both are possible."""
     return (True, False) if pair == "adapters" else (False,)
 
 
-@pytest.mark.parametrize(("pair", "name"), patching_runs())
+@pytest.mark.parametrize(("pair", "name"), [often(*run) for run in patching_runs()])
 def test_patching_token_for_token(
     oracle_models: Models, oracle_prompts: list[dict[str, Any]], pair: str, name: str
 ) -> None:

@@ -24,7 +24,15 @@ from ..patched import PatchRow, patch_and_generate, write_rows
 from .by_hand import N_NEW, SHAPE, Change, Models, by_hand, donated, random_sets
 
 
-@pytest.mark.parametrize(("recipient", "donor"), [("sft", "dpo"), ("dpo", "sft"), ("base", "dpo"), ("base", "other")])
+@pytest.mark.parametrize(
+    ("recipient", "donor"),
+    [
+        ("sft", "dpo"),
+        pytest.param("dpo", "sft", marks=pytest.mark.slow("two adapters of one base, as above")),
+        ("base", "dpo"),
+        ("base", "other"),
+    ],
+)
 def test_every_way_equals_a_recomputation(
     oracle_models: Models, oracle_prompts: list[dict[str, Any]], recipient: str, donor: str
 ) -> None:

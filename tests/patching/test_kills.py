@@ -30,6 +30,7 @@ WRITTEN = """
     ("seed", "n_kills"), [(0, 4), pytest.param(1, 20, marks=pytest.mark.slow("more moments of the same kinds"))]
 )
 def test_kills_change_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path, seed: int, n_kills: int) -> None:
+    db.initialise()
     program = [sys.executable, str(Path(__file__).parents[1] / "killed.py"), str(db.path)]
     arguments = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}", PROMPTS, "patch", str(seed), str(n_kills)]
     done = subprocess.run([*program, *arguments], capture_output=True, text=True)
