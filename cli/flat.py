@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import is_dataclass
+from dataclasses import MISSING, is_dataclass, replace
 from functools import wraps
 from inspect import Parameter
 from typing import Annotated, Any, get_args, get_origin
@@ -29,26 +29,48 @@ def flat(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _leaves(taken: Parameter) -> tuple[Any, list[Leaf]]:
-    """The dataclass that a parameter is, or None, and its leaves that the command line has."""
-    kind, *notes = get_args(taken.annotation) if get_origin(taken.annotation) is Annotated else (taken.annotation,)
-    if not is_dataclass(kind):
-        return None, []
-    inside = next((note for note in notes if isinstance(note, Inside)), None)
-    return kind, [leaf for leaf in leaves(kind, inside) if leaf.shown]  # type: ignore[arg-type]
+class AnyOf:
+    """Of a mapping that holds the leaves of several dataclasses by name, for a command that makes one of them of it."""
+
+    def __init__(self, *kinds: type) -> None:
+        self.kinds = kinds
+
+    def leaves(self) -> list[Leaf]:
+        """What several have is there once, as the first has it; none is required."""
+        found: dict[str, Leaf] = {}
+        for kind in self.kinds:
+            for leaf in leaves(kind):
+                default = None if leaf.default is MISSING else leaf.default
+                found.setdefault(leaf.name, replace(leaf, required=False, default=default))
+        return list(found.values())
 
 
 def _made(taken: Parameter, given: Mapping[str, Any]) -> Any:
     kind, shown = _leaves(taken)
-    return given[taken.name] if kind is None else build(kind, {leaf.name: given[leaf.key] for leaf in shown})
+    if shown is None:
+        return given[taken.name]
+    values = {leaf.name: given[leaf.key] for leaf in shown}
+    return build(kind, values) if isinstance(kind, type) and is_dataclass(kind) else values
+
+
+def _leaves(taken: Parameter) -> tuple[Any, list[Leaf] | None]:
+    """What a parameter is, and the options in it that the command line has; None where it is no dataclass."""
+    kind, *notes = get_args(taken.annotation) if get_origin(taken.annotation) is Annotated else (taken.annotation,)
+    for note in notes:
+        if isinstance(note, AnyOf):
+            return kind, note.leaves()
+    if not is_dataclass(kind):
+        return kind, None
+    inside = next((note for note in notes if isinstance(note, Inside)), None)
+    return kind, [leaf for leaf in leaves(kind, inside) if leaf.shown]  # type: ignore[arg-type]
 
 
 def _options(taken: Parameter) -> Iterator[Parameter]:
     """What Typer shows of a parameter: it, or the options in it, each in a panel named after the field it is in."""
-    kind, shown = _leaves(taken)
-    if kind is None:
+    _, shown = _leaves(taken)
+    if shown is None:
         yield taken.replace(kind=Parameter.KEYWORD_ONLY)
-    for leaf in shown:
+    for leaf in shown or ():
         default = Parameter.empty if leaf.required else _default(leaf)
         panel = (taken.name, *leaf.path)[-2].replace("_", " ").capitalize()
         given = _kind(leaf) if leaf.required else _kind(leaf) | None

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import options as opt
+from snql.jobs.options import RunFlags
+from snql.lens.options import LensOptions
+
 from .progress import progress_shown
 from .render import note, print_cells, print_json
 from .state import state
@@ -18,62 +20,19 @@ SHOWN = 40
 
 def lens(
     context: typer.Context,
-    neurons: Annotated[str, typer.Argument(metavar="EXPR", help="Neuron expression, such as safety:20 or L12.N345.")],
-    model: Annotated[str, typer.Option(help="The model: BASE[@REV][+ADAPTER[@REV]]… or demo:NAME.")],
+    options: LensOptions,
+    run: RunFlags,
     name: Annotated[str | None, typer.Option(help="Name of the run; by default one made of its settings.")] = None,
-    top: Annotated[int, typer.Option(help="Tokens at each end.")] = 10,
-    harmful_prompts: Annotated[
-        list[str] | None,
-        typer.Option("--harmful-prompts", help="With --harmless-prompts: the refusal direction; repeatable."),
-    ] = None,
-    harmless_prompts: Annotated[
-        list[str] | None, typer.Option("--harmless-prompts", help="What it is the difference from; repeatable.")
-    ] = None,
-    layer: Annotated[
-        int | None, typer.Option(help="Take the direction after this layer; by default after each neuron's own.")
-    ] = None,
-    template: opt.Template = "auto",
-    system: opt.System = None,
-    sample: opt.Sample = None,
-    limit: opt.Limit = None,
-    seed: opt.Seed = 0,
-    dtype: opt.Dtype = "auto",
-    device: opt.Device = "auto",
-    device_map: opt.DeviceMap = None,
-    attn_implementation: opt.Attention = None,
-    trust_remote_code: opt.TrustRemoteCode = False,
-    resume: opt.Resume = False,
-    force: opt.Force = False,
 ) -> None:
     """Show the tokens that neurons' value vectors promote and suppress, and their cosine with the refusal direction."""
     from snql.lens.lens import lens as run_lens
     from snql.lens.names import name_of
-    from snql.lens.options import LensOptions
-    from snql.models.options import LoadOptions
-    from snql.prompts.options import PromptOptions
 
-    load = LoadOptions(
-        dtype=dtype,
-        device=device,
-        trust_remote_code=trust_remote_code,
-        device_map=device_map,
-        attn_implementation=attn_implementation,
-    )
-    options = LensOptions(
-        neurons=neurons,
-        model=model,
-        top=top,
-        harmful=tuple(harmful_prompts or ()),
-        harmless=tuple(harmless_prompts or ()),
-        layer=layer,
-        prompts=PromptOptions(template=template, limit=limit, sample=sample, system=system),
-        seed=seed,
-        models=load,
-    )
     here = state(context)
-    run = name or name_of(options)
+    chosen = name or name_of(options)
+    force = run.force or name is None
     with progress_shown(quiet=here.quiet) as progress:
-        found = run_lens(here.open(), run, options, resume=resume, force=force or name is None, progress=progress)
+        found = run_lens(here.open(), chosen, options, resume=run.resume, force=force, progress=progress)
     if here.json:
         print_json(found.vectors)
         return

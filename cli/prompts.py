@@ -8,6 +8,7 @@ import typer
 from snql.options import Inside
 from snql.prompts.options import PROMPTS, PromptOptions
 
+from . import options as opt
 from .render import note_prompts, print_json_parts, print_table
 from .state import state
 
@@ -25,7 +26,7 @@ def prompts(
         str | None, typer.Option(help="Also show the exact text and tokens that this model would be given.")
     ] = None,
     rows: Annotated[int, typer.Option(min=0, help="How many prompts the table shows; --json gives all.")] = 10,
-    seed: Annotated[int, typer.Option(help="Seed of --sample and of the bootstrap; stored with the run.")] = 0,
+    seed: opt.Seed = 0,
 ) -> None:
     """Preview what would be read: rows kept and left out, and the first prompts. Loads no weights."""
     from snql.jobs.preview import preview
