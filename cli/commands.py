@@ -1,5 +1,6 @@
 """The commands by name, each with what it does in a few words and the module that has it."""
 
+import re
 from collections import UserDict
 from collections.abc import Callable
 from importlib import import_module
@@ -8,9 +9,12 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from snql.errors import SnqlError
+
 from .config import split_environment_by_line
 from .flat import flat
 
+_NAME = re.compile("`([a-z][a-z_]*)`")
 Function = TypeVar("Function", bound=Callable[..., None])
 
 COMMANDS = {
@@ -92,12 +96,38 @@ def command(group: typer.Typer, name: str | None = None) -> Callable[[Function],
     return add
 
 
+def with_flags(message: str, command: Any, root: Any) -> str:
+    """The message with each name in backticks as its flag, of the command or else of any; other names stay."""
+
+    def flag(found: re.Match[str]) -> str:
+        return _flags(command).get(found[1]) or _flags(root).get(found[1], found[0])
+
+    return _NAME.sub(flag, message)
+
+
+def _flags(command: Any) -> dict[str, str]:
+    """The flags of a command, and of those below it, by the names that Python has for them."""
+    flags: dict[str, str] = {}
+    for each in getattr(command, "commands", {}).values():
+        flags |= _flags(each)
+    own = {each.name: each.opts[0] for each in command.params if each.param_type_name == "option"}
+    return flags | own | getattr(command.callback, "flags", {})
+
+
 class _Command(TyperCommand):
     """Its help lists options by the dataclass that they belong to."""
 
     def __init__(self, *given: Any, **settings: Any) -> None:
         super().__init__(*given, **settings)
         split_environment_by_line(self)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it; an error of the library names options as Python does, in backticks, and leaves here with flags."""
+        try:
+            return super().invoke(ctx)
+        except SnqlError as error:
+            error.args = (with_flags(str(error), self, ctx.find_root().command),)
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a section of arguments, one of the command's own options, and one of each dataclass of options."""
