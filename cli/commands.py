@@ -14,7 +14,7 @@ from snql.errors import SnqlError
 from .config import split_environment_by_line
 from .flat import flat
 
-_NAME = re.compile("`([a-z][a-z_]*)`")
+_NAME = re.compile("`([a-z][a-z_]*)(=False)?`")
 Function = TypeVar("Function", bound=Callable[..., None])
 
 COMMANDS = {
@@ -100,7 +100,8 @@ def with_flags(message: str, command: Any, root: Any) -> str:
     """The message with each name in backticks as its flag, of the command or else of any; other names stay."""
 
     def flag(found: re.Match[str]) -> str:
-        return _flags(command).get(found[1]) or _flags(root).get(found[1], found[0])
+        known = _flags(command).get(found[1]) or _flags(root).get(found[1])
+        return found[0] if known is None else f"--no-{known[2:]}" if found[2] else known
 
     return _NAME.sub(flag, message)
 

@@ -36,7 +36,7 @@ class Asked:
     listed: Annotated[
         bool, Doc("List the library of questions with their parameters."), Flag("--list", key="list_questions")
     ] = False
-    param: Annotated[tuple[str, ...], Doc("NAME=VALUE, bound to $NAME; repeatable."), Flag("--param", "-p")] = ()
+    parameters: Annotated[tuple[str, ...], Doc("NAME=VALUE, bound to $NAME; repeatable."), Flag("--param", "-p")] = ()
 
 
 def query(
@@ -69,7 +69,7 @@ def query(
     if output is not None:
         check_output(here.database, output)
     db = Database(here.database, access=limits)
-    text, parameters = _read(db, options.sql, options.file, parse_parameters(options.param))
+    text, parameters = _read(db, options.sql, options.file, parse_parameters(options.parameters))
     if chosen == "table":
         run(db, text, lambda result: _print(result, rows, quiet=here.quiet), parameters, timeout=timeout)
     else:

@@ -210,7 +210,7 @@ def test_results_show_small_tables() -> None:
 
 
 def test_types_are_seen(path: Path) -> None:
-    """mypy --strict reads this: an unused ignore, or a type that is another, is an error there."""
+    """mypy `strict` reads this: an unused ignore, or a type that is another, is an error there."""
     assert files("snql").joinpath("py.typed").is_file()
     with snql.open(path) as db:
         assert_type(db, snql.Analysis)

@@ -47,16 +47,16 @@ def find_completions(db: Database, run: str) -> WrittenBy:
     ) if db.path.exists() else []  # fmt: skip
     if not found:
         raise InputError(
-            f"no patch or locate run {run!r} in {db.path}: `snql runs` lists those it has; name one with --completions"
+            f"no patch or locate run {run!r} in {db.path}: `snql runs` lists those it has; name one with `completions`"
         )
     run_id, kind, status, config, sha256 = found[0]
     if status != "done":
-        raise InputError(f"{kind} run {run!r} is {status}: finish it first (--resume), or name another --completions")
+        raise InputError(f"{kind} run {run!r} is {status}: finish it first (`resume`), or name another `completions`")
     roles = db.rows("SELECT variant_id, role FROM variants WHERE run_id = ? ORDER BY variant_id", [run_id])
     role = next((role for number, role in roles if number == (DONOR if kind == "patch" else 0)), None)
     if role not in ("donor", "before", "after"):
         raise InputError(
-            f"{kind} run {run!r} has no completions of a donor: name a run with --donor, or a locate run that writes"
+            f"{kind} run {run!r} has no completions of a donor: name a run with `donor`, or a locate run that writes"
         )
     query = "SELECT max(sample) + 1 FROM completions WHERE run_id = ?"
     ((n_samples,),) = db.rows(query, [run_id])

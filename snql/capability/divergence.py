@@ -94,12 +94,12 @@ def settings_of(options: DivergenceOptions, source: WrittenBy) -> dict[str, Any]
     if options.neurons:
         known = {name: known.get(name) for name in ("recipient", "donor")}
     elif source.kind != "patch":
-        raise InputError(f"{source.run!r} is a locate run: say which neurons, with --neurons")
+        raise InputError(f"{source.run!r} is a locate run: say which neurons, with `neurons`")
     given = {"recipient": options.recipient, "donor": options.donor, "mode": options.mode}
     known |= {name: value for name, value in given.items() if value is not None}
     for name in ("recipient", "donor"):
         if known.get(name) is None:
-            raise InputError(f"which {name}? {source.run!r} is a locate run: give --{name}")
+            raise InputError(f"which {name}? {source.run!r} is a locate run: give `{name}`")
     defaults = {"mode": "donor", "freeze": False, "steps": "all", "first": None, "seed": options.seed}
     return {name: default if known.get(name) is None else known[name] for name, default in defaults.items()} | {
         "recipient": known["recipient"],

@@ -81,13 +81,13 @@ def _text_of(row: Row, column: str | None, source: str) -> str:
     if known is None:
         wanted = f"column {column!r}" if column else f"column named {', '.join(COLUMNS)}"
         raise InputError(
-            f"text {source} has no {wanted}: its columns are {', '.join(map(str, row))}; use --text-column"
+            f"text {source} has no {wanted}: its columns are {', '.join(map(str, row))}; use `text_column`"
         )
     value: Any = row[known]
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise InputError(f"text {source}: column {known!r} holds a {type(value).__name__}, not text; use --text-column")
+        raise InputError(f"text {source}: column {known!r} holds a {type(value).__name__}, not text; use `text_column`")
     return value
 
 

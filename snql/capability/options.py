@@ -33,15 +33,15 @@ class SubjectOptions:
         mode = Mode.parse(self.mode)
         check_seed(self.seed)
         if not self.neurons:
-            for name, given in (("--donor", self.donor), ("--sweep", self.sweep), ("--random", self.random)):
+            for name, given in (("donor", self.donor), ("sweep", self.sweep), ("random", self.random)):
                 if given:
-                    raise InputError(f"{name} does nothing without --neurons: give them, or leave it out")
+                    raise InputError(f"`{name}` does nothing without `neurons`: give them, or leave it out")
             if mode.kind != "donor":
-                raise InputError(f"--mode {self.mode} does nothing without --neurons: give them, or leave it out")
+                raise InputError(f"`mode` {self.mode} does nothing without `neurons`: give them, or leave it out")
         elif self.donor is None and mode.kind == "donor":
-            raise InputError("--mode donor needs a donor: give --donor, or another mode such as --mode zero")
+            raise InputError("`mode` donor needs a donor: give `donor`, or another mode such as `mode` zero")
         if not 0 <= self.random <= MOST_CONTROLS:
-            raise InputError(f"--random {self.random} is out of range: use 0 to {MOST_CONTROLS}")
+            raise InputError(f"`random` {self.random} is out of range: use 0 to {MOST_CONTROLS}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +63,9 @@ class TextOptions:
 
     def __post_init__(self) -> None:
         if not self.text:
-            raise InputError("which text? give --text, such as --text essays.txt")
+            raise InputError("which text? give `text`, such as `text` essays.txt")
         if self.join and self.sample is not None:
-            raise InputError("--sample draws rows in an order of their own: it does not go with --join")
+            raise InputError("`sample` draws rows in an order of their own: it does not go with `join`")
         check_selection(self.where, self.sample, self.limit)
 
 
@@ -100,13 +100,13 @@ class LmEvalOptions:
 
     def __post_init__(self) -> None:
         if not self.tasks:
-            raise InputError("which tasks? give --tasks, such as --tasks gsm8k,mmlu")
+            raise InputError("which tasks? give `tasks`, such as `tasks` gsm8k,mmlu")
         if self.num_fewshot is not None and self.num_fewshot < 0:
-            raise InputError(f"--num-fewshot {self.num_fewshot} is out of range: use 0 or more")
+            raise InputError(f"`num_fewshot` {self.num_fewshot} is out of range: use 0 or more")
         if self.limit is not None and self.limit < 1:
-            raise InputError(f"--limit {self.limit}: at least one document is needed")
+            raise InputError(f"`limit` {self.limit}: at least one document is needed")
         if self.patched_only and not self.subject.neurons:
-            raise InputError("--patched-only tests nothing without --neurons: give them, or leave it out")
+            raise InputError("`patched_only` tests nothing without `neurons`: give them, or leave it out")
 
     def config(self) -> dict[str, object]:
         """The canonical configuration: everything that the numbers depend on."""
@@ -138,6 +138,6 @@ class DivergenceOptions:
         if self.mode is not None:
             Mode.parse(self.mode)
         if not self.neurons:
-            for name, given in (("--mode", self.mode), ("--sweep", self.sweep), ("--random", self.random)):
+            for name, given in (("mode", self.mode), ("sweep", self.sweep), ("random", self.random)):
                 if given:
-                    raise InputError(f"{name} does nothing without --neurons: a patch run's own sets are read")
+                    raise InputError(f"`{name}` does nothing without `neurons`: a patch run's own sets are read")

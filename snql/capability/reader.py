@@ -106,7 +106,7 @@ class Reader:
                 elif len(batch) == 1:
                     raise RunError(
                         f"out of memory reading one text of {len(chosen[0].ids)} tokens: read shorter texts, or use "
-                        "--dtype or --quantize"
+                        "`dtype` or `quantize`"
                     )
                 else:
                     self._models.clear()

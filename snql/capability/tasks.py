@@ -88,7 +88,7 @@ def find_tasks(options: "LmEvalOptions") -> Tasks:
     """
     folder = options.include_path
     if folder is not None and not Path(folder).is_dir():
-        raise InputError(f"--include-path {folder} is no folder: name one with task definitions")
+        raise InputError(f"`include_path` {folder} is no folder: name one with task definitions")
     names = tuple(dict.fromkeys(options.tasks))
     with _quiet():
         manager = TaskManager(include_path=folder)
@@ -109,7 +109,7 @@ def find_tasks(options: "LmEvalOptions") -> Tasks:
 
 def _unknown(name: str, known: set[str]) -> InputError:
     near = get_close_matches(name, sorted(known), 3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "name one that it has, or a folder with --include-path"
+    hint = f"did you mean {' or '.join(near)}?" if near else "name one that it has, or a folder with `include_path`"
     return InputError(f"the harness has no task {name!r}: {hint}")
 
 

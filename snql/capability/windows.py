@@ -46,13 +46,13 @@ class Striding:
         """
         chosen = min(DEFAULT_WINDOW, context or DEFAULT_WINDOW) if window is None else window
         if chosen < 2:
-            raise InputError(f"--window {chosen} is too short: a token needs at least one before it; use at least 2")
+            raise InputError(f"`window` {chosen} is too short: a token needs at least one before it; use at least 2")
         if context is not None and chosen > context:
-            raise InputError(f"--window {chosen} is longer than the model's context of {context} tokens: use less")
+            raise InputError(f"`window` {chosen} is longer than the model's context of {context} tokens: use less")
         moved = max(1, chosen // 2) if stride is None else stride
         if not 1 <= moved < chosen:
             raise InputError(
-                f"--stride {moved} does not fit --window {chosen}: use 1 to {chosen - 1}, so that the first token that "
+                f"`stride` {moved} does not fit `window` {chosen}: use 1 to {chosen - 1}, so that the first token that "
                 "a window scores has one before it"
             )
         return cls(chosen, moved)

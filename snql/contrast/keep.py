@@ -34,7 +34,7 @@ class KeepRule:
             syntax.parse(text)
             return cls(text, None)
         if not isinstance(node, syntax.Ranked) or node.low.value:
-            raise InputError(f"--keep {text!r} is not known: use 5%, a number, all, none or a neuron expression")
+            raise InputError(f"`keep` {text!r} is not known: use 5%, a number, all, none or a neuron expression")
         return cls(text, node.high)
 
     def names(self, run: str) -> bool:

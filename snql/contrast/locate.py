@@ -73,7 +73,7 @@ def locate(
     def load() -> Loaded:
         keep = KeepRule.parse(options.keep)
         if keep.names(name):
-            raise InputError(f"--keep {options.keep!r} names the run {name!r} itself: write a share such as --keep 5%")
+            raise InputError(f"`keep` {options.keep!r} names the run {name!r} itself: write a share such as `keep` 5%")
         read = read_inputs(db, options.prompts, options.seed)
         specs = {"before": options.before, "after": options.after}
         order = WorkOrder(specs, options.models, settings_of(options), options.after_dtype)
@@ -100,11 +100,11 @@ def _beginning(db: Database, engine: Engine, read: PromptInputs, keep: KeepRule,
     """Prompts and their plan; raises InputError for what does not go with the models."""
     info = engine.info
     if options.skip_last_layers >= info.shape.n_layers:
-        raise InputError(f"--skip-last-layers {options.skip_last_layers} leaves none of {info.shape.n_layers} layers")
+        raise InputError(f"`skip_last_layers` {options.skip_last_layers} leaves none of {info.shape.n_layers} layers")
     keep.check(Evaluator(db, info.shape))
     prompts = tokenize(read, engine.tokenizer, info.context_length, options.room)
     if options.bootstrap and len(prompts) < 2:
-        raise InputError("--bootstrap draws prompts anew: one prompt is too few, give at least two")
+        raise InputError("`bootstrap` draws prompts anew: one prompt is too few, give at least two")
     return Beginning(
         device=info.device,
         dtype=info.dtype,

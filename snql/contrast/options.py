@@ -50,16 +50,16 @@ class LocateOptions:
     def __post_init__(self) -> None:
         parse_positions(self.positions)
         if self.completions_by not in ROLES:
-            raise InputError(f"--completions-by {self.completions_by!r} is not known: use before or after")
+            raise InputError(f"`completions_by` {self.completions_by!r} is not known: use before or after")
         if self.store not in STORES:
-            raise InputError(f"--store {self.store!r} is not known: use {', '.join(STORES)}")
+            raise InputError(f"`store` {self.store!r} is not known: use {', '.join(STORES)}")
         if self.skip_last_layers < 0:
-            raise InputError("--skip-last-layers must be at least 0")
+            raise InputError("`skip_last_layers` must be at least 0")
         if self.bootstrap and not FEWEST <= self.bootstrap <= MOST:
-            raise InputError(f"--bootstrap {self.bootstrap} is out of range: use 0 for none, or {FEWEST} to {MOST}")
+            raise InputError(f"`bootstrap` {self.bootstrap} is out of range: use 0 for none, or {FEWEST} to {MOST}")
         check_contrast_scorer(self.scorer)
         if self.bootstrap and self.scorer != CHANGE_SCORE:
-            raise InputError(f"--bootstrap gives intervals of change scores: leave it out with --scorer {self.scorer}")
+            raise InputError(f"`bootstrap` gives intervals of change scores: leave it out with `scorer` {self.scorer}")
         check_seed(self.seed)
 
     @property

@@ -32,7 +32,7 @@ def parse_positions(name: str) -> Positions:
     for known in POSITIONS:
         if name == known:
             return known
-    raise InputError(f"--positions {name!r} is not known: use {', '.join(POSITIONS)}")
+    raise InputError(f"`positions` {name!r} is not known: use {', '.join(POSITIONS)}")
 
 
 def scored_range(positions: Positions, n_prompt: int, n_completion: int, *, ended: bool) -> range:

@@ -115,8 +115,8 @@ def staged_chunks(files: Sequence[Path], shape: Shape) -> Iterator[StagedChunk]:
 def _damaged(files: Sequence[Path], error: Exception) -> RunError:
     folder = files[0].parent if files else Path()
     return RunError(
-        f"{folder}: the sums per prompt, which --bootstrap needs, cannot be read ({' '.join(str(error).split())}): "
-        "begin the run again with --force"
+        f"{folder}: the sums per prompt, which `bootstrap` needs, cannot be read ({' '.join(str(error).split())}): "
+        "begin the run again with `force`"
     )
 
 

@@ -55,9 +55,9 @@ ONE_MODEL = ("prompt-difference", "wanda", "safety-specific")
 def check_contrast_scorer(scorer: str) -> None:
     """Raise InputError unless the scorer is one of a contrast."""
     if scorer in ONE_MODEL:
-        raise InputError(f"scorer {scorer} ranks the neurons of one model: give --model, not --before and --after")
+        raise InputError(f"scorer {scorer} ranks the neurons of one model: give `model`, not `before` and `after`")
     if scorer not in CONTRAST:
-        raise InputError(f"--scorer {scorer!r} is not known: use {', '.join((*CONTRAST, *ONE_MODEL))}")
+        raise InputError(f"`scorer` {scorer!r} is not known: use {', '.join((*CONTRAST, *ONE_MODEL))}")
 
 
 def contrast_scores(scorer: str, change_scores: Array, columns: Mapping[str, Array]) -> Array:

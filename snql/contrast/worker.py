@@ -217,7 +217,7 @@ class Worker:
             if fits(partial(work, now)):
                 continue
             if len(now) == 1:
-                raise RunError("out of memory with one text: lower --max-new-tokens, or use --dtype or --quantize")
+                raise RunError("out of memory with one text: lower `max_new_tokens`, or use `dtype` or `quantize`")
             self._most_rows = (len(now) + 1) // 2
             waiting.appendleft(now)
 

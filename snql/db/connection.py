@@ -142,7 +142,7 @@ class Database:
             if _loads_extensions(statement):
                 raise duckdb.PermissionException("Permission Error: extensions are not loaded")
             if not self._access.files and _writes_files(statement):
-                raise duckdb.PermissionException("Permission Error: file system operations are disabled: use --output")
+                raise duckdb.PermissionException("Permission Error: file system operations are disabled: use `output`")
         return statements
 
     @contextmanager
@@ -178,7 +178,7 @@ class Database:
         if self._reader is None:
             if not self.path.exists():
                 raise DatabaseError(
-                    f"no database at {self.path}: run `snql demo` or `snql locate` first, or name one with --db"
+                    f"no database at {self.path}: run `snql demo` or `snql locate` first, or name one with `db`"
                 )
             connection = self._connect(read_only=True)
             try:
@@ -217,8 +217,8 @@ class Database:
     def _set_limits(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Memory and threads; raises InputError for values that DuckDB does not take."""
         for name, option, value in (
-            ("memory_limit", "--memory", self._access.memory),
-            ("threads", "--threads", self._access.threads),
+            ("memory_limit", "`memory`", self._access.memory),
+            ("threads", "`threads`", self._access.threads),
         ):
             if value is None:
                 continue
@@ -267,11 +267,11 @@ def _explain(error: duckdb.Error, path: Path) -> str:
     if _is_lock(error):
         return f"{path} is locked by another program that writes to it: wait for it, or close it"
     if "not a valid DuckDB" in text:
-        return f"{path} is not a DuckDB database: name another file with --db"
+        return f"{path} is not a DuckDB database: name another file with `db`"
     if "different configuration" in text:
         return f"{path} is open elsewhere in this Python process: close that connection first"
     if "ermission denied" in text or "read-only" in text.lower():
-        return f"{path} cannot be opened for writing (permission denied): change its permissions or use --db"
+        return f"{path} cannot be opened for writing (permission denied): change its permissions or use `db`"
     if path.is_dir():
-        return f"{path} is a folder, not a database file: name a file with --db"
+        return f"{path} is a folder, not a database file: name a file with `db`"
     return f"{path} cannot be opened: {text}"

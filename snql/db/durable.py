@@ -38,7 +38,7 @@ def room_needed(database: Path) -> Iterator[None]:
         if _disk_full(error):
             raise RunError(
                 f"no room on the disk that holds {database} and what the run keeps beside it: free some, then go on "
-                "with --resume"
+                "with `resume`"
             ) from error
         raise
 

@@ -66,7 +66,7 @@ def _check_version(judge: JudgeInfo, known: tuple[str, str] | None) -> None:
     if (higher_is or WORSE) != sign:
         raise InputError(
             f"judge {judge.name!r} has scored in this database as one whose high scores are {higher_is or WORSE}, not "
-            f"{sign}: leave --judge-sign as it was, or use another database"
+            f"{sign}: leave `judge_signs` as it was, or use another database"
         )
     if version != judge.version:
         raise InputError(

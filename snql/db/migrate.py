@@ -39,7 +39,7 @@ def check(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
         ledger = connection.execute("SELECT number, name, sha256 FROM snql_migrations ORDER BY number").fetchall()
     except duckdb.CatalogException as error:
         if tables(connection):
-            message = f"{path} is a DuckDB database but not one of snql's: name another file with --db"
+            message = f"{path} is a DuckDB database but not one of snql's: name another file with `db`"
             raise DatabaseError(message) from error
         return len(scripts.migrations())
     return check_ledger(ledger, path)
@@ -59,12 +59,12 @@ def check_ledger(ledger: Sequence[tuple[int, str, str]], path: Path) -> int:
         if (number, name) != (script.number, script.name):
             raise DatabaseError(
                 f"{path} records migration {number} as {name!r} where this snql has {script.name!r}: "
-                "it was made by a different snql; use the one that made it, or another file with --db"
+                "it was made by a different snql; use the one that made it, or another file with `db`"
             )
         if sha256 != script.sha256:
             raise DatabaseError(
                 f"{path} was made with another text of migration {name}: it was edited after it was applied; "
-                "use the snql that made the file, or another file with --db"
+                "use the snql that made the file, or another file with `db`"
             )
     return len(shipped) - len(ledger)
 

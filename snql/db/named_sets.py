@@ -52,7 +52,7 @@ def save_named(db: Database, name: str, expression: str, members: NeuronSet, *, 
     with db.write() as connection:
         taken = connection.execute("SELECT expression FROM named_sets WHERE name = ?", [name]).fetchall()
         if taken and not force:
-            raise InputError(f"a set {name!r} is saved already ({taken[0][0]}): choose another name, or --force")
+            raise InputError(f"a set {name!r} is saved already ({taken[0][0]}): choose another name, or `force`")
         row = {"set_id": records.save_set(connection, members), "expression": expression, "created_at": now()}
         replace(connection, "named_sets", [row | vars(members.shape)], name=name)
 

@@ -10,4 +10,4 @@ def check_output(database: Path, output: Path) -> None:
     target = output.resolve()
     kept = [database.with_name(database.name + ending) for ending in (".shards", ".staging", ".wal")]
     if target == database.resolve() or any(target.is_relative_to(folder.resolve()) for folder in kept):
-        raise InputError(f"--output {output} is the database {database} or part of it: name another file")
+        raise InputError(f"`output` {output} is the database {database} or part of it: name another file")

@@ -56,7 +56,7 @@ class PromptSumsReader:
         rows = db.rows("SELECT DISTINCT prompt_id FROM prompt_sums WHERE run_id = ? ORDER BY 1", [run_id])
         self._prompts = np.array([prompt for (prompt,) in rows], dtype=np.int64)
         if not len(self._prompts):
-            raise InputError(f"locate run {run!r} has no sums per prompt: locate it with --bootstrap 1000")
+            raise InputError(f"locate run {run!r} has no sums per prompt: locate it with `bootstrap` 1000")
 
     @property
     def n_prompts(self) -> int:

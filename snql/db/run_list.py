@@ -62,5 +62,5 @@ def find(db: Database, name: str, kind: str | None) -> tuple[int, str]:
         raise InputError(f"no {what} {name!r} in {db.path}: `snql runs` lists those it has")
     if len(found) > 1:
         kinds = " and ".join(found_kind for _, found_kind in found)
-        raise InputError(f"{kinds} runs are both named {name!r}: say which with --kind")
+        raise InputError(f"{kinds} runs are both named {name!r}: say which with `kind`")
     return int(found[0][0]), str(found[0][1])

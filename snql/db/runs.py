@@ -84,13 +84,13 @@ def check_free(db: Database, new: NewRun, *, resume: bool, force: bool) -> RunSt
         keys = sorted(key for key in found.config.keys() | wanted.keys() if found.config.get(key) != wanted.get(key))
         raise InputError(
             f"{new.kind} run {new.name!r} cannot be resumed: {', '.join(keys)} differ from when it began; "
-            "use the same settings, or --force to replace it"
+            "use the same settings, or `force` to replace it"
         )
     return found
 
 
 def _taken(new: NewRun, status: str) -> InputError:
-    remedy = "replace it with --force" if status == "done" else "continue it with --resume or replace it with --force"
+    remedy = "replace it with `force`" if status == "done" else "continue it with `resume` or replace it with `force`"
     return InputError(f"a {new.kind} run {new.name!r} exists ({status}): choose another name, or {remedy}")
 
 

@@ -41,7 +41,7 @@ class Staging:
         if not self.sound(name, sha256):
             raise InputError(
                 f"{self._folder / name}, which the run needs to go on, is missing or damaged: restore it, or begin "
-                "the run again with --force"
+                "the run again with `force`"
             )
         return load((self._folder / name).read_bytes())
 

@@ -178,7 +178,7 @@ def _check_folder(folder: Path, *, force: bool) -> None:
     if not (folder / manifests.NAME).is_file():
         raise InputError(f"{folder} exists and is no exported database: name another folder")
     if not force:
-        raise InputError(f"{folder} holds an exported database: name another folder, or replace it with --force")
+        raise InputError(f"{folder} holds an exported database: name another folder, or replace it with `force`")
 
 
 # Importing
@@ -196,7 +196,7 @@ def _check_target(db: Database, *, force: bool) -> None:
     if not db.path.exists():
         for beside in (db.path.with_name(db.path.name + suffix) for suffix in _BESIDE):
             if beside.exists() and not force:
-                raise InputError(f"{beside} is there without its database: move it away, or remove it with --force")
+                raise InputError(f"{beside} is there without its database: move it away, or remove it with `force`")
         return
     if force:
         with db.write():
@@ -206,7 +206,7 @@ def _check_target(db: Database, *, force: bool) -> None:
         queries = (f"SELECT 1 FROM {quoted(name)} LIMIT 1" for name in names)  # noqa: S608
         holding = any(connection.execute(query).fetchall() for query in queries)
     if holding:
-        raise InputError(f"{db.path} holds data already: name a new file with --db, or replace it with --force")
+        raise InputError(f"{db.path} holds data already: name a new file with `db`, or replace it with `force`")
 
 
 def _build(path: Path, manifest: Manifest, folder: Path) -> list[str]:

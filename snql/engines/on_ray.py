@@ -81,7 +81,7 @@ class RayEngine:
             raise
         except RayActorError as error:
             reason = " ".join(str(error).split())[:300]
-            raise RunError(f"a Ray worker died and did not come back ({reason}): go on with --resume") from error
+            raise RunError(f"a Ray worker died and did not come back ({reason}): go on with `resume`") from error
 
     def _check_same(self, info: EngineInfo) -> None:
         mine = {role: model.model_id for role, model in self.info.models.items()}
@@ -92,14 +92,14 @@ class RayEngine:
                     "every machine of the cluster"
                 )
         if (info.device.split(":")[0], info.dtype) != (self.info.device.split(":")[0], self.info.dtype):
-            raise InputError("Ray workers have different kinds of devices: name one with --device and --dtype")
+            raise InputError("Ray workers have different kinds of devices: name one with `device` and `dtype`")
 
 
 @contextmanager
 def ray_engine(options: EngineOptions, order: WorkOrder) -> Iterator[RayEngine]:
     """Start Ray here, or join the cluster at ``ray_address``, and load the models with each worker."""
     if find_spec("ray") is None:
-        raise InputError("--engine ray needs Ray: pip install 'snql[ray]'")
+        raise InputError("`engine` ray needs Ray: pip install 'snql[ray]'")
     import ray
 
     began = not ray.is_initialized()
@@ -114,7 +114,7 @@ def ray_engine(options: EngineOptions, order: WorkOrder) -> Iterator[RayEngine]:
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(
-                f"--ray-address {options.ray_address}: no cluster there that lets snql in ({reason}): check the "
+                f"`ray_address` {options.ray_address}: no cluster there that lets snql in ({reason}): check the "
                 "address, and Ray's token (RAY_AUTH_MODE)"
             ) from error
     try:
@@ -138,7 +138,7 @@ def _resources(ray: Any, workers: int, order: WorkOrder) -> dict[str, float]:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus = sum(int(node.get("CPU", 0)) for node in nodes)
     if workers > cpus:
-        raise InputError(f"--workers {workers} are more than the cluster's {cpus} CPUs: use at most {cpus}")
+        raise InputError(f"`workers` {workers} are more than the cluster's {cpus} CPUs: use at most {cpus}")
     wanted = order.load.device == "auto" or order.load.device.startswith("cuda")
     gpus = [int(node.get("GPU", 0)) for node in nodes] if wanted else []
     for share in range(max(gpus, default=0), 0, -1):

@@ -23,8 +23,8 @@ class EngineOptions:
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
-            raise InputError(f"--engine {self.engine!r} is not known: use {' or '.join(ENGINES)}")
+            raise InputError(f"`engine` {self.engine!r} is not known: use {' or '.join(ENGINES)}")
         if self.workers < 1:
-            raise InputError(f"--workers {self.workers} is too few: use at least 1")
+            raise InputError(f"`workers` {self.workers} is too few: use at least 1")
         if self.engine == "local" and (self.workers > 1 or self.ray_address is not None):
-            raise InputError("--workers and --ray-address need --engine ray: the local engine is one process")
+            raise InputError("`workers` and `ray_address` need `engine` ray: the local engine is one process")

@@ -23,7 +23,7 @@ class WritingOptions:
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1 or (not isinstance(self.batch_size, str) and self.batch_size < 1):
-            raise InputError("--batch-size and --max-new-tokens must be at least 1")
+            raise InputError("`batch_size` and `max_new_tokens` must be at least 1")
         check_batch_size(self.batch_size)
 
 
@@ -38,14 +38,14 @@ class SamplingOptions:
     def __post_init__(self) -> None:
         if self.temperature != 0 and not _COLDEST <= self.temperature < float("inf"):
             raise InputError(
-                f"--temperature {self.temperature} is out of range: use 0 (greedy), or {_COLDEST} and more"
+                f"`temperature` {self.temperature} is out of range: use 0 (greedy), or {_COLDEST} and more"
             )
         if not 0 < self.top_p <= 1:
-            raise InputError(f"--top-p {self.top_p} is out of range: use more than 0, at most 1")
+            raise InputError(f"`top_p` {self.top_p} is out of range: use more than 0, at most 1")
         if not 1 <= self.samples <= _MOST:
-            raise InputError(f"--samples {self.samples} is out of range: use 1 to {_MOST}")
+            raise InputError(f"`samples` {self.samples} is out of range: use 1 to {_MOST}")
         if self.samples > 1 and self.greedy:
-            raise InputError(f"--samples {self.samples} would all be the same: give --temperature, such as 1")
+            raise InputError(f"`samples` {self.samples} would all be the same: give `temperature`, such as 1")
 
     @property
     def greedy(self) -> bool:
@@ -56,4 +56,4 @@ class SamplingOptions:
 def check_batch_size(batch_size: int | str) -> None:
     """Raise InputError unless it is ``auto`` or a number of rows."""
     if batch_size != AUTO and (isinstance(batch_size, str) or batch_size < 1):
-        raise InputError(f"--batch-size {batch_size!r} is not known: use auto or a number of rows, at least 1")
+        raise InputError(f"`batch_size` {batch_size!r} is not known: use auto or a number of rows, at least 1")

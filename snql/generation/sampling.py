@@ -57,4 +57,4 @@ def row_generator(seed: int, key: str, *numbers: int) -> np.random.Generator:
 def check_finite(logits: torch.Tensor) -> None:
     """Raise RunError if a logit is NaN or infinite."""
     if not bool(torch.isfinite(logits.sum())) and not bool(torch.isfinite(logits).all()):
-        raise RunError("the model's logits are not finite: its weights or this dtype are unsound; try --dtype float32")
+        raise RunError("the model's logits are not finite: its weights or this dtype are unsound; try `dtype` float32")

@@ -42,7 +42,7 @@ class Attached:
         if refusal and prefix:
             raise InputError("a guard refuses or begins the answer, not both: give refusal or prefix")
         if not 0 <= threshold <= 1:
-            raise InputError(f"--threshold {threshold:g} is no probability: use 0 to 1")
+            raise InputError(f"`threshold` {threshold:g} is no probability: use 0 to 1")
         self._network: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._sites = _sites(self._network)
         _check_shape(neurons.shape, self._sites)

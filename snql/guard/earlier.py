@@ -85,17 +85,17 @@ def _find(db: Database, run: str) -> tuple[int, str, dict[str, Any], str]:
         [run],
     )
     if not found:
-        raise InputError(f"--from-run {run}: no run with answers of that name in {db.path}; `snql runs` lists its runs")
+        raise InputError(f"`from_run` {run}: no run with answers of that name in {db.path}; `snql runs` lists its runs")
     run_id, kind, status, config, sha256 = found[0]
     if status != "done":
-        raise InputError(f"--from-run {run}: the {kind} run is {status}; finish it first, with --resume")
+        raise InputError(f"`from_run` {run}: the {kind} run is {status}; finish it first, with `resume`")
     return run_id, kind, json.loads(config), sha256
 
 
 def _writer(db: Database, run: str, run_id: int, kind: str) -> tuple[int, str, str]:
     found = db.rows(scripts.query("unpatched_writers"), {"run_id": run_id, "roles": list(_ROLES)})
     if not found:
-        raise InputError(f"--from-run {run}: the {kind} run has no answers of an unpatched recipient or model before")
+        raise InputError(f"`from_run` {run}: the {kind} run has no answers of an unpatched recipient or model before")
     variant_id, role, model_id = found[0]
     return variant_id, role, model_id
 
@@ -110,7 +110,7 @@ def _judge(db: Database, run: str, run_id: int, variant_id: int, judge: str | No
         return next(iter(known.items()))
     if judge not in known:
         judged = (
-            f"judged it: {', '.join(known)}; name one with --judge" if known else "judged it: use `snql judge` first"
+            f"judged it: {', '.join(known)}; name one with `judge`" if known else "judged it: use `snql judge` first"
         )
-        raise InputError(f"--from-run {run}: {'these' if known else 'nobody'} {judged}")
+        raise InputError(f"`from_run` {run}: {'these' if known else 'nobody'} {judged}")
     return str(judge), known[str(judge)]

@@ -49,13 +49,13 @@ def check_labels(labels: Labels, what: str, *, plain: bool) -> int:
     if not harmful or not harmless:
         raise InputError(
             f"{harmful} answers to {what} are judged harmful and {harmless} harmless: a guard needs both to "
-            "learn from; give other prompts, --benign, another --threshold or another --judge"
+            "learn from; give other prompts, `benign`, another `threshold` or another `judge`"
         )
     folds = min(FOLDS, harmful, harmless)
     if folds < 2 and not plain:
         raise InputError(
             f"{harmful} answers to {what} are judged harmful and {harmless} harmless: with one of a kind none can be "
-            "held out to choose the regularisation; give more prompts, or --plain for C = 1"
+            "held out to choose the regularisation; give more prompts, or `plain` for C = 1"
         )
     return folds if folds >= 2 else 0
 

@@ -162,7 +162,7 @@ def _stored(earlier: Earlier, options: GuardOptions) -> Callable[[LoadedModel], 
     def answers(model: LoadedModel) -> Answers:
         if model.model_id != earlier.model_id:
             raise InputError(
-                f"--model {model.spec.text} is not the {earlier.role} model of {earlier.run!r}: its files differ; a "
+                f"`model` {model.spec.text} is not the {earlier.role} model of {earlier.run!r}: its files differ; a "
                 "guard learns from answers of its own model"
             )
         judged = Judged(earlier.judge, earlier.scores, earlier.higher_is, options.threshold)

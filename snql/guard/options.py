@@ -56,15 +56,15 @@ class GuardOptions:
     def __post_init__(self) -> None:
         check_seed(self.seed)
         if not self.every and self.from_run is None:
-            raise InputError("which prompts? give --prompts, such as --prompts demo:harmful, or --from-run")
+            raise InputError("which prompts? give `prompts`, such as `prompts` demo:harmful, or `from_run`")
         if self.judge is None and self.from_run is None:
-            raise InputError("which judge? give --judge, such as --judge demo:cost")
+            raise InputError("which judge? give `judge`, such as `judge` demo:cost")
         if not 0 <= self.random <= MOST_CONTROLS:
-            raise InputError(f"--random {self.random} is out of range: use 0 to {MOST_CONTROLS}")
+            raise InputError(f"`random` {self.random} is out of range: use 0 to {MOST_CONTROLS}")
         if not 0 <= self.refuse_from <= 1:
-            raise InputError(f"--refuse-from {self.refuse_from:g} is no probability: use 0 to 1")
+            raise InputError(f"`refuse_from` {self.refuse_from:g} is no probability: use 0 to 1")
         if self.threshold != self.threshold or abs(self.threshold) == float("inf"):
-            raise InputError(f"--threshold {self.threshold:g} is not a score: use a finite number")
+            raise InputError(f"`threshold` {self.threshold:g} is not a score: use a finite number")
 
     @property
     def every(self) -> tuple[str, ...]:
@@ -104,9 +104,9 @@ class GuardTestOptions:
         check_seed(self.seed)
         check_batch_size(self.batch_size)
         if self.max_new_tokens is not None and self.max_new_tokens < 1:
-            raise InputError(f"--max-new-tokens {self.max_new_tokens}: at least 1 is needed to judge an answer")
+            raise InputError(f"`max_new_tokens` {self.max_new_tokens}: at least 1 is needed to judge an answer")
         if self.after is not None and not self.costs:
-            raise InputError("--after does nothing without --costs: give both, or leave it out")
+            raise InputError("`after` does nothing without `costs`: give both, or leave it out")
 
     @property
     def every(self) -> tuple[str, ...]:
@@ -140,12 +140,12 @@ class GuardRunOptions:
 
     def __post_init__(self) -> None:
         if not self.prompt.strip():
-            raise InputError("--prompt is empty: give a text, or - for standard input")
+            raise InputError("`prompt` is empty: give a text, or - for standard input")
         if self.on not in ACTIONS:
-            raise InputError(f"--on {self.on!r} is not known: use {' or '.join(ACTIONS)}")
+            raise InputError(f"`on` {self.on!r} is not known: use {' or '.join(ACTIONS)}")
         if self.on == PREFIX and self.prefix == "":
-            raise InputError("--on prefix needs words to begin with: give --prefix")
+            raise InputError("`on` prefix needs words to begin with: give `prefix`")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise InputError(f"--threshold {self.threshold:g} is no probability: use 0 to 1")
+            raise InputError(f"`threshold` {self.threshold:g} is no probability: use 0 to 1")
         if self.repeats < 0:
-            raise InputError("--repeats must be at least 0")
+            raise InputError("`repeats` must be at least 0")

@@ -56,7 +56,7 @@ def make_plan(evaluator: Evaluator, neurons: str, wanted: Sequence[str], n_rando
     """
     sets = {neurons: evaluator.evaluate(neurons)}
     if not len(sets[neurons]):
-        raise InputError(f"--neurons {neurons} has no neurons: a guard reads at least one")
+        raise InputError(f"`neurons` {neurons} has no neurons: a guard reads at least one")
     for expression in _prefixes(neurons, wanted):
         members = evaluator.evaluate(expression)
         if len(members) and members not in sets.values():
@@ -100,6 +100,6 @@ def _prefixes(neurons: str, wanted: Sequence[str]) -> Iterator[str]:
         return
     node = syntax.parse(neurons)
     if not isinstance(node, syntax.Ranked) or node.low.value > 0:
-        raise InputError(f"--sizes takes the top of a ranking: --neurons must be as RUN:5%, not {neurons!r}")
+        raise InputError(f"`sizes` takes the top of a ranking: `neurons` must be as RUN:5%, not {neurons!r}")
     for item in wanted:
         yield from (f"{node.run}:{size}" for size in sizes(item))

@@ -131,7 +131,7 @@ def check_model(guard: Guard, model: LoadedModel) -> None:
     if model.model_id != guard.model_id:
         raise InputError(
             f"{model.spec.text} is not the model that the guard was trained on ({guard.model}): its files differ; name "
-            "the same model with --model"
+            "the same model with `model`"
         )
 
 
@@ -149,7 +149,7 @@ def put(prompts: list[RawPrompt], guard: Guard, model: LoadedModel, room: int) -
     if context is not None and longest + room > context:
         raise InputError(
             f"a prompt has {longest} tokens; with {room} new ones it is longer than the model's context of {context}: "
-            "remove it or lower --max-new-tokens"
+            "remove it or lower `max_new_tokens`"
         )
     return found
 

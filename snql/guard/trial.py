@@ -86,7 +86,7 @@ class Trial:
         judged = Judged(name, guards.scores(db, run_id, BEFORE, name), sign_of(judge.info), threshold)
         labels = judged.rows(self.prompts, self.benign)
         if all(row["label"] is None for row in labels):
-            raise InputError(f"judge {name} gave no answer a score: judgements.problem says why; use another --judge")
+            raise InputError(f"judge {name} gave no answer a score: judgements.problem says why; use another `judge`")
         probabilities = guards.probabilities(db, run_id)
         measured = measure_rows(self.prompts, labels, classifiers, probabilities, self.guard.threshold, self.seed)
         costs = self._costs(name) if self.costs else []

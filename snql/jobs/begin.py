@@ -24,7 +24,7 @@ def tokenize(read: PromptInputs, tokenizer: PreTrainedTokenizerBase, context: in
     if context is not None and len(longest.input_ids) + room > context:
         raise InputError(
             f"prompt {longest.text[:40]!r} of {longest.dataset} has {len(longest.input_ids)} tokens; with {room} new "
-            f"ones it is longer than the model's context of {context}: remove it or lower --max-new-tokens"
+            f"ones it is longer than the model's context of {context}: remove it or lower `max_new_tokens`"
         )
     return prompts
 
@@ -97,7 +97,7 @@ def _check_resumable(db: Database, new: runs.NewRun, run_id: int, beginning: Beg
     if not prompt_records.same_prompts(db, run_id, beginning.prompts):
         raise InputError(
             f"{new.kind} run {new.name!r} cannot be resumed: its prompts, or their token ids, differ from when it "
-            "began; restore the files, or --force to replace it"
+            "began; restore the files, or `force` to replace it"
         )
     stored_models, stored_sets = records.read_models(db, run_id), records.read_set_hashes(db, run_id)
     now = {role: model.model_id for role, model in beginning.models.items()}
@@ -107,7 +107,7 @@ def _check_resumable(db: Database, new: runs.NewRun, run_id: int, beginning: Beg
     if changed:
         raise InputError(
             f"{new.kind} run {new.name!r} cannot be resumed: {changed[0]} differ from when it began; restore them, or "
-            "--force to replace it"
+            "`force` to replace it"
         )
 
 

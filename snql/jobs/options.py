@@ -21,4 +21,4 @@ class RunFlags:
 def check_seed(seed: int) -> None:
     """Raise InputError unless the seed can be used and stored."""
     if not 0 <= seed < 2**63:
-        raise InputError(f"--seed {seed} is out of range: use a whole number from 0 to {2**63 - 1}")
+        raise InputError(f"`seed` {seed} is out of range: use a whole number from 0 to {2**63 - 1}")

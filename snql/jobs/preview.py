@@ -32,7 +32,7 @@ def preview(db: Database, options: PromptOptions, seed: int = 0, model: str | No
     Raises InputError for bad prompts, and for formatting options without a model.
     """
     if model is None and (options.template, options.system, options.response_prefix) != ("auto", None, None):
-        raise InputError("--template, --system and --response-prefix need --model, whose tokenizer applies them")
+        raise InputError("`template`, `system` and `response_prefix` need `model`, whose tokenizer applies them")
     read = read_inputs(db, options, seed).sets
     frame = _frame(read.prompts)
     if model is not None:

@@ -92,7 +92,7 @@ def parse_limits(text: str) -> tuple[float, float]:
     except ValueError:
         values = []
     if len(values) not in (1, 2) or not np.isfinite(values).all():
-        raise InputError(f"--limits {text!r} is malformed: write two numbers, such as 0,3")
+        raise InputError(f"`limits` {text!r} is malformed: write two numbers, such as 0,3")
     return values[0], values[-1]
 
 

@@ -35,11 +35,11 @@ class JudgeOptions:
 
     def __post_init__(self) -> None:
         if self.sign is not None and self.sign not in SIGNS:
-            raise InputError(f"--judge-sign {self.sign!r} is not known: use {' or '.join(SIGNS)}")
+            raise InputError(f"`sign` {self.sign!r} is not known: use {' or '.join(SIGNS)}")
         if min(self.batch_size, self.concurrency) < 1 or self.retries < 0:
-            raise InputError("--judge-batch-size and --concurrency must be at least 1, --retries at least 0")
+            raise InputError("`batch_size` and `concurrency` must be at least 1, `retries` at least 0")
         if not 0 < self.timeout < math.inf:
-            raise InputError(f"--timeout {self.timeout:g} is out of range: give seconds, more than 0")
+            raise InputError(f"`timeout` {self.timeout:g} is out of range: give seconds, more than 0")
 
     def higher_is(self, default: str) -> str:
         """Whether a higher score is ``worse`` or ``better``, by ``--judge-sign`` or the judge's own kind."""
@@ -66,7 +66,7 @@ class JudgingOptions:
 
     def __post_init__(self) -> None:
         if not self.judges:
-            raise InputError("which judge? give --judge, such as --judge refusal")
+            raise InputError("which judge? give `judges`, such as `judges` refusal")
         given_signs(self.judges, self.judge_signs)
 
     @property

@@ -18,9 +18,9 @@ def given_signs(judges: Sequence[str], given: Sequence[str]) -> dict[str, str]:
     for text in sorted(given, key=lambda text: text not in SIGNS):
         judge, _, sign = text.rpartition("=")
         if sign not in SIGNS:
-            raise InputError(f"--judge-sign {text!r} is not known: use {' or '.join(SIGNS)}, or JUDGE=cost")
+            raise InputError(f"`judge_signs` {text!r} is not known: use {' or '.join(SIGNS)}, or JUDGE=cost")
         if judge and judge not in judges:
-            raise InputError(f"--judge-sign {text!r}: {judge!r} is not one of the judges, {', '.join(judges)}")
+            raise InputError(f"`judge_signs` {text!r}: {judge!r} is not one of the judges, {', '.join(judges)}")
         found |= dict.fromkeys([judge] if judge else judges, sign)
     return found
 

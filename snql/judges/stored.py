@@ -53,7 +53,7 @@ def judge(
     neither of these is given; RunError if a judge fails, with the scores so far kept.
     """
     if not judges:
-        raise InputError("which judge? give --judge, such as --judge refusal")
+        raise InputError("which judge? give `judges`, such as `judges` refusal")
     names = list(dict.fromkeys(judges))
     run_id, kind = find(db, run, kind)
     seed = _check_run(db, run, run_id, kind)
@@ -89,9 +89,9 @@ def _check_free(db: Database, run: str, run_id: int, judge: str, *, resume: bool
     if judged == completions and not missing and (resume or retry):
         return
     if judged and not (resume or retry):
-        remedy = "--resume to judge the rest" if judged < completions else "--force to judge them again"
+        remedy = "`resume` to judge the rest" if judged < completions else "`force` to judge them again"
         if judged == completions and missing:
-            remedy = f"--retry to ask about the {missing} without a score, or --force for all"
+            remedy = f"`retry` to ask about the {missing} without a score, or `force` for all"
         raise InputError(f"judge {judge!r} has judged {judged} of {completions} completions of {run!r}: use {remedy}")
 
 

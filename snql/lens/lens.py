@@ -62,7 +62,7 @@ def lens(
         model = load_models({"before": options.model}, options.models)["before"]
         base = model.base
         if options.layer is not None and not 0 <= options.layer < base.n_layers:
-            raise InputError(f"--layer {options.layer} is no layer of {options.model!r}: use 0 to {base.n_layers - 1}")
+            raise InputError(f"`layer` {options.layer} is no layer of {options.model!r}: use 0 to {base.n_layers - 1}")
         members = Evaluator(db, model.shape).evaluate(options.neurons)
         if not len(members):
             raise InputError(
@@ -87,7 +87,7 @@ def _distinct(prompts: Mapping[str, list[Prompt]]) -> list[Prompt]:
     """Both sets; raises InputError if they share a prompt."""
     both = [prompt for each in prompts.values() for prompt in each]
     if len({(prompt.dataset, prompt.sha256) for prompt in both}) < len(both):
-        raise InputError("a prompt is in --harmful-prompts and in --harmless-prompts: a direction needs different ones")
+        raise InputError("a prompt is in `harmful` and in `harmless`: a direction needs different ones")
     return both
 
 

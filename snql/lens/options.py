@@ -40,11 +40,11 @@ class LensOptions:
 
     def __post_init__(self) -> None:
         if not 1 <= self.top <= MOST_TOKENS:
-            raise InputError(f"--top {self.top} is out of range: use 1 to {MOST_TOKENS} tokens")
+            raise InputError(f"`top` {self.top} is out of range: use 1 to {MOST_TOKENS} tokens")
         if bool(self.harmful) != bool(self.harmless):
-            raise InputError("a refusal direction needs --harmful-prompts and --harmless-prompts: give both or none")
+            raise InputError("a refusal direction needs `harmful` and `harmless`: give both or none")
         if self.layer is not None and not self.harmful:
-            raise InputError("--layer is that of the refusal direction: give --harmful-prompts and --harmless-prompts")
+            raise InputError("`layer` is that of the refusal direction: give `harmful` and `harmless`")
         check_seed(self.seed)
 
     @property

@@ -62,7 +62,7 @@ def output_path(model: LoadedModel) -> OutputPath:
     if getattr(container, "project_out", None) is not None:
         raise ModelError(f"model {model.spec.text!r} projects its last layer before the unembedding: not supported")
     if not torch.is_floating_point(weight):
-        raise ModelError(f"model {model.spec.text!r} has a quantised unembedding: load it without --quantize")
+        raise ModelError(f"model {model.spec.text!r} has a quantised unembedding: load it without `quantize`")
     config = base.model.config
     if isinstance(getattr(config, "logit_scale", None), str):
         raise ModelError(f"model {model.spec.text!r} has logit_scale {config.logit_scale!r}: only numbers will do")

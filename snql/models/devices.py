@@ -20,7 +20,7 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype | str:
     if name == "auto":
         return torch.float32 if device.type == "cpu" else "auto"
     if name not in DTYPES:
-        raise InputError(f"--dtype {name!r} is not known: use auto, {', '.join(DTYPES)}")
+        raise InputError(f"`dtype` {name!r} is not known: use auto, {', '.join(DTYPES)}")
     return DTYPES[name]
 
 
@@ -29,9 +29,9 @@ def quantization(name: str | None) -> BitsAndBytesConfig | None:
     if name is None:
         return None
     if name not in QUANTIZATIONS:
-        raise InputError(f"--quantize {name!r} is not known: use {' or '.join(QUANTIZATIONS)}")
+        raise InputError(f"`quantize` {name!r} is not known: use {' or '.join(QUANTIZATIONS)}")
     if find_spec("bitsandbytes") is None:
-        raise InputError(f"--quantize {name} needs bitsandbytes: pip install 'snql[quantize]'")
+        raise InputError(f"`quantize` {name} needs bitsandbytes: pip install 'snql[quantize]'")
     bits = {"load_in_8bit": name == "8bit", "load_in_4bit": name == "4bit"}
     return BitsAndBytesConfig(**bits)  # type: ignore[no-untyped-call]
 
@@ -43,9 +43,9 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise InputError(f"--device {name!r} is not a device: use auto, cpu, cuda or cuda:N") from error
+        raise InputError(f"`device` {name!r} is not a device: use auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"--device {name!r}: this machine has no CUDA device; use --device cpu")
+        raise InputError(f"`device` {name!r}: this machine has no CUDA device; use `device` cpu")
     return device
 
 

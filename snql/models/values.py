@@ -27,7 +27,7 @@ def value_vectors(model: LoadedModel, layer: int, neurons: torch.Tensor | None =
             raise ModelError(f"model {model.spec.text!r} has no value vectors that snql can read")
         weight = site.down.weight.detach()
         if not torch.is_floating_point(weight):
-            raise ModelError(f"model {model.spec.text!r} is quantised: read its value vectors without --quantize")
+            raise ModelError(f"model {model.spec.text!r} is quantised: read its value vectors without `quantize`")
         columns = weight if isinstance(site.down, nn.Linear) else weight.T
         columns = columns if neurons is None else columns[:, neurons.to(columns.device)]
         found = columns.float()

@@ -47,7 +47,7 @@ def named(db: Database, runs: Sequence[LocatedRun], names: Sequence[str]) -> tup
             first = chosen[0]
             raise InputError(
                 f"runs {first.name!r} and {other.name!r} are of models with {first.shape} and {other.shape} neurons: "
-                "choose runs of one model with --run"
+                "choose runs of one model with `run`"
             )
     return chosen
 
@@ -72,8 +72,8 @@ def one_shape(db: Database, runs: Sequence[LocatedRun], place: Place | None = No
     if len(fitting) > 1:
         which = [next(run.name for run in runs if run.shape == shape) for shape in fitting]
         raise InputError(
-            f"{db.path} has runs of models with {' and '.join(map(str, fitting))} neurons: choose with --run, such as "
-            f"--run {which[0]}"
+            f"{db.path} has runs of models with {' and '.join(map(str, fitting))} neurons: choose with `run`, such as "
+            f"`run` {which[0]}"
         )
     if place is not None and not fitting:
         if len(shapes) == 1:

@@ -67,7 +67,7 @@ def write_page(database: Path, text: str, path: Path, name: str) -> Path:
             target.write(text.encode())
     except OSError as error:
         raise InputError(
-            f"--html {file} cannot be written: {error.strerror or error}; name a file in a folder"
+            f"`html` {file} cannot be written: {error.strerror or error}; name a file in a folder"
         ) from error
     return file
 

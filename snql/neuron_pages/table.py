@@ -65,13 +65,13 @@ def describe_neurons(
 
 def _check(sort: str, limit: int, tokens: int, tokens_by: str) -> None:
     if sort not in SORTS:
-        raise InputError(f"--sort {sort!r} is not known: use {', '.join(SORTS)}")
+        raise InputError(f"`sort` {sort!r} is not known: use {', '.join(SORTS)}")
     if tokens_by not in MEASURES:
-        raise InputError(f"--tokens-by {tokens_by!r} is not known: use {', '.join(MEASURES)}")
+        raise InputError(f"`tokens_by` {tokens_by!r} is not known: use {', '.join(MEASURES)}")
     if limit < 1:
-        raise InputError(f"--limit {limit} shows nothing: give at least 1")
+        raise InputError(f"`limit` {limit} shows nothing: give at least 1")
     if tokens < 0:
-        raise InputError(f"--tokens {tokens} is less than none: give 0 or more")
+        raise InputError(f"`tokens` {tokens} is less than none: give 0 or more")
 
 
 def _runs_of(db: Database, expression: str, runs: Sequence[LocatedRun]) -> tuple[LocatedRun, ...]:

@@ -127,7 +127,7 @@ def read_rates(card: str, path: Path | None) -> Rates:
     shares = {**shipped["measured"], **table.get("measured", {})}
     cards = {name: values for name, values in table.items() if name != "measured"}
     if card not in cards:
-        raise InputError(f"no rates of a card named {card!r}: choose from {', '.join(cards)}, or add it with --rates")
+        raise InputError(f"no rates of a card named {card!r}: choose from {', '.join(cards)}, or add it with `rates`")
     chosen = {**shares, **cards[card]}
     try:
         numbers = {name: float(chosen[name]) for name in ("operations", "bandwidth", "reading", "writing", "training")}
@@ -144,9 +144,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--rates {path} cannot be read: check the path") from error
+        raise InputError(f"`rates` {path} cannot be read: check the path") from error
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"--rates {path} is not TOML: {error}") from error
+        raise InputError(f"`rates` {path} is not TOML: {error}") from error
 
 
 class _Sizes:

@@ -101,7 +101,7 @@ class PatchEngine:
     def _give_back(self, at_work: dict[tuple[int, int, int], Task], waiting: "_Waiting") -> int:
         """After running out of memory: begin anew what was at work; returns how many rows to try."""
         if len(at_work) == 1:
-            raise RunError("out of memory with one completion: lower --max-new-tokens, or use --dtype or --quantize")
+            raise RunError("out of memory with one completion: lower `max_new_tokens`, or use `dtype` or `quantize`")
         most_rows = len(at_work) // 2
         waiting.give_back(at_work.values())
         at_work.clear()

@@ -30,7 +30,7 @@ def intervention(
     found = read_shape(db, mode.run)
     if found != shape:
         raise InputError(
-            f"--mode {mode.kind}:{mode.run}: the run is of a model with {found} neurons, this one has {shape}"
+            f"`mode` {mode.kind}:{mode.run}: the run is of a model with {found} neurons, this one has {shape}"
         )
     side = mode.side or _side(db, mode, target_id)
     if mode.kind == "mean":
@@ -46,7 +46,7 @@ def _side(db: Database, mode: Mode, target_id: str) -> str:
     sides = [side for side in SIDES if models.get(side) == target_id]
     if not sides:
         raise InputError(
-            f"--mode {mode.kind}:{mode.run}: neither model of the run is the one that is patched: say whose "
+            f"`mode` {mode.kind}:{mode.run}: neither model of the run is the one that is patched: say whose "
             f"statistics, {mode.kind}:{mode.run}:before or {mode.kind}:{mode.run}:after"
         )
     return sides[0]

@@ -64,7 +64,7 @@ class Mode:
             factor = _number(more[0]) if kind == "noise" and len(more) == 1 else None if more else 1.0
             if factor is not None and (kind == "mean" or factor > 0):
                 return cls(kind, run, side, factor)
-        raise InputError(f"--mode {text!r} is not known: use {KNOWN}")
+        raise InputError(f"`mode` {text!r} is not known: use {KNOWN}")
 
 
 def _number(text: str) -> float | None:
@@ -117,17 +117,17 @@ class PatchOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= min(self.random, self.random_anywhere) <= max(self.random, self.random_anywhere) <= MOST_CONTROLS:
-            raise InputError(f"--random and --random-anywhere must be at least 0, at most {MOST_CONTROLS}")
+            raise InputError(f"`random` and `random_anywhere` must be at least 0, at most {MOST_CONTROLS}")
         mode = Mode.parse(self.mode)
         if self.donor is None and mode.kind == "donor":
-            raise InputError("--mode donor needs a donor: give --donor, or another mode such as --mode zero")
+            raise InputError("`mode` donor needs a donor: give `donor`, or another mode such as `mode` zero")
         if self.freeze and mode.kind != "donor":
-            raise InputError(f"--freeze is about the donor's activations: it does not go with --mode {self.mode}")
+            raise InputError(f"`freeze` is about the donor's activations: it does not go with `mode` {self.mode}")
         if self.steps not in STEPS:
-            raise InputError(f"--steps {self.steps!r} is not known: use {', '.join(STEPS)}")
+            raise InputError(f"`steps` {self.steps!r} is not known: use {', '.join(STEPS)}")
         if self.first is not None and (self.first < 1 or self.steps == "prompt"):
             raise InputError(
-                f"--first {self.first} is for tokens of the completion: use at least 1, with --steps completion or all"
+                f"`first` {self.first} is for tokens of the completion: use at least 1, with `steps` completion or all"
             )
         check_seed(self.seed)
 
@@ -163,19 +163,19 @@ class TaxOptions:
         from snql.rankings.overlaps import bound_of
 
         if self.neurons not in SETS:
-            raise InputError(f"--set {self.neurons!r} is not known: use {', '.join(SETS)}")
+            raise InputError(f"`neurons` {self.neurons!r} is not known: use {', '.join(SETS)}")
         bound_of(self.top)
         missing = {"cost", "reward"} - set(self.signs.values())
         if missing:
             raise InputError(
-                f"the tax is about costs and rewards, and no judge gives a {min(missing)}: add one with --judge, such "
-                "as --judge demo:cost --judge demo:reward"
+                f"the tax is about costs and rewards, and no judge gives a {min(missing)}: add one with `judges`, such "
+                "as `judges` demo:cost `judges` demo:reward"
             )
-        for option, name in (("cost-on", self.cost_on), ("reward-on", self.reward_on)):
+        for option, name in (("cost_on", self.cost_on), ("reward_on", self.reward_on)):
             if name is not None and name not in self._datasets:
-                raise InputError(f"--{option} {name!r} is not one of the prompt sets: {', '.join(self._datasets)}")
+                raise InputError(f"`{option}` {name!r} is not one of the prompt sets: {', '.join(self._datasets)}")
         if (self.cost_on is None) != (self.reward_on is None):
-            raise InputError("--cost-on and --reward-on go together: give both, or none to compare on all prompts")
+            raise InputError("`cost_on` and `reward_on` go together: give both, or none to compare on all prompts")
 
     @property
     def signs(self) -> dict[str, str]:
@@ -185,7 +185,7 @@ class TaxOptions:
         unknown = [judge for judge, sign in found.items() if sign is None]
         if unknown:
             raise InputError(
-                f"judge {unknown[0]!r} may be a cost or a reward: say which with --judge-sign '{unknown[0]}=cost' or "
+                f"judge {unknown[0]!r} may be a cost or a reward: say which with `judge_signs` '{unknown[0]}=cost' or "
                 "...=reward"
             )
         return {judge: str(sign) for judge, sign in found.items()}

@@ -62,7 +62,7 @@ def tax(
     shared = overlaps.compare(db, [options.safety, options.helpful], options.top)
     if options.neurons == "shared" and not shared["shared"].item():
         raise InputError(
-            f"the tops of {options.safety} and {options.helpful} share no neuron: raise --top {options.top}"
+            f"the tops of {options.safety} and {options.helpful} share no neuron: raise `top` {options.top}"
         )
     names = {(recipient, donor): f"{name}-{donor}-into-{recipient}" for recipient, donor in DIRECTIONS}
     patching = {run: options.patching(*direction) for direction, run in names.items()}

@@ -39,7 +39,7 @@ def unpatched_choices(model: LoadedModel, written: Sequence[Written], writing: W
             for place, choices in zip(batch, read, strict=True):
                 found |= dict.fromkeys(groups[place], choices)
         elif len(batch) == 1:
-            raise RunError("out of memory reading one completion: use --no-trace, or --dtype or --quantize")
+            raise RunError("out of memory reading one completion: use `trace=False`, or `dtype` or `quantize`")
         else:
             waiting.extendleft((batch[len(batch) // 2 :], batch[: len(batch) // 2]))
     return [found[index] for index in range(len(written))]

@@ -27,13 +27,13 @@ def expressions(
     a sweep is asked of more than a run's name.
     """
     if not neurons:
-        raise InputError("which neurons? give --neurons, such as --neurons safety:5%")
+        raise InputError("which neurons? give `neurons`, such as `neurons` safety:5%")
     if not sweep and window is None:
         return list(dict.fromkeys(neurons))
-    asked = "--sweep" if sweep else "--window"
+    asked = "`sweep`" if sweep else "`window`"
     for name in neurons:
         if not RUN_NAME.fullmatch(name) or name in RESERVED:
-            raise InputError(f"{asked} needs the plain name of a locate run in --neurons, not {name!r}")
+            raise InputError(f"{asked} needs the plain name of a locate run in `neurons`, not {name!r}")
     found = [f"{name}:{size}" for name in neurons for item in sweep for size in sizes(item)]
     if window is not None:
         found += [f"{name}:{part}" for name in neurons for part in windows(window, lambda name=name: n_ranked(name))]  # type: ignore[misc]
@@ -50,10 +50,10 @@ def sizes(item: str) -> list[str]:
     match = _STEPS.fullmatch(item)
     if match is None or len({part.endswith("%") for part in match.groups()}) > 1:
         raise InputError(
-            f"--sweep size {item!r} is not known: use sizes such as 0.5%,1%,5% or 100,1000, or steps such as "
+            f"`sweep` size {item!r} is not known: use sizes such as 0.5%,1%,5% or 100,1000, or steps such as "
             "0..20000:1000"
         )
-    return list(_steps(match[1], match[2], match[3], f"--sweep {item}"))
+    return list(_steps(match[1], match[2], match[3], f"`sweep` {item}"))
 
 
 def windows(item: str, n_ranked: Callable[[], int]) -> list[str]:
@@ -65,15 +65,15 @@ def windows(item: str, n_ranked: Callable[[], int]) -> list[str]:
     parts = [part for part in match.groups() if part is not None] if match else []
     if not parts or len({part.endswith("%") for part in parts}) > 1:
         raise InputError(
-            f"--window {item!r} is not known: use a width such as 5% or 1000, or 5%:30% to stop at rank 30%"
+            f"`window` {item!r} is not known: use a width such as 5% or 1000, or 5%:30% to stop at rank 30%"
         )
     width = parts[0]
     percent = width.endswith("%")
     last = parts[1] if len(parts) > 1 else "100%" if percent else str(n_ranked())
-    lows = list(_steps("0%" if percent else "0", last, width, f"--window {item}"))
+    lows = list(_steps("0%" if percent else "0", last, width, f"`window` {item}"))
     found = [f"{low}..{high}" for low, high in pairwise(lows)]
     if not found:
-        raise InputError(f"--window {item} is wider than what it is to slide over: use a smaller width")
+        raise InputError(f"`window` {item} is wider than what it is to slide over: use a smaller width")
     return found
 
 

@@ -71,7 +71,7 @@ def _column(row: Row, column: str | None, source: str) -> str:
     if known is None:
         wanted = f"column {column!r}" if column else "known prompt column"
         raise InputError(
-            f"prompt file {source} has no {wanted}: its columns are {', '.join(map(str, row))}; use --prompt-column"
+            f"prompt file {source} has no {wanted}: its columns are {', '.join(map(str, row))}; use `prompt_column`"
         )
     return known
 

@@ -52,6 +52,6 @@ def check_selection(where: str | None, sample: int | None, limit: int | None) ->
     """Raise InputError unless these can choose rows."""
     for name, value in (("limit", limit), ("sample", sample)):
         if value is not None and value < 1:
-            raise InputError(f"--{name} {value}: at least one prompt is needed")
+            raise InputError(f"`{name}` {value}: at least one prompt is needed")
     if where is not None and not where.strip():
-        raise InputError("--where is empty: give an SQL condition such as \"category = 'illegal'\"")
+        raise InputError("`where` is empty: give an SQL condition such as \"category = 'illegal'\"")

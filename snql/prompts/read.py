@@ -32,7 +32,7 @@ def read_prompt_sets(options: PromptOptions, *, seed: int = 0, excluded: Collect
     column, or a set of which no prompt is left.
     """
     if not options.prompts:
-        raise InputError("which prompts? give --prompts, such as --prompts demo:harmful")
+        raise InputError("which prompts? give `prompts`, such as `prompts` demo:harmful")
     sources = [locate_source(source) for source in options.prompts]
     names = [dataset for _, dataset in sources]
     if len(set(names)) != len(names):

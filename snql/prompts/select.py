@@ -108,19 +108,19 @@ def _check(counts: SetCounts, prompts: Sequence[RawPrompt], n_distinct: int) -> 
         raise InputError(f"prompt file {name} holds no prompts: it is empty or its prompt column is")
     if not prompts:
         chosen = f"it chose {counts.rows - counts.filtered} of {counts.rows} rows, {counts.blank} of them without text"
-        raise InputError(f"--where leaves no prompt of {name}: {chosen}; change the condition")
+        raise InputError(f"`where` leaves no prompt of {name}: {chosen}; change the condition")
     if not n_distinct:
         raise InputError(f"all {len(prompts)} prompts of {name} are duplicates of earlier sets' prompts: leave it out")
     if not counts.filtered and len(prompts) > 1 and len({prompt.sha256 for prompt in prompts}) == 1:
         raise InputError(
-            f"all {len(prompts)} prompts of {name} are duplicates of one another: check --prompt-column, or write the "
+            f"all {len(prompts)} prompts of {name} are duplicates of one another: check `prompt_column`, or write the "
             "prompt once"
         )
     if not counts.kept:
         raise InputError(
-            f"no prompt of {name} is left: of {counts.rows} rows, --where removed {counts.filtered}, "
+            f"no prompt of {name} is left: of {counts.rows} rows, `where` removed {counts.filtered}, "
             f"{counts.duplicates} were duplicates, and {counts.overlapping} were used by the runs to be disjoint from; "
-            "give other prompts, or --allow-overlap if they should be the same"
+            "give other prompts, or `allow_overlap` if they should be the same"
         )
 
 

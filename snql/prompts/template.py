@@ -23,10 +23,10 @@ def resolve_template(name: str, tokenizer: PreTrainedTokenizerBase) -> str:
     if name.endswith(_FILE):
         return name
     if name not in TEMPLATES:
-        raise InputError(f"--template {name!r} is not known: use {', '.join(TEMPLATES)}, or the path of a {_FILE} file")
+        raise InputError(f"`template` {name!r} is not known: use {', '.join(TEMPLATES)}, or the path of a {_FILE} file")
     has_template = tokenizer.chat_template is not None
     if name == "chat" and not has_template:
-        raise InputError("--template chat: the tokenizer has no chat template; use --template plain or tulu")
+        raise InputError("`template` chat: the tokenizer has no chat template; use `template` plain or tulu")
     return ("chat" if has_template else "plain") if name == "auto" else name
 
 
@@ -90,7 +90,7 @@ class Formatter:
             return "".join(self._tulu(turn) for turn in turns) + "<|assistant|>\n"
         text = self._rendered(turns, prompt, add_generation_prompt=True)
         if self.system is not None and self.system.strip() not in text:
-            raise InputError("--system: the chat template leaves the system text out; use another --template")
+            raise InputError("`system`: the chat template leaves the system text out; use another `template`")
         return text
 
     def _rendered(self, turns: tuple[Turn, ...], prompt: RawPrompt, *, add_generation_prompt: bool) -> str:
@@ -106,8 +106,8 @@ class Formatter:
         except (TemplateError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise InputError(
-                f"--template: the chat template fails on prompt {prompt.text[:40]!r} of {prompt.dataset} ({reason}): "
-                "use another --template, or leave out --system"
+                f"`template`: the chat template fails on prompt {prompt.text[:40]!r} of {prompt.dataset} ({reason}): "
+                "use another `template`, or leave out `system`"
             ) from error
         return str(text)
 
@@ -135,4 +135,4 @@ def _read(path: str) -> str:
     try:
         return Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--template {path} cannot be read: check that it is a UTF-8 text file") from error
+        raise InputError(f"`template` {path} cannot be read: check that it is a UTF-8 text file") from error

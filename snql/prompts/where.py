@@ -32,7 +32,7 @@ def where(rows: Sequence[Row], condition: str, source: str, *, untyped: bool = F
             return [rows[number] for number in _numbers(connection, _frame(rows, untyped=untyped), condition)]
     except duckdb.Error as error:
         reason = " ".join(str(error).split("\n\n")[0].split())
-        raise InputError(f"--where {condition!r} fails on prompt file {source}: {reason}") from error
+        raise InputError(f"`where` {condition!r} fails on prompt file {source}: {reason}") from error
 
 
 def _numbers(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, condition: str) -> list[int]:

@@ -112,7 +112,7 @@ def run(
     given = dict(parameters or {})
     if timeout is not None and not 0 < timeout <= LONGEST_TIMEOUT:
         raise InputError(
-            f"--timeout {timeout:g} is out of range: use seconds, more than 0 and at most {LONGEST_TIMEOUT:,}"
+            f"`timeout` {timeout:g} is out of range: use seconds, more than 0 and at most {LONGEST_TIMEOUT:,}"
         )
     if not sql.strip():
         raise InputError("the query is empty: give SQL as an argument, with -f FILE, or - for standard input")
@@ -149,9 +149,9 @@ def _check_used(statements: Sequence[duckdb.Statement], given: Mapping[str, Para
     used = {name for one in statements for name in one.named_parameters}
     for name in sorted(given.keys() - used):
         known = ", ".join(f"${name}" for name in sorted(used)) or "none"
-        raise InputError(f"--param {name}: no statement uses ${name}; the parameters are {known}")
+        raise InputError(f"`parameters` {name}: no statement uses ${name}; the parameters are {known}")
     for name in sorted(used - given.keys()):
-        raise InputError(f"the query needs a value for ${name}: give it with --param {name}=VALUE")
+        raise InputError(f"the query needs a value for ${name}: give it with `parameters` {name}=VALUE")
 
 
 def _stoppable(connection: duckdb.DuckDBPyConnection, work: Callable[[], T], timeout: float | None) -> T:
@@ -165,7 +165,7 @@ def _stoppable(connection: duckdb.DuckDBPyConnection, work: Callable[[], T], tim
             raise
         if not done:
             _stop(connection, future)
-            raise RunError(f"the query took longer than --timeout {timeout:g} s: allow more, or ask for less")
+            raise RunError(f"the query took longer than `timeout` {timeout:g} s: allow more, or ask for less")
         return future.result()
 
 
@@ -191,7 +191,7 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Parameter]:
     """``NAME=VALUE`` pairs as a dictionary, numbers as numbers; raises InputError for one without ``=``."""
     for pair in pairs:
         if "=" not in pair:
-            raise InputError(f"--param {pair!r} is malformed: write NAME=VALUE")
+            raise InputError(f"`parameters` {pair!r} is malformed: write NAME=VALUE")
     return {name: _value(value) for name, _, value in (pair.partition("=") for pair in pairs)}
 
 

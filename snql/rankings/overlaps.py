@@ -56,9 +56,9 @@ def bound_of(top: str) -> syntax.Bound:
     try:
         node = syntax.parse(f"run:{top}")
     except ExpressionError as error:
-        raise InputError(f"--top {top!r} is not known: use a percentage such as 5% or a number of neurons") from error
+        raise InputError(f"`top` {top!r} is not known: use a percentage such as 5% or a number of neurons") from error
     if not isinstance(node, syntax.Ranked) or node.low.value:
-        raise InputError(f"--top {top!r} is not known: use a percentage such as 5% or a number of neurons")
+        raise InputError(f"`top` {top!r} is not known: use a percentage such as 5% or a number of neurons")
     return node.high
 
 

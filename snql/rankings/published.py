@@ -64,7 +64,7 @@ def import_scores(
     n_scored, n_neurons = parts["change_scores"].shape
     shape = Shape(n_scored if n_layers is None else n_layers, n_neurons)
     if not n_scored <= shape.n_layers <= _MOST_LAYERS:
-        raise InputError(f"--layers {n_layers}: {file} has scores of {n_scored} layers; give those of the whole model")
+        raise InputError(f"`layers` {n_layers}: {file} has scores of {n_scored} layers; give those of the whole model")
     new = runs.NewRun("locate", name, _config(name, file, before, after, shape.n_layers, n_scored), None)
     runs.check_free(db, new, resume=False, force=force)
     with runs.stored_at_once(db, new, force=force) as (connection, run_id):

@@ -18,7 +18,7 @@ def save_set(db: Database, name: str, expression: str, *, like: str | None = Non
     named_sets.check_set_name(name)
     shape = read_shape(db, like) if like is not None else shape_of(db, expression)
     if shape is None:
-        raise InputError(f"of which model is {expression!r}? name a locate run of it with --like RUN")
+        raise InputError(f"of which model is {expression!r}? name a locate run of it with `like` RUN")
     members = Evaluator(db, shape).evaluate(expression)
     named_sets.save_named(db, name, expression, members, force=force)
     return members

@@ -46,9 +46,9 @@ def stability(
     Raises InputError for an unknown run, a malformed ``top``, fewer than two splits, or runs of other models.
     """
     if not 2 <= splits <= MOST:
-        raise InputError(f"--splits {splits} is out of range: use 2 to {MOST}, better 100")
+        raise InputError(f"`splits` {splits} is out of range: use 2 to {MOST}, better 100")
     if seed < 0:
-        raise InputError(f"--seed {seed} is out of range: use 0 or more")
+        raise InputError(f"`seed` {seed} is out of range: use 0 or more")
     names = list(dict.fromkeys(runs))
     bound = bound_of(top)
     with db.reading():
@@ -56,7 +56,7 @@ def stability(
         tops = [bound.rank(len(run.ids)) for run in found]
         for run, k in zip(found, tops, strict=True):
             if not 1 <= k <= len(run.ids):
-                raise InputError(f"--top {top} gives {k} of the {len(run.ids)} neurons that {run.run!r} ranks")
+                raise InputError(f"`top` {top} gives {k} of the {len(run.ids)} neurons that {run.run!r} ranks")
         halves = [
             _halves(db, run, k, splits, seed)
             for run, k in zip(found, tops, strict=True)
@@ -78,7 +78,7 @@ def _floor_run(db: Database, name: str) -> RunScores:
     models = db.rows("SELECT DISTINCT model_id FROM run_models WHERE run_id = ?", [run.run_id])
     if len(models) > 1:
         raise InputError(
-            f"--floor {name!r} contrasts two models: a noise floor is a run of one with itself (--before M --after M)"
+            f"`floor` {name!r} contrasts two models: a noise floor is a run of one with itself (`before` M `after` M)"
         )
     return run
 
@@ -160,7 +160,7 @@ def _floors(runs: Sequence[RunScores], tops: Sequence[int], floor: RunScores) ->
     for run, k in zip(runs, tops, strict=True):
         if run.shape != floor.shape:
             raise InputError(
-                f"run {run.run!r} is of a model with {run.shape} neurons, --floor {floor.run!r} of one with "
+                f"run {run.run!r} is of a model with {run.shape} neurons, `floor` {floor.run!r} of one with "
                 f"{floor.shape}: take a run of the same model"
             )
         ids = run.ids

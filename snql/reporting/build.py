@@ -106,12 +106,12 @@ def _context(db: Sources) -> Context:
 def _staging(out: Path) -> Iterator[Path]:
     """A temporary folder beside ``out``, on the same disk, gone at the end."""
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file, not a folder to write a report to: name a folder with --out")
+        raise InputError(f"{out} is a file, not a folder to write a report to: name a folder with `out`")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
-        raise InputError(f"cannot write beside {out}: {error.strerror or error}; choose another --out") from error
+        raise InputError(f"cannot write beside {out}: {error.strerror or error}; choose another `out`") from error
     try:
         yield folder
     finally:

@@ -132,7 +132,7 @@ def _check_different(paths: Sequence[Path]) -> None:
         for other in paths[:place]:
             same = path.samefile(other) if path.exists() and other.exists() else path.resolve() == other.resolve()
             if same:
-                raise InputError(f"{path} is the same database as {other}: name another one with --compare")
+                raise InputError(f"{path} is the same database as {other}: name another one with `compare`")
 
 
 def _read(database: Database, query: str) -> pl.DataFrame:

@@ -86,7 +86,7 @@ def _check_model(model: LoadedModel, options: ScorerOptions) -> None:
     if shape.n_experts > 1:
         raise ModelError(f"model {options.model!r} mixes experts: scorers of one model read dense models only")
     if options.skip_last_layers >= shape.n_layers:
-        raise InputError(f"--skip-last-layers {options.skip_last_layers} leaves none of {shape.n_layers} layers")
+        raise InputError(f"`skip_last_layers` {options.skip_last_layers} leaves none of {shape.n_layers} layers")
 
 
 def _read_all(
@@ -142,8 +142,8 @@ def _statistics(
     n_ranked_layers = model.shape.n_layers - options.skip_last_layers
     if dropped[:n_ranked_layers].all():
         raise RunError(
-            f"no neuron is left by scorer {options.scorer}: raise --specific-share, lower --utility-share, or raise "
-            "--universal-share"
+            f"no neuron is left by scorer {options.scorer}: raise `specific_share`, lower `utility_share`, or raise "
+            "`universal_share`"
         )
     return statistics_frame(
         model.shape, scores, columns, np.full(scores.shape, prompts.count), n_ranked_layers, dropped
@@ -161,7 +161,7 @@ def _scores(
     none = np.zeros(prompts.mean.shape, dtype=bool)
     if options.scorer == "prompt-difference":
         if contrast is None:
-            raise InputError("scorer prompt-difference compares two sets of prompts: give --contrast-prompts")
+            raise InputError("scorer prompt-difference compares two sets of prompts: give `contrast`")
         universal = none if neutral is None else neutral.at_top >= options.universal_share * neutral.n_prompts
         return np.abs(prompts.mean - contrast.mean), universal
     if norms is None:

@@ -48,17 +48,15 @@ class ScorerOptions:
             raise InputError(f"scorer {self.scorer!r} is none of one model: use {', '.join(ONE_MODEL)}")
         for name in ("universal_share", "utility_share", "specific_share"):
             if not 0 < getattr(self, name) <= 1:
-                raise InputError(
-                    f"--{name.replace('_', '-')} {getattr(self, name)} is no share: use one above 0, up to 1"
-                )
+                raise InputError(f"`{name}` {getattr(self, name)} is no share: use one above 0, up to 1")
         if self.universal_top < 1 or self.skip_last_layers < 0:
-            raise InputError("--universal-top must be at least 1, --skip-last-layers at least 0")
+            raise InputError("`universal_top` must be at least 1, `skip_last_layers` at least 0")
         if self.scorer == "prompt-difference" and not self.contrast:
-            raise InputError("scorer prompt-difference compares two sets of prompts: give --contrast-prompts")
+            raise InputError("scorer prompt-difference compares two sets of prompts: give `contrast`")
         if self.scorer == "safety-specific" and self.contrast:
-            raise InputError("scorer safety-specific reads one set of prompts: leave out --contrast-prompts")
+            raise InputError("scorer safety-specific reads one set of prompts: leave out `contrast`")
         if self.scorer != "prompt-difference" and self.neutral:
-            raise InputError(f"--neutral-prompts are for the filter of prompt-difference: {self.scorer} has none")
+            raise InputError(f"`neutral` are for the filter of prompt-difference: {self.scorer} has none")
         check_seed(self.seed)
 
     def config(self) -> dict[str, object]:
@@ -102,11 +100,10 @@ class CompareOptions:
         if unknown:
             raise InputError(f"scorer {unknown[0]!r} is not known: use {', '.join(ALL)}")
         if len(set(self.scorers)) < 2:
-            raise InputError("one scorer has nothing to be compared with: name two in --scorers, or leave it out")
+            raise InputError("one scorer has nothing to be compared with: name two in `scorers`, or leave it out")
         if not self.contrast and {"prompt-difference", "wanda"} & set(self.scorers):
             raise InputError(
-                "prompt-difference and wanda need harmless prompts: give --contrast-prompts, or leave them out of "
-                "--scorers"
+                "prompt-difference and wanda need harmless prompts: give `contrast`, or leave them out of `scorers`"
             )
         share_of(self.top)
 
@@ -117,7 +114,7 @@ def share_of(top: str) -> float | None:
     try:
         value = float(text)
     except ValueError as error:
-        raise InputError(f"--top {top!r} is no size: write a share such as 5%, or a number of neurons") from error
+        raise InputError(f"`top` {top!r} is no size: write a share such as 5%, or a number of neurons") from error
     if value <= 0 or (top.endswith("%") and value > 100) or (not top.endswith("%") and value != int(value)):
-        raise InputError(f"--top {top!r} is no size: write a share such as 5%, or a number of neurons")
+        raise InputError(f"`top` {top!r} is no size: write a share such as 5%, or a number of neurons")
     return value / 100 if top.endswith("%") else None

@@ -85,7 +85,7 @@ class Pair:
         if len(a.ranks) != len(b.ranks) or not np.array_equal(a.ranked, b.ranked):
             raise InputError(
                 f"runs {a.run!r} and {b.run!r} rank different neurons ({len(a.ranked)} and {len(b.ranked)}): compare "
-                "runs of models of one shape with the same --skip-last-layers (of a mixture of experts: whose prompts "
+                "runs of models of one shape with the same `skip_last_layers` (of a mixture of experts: whose prompts "
                 "reached the same experts)"
             )
         self.a, self.b = a, b
@@ -103,7 +103,7 @@ class Pair:
     def at(self, k: int) -> Overlap:
         """Compare the top k; raises InputError if k is not between 1 and the number of ranked neurons."""
         if not 1 <= k <= self.n_ranked:
-            raise InputError(f"--top gives {k} neurons: it must be between 1 and the {self.n_ranked} that are ranked")
+            raise InputError(f"`top` gives {k} neurons: it must be between 1 and the {self.n_ranked} that are ranked")
         shared = int(self.shared[k - 1])
         chance_by_layer, p_by_layer = self._by_layer(k, shared)
         return Overlap(

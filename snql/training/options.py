@@ -7,7 +7,7 @@ from typing_extensions import Doc
 
 from snql.errors import InputError
 from snql.models.options import LoadOptions
-from snql.options import Flag, Inside, config, leaves
+from snql.options import Flag, Inside, config
 from snql.prompts.options import Limit, Sample, Template, Where
 
 SCHEDULES = ("cosine", "linear", "constant")
@@ -57,33 +57,32 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         if not self.data:
-            raise InputError("which data? give --data, such as --data demo:sft")
+            raise InputError("which data? give `data`, such as `data` demo:sft")
         if self.schedule not in SCHEDULES:
-            raise InputError(f"--schedule {self.schedule!r} is not known: use {', '.join(SCHEDULES)}")
+            raise InputError(f"`schedule` {self.schedule!r} is not known: use {', '.join(SCHEDULES)}")
         if self.models.dtype not in DTYPES:
             raise InputError(
-                f"--dtype {self.models.dtype!r}: gradients of half-precision floats vanish; use {', '.join(DTYPES)}"
+                f"`dtype` {self.models.dtype!r}: gradients of half-precision floats vanish; use {', '.join(DTYPES)}"
             )
         self._check_numbers()
         self._check_batches()
         if not 0 <= self.seed < 2**32:
-            raise InputError(f"--seed {self.seed} is out of range: use a whole number from 0 to {2**32 - 1}")
+            raise InputError(f"`seed` {self.seed} is out of range: use a whole number from 0 to {2**32 - 1}")
 
     def _check_numbers(self) -> None:
-        flags = {leaf.name: leaf.flag for leaf in leaves(TrainOptions)}
         for option in ("epochs", "max_steps", "learning_rate", "beta", "batch", "max_length", "sample", "limit"):
             value = getattr(self, option)
             if value is not None and not 0 < value < float("inf"):
-                raise InputError(f"{flags[option]} {value} is out of range: it must be more than 0")
-        for option, value in {"--weight-decay": self.weight_decay, "--held-out": self.held_out}.items():
+                raise InputError(f"`{option}` {value} is out of range: it must be more than 0")
+        for option, value in {"weight_decay": self.weight_decay, "held_out": self.held_out}.items():
             if not 0 <= value < float("inf"):
-                raise InputError(f"{option} {value} is out of range: it must be at least 0")
+                raise InputError(f"`{option}` {value} is out of range: it must be at least 0")
         if not 0 <= self.warmup < 1:
-            raise InputError(f"--warmup {self.warmup} is out of range: it is a share of the steps, from 0 to below 1")
+            raise InputError(f"`warmup` {self.warmup} is out of range: it is a share of the steps, from 0 to below 1")
 
     def _check_batches(self) -> None:
         if self.micro_batch is not None and (self.micro_batch < 1 or self.batch % self.micro_batch):
-            raise InputError(f"--micro-batch {self.micro_batch} must divide --batch-size {self.batch}")
+            raise InputError(f"`micro_batch` {self.micro_batch} must divide `batch` {self.batch}")
 
     @property
     def at_once(self) -> int:

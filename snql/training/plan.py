@@ -65,7 +65,7 @@ def resolved(options: TrainOptions) -> TrainOptions:
     """With device, number type and checkpointing as they are here. Raises InputError for what cannot train."""
     device = resolve_device(options.models.device)
     if device.type == "cuda" and (device.index is not None or torch.cuda.device_count() > 1):
-        raise InputError("one GPU trains: choose it with CUDA_VISIBLE_DEVICES, and leave --device at auto or cuda")
+        raise InputError("one GPU trains: choose it with CUDA_VISIBLE_DEVICES, and leave `device` at auto or cuda")
     automatic = "float32" if device.type == "cpu" else "bfloat16"
     dtype = automatic if options.models.dtype == "auto" else options.models.dtype
     saving = device.type != "cpu" if options.gradient_checkpointing is None else options.gradient_checkpointing
@@ -175,7 +175,7 @@ def target_modules(model: nn.Module, architecture: Architecture, wanted: str | N
         return (ending,)
     if wanted is not None:
         raise InputError(
-            f"--target {wanted!r} is not the down-projection of this model: leave it out, or use "
+            f"`target` {wanted!r} is not the down-projection of this model: leave it out, or use "
             f"{architecture.down!r}; neurons are what that module reads"
         )
     return tuple(sorted(names))

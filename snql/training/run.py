@@ -137,7 +137,7 @@ class _Watch(TrainerCallback):
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             raise RunError(
-                f"the loss is {loss} at step {state.global_step}: lower --learning-rate, or use another --dtype"
+                f"the loss is {loss} at step {state.global_step}: lower `learning_rate`, or use another `dtype`"
             )
         return control
 
@@ -170,10 +170,10 @@ def _check_folder(out: Path, options: TrainOptions, *, resume: bool, force: bool
     try:
         record = json.loads((out / RECORD).read_text("utf-8"))
     except (OSError, ValueError):
-        raise InputError(f"{out} is not empty and holds no training: name another folder, or --force") from None
+        raise InputError(f"{out} is not empty and holds no training: name another folder, or `force`") from None
     if not resume:
         remedy = (
-            "--force to replace it" if record["status"] == "done" else "--resume to go on, or --force to replace it"
+            "`force` to replace it" if record["status"] == "done" else "`resume` to go on, or `force` to replace it"
         )
         raise InputError(f"{out} holds a training ({record['status']}): name another folder, or use {remedy}")
     wanted = json.loads(json.dumps(options.settings()))
@@ -181,7 +181,7 @@ def _check_folder(out: Path, options: TrainOptions, *, resume: bool, force: bool
     if keys:
         raise InputError(
             f"the training in {out} cannot be resumed: {', '.join(keys)} differ from when it began; use the same "
-            "settings, or --force to replace it"
+            "settings, or `force` to replace it"
         )
     found: dict[str, Any] = record
     return found
@@ -189,7 +189,7 @@ def _check_folder(out: Path, options: TrainOptions, *, resume: bool, force: bool
 
 def _check_same(out: Path, record: dict[str, Any], data: TrainingData) -> None:
     if record["data"]["sha256"] != data.sources:
-        raise InputError(f"the training in {out} cannot be resumed: its data differ; restore the files, or --force")
+        raise InputError(f"the training in {out} cannot be resumed: its data differ; restore the files, or `force`")
 
 
 def _record(options: TrainOptions, made: Plan, data: TrainingData, hashes: dict[str, str]) -> dict[str, Any]:
@@ -221,11 +221,11 @@ def _recorded(out: Path, record: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        reason = "the device is out of memory: lower --micro-batch or --max-length, or use --gradient-checkpointing"
+        reason = "the device is out of memory: lower `micro_batch` or `max_length`, or use `gradient_checkpointing`"
         _end(out, record, "failed", reason)
         raise RunError(reason) from error
     except KeyboardInterrupt:
-        _end(out, record, "interrupted", "interrupted; --resume goes on")
+        _end(out, record, "interrupted", "interrupted; `resume` goes on")
         raise
     except BaseException as error:
         _end(out, record, "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])

@@ -73,7 +73,7 @@ def save(subject: Subject, folder: Path) -> None:
     """Write the adapter in PEFT's format; both files or, on an error, none. Raises RunError for a value not finite."""
     tensors = vectors(subject.model)
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise RunError("the trained vectors are not finite: lower --learning-rate")
+        raise RunError("the trained vectors are not finite: lower `learning_rate`")
     config = subject.model.peft_config["default"].to_dict()
     kept = {name: _plain(value) for name, value in sorted(config.items())}
     kept |= {"base_model_name_or_path": subject.base, "inference_mode": True}

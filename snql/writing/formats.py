@@ -52,4 +52,4 @@ def write(source: Source, format_name: str, sink: BinaryIO) -> None:
 
 
 def _unknown(name: str) -> InputError:
-    return InputError(f"--format {name!r} is not known: use {', '.join(FORMATS)}")
+    return InputError(f"`format_name` {name!r} is not known: use {', '.join(FORMATS)}")

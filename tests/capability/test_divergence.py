@@ -250,7 +250,7 @@ def test_bad_input_writes_nothing(made: Database, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=message):
             divergence(made, name, options)
-    with pytest.raises(InputError, match="--random does nothing without --neurons"):
+    with pytest.raises(InputError, match="`random` does nothing without `neurons`"):
         DivergenceOptions(random=3)
     assert made.rows("SELECT count(*) FROM runs WHERE kind = 'divergence'") == [(0,)]
 

@@ -218,9 +218,9 @@ def test_bad_input_writes_nothing(made: Database, run: Any, tasks: Path, monkeyp
     for names, settings, message in (
         (("snql_chioce",), {}, "the harness has no task 'snql_chioce': did you mean snql_choice"),
         ((), {}, "which tasks"),
-        (NAMES[:1], {"limit": 0}, "--limit 0"),
-        (NAMES[:1], {"num_fewshot": -1}, "--num-fewshot -1"),
-        (NAMES[:1], {"patched_only": True}, "--patched-only tests nothing without --neurons"),
+        (NAMES[:1], {"limit": 0}, "`limit` 0"),
+        (NAMES[:1], {"num_fewshot": -1}, "`num_fewshot` -1"),
+        (NAMES[:1], {"patched_only": True}, "`patched_only` tests nothing without `neurons`"),
         (NAMES[:1], {"include_path": str(tasks / "docs.jsonl")}, "is no folder"),
     ):
         with pytest.raises(InputError, match=message):

@@ -114,7 +114,7 @@ def test_a_staged_file_that_is_gone(
         if report.stage == "bootstrap":
             next(db.path.parent.glob("*.staging/*/prompts-*")).unlink()
 
-    with pytest.raises(RunError, match=r"sums per prompt, which --bootstrap needs.*--force"):
+    with pytest.raises(RunError, match=r"sums per prompt, which `bootstrap` needs.*`force`"):
         locate(db, "x", options(tiny_llama, tiny_adapter, bootstrap=100), progress=lose)
     assert db.rows("SELECT status FROM runs") == [("failed",)]
 
@@ -162,7 +162,7 @@ def test_experts_count_the_tokens_that_reached_them(tmp_path: Path) -> None:
 
 
 def test_bad_settings(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
-    with pytest.raises(InputError, match="--bootstrap 5 is out of range: use 0 for none, or 100 to 10000"):
+    with pytest.raises(InputError, match="`bootstrap` 5 is out of range: use 0 for none, or 100 to 10000"):
         options(tiny_llama, tiny_adapter, bootstrap=5)
     one = options(tiny_llama, tiny_adapter, bootstrap=100)
     with pytest.raises(InputError, match="one prompt is too few"):

@@ -197,7 +197,7 @@ def test_a_full_disk_ends_in_a_clear_message_and_a_run_that_goes_on(
                 stat = os.statvfs(disk)
                 (disk / "other").write_bytes(b"x" * int(stat.f_bavail * stat.f_frsize - free * 1e6))
 
-        with pytest.raises(RunError, match=r"no room on the disk that holds .*x\.duckdb.*free some.*--resume"):
+        with pytest.raises(RunError, match=r"no room on the disk that holds .*x\.duckdb.*free some.*`resume`"):
             locate(db, "cut", chosen, progress=fill)
         (disk / "other").unlink()
         assert db.rows("SELECT status FROM runs") == [("failed",)]
@@ -246,7 +246,7 @@ def test_sums_that_were_damaged_end_in_one_line(
         locate(db, "cut", chosen)
     (file,) = db.path.parent.glob("*.staging/*/sums-*.safetensors")
     file.write_bytes(b"")
-    with pytest.raises(Exception, match=r"sums-000000\.safetensors.*missing or damaged.*--force"):
+    with pytest.raises(Exception, match=r"sums-000000\.safetensors.*missing or damaged.*`force`"):
         locate(db, "cut", chosen, resume=True)
     locate(db, "cut", chosen, force=True)
     assert beside(db) == {""}

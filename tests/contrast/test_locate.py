@@ -172,7 +172,7 @@ def test_a_run_that_was_killed_resumes_to_the_same_numbers(
         run(db, tiny_llama, tiny_adapter, "cut", batch_size=4)
     assert db.rows("SELECT status, error FROM runs WHERE name = 'cut'") == [("interrupted", "interrupted by the user")]
     assert db.rows("SELECT count(*) FROM run_completions WHERE run = 'cut'") == [(8,)]
-    with pytest.raises(InputError, match=r"'cut' exists \(interrupted\).*--resume"):
+    with pytest.raises(InputError, match=r"'cut' exists \(interrupted\).*`resume`"):
         run(db, tiny_llama, tiny_adapter, "cut", batch_size=4)
     with pytest.raises(InputError, match="cannot be resumed: max_new_tokens differ"):
         locate(db, "cut", options(tiny_llama, tiny_adapter, max_new_tokens=3), resume=True)
@@ -199,7 +199,7 @@ def test_a_failed_run_says_why_and_leaves_no_scores(
 
 def test_force_replaces_a_run_and_its_rows(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
     run(db, tiny_llama, tiny_adapter)
-    with pytest.raises(InputError, match=r"'run' exists \(done\): choose another name, or replace it with --force"):
+    with pytest.raises(InputError, match=r"'run' exists \(done\): choose another name, or replace it with `force`"):
         run(db, tiny_llama, tiny_adapter, max_new_tokens=4)
     locate(db, "run", options(tiny_llama, tiny_adapter, max_new_tokens=4), force=True)
     assert db.rows("SELECT count(*) FROM runs") == [(1,)]

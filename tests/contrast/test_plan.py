@@ -78,9 +78,9 @@ def test_texts_are_read_once_more_in_numbered_batches(db: Database, tiny_llama: 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"batch_size": "many"}, "--batch-size 'many' is not known: use auto or a number of rows"),
-        ({"batch_size": 0}, "--batch-size and --max-new-tokens must be at least 1"),
-        ({"store": "csv"}, "--store 'csv' is not known: use auto, rows, parquet"),
+        ({"batch_size": "many"}, "`batch_size` 'many' is not known: use auto or a number of rows"),
+        ({"batch_size": 0}, "`batch_size` and `max_new_tokens` must be at least 1"),
+        ({"store": "csv"}, "`store` 'csv' is not known: use auto, rows, parquet"),
     ],
 )
 def test_options_that_make_no_sense(settings: dict[str, int | str], message: str) -> None:

@@ -30,5 +30,5 @@ def test_scored_positions(
 
 
 def test_unknown_positions() -> None:
-    with pytest.raises(InputError, match="--positions 'everywhere' is not known: use generating"):
+    with pytest.raises(InputError, match="`positions` 'everywhere' is not known: use generating"):
         parse_positions("everywhere")

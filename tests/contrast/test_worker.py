@@ -126,7 +126,7 @@ def test_one_row_that_does_not_fit_is_an_error(pair: Models, monkeypatch: pytest
         raise torch.OutOfMemoryError("CUDA")
 
     monkeypatch.setattr(LoadedModel, "logits", never)
-    with pytest.raises(RunError, match="out of memory with one text: lower --max-new-tokens"):
+    with pytest.raises(RunError, match="out of memory with one text: lower `max_new_tokens`"):
         worker(pair).contrast(ContrastTask(0, PROMPTS))
 
 

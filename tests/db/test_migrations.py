@@ -113,7 +113,7 @@ def test_a_foreign_database_is_refused(db: Database) -> None:
 
 def test_a_file_that_is_no_database(db: Database) -> None:
     db.path.write_text("hello " * 2000)
-    with pytest.raises(DatabaseError, match="is not a DuckDB database: name another file with --db"):
+    with pytest.raises(DatabaseError, match="is not a DuckDB database: name another file with `db`"):
         db.rows("SELECT 1")
     with pytest.raises(DatabaseError, match="is not a DuckDB database"), db.write():
         pass

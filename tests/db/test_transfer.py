@@ -271,7 +271,7 @@ def test_a_database_that_holds_something_is_replaced_only_with_force(
     (copy.path.parent / "copy.duckdb.staging" / "7").mkdir(parents=True)
     with copy.write() as connection:
         connection.execute("UPDATE runs SET name = 'other' WHERE run_id = ?", [run_id])
-    with pytest.raises(InputError, match="holds data already: name a new file with --db, or replace it with --force"):
+    with pytest.raises(InputError, match="holds data already: name a new file with `db`, or replace it with `force`"):
         import_database(copy, exported)
     assert copy.rows("SELECT count(*) FROM runs WHERE name = 'other'") == [(1,)]
     import_database(copy, exported, force=True)
@@ -303,7 +303,7 @@ def test_no_other_file_is_replaced(copy: Database, exported: Path) -> None:
 
 
 def test_an_export_replaces_only_an_export(db: Database, exported: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds an exported database: name another folder, or replace it with --force"):
+    with pytest.raises(InputError, match="holds an exported database: name another folder, or replace it with `force`"):
         export_database(db, exported)
     (exported / "tables" / "stray.parquet").touch()
     export_database(db, exported, force=True)

@@ -120,7 +120,7 @@ def test_ray_that_is_missing_or_not_there_is_one_line(
     db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(on_ray, "find_spec", lambda _: None)
-    with pytest.raises(InputError, match=r"--engine ray needs Ray: pip install 'snql\[ray\]'"):
+    with pytest.raises(InputError, match=r"`engine` ray needs Ray: pip install 'snql\[ray\]'"):
         locate(db, "run", options(tiny_llama, tiny_adapter, 1))
     monkeypatch.undo()
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
@@ -131,17 +131,17 @@ def test_ray_that_is_missing_or_not_there_is_one_line(
     monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     engine = EngineOptions(engine="ray", workers=1, ray_address="ray://nowhere:1")
-    with pytest.raises(InputError, match="--ray-address ray://nowhere:1: no cluster there"):
+    with pytest.raises(InputError, match="`ray_address` ray://nowhere:1: no cluster there"):
         locate(db, "run", options(tiny_llama, tiny_adapter, 1, engine=engine))
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"workers": 2}, "--workers and --ray-address need --engine ray"),
-        ({"ray_address": "auto"}, "--workers and --ray-address need --engine ray"),
-        ({"engine": "ray", "workers": 0}, "--workers 0 is too few"),
-        ({"engine": "spark"}, "--engine 'spark' is not known: use local or ray"),
+        ({"workers": 2}, "`workers` and `ray_address` need `engine` ray"),
+        ({"ray_address": "auto"}, "`workers` and `ray_address` need `engine` ray"),
+        ({"engine": "ray", "workers": 0}, "`workers` 0 is too few"),
+        ({"engine": "spark"}, "`engine` 'spark' is not known: use local or ray"),
     ],
 )
 def test_options_that_make_no_sense(given: dict[str, Any], message: str) -> None:
@@ -180,6 +180,6 @@ def test_workers_ask_for_what_a_node_has(gpus: tuple[int, ...], workers: int, de
 
 
 def test_more_workers_than_cpus_is_one_line(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
-    with pytest.raises(InputError, match="--workers 4 are more than the cluster's 3 CPUs: use at most 3"):
+    with pytest.raises(InputError, match="`workers` 4 are more than the cluster's 3 CPUs: use at most 3"):
         locate(db, "run", options(tiny_llama, tiny_adapter, 4))
     assert not db.path.exists()

@@ -214,7 +214,7 @@ def test_what_cannot_be_guarded(model: Any) -> None:
         made(Shape(4, 40)).attach(model)
     with pytest.raises(InputError, match="not both: give refusal or prefix"):
         made().attach(model, refusal=(1,), prefix=(1,))
-    with pytest.raises(InputError, match=r"--threshold 1.5 is no probability"):
+    with pytest.raises(InputError, match=r"`threshold` 1.5 is no probability"):
         made().attach(model, threshold=1.5)
     with made().attach(model) as attached:
         with pytest.raises(RunError, match="the guard has read no prompt yet"):

@@ -224,11 +224,11 @@ def test_answers_of_a_patch_run_make_the_same_guard(made_db: Database) -> None:
     assert made_db.rows("SELECT count(*) FROM runs WHERE name = 'some'") == [(0,)]
     judge(made_db, "moved", ["refusal"])
     for changes, message in (
-        ({}, "these judged it: demo:cost, refusal; name one with --judge"),
+        ({}, "these judged it: demo:cost, refusal; name one with `judge`"),
         ({"judge": "x"}, "these judged it: demo:cost, refusal"),
         ({"judge": "demo:cost", "model": "demo:base"}, "is not the recipient model of 'moved': its files differ"),
         ({"judge": "demo:cost", "benign": ("demo:locate",)}, "patch run 'moved' has no prompts of demo:locate"),
-        ({"from_run": "lost"}, "--from-run lost: no run with answers of that name"),
+        ({"from_run": "lost"}, "`from_run` lost: no run with answers of that name"),
         ({"from_run": "found"}, "--from-run found: nobody judged it: use `snql judge` first"),
     ):
         with pytest.raises(InputError, match=message):
@@ -258,12 +258,12 @@ def test_one_kind_of_answers_is_one_line_and_a_failed_run(made_db: Database) -> 
     ("changes", "message"),
     [
         ({"neurons": "lost:5%"}, "no finished locate run 'lost'"),
-        ({"neurons": "found:0"}, "--neurons found:0 has no neurons"),
-        ({"neurons": "found:1%..3%"}, "--sizes takes the top of a ranking"),
-        ({"neurons": "L1.N3"}, "--sizes takes the top of a ranking"),
-        ({"sizes": ("odd",)}, "--sweep size 'odd' is not known|size 'odd'"),
+        ({"neurons": "found:0"}, "`neurons` found:0 has no neurons"),
+        ({"neurons": "found:1%..3%"}, "`sizes` takes the top of a ranking"),
+        ({"neurons": "L1.N3"}, "`sizes` takes the top of a ranking"),
+        ({"sizes": ("odd",)}, "`sweep` size 'odd' is not known|size 'odd'"),
         ({"judge": "lost"}, "no judge 'lost'"),
-        ({"template": "odd"}, "--template 'odd' is not known"),
+        ({"template": "odd"}, "`template` 'odd' is not known"),
         ({"model": "nowhere"}, "nowhere"),
     ],
 )
@@ -278,12 +278,12 @@ def test_bad_input_writes_nothing(made_db: Database, changes: dict[str, Any], me
     [
         ({"prompts": (), "benign": ()}, "which prompts"),
         ({"judge": None}, "which judge"),
-        ({"random": -1}, "--random -1 is out of range: use 0 to"),
-        ({"refuse_from": 1.5}, "--refuse-from 1.5 is no probability"),
-        ({"threshold": float("nan")}, "--threshold nan is not a score"),
-        ({"batch_size": 0}, "--batch-size and --max-new-tokens must be at least 1"),
-        ({"batch_size": "many"}, "--batch-size 'many' is not known"),
-        ({"seed": -1}, "--seed -1 is out of range"),
+        ({"random": -1}, "`random` -1 is out of range: use 0 to"),
+        ({"refuse_from": 1.5}, "`refuse_from` 1.5 is no probability"),
+        ({"threshold": float("nan")}, "`threshold` nan is not a score"),
+        ({"batch_size": 0}, "`batch_size` and `max_new_tokens` must be at least 1"),
+        ({"batch_size": "many"}, "`batch_size` 'many' is not known"),
+        ({"seed": -1}, "`seed` -1 is out of range"),
     ],
 )
 def test_options_that_cannot_be(changes: dict[str, Any], message: str) -> None:

@@ -270,7 +270,7 @@ def test_bad_input_writes_nothing(made_db: Database, guard: str, changes: dict[s
 
 
 def test_options_that_cannot_be() -> None:
-    with pytest.raises(InputError, match="--after does nothing without --costs"):
+    with pytest.raises(InputError, match="`after` does nothing without `costs`"):
         changed(ASKED, costs=False)
-    with pytest.raises(InputError, match="--max-new-tokens 0: at least 1"):
+    with pytest.raises(InputError, match="`max_new_tokens` 0: at least 1"):
         changed(ASKED, max_new_tokens=0)

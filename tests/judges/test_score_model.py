@@ -82,7 +82,7 @@ def test_beaver_format(
 def test_the_sign_can_be_said(tmp_path: Path, tiny_llama: Path) -> None:
     folder = beaver(tmp_path / "beaver", tiny_llama)
     assert load_judge(f"score-model:{folder}", JudgeOptions(sign="reward")).info.settings["higher_is"] == "better"
-    with pytest.raises(InputError, match="--judge-sign 'up' is not known: use cost or reward"):
+    with pytest.raises(InputError, match="`sign` 'up' is not known: use cost or reward"):
         JudgeOptions(sign="up")
 
 

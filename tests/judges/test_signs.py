@@ -26,8 +26,8 @@ def test_a_sign_is_for_all_judges_or_for_one() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("good", "--judge-sign 'good' is not known: use cost or reward, or JUDGE=cost"),
-        ("refusal=good", "--judge-sign 'refusal=good' is not known"),
+        ("good", "`judge_signs` 'good' is not known: use cost or reward, or JUDGE=cost"),
+        ("refusal=good", "`judge_signs` 'refusal=good' is not known"),
         ("refusal=cost", "'refusal' is not one of the judges, python:m:f"),
     ],
 )

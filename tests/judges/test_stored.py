@@ -95,7 +95,7 @@ def test_what_broke_goes_on(patched: Database, lengths: Lengths) -> None:
     assert len(half) > 0
     assert patched.rows("SELECT count(*) FROM effects WHERE judge = 'lengths'") == [(0,)]
     lengths.breaks_after = None
-    with pytest.raises(InputError, match=r"has judged \d+ of \d+ completions of 'run': use --resume"):
+    with pytest.raises(InputError, match=r"has judged \d+ of \d+ completions of 'run': use `resume`"):
         judge(patched, "run", ["lengths"])
     before = len(lengths.asked)
     judge(patched, "run", ["lengths"], resume=True)
@@ -103,7 +103,7 @@ def test_what_broke_goes_on(patched: Database, lengths: Lengths) -> None:
     assert scores(patched).join(half, on=["variant_id", "prompt_id", "score"], how="semi").height == len(half)
     assert len(lengths.asked) - before < len(scores(patched))
     assert patched.rows("SELECT count(*) > 0 FROM effects WHERE judge = 'lengths'") == [(True,)]
-    with pytest.raises(InputError, match="use --force to judge them again"):
+    with pytest.raises(InputError, match="use `force` to judge them again"):
         judge(patched, "run", ["lengths"])
 
 
@@ -113,7 +113,7 @@ def test_missing_scores_are_counted_and_asked_again(patched: Database, lengths: 
     frame = scores(patched)
     assert frame["problem"].to_list() == ["not today" if n % 4 in (1, 2) else None for n in frame["length"]]
     assert found.scores["missing"].sum() == frame["score"].null_count() > 0
-    with pytest.raises(InputError, match="use --retry to ask about the"):
+    with pytest.raises(InputError, match="use `retry` to ask about the"):
         judge(patched, "run", ["lengths"])
     lengths.missing = frozenset()
     judge(patched, "run", ["lengths"], retry=True)
@@ -152,7 +152,7 @@ def test_bad_input(patched: Database) -> None:
 
 def test_a_judge_keeps_its_sign(patched: Database) -> None:
     judge(patched, "run", ["demo:cost"])
-    with pytest.raises(InputError, match="as one whose high scores are worse, not better: leave --judge-sign"):
+    with pytest.raises(InputError, match="as one whose high scores are worse, not better: leave `judge_signs`"):
         judge(patched, "found", ["demo:cost"], JudgeOptions(sign="reward"))
 
 

@@ -174,5 +174,5 @@ def test_bad_input(snql: Snql, sets: tuple[tuple[str], tuple[str]]) -> None:  # 
         assert (done.code, done.out) == (2, ""), arguments
         assert words in done.err
         assert done.err.count("\n") == 1
-    with pytest.raises(InputError, match="needs --harmful-prompts and --harmless-prompts"):
+    with pytest.raises(InputError, match="needs `harmful` and `harmless`"):
         LensOptions(neurons="all", model=MODEL, harmful=sets[0])

@@ -203,8 +203,8 @@ def test_devices_and_types(tiny_llama: Path) -> None:
     half = load_models({"m": str(tiny_llama)}, LoadOptions(dtype="bfloat16", device="cpu"))["m"]
     assert half.base.dtype_name == "bfloat16"
     for options, message in (
-        (LoadOptions(dtype="int4"), "--dtype 'int4' is not known"),
-        (LoadOptions(device="gpu"), "--device 'gpu' is not a device"),
+        (LoadOptions(dtype="int4"), "`dtype` 'int4' is not known"),
+        (LoadOptions(device="gpu"), "`device` 'gpu' is not a device"),
     ):
         with pytest.raises(InputError, match=message):
             load_models({"m": str(tiny_llama)}, options)
@@ -224,7 +224,7 @@ def test_ways_of_loading_give_the_same_model(tiny_llama: Path) -> None:
     assert eager.base.model.config._attn_implementation == "eager"
     for options, message in (
         (LoadOptions(device="cpu", attn_implementation="magic"), "cannot be loaded: .*magic"),
-        (LoadOptions(device="cpu", quantize="2bit"), "--quantize '2bit' is not known: use 8bit or 4bit"),
+        (LoadOptions(device="cpu", quantize="2bit"), "`quantize` '2bit' is not known: use 8bit or 4bit"),
     ):
         with pytest.raises(InputError, match=message):
             load_models({"m": str(tiny_llama)}, options)
@@ -240,7 +240,7 @@ def test_quantized_models_are_sound(quantize: str) -> None:
 
 @pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
 def test_quantizing_names_the_package_it_needs(tiny_llama: Path) -> None:
-    with pytest.raises(InputError, match=r"--quantize 4bit needs bitsandbytes: pip install 'snql\[quantize\]'"):
+    with pytest.raises(InputError, match=r"`quantize` 4bit needs bitsandbytes: pip install 'snql\[quantize\]'"):
         load_models({"m": str(tiny_llama)}, LoadOptions(device="cpu", quantize="4bit"))
 
 

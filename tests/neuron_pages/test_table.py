@@ -136,7 +136,7 @@ def test_expressions_that_cannot_be_shown(dense: Filled) -> None:
     with pytest.raises(InputError, match="no L7.N0"):
         describe_neurons(dense.db, "L7.N0")
     add_run(dense.db, "wide", Shape(3, 30), 5)
-    with pytest.raises(InputError, match="choose with --run"):
+    with pytest.raises(InputError, match="choose with `run`"):
         describe_neurons(dense.db, "L0.N3")
     with pytest.raises(ExpressionError, match="'wide' is of a model with 3x30 neurons, this one has 3x20"):
         describe_neurons(dense.db, "wide:5", ["bare"])

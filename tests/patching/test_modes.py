@@ -185,24 +185,24 @@ def test_modes_are_read(text: str, mode: Mode) -> None:
      "noise:a:0", "noise:a:1:2", "mean:a:after:3", "donor:x"],
 )  # fmt: skip
 def test_modes_that_are_not_known(text: str) -> None:
-    with pytest.raises(InputError, match=r"--mode '.*' is not known: use donor, zero, mean:RUN"):
+    with pytest.raises(InputError, match=r"`mode` '.*' is not known: use donor, zero, mean:RUN"):
         Mode.parse(text)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"donor": None}, "--mode donor needs a donor"),
-        ({"freeze": True, "mode": "zero"}, "--freeze is about the donor's activations"),
-        ({"steps": "some"}, "--steps 'some' is not known: use prompt, completion, all"),
-        ({"first": 0}, "--first 0 is for tokens of the completion"),
-        ({"first": 3, "steps": "prompt"}, "--first 3 is for tokens of the completion"),
-        ({"samples": 2}, "--samples 2 would all be the same: give --temperature"),
-        ({"samples": 0}, "--samples must be at least 1"),
-        ({"temperature": -1.0}, "--temperature -1.0 is out of range"),
-        ({"top_p": 0.0}, "--top-p 0.0 is out of range"),
-        ({"batch_size": "all"}, "--batch-size 'all' is not known"),
-        ({"random_anywhere": -1}, "--random-anywhere at least 0"),
+        ({"donor": None}, "`mode` donor needs a donor"),
+        ({"freeze": True, "mode": "zero"}, "`freeze` is about the donor's activations"),
+        ({"steps": "some"}, "`steps` 'some' is not known: use prompt, completion, all"),
+        ({"first": 0}, "`first` 0 is for tokens of the completion"),
+        ({"first": 3, "steps": "prompt"}, "`first` 3 is for tokens of the completion"),
+        ({"samples": 2}, "`samples` 2 would all be the same: give `temperature`"),
+        ({"samples": 0}, "`samples` must be at least 1"),
+        ({"temperature": -1.0}, "`temperature` -1.0 is out of range"),
+        ({"top_p": 0.0}, "`top_p` 0.0 is out of range"),
+        ({"batch_size": "all"}, "`batch_size` 'all' is not known"),
+        ({"random_anywhere": -1}, "`random_anywhere` at least 0"),
     ],
 )
 def test_settings_that_make_no_sense(settings: dict[str, Any], message: str) -> None:

@@ -227,7 +227,7 @@ def test_prompts_of_the_rankings_are_left_out(
             "a:5%",
             r"no prompt of a.json is left: of 3 rows, .* 3 were used by the runs to be disjoint from",
         ),
-        (replace(sources["all"], disjoint_from=("lost",)), "a:5%", "--disjoint-from lost: no such run in"),
+        (replace(sources["all"], disjoint_from=("lost",)), "a:5%", "`disjoint_from` lost: no such run in"),
     ):
         with pytest.raises(InputError, match=message):
             patch(
@@ -264,18 +264,18 @@ def test_sweeps_name_runs() -> None:
     assert planned(["a"], ["10"], "5%:10%") == ["a:10", "a:0%..5%", "a:5%..10%"]
     for neurons, sweep, message in (
         ([], [], "which neurons"),
-        (["a"], ["x"], "--sweep size 'x' is not known"),
-        (["a:5%"], ["1%"], "--sweep needs the plain name of a locate run in --neurons, not 'a:5%'"),
+        (["a"], ["x"], "`sweep` size 'x' is not known"),
+        (["a:5%"], ["1%"], "`sweep` needs the plain name of a locate run in `neurons`, not 'a:5%'"),
     ):
         with pytest.raises(InputError, match=message):
             planned(neurons, sweep)
     for sweep, window, message in (
-        (["0..30%:10"], None, "--sweep size '0..30%:10' is not known"),
-        (["30..10:5"], None, "--sweep 30..10:5 does not go from a lower to a higher"),
-        (["1..30:0"], None, "--sweep 1..30:0 does not go"),
-        ([], "x", "--window 'x' is not known"),
-        ([], "5%:100", "--window '5%:100' is not known"),
-        ([], "200", "--window 200 is wider than what it is to slide over"),
+        (["0..30%:10"], None, "`sweep` size '0..30%:10' is not known"),
+        (["30..10:5"], None, "`sweep` 30..10:5 does not go from a lower to a higher"),
+        (["1..30:0"], None, "`sweep` 1..30:0 does not go"),
+        ([], "x", "`window` 'x' is not known"),
+        ([], "5%:100", "`window` '5%:100' is not known"),
+        ([], "200", "`window` 200 is wider than what it is to slide over"),
     ):
         with pytest.raises(InputError, match=message):
             planned(["a"], sweep, window)

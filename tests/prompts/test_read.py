@@ -124,7 +124,7 @@ def test_bundled_sets() -> None:
     [
         ("a.jsonl", "", "holds no prompts: it is empty"),
         ("a.jsonl", '{"prompt": ""}\n', "holds no prompts"),
-        ("a.jsonl", '{"x": "y"}\n', "has no known prompt column: its columns are x; use --prompt-column"),
+        ("a.jsonl", '{"x": "y"}\n', "has no known prompt column: its columns are x; use `prompt_column`"),
         ("a.jsonl", '{"prompt": 3}\n', "column 'prompt' holds a int, not text"),
         ("a.jsonl", "{not json}\n", "cannot be read as .jsonl"),
         ("a.jsonl", "[1]\n", "line 1 is not an object"),
@@ -139,7 +139,7 @@ def test_bundled_sets() -> None:
         ("a.jsonl", '{"messages": "x"}\n', "column 'messages' holds no dialogue: Expecting value"),
         ("a.jsonl", '{"messages": ["x"]}\n', "holds no dialogue: it is not a list of messages"),
         ("a.jsonl", '{"messages": [{"role": "tool", "content": "x"}]}\n', "has the role 'tool': known roles are"),
-        ("a.txt", "one\none\none\n", "all 3 prompts of a.txt are duplicates of one another: check --prompt-column"),
+        ("a.txt", "one\none\none\n", "all 3 prompts of a.txt are duplicates of one another: check `prompt_column`"),
     ],
 )
 def test_bad_files(tmp_path: Path, name: str, content: str, message: str) -> None:
@@ -164,5 +164,5 @@ def test_bad_names_and_bytes(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             read_prompts(sources, column)
     assert [prompt.text for prompt in read_prompts([file], "text")] == TEXTS
-    with pytest.raises(InputError, match="--limit 0"):
+    with pytest.raises(InputError, match="`limit` 0"):
         read_prompts([file], "text", limit=0)

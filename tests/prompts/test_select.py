@@ -87,7 +87,7 @@ def test_where_reads_csv_and_parquet_columns(tmp_path: Path) -> None:
 def test_where_that_fails(file: str, condition: str, reason: str) -> None:
     with pytest.raises(InputError) as caught:
         read(file, where=condition)
-    assert f"--where {condition!r} fails on prompt file" in str(caught.value)
+    assert f"`where` {condition!r} fails on prompt file" in str(caught.value)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -106,8 +106,8 @@ def test_every_row_is_counted_once(file: str) -> None:
     assert (counts.cut, counts.kept, len(found.prompts)) == (3, 5, 5)
     assert not set(texts(found)) & set(left_out)
     assert counts.summary() == (
-        "x.jsonl: 40 rows, 20 not chosen by --where, 5 dropped as duplicates, 2 left out because a ranking or another "
-        "run used them, 5 not in the sample, 3 cut by --limit, 5 used"
+        "x.jsonl: 40 rows, 20 not chosen by `where`, 5 dropped as duplicates, 2 left out because a ranking or another "
+        "run used them, 5 not in the sample, 3 cut by `limit`, 5 used"
     )
 
 
@@ -161,16 +161,16 @@ def test_a_later_set_loses_what_an_earlier_one_uses(tmp_path: Path) -> None:
 
 
 def test_nothing_left_says_why(file: str) -> None:
-    with pytest.raises(InputError, match=r"--where leaves no prompt of x.jsonl: it chose 0 of 40 rows, 0 of them"):
+    with pytest.raises(InputError, match=r"`where` leaves no prompt of x.jsonl: it chose 0 of 40 rows, 0 of them"):
         read(file, where="n > 1000")
     excluded = tuple(sha256(number) for number in range(30))
     with pytest.raises(InputError) as caught:
         read(file, where="n < 35", excluded=excluded)
     assert str(caught.value).startswith(
-        "no prompt of x.jsonl is left: of 40 rows, --where removed 5, 5 were duplicates, and 30 were used by the runs"
+        "no prompt of x.jsonl is left: of 40 rows, `where` removed 5, 5 were duplicates, and 30 were used by the runs"
     )
     for option in ("limit", "sample"):
         with pytest.raises(InputError, match=f"--{option} 0: at least one prompt is needed"):
             PromptOptions((file,), **{option: 0})  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="--where is empty"):
+    with pytest.raises(InputError, match="`where` is empty"):
         read(file, where=" ")

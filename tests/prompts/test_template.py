@@ -30,7 +30,7 @@ def test_auto_is_plain_without_a_chat_template(oracle_models: dict[str, LoadedMo
     assert resolve_template("auto", tokenizer) == "plain"
     with pytest.raises(InputError, match="the tokenizer has no chat template"):
         resolve_template("chat", tokenizer)
-    with pytest.raises(InputError, match="--template 'alpaca' is not known"):
+    with pytest.raises(InputError, match="`template` 'alpaca' is not known"):
         resolve_template("alpaca", tokenizer)
 
 
@@ -141,12 +141,12 @@ def test_a_template_file(tmp_path: Path) -> None:
         ("{% if %}", r"the chat template fails on prompt 'More\?' of x \(Expected an expression"),
         ("{{ raise_exception('no\nsystem') }}", r"fails on prompt 'More\?' of x \(no system\)"),
         ("{{ messages.__class__.__mro__ }}", "the chat template fails"),
-        ("{{ messages[-1].content }}", "--system: the chat template leaves the system text out"),
+        ("{{ messages[-1].content }}", "`system`: the chat template leaves the system text out"),
     ):
         file.write_text(content)
         with pytest.raises(InputError, match=message):
             formatted(LONE, template=str(file), system="Be kind.")
-    with pytest.raises(InputError, match="--template none.jinja cannot be read"):
+    with pytest.raises(InputError, match="`template` none.jinja cannot be read"):
         formatted(LONE, template="none.jinja")
     file.write_text("{# nothing #}")
     with pytest.raises(InputError, match="prompt 'More\\?' of x becomes no tokens"):

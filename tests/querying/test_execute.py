@@ -34,8 +34,8 @@ def test_several_statements_share_variables_and_parameters(empty: Database) -> N
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        ("SELECT $a", r"needs a value for \$a: give it with --param a=VALUE"),
-        ("SELECT 1", r"--param b: no statement uses \$b; the parameters are none"),
+        ("SELECT $a", r"needs a value for \$a: give it with `param` a=VALUE"),
+        ("SELECT 1", r"`param` b: no statement uses \$b; the parameters are none"),
         ("-- nothing", "no statement"),
         ("  ", "the query is empty"),
         ("SELEC 1", 'Parser Error: syntax error at or near "SELEC"$'),
@@ -95,8 +95,8 @@ def test_limits_of_memory_and_threads(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Out of Memory"):
         query(db, "SELECT len(list(range || repeat('x', 100))) FROM range(10000000)")
     for access, message in (
-        (Access(memory="much"), "--memory much.*4GB"),
-        (Access(threads=0), "--threads 0.*from 1 on"),
+        (Access(memory="much"), "`memory` much.*4GB"),
+        (Access(threads=0), "`threads` 0.*from 1 on"),
     ):
         with pytest.raises(InputError, match=message):
             query(Database(tmp_path / "x.duckdb", access=access), "SELECT 1")
@@ -104,7 +104,7 @@ def test_limits_of_memory_and_threads(tmp_path: Path) -> None:
 
 def test_a_query_that_takes_too_long_is_stopped(empty: Database) -> None:
     start = time.monotonic()
-    with pytest.raises(RunError, match="longer than --timeout 0.2 s"):
+    with pytest.raises(RunError, match="longer than `timeout` 0.2 s"):
         query(empty, ENDLESS, timeout=0.2)
     assert time.monotonic() - start < 10
     assert query(empty, "SELECT 1", timeout=60).rows() == [(1,)]

@@ -108,7 +108,7 @@ def test_everything_that_reads_runs_reads_them(db: Database, tmp_path: Path) -> 
     text = page.read_text("utf-8")
     assert "scores of another program, prompts and tokens unknown" in text
     assert " 0 tokens" not in text
-    assert "snql db import-scores scores.pt one --before" in text
+    assert "snql db import-scores scores.pt one `before`" in text
     assert "<b>M1</b>" not in text
 
 
@@ -116,7 +116,7 @@ def test_the_layers_are_those_of_the_file_unless_said(db: Database, tmp_path: Pa
     file = save(tmp_path, stored("completion_nolast"))
     assert import_scores(db, "three", file).shape == Shape(3, 176)
     for layers in (2, 0, -1, 10**6):
-        with pytest.raises(InputError, match=f"--layers {layers}: .* has scores of 3 layers"):
+        with pytest.raises(InputError, match=f"`layers` {layers}: .* has scores of 3 layers"):
             import_scores(db, "fewer", file, n_layers=layers)
     assert db.rows("SELECT name FROM runs") == [("three",)]
 

@@ -48,7 +48,7 @@ def test_halves_by_hand(bootstrapped: Database) -> None:
 
 
 def test_a_run_of_two_models_is_no_noise_floor(bootstrapped: Database) -> None:
-    with pytest.raises(InputError, match=r"--floor 'x' contrasts two models: a noise floor"):
+    with pytest.raises(InputError, match=r"`floor` 'x' contrasts two models: a noise floor"):
         stability(bootstrapped, ["x"], floor="x")
 
 
@@ -94,9 +94,9 @@ def test_bad_input(db: Database) -> None:
     add_locate_run(db, "small", np.random.default_rng(0).random((2, 5)))
     for runs, settings, message in (
         (["nobody"], {}, "no finished locate run 'nobody'"),
-        (["a"], {"splits": 1}, "--splits 1 is out of range"),
-        (["a"], {"top": "9999"}, "--top 9999 gives 9999 of the 120"),
-        (["a"], {"floor": "small"}, "'a' is of a model with 3x40 neurons, --floor 'small' of one with 2x5"),
+        (["a"], {"splits": 1}, "`splits` 1 is out of range"),
+        (["a"], {"top": "9999"}, "`top` 9999 gives 9999 of the 120"),
+        (["a"], {"floor": "small"}, "'a' is of a model with 3x40 neurons, `floor` 'small' of one with 2x5"),
     ):
         with pytest.raises(InputError, match=message):
             stability(db, runs, **settings)

@@ -159,10 +159,10 @@ def test_column_norms_with_lora_are_those_of_the_merged_weights(tmp_path: Path, 
 
 def test_bad_combinations(sets: dict[str, str], db: Database) -> None:
     for changes, words in (
-        ({"scorer": "prompt-difference"}, "give --contrast-prompts"),
-        ({"scorer": "safety-specific", "contrast": ("x",)}, "leave out --contrast-prompts"),
-        ({"scorer": "wanda", "neutral": ("x",)}, "--neutral-prompts are for the filter of prompt-difference"),
-        ({"scorer": "wanda", "utility_share": 0.0}, "--utility-share 0.0 is no share"),
+        ({"scorer": "prompt-difference"}, "give `contrast`"),
+        ({"scorer": "safety-specific", "contrast": ("x",)}, "leave out `contrast`"),
+        ({"scorer": "wanda", "neutral": ("x",)}, "`neutral` are for the filter of prompt-difference"),
+        ({"scorer": "wanda", "utility_share": 0.0}, "`utility_share` 0.0 is no share"),
         ({"scorer": "cohens-d"}, "scorer 'cohens-d' is none of one model"),
     ):
         with pytest.raises(InputError, match=words):

@@ -102,7 +102,7 @@ def test_runs_that_cannot_be_compared(db: Database) -> None:
         compare(db, ["a", "c"])
     with pytest.raises(InputError, match="at least two different runs"):
         compare(db, ["a", "a"])
-    with pytest.raises(InputError, match="--top 'x' is not known"):
+    with pytest.raises(InputError, match="`top` 'x' is not known"):
         compare(db, ["a", "b"], "x")
 
 

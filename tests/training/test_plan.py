@@ -102,14 +102,14 @@ def test_the_down_projections_of_every_architecture_are_trained(kind: str, tmp_p
     ("settings", "message"),
     [
         ({"data": ()}, "which data"),
-        ({"models": LoadOptions(dtype="float16")}, "--dtype 'float16': gradients of half-precision floats vanish"),
-        ({"schedule": "odd"}, "--schedule 'odd' is not known: use cosine, linear, constant"),
-        ({"beta": 0.0}, "--beta 0.0 is out of range"),
-        ({"learning_rate": float("nan")}, "--learning-rate nan is out of range"),
-        ({"held_out": -1}, "--held-out -1 is out of range"),
-        ({"warmup": 1.0}, "--warmup 1.0 is out of range"),
-        ({"micro_batch": 7}, "--micro-batch 7 must divide --batch-size 120"),
-        ({"seed": -1}, "--seed -1 is out of range"),
+        ({"models": LoadOptions(dtype="float16")}, "`dtype` 'float16': gradients of half-precision floats vanish"),
+        ({"schedule": "odd"}, "`schedule` 'odd' is not known: use cosine, linear, constant"),
+        ({"beta": 0.0}, "`beta` 0.0 is out of range"),
+        ({"learning_rate": float("nan")}, "`learning_rate` nan is out of range"),
+        ({"held_out": -1}, "`held_out` -1 is out of range"),
+        ({"warmup": 1.0}, "`warmup` 1.0 is out of range"),
+        ({"micro_batch": 7}, "`micro_batch` 7 must divide `batch` 120"),
+        ({"seed": -1}, "`seed` -1 is out of range"),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -122,12 +122,12 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> N
     [
         (
             {"target": "o_proj"},
-            "--target 'o_proj' is not the down-projection of this model: leave it out, or use 'mlp.down",
+            "`target` 'o_proj' is not the down-projection of this model: leave it out, or use 'mlp.down",
         ),
         ({"data": ("demo:helpful",)}, "no bundled data 'demo:helpful' for sft: there is demo:sft"),
         ({"data": ("none.jsonl",)}, "no prompt file none.jsonl"),
         ({"max_length": 3, "limit": 5}, "can be trained on: 2560 rows, 2555 not in the sample, 5 too long"),
-        ({"where": "false"}, "nothing of demo:sft can be trained on: 2560 rows, 2560 not chosen by --where"),
+        ({"where": "false"}, "nothing of demo:sft can be trained on: 2560 rows, 2560 not chosen by `where`"),
     ],
 )
 def test_wrong_data_and_modules_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -176,7 +176,7 @@ def test_an_interrupted_training_goes_on_to_the_same_vectors(sft: TrainResult, t
         train(out, SFT, progress=stop_at(3))
     assert json.loads((out / "training.json").read_text("utf-8"))["status"] == "interrupted"
     assert not (out / "adapter_model.safetensors").exists()
-    with pytest.raises(InputError, match=r"holds a training \(interrupted\): name another folder, or use --resume"):
+    with pytest.raises(InputError, match=r"holds a training \(interrupted\): name another folder, or use `resume`"):
         train(out, SFT)
     with pytest.raises(InputError, match="cannot be resumed: learning_rate differ"):
         train(out, replace(SFT, learning_rate=0.5), resume=True)
@@ -190,7 +190,7 @@ def test_an_interrupted_training_goes_on_to_the_same_vectors(sft: TrainResult, t
 
 
 def test_a_folder_in_use_is_refused(sft: TrainResult, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds a training \(done\): name another folder, or use --force"):
+    with pytest.raises(InputError, match=r"holds a training \(done\): name another folder, or use `force`"):
         train(sft.folder, SFT)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
@@ -203,7 +203,7 @@ def test_a_folder_in_use_is_refused(sft: TrainResult, tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_ends_the_training_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(RunError, match=r"the loss is (nan|inf) at step \d: lower --learning-rate"):
+    with pytest.raises(RunError, match=r"the loss is (nan|inf) at step \d: lower `learning_rate`"):
         train(tmp_path / "bad", replace(SFT, learning_rate=1e30, max_steps=3))
     record = json.loads((tmp_path / "bad" / "training.json").read_text("utf-8"))
     assert record["status"] == "failed" and "the loss is" in record["reason"]

@@ -98,7 +98,7 @@ def test_types_that_have_no_form(db: Database) -> None:
             written(db, "SELECT INTERVAL 1 MONTH AS i", name)
         except InputError as error:
             assert "cast it, such as x::VARCHAR" in str(error)
-    with pytest.raises(InputError, match=r"--format 'xml' is not known: use table, csv"):
+    with pytest.raises(InputError, match=r"`format_name` 'xml' is not known: use table, csv"):
         written(db, "SELECT 1", "xml")
 
 
