@@ -1,6 +1,7 @@
 """What docs/architecture.md says to touch to add an X, done: each way is gone by a package made for the test."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from snql.cli.commands import COMMANDS
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from snql.contrast import scorers
@@ -26,10 +28,12 @@ from snql.querying import questions
 from snql.querying.execute import query
 from snql.scorers.rerank import rerank
 
+from .cli.conftest import Snql, snql
 from .conftest import ORACLE, TOKENIZER_FILES
 from .patching.test_patch import run as patch_run
 from .synthetic import add_locate_run
 
+__all__ = ["snql"]
 Package = Callable[[str, str], ModuleType]
 
 
@@ -50,8 +54,6 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
 
 @pytest.fixture(autouse=True)
 def forget_package() -> Iterator[None]:
-    import sys
-
     yield
     for name in [name for name in sys.modules if name.partition(".")[0] == "ours"]:
         del sys.modules[name]
@@ -181,3 +183,48 @@ def test_a_question_is_a_file(db: Database, tmp_path: Path, monkeypatch: pytest.
         assert json.loads(questions.list_questions().write_json())[0]["parameters"] == "run="
     finally:
         questions.questions.cache_clear()
+
+
+def test_a_command_is_a_function_and_an_entry_of_the_table(
+    package: Package, snql: Snql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its option is one annotated field: flag, help, default, environment, TOML and messages come from there."""
+    ours = package(
+        "greet",
+        """
+        import sys
+        from dataclasses import dataclass
+        from typing import Annotated
+
+        from typing_extensions import Doc
+
+        from snql.errors import InputError
+
+
+        @dataclass(frozen=True, kw_only=True)
+        class GreetOptions:
+            how_often: Annotated[int, Doc("Times that it is said.")] = 1
+
+            def __post_init__(self):
+                if self.how_often < 1:
+                    raise InputError(f"`how_often` {self.how_often} is too few: use at least 1")
+
+
+        def greet(name: str, options: GreetOptions) -> None:
+            "Say hello."
+            sys.stdout.write(f"hello {name}\\n" * options.how_often)
+        """,
+    )
+    monkeypatch.setitem(sys.modules, "snql.cli.greet", ours)  # as a file in cli/
+    monkeypatch.setitem(COMMANDS, "greet", ("greet", "Say hello."))  # the one line
+    assert "greet" in snql("--help").out
+    assert "--how-often" in snql("greet", "--help").out and "Times that it is said." in snql("greet", "--help").out
+    assert snql("greet", "you").out == "hello you\n"
+    assert snql("greet", "you", "--how-often", "3").out == "hello you\n" * 3
+    monkeypatch.setenv("SNQL_GREET_HOW_OFTEN", "2")
+    assert snql("greet", "you").out == "hello you\n" * 2
+    Path("run.toml").write_text("[greet]\nhow_often = 4\n", "utf-8")
+    monkeypatch.delenv("SNQL_GREET_HOW_OFTEN")
+    assert snql("--config", "run.toml", "greet", "you").out == "hello you\n" * 4
+    refused = snql("greet", "you", "--how-often", "0")
+    assert (refused.code, refused.err) == (2, "snql: --how-often 0 is too few: use at least 1\n")
