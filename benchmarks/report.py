@@ -19,6 +19,7 @@ from measured import Result, arguments, show
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from snql.reporting.build import build
+from snql.reporting.options import ReportOptions
 from tests.reporting.browser import CHROMIUM, DRIVER, Page, browser, look, until, value
 from tests.reporting.large import large
 
@@ -57,7 +58,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with large(folder / "x.duckdb") as database:
-            written = timed(lambda: build(database, folder / "out", formats=("svg",)))
+            written = timed(lambda: build(database, folder / "out", ReportOptions(formats=("svg",))))
         file = folder / "out" / "index.html"
         with browser(folder / "profile") as page:
             open_page(page, file)

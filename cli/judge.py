@@ -1,11 +1,11 @@
 """``snql judge`` and ``snql judges``: scores of stored completions, and how far judges agree."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from snql.jobs.options import RunFlags
-from snql.judges.options import JudgeOptions
+from snql.judges.options import JudgeOptions, RejudgeFlags
 from snql.options import Inside
 
 from .commands import command
@@ -19,7 +19,6 @@ judges = typer.Typer(help="The judges of a database, and how far they agree; wit
 Run = Annotated[str, typer.Argument(help="Name of a finished run.")]
 Kind = Annotated[str | None, typer.Option(help="locate or patch, if both have a run of that name.")]
 
-_FLAGS = {"resume": "Go on where a judge was stopped.", "force": "Forget the judge's scores of this run first."}
 _EFFECTS = {
     "variant": "neurons",
     "dataset": "prompts",
@@ -53,26 +52,15 @@ def judge(
         ),
     ],
     options: Annotated[JudgeOptions, Inside(without=("trust_remote_code",))],
-    flags: Annotated[RunFlags, Inside(docs=_FLAGS)],
+    flags: RejudgeFlags,
     kind: Kind = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Ask again about completions without a score.")] = False,
 ) -> None:
     """Score the stored completions of a run by one more judge; nothing is generated."""
     from snql.judges.stored import judge as run_judge
 
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:
-        found = run_judge(
-            here.open(),
-            run,
-            judge,
-            options,
-            kind=kind,
-            resume=flags.resume,
-            retry=retry,
-            force=flags.force,
-            progress=progress,
-        )
+        found = run_judge(here.open(), run, judge, options, kind=kind, flags=flags, progress=progress)
     if here.json:
         print_json_parts({"scores": found.scores, "effects": found.effects})
         return
@@ -81,16 +69,16 @@ def judge(
     if len(sets):
         print_table(sets, _EFFECTS, f"Causal effects of {run}")
         note_undefined(found.effects, quiet=here.quiet)
-    if any(name.partition(":")[0] == "refusal" for name in judge):
-        note(
-            "refusal is crude: it misses refusals in other words, and harm that follows a refusal phrase",
-            quiet=here.quiet,
-        )
-    if missing := int(found.scores["missing"].sum()):
-        note(
-            f"{missing} completions have no score: `snql query` shows why in judgements.problem; --retry asks again",
-            quiet=here.quiet,
-        )
+    _note_limits(judge, int(found.scores["missing"].sum()), quiet=here.quiet)
+
+
+def _note_limits(judges: Sequence[str], missing: int, *, quiet: bool) -> None:
+    """What to know of the scores: crude judges, and completions without one."""
+    if any(name.partition(":")[0] == "refusal" for name in judges):
+        note("refusal is crude: it misses refusals in other words, and harm that follows a refusal phrase", quiet=quiet)
+    if missing:
+        words = "`snql query` shows why in judgements.problem; --retry asks again"
+        note(f"{missing} completions have no score: {words}", quiet=quiet)
 
 
 @judges.callback(invoke_without_command=True)

@@ -3,36 +3,17 @@
 import os
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from typing_extensions import Doc
 
 from snql.db import Database
-from snql.options import Argument, Flag, Joined
+from snql.reporting.options import ReportOptions
 
 from .progress import progress_shown
 from .render import note, print_rows
 from .state import state
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportOptions:
-    """What is drawn, and how it looks."""
-
-    figures: Annotated[tuple[str, ...], Doc("Figures to draw; all by default."), Argument()] = ()
-    formats: Annotated[
-        tuple[str, ...], Doc("Any of svg, pdf, png, html, json."), Flag("--format", key="formats"), Joined()
-    ] = ("svg", "pdf", "png", "html")
-    theme: Annotated[str, Doc("paper, talk (large) or dark.")] = "paper"
-    width: Annotated[str, Doc("column (85 mm), page (170 mm) or a number of millimetres.")] = "page"
-    runs: Annotated[
-        tuple[str, ...], Doc("A run to report on; repeatable; all by default."), Flag("--run", key="runs")
-    ] = ()
-    compare: Annotated[tuple[Path, ...], Doc("Another database, to be shown side by side; repeatable.")] = ()
 
 
 def report(
@@ -54,22 +35,11 @@ def report(
         rows = pl.DataFrame(catalogue(), schema=["figure", "description"], orient="row")
         print_rows(rows, as_json=here.json)
         return
-    others = [Database(path) for path in options.compare]
     if terminal:
-        _print_text(here.open(), options.figures, others, options.runs)
+        _print_text(here.open(), options)
         return
     with progress_shown(quiet=here.quiet) as progress:
-        made = build(
-            here.open(),
-            out,
-            options.figures or None,
-            options.formats,
-            progress,
-            theme=options.theme,
-            width=options.width,
-            compare=others,
-            runs=options.runs,
-        )
+        made = build(here.open(), out, options, progress)
     for figure in made.figures:
         if figure.skipped:
             note(f"{figure.name}: not drawn, {figure.skipped}", quiet=here.quiet)
@@ -79,10 +49,12 @@ def report(
     print_rows(pl.DataFrame(files, schema=["part", "file"], orient="row"), as_json=here.json)
 
 
-def _print_text(database: Database, figures: Sequence[str], others: Sequence[Database], runs: Sequence[str]) -> None:
+def _print_text(database: Database, options: ReportOptions) -> None:
     """Figures as text, as wide as the terminal; colours on a terminal only, and not with NO_COLOR."""
     from snql.reporting import terminal
 
     width = shutil.get_terminal_size((80, 24)).columns
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    sys.stdout.write(terminal.draw(database, figures, width, colour=colour, compare=others, runs=runs))
+    others = [Database(path) for path in options.compare]
+    text = terminal.draw(database, options.figures, width, colour=colour, compare=others, runs=options.runs)
+    sys.stdout.write(text)

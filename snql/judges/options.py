@@ -73,3 +73,15 @@ class JudgingOptions:
     def signs(self) -> dict[str, str]:
         """The sign of each judge that was given one."""
         return given_signs(self.judges, self.judge_signs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejudgeFlags:
+    """What becomes of a judge's scores of this run: none of them refuses a judge that has begun."""
+
+    resume: Annotated[bool, Doc("Go on where a judge was stopped.")] = False
+    force: Annotated[bool, Doc("Forget the judge's scores of this run first.")] = False
+    retry: Annotated[bool, Doc("Ask again about completions without a score.")] = False
+
+
+NONE_GIVEN = RejudgeFlags()

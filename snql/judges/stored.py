@@ -11,7 +11,7 @@ from snql.db.run_list import find
 from snql.errors import InputError
 from snql.jobs.work import at_work, patient
 from snql.judges.judging import judge_run
-from snql.judges.options import JudgeOptions
+from snql.judges.options import NONE_GIVEN, JudgeOptions, RejudgeFlags
 from snql.judges.registry import judge_loader
 from snql.progress import ProgressCallback, silent
 from snql.writing.html import table
@@ -41,16 +41,13 @@ def judge(
     options: JudgeOptions | None = None,
     *,
     kind: str | None = None,
-    resume: bool = False,
-    retry: bool = False,
-    force: bool = False,
+    flags: RejudgeFlags = NONE_GIVEN,
     progress: ProgressCallback = silent,
 ) -> JudgeResult:
     """Score the stored completions of a finished run by each judge, a chunk a commit, and compute its effects.
 
-    resume: go on where a judge was stopped. retry: ask again where a judge gave no score. force: forget a judge's
-    scores of this run first. Raises InputError before anything is changed for bad input, or if a judge has begun and
-    neither of these is given; RunError if a judge fails, with the scores so far kept.
+    Raises InputError before anything is changed for bad input, or if a judge has begun and no flag is given; RunError
+    if a judge fails, with the scores so far kept.
     """
     if not judges:
         raise InputError("which judge? give `judges`, such as `judges` refusal")
@@ -58,15 +55,15 @@ def judge(
     run_id, kind = find(db, run, kind)
     seed = _check_run(db, run, run_id, kind)
     loaders = [judge_loader(name, options or JudgeOptions()) for name in names]
-    if not force:
+    if not flags.force:
         for name in names:
-            _check_free(db, run, run_id, name, resume=resume, retry=retry)
+            _check_free(db, run, run_id, name, go_on=flags.resume or flags.retry)
     loaded = [load() for load in loaders]
     own = patient(db)
-    if force or retry:
+    if flags.force or flags.retry:
         with own.write() as connection:
             for name in names:
-                judgements.forget(connection, run_id, name, missing_only=not force)
+                judgements.forget(connection, run_id, name, missing_only=not flags.force)
     judgements.check_judges(own, [found.info for found in loaded])
     with at_work(own, run_id, progress) as job:
         judge_run(job, loaded, seed)
@@ -84,11 +81,11 @@ def _check_run(db: Database, run: str, run_id: int, kind: str) -> int:
     return seed or 0
 
 
-def _check_free(db: Database, run: str, run_id: int, judge: str, *, resume: bool, retry: bool) -> None:
+def _check_free(db: Database, run: str, run_id: int, judge: str, *, go_on: bool) -> None:
     completions, judged, missing = judgements.counts(db, run_id, judge)
-    if judged == completions and not missing and (resume or retry):
+    if judged == completions and not missing and go_on:
         return
-    if judged and not (resume or retry):
+    if judged and not go_on:
         remedy = "`resume` to judge the rest" if judged < completions else "`force` to judge them again"
         if judged == completions and missing:
             remedy = f"`retry` to ask about the {missing} without a score, or `force` for all"

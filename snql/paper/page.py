@@ -15,6 +15,7 @@ from snql.paper.plan import Plan
 from snql.paper.results import VERDICTS, Outcome, listing, outcomes, published
 from snql.reporting.build import build
 from snql.reporting.model import RenderedFigure, Report
+from snql.reporting.options import Parts, ReportOptions
 from snql.writing import html
 from snql.writing.formats import render
 from snql.writing.pages import asset, template
@@ -51,7 +52,7 @@ def write(db: Database, plan: Plan, out: Path) -> Pages:
     """
     found = [(recipe, outcomes(db, recipe, plan.runs[recipe.name])) for recipe in plan.recipes]
     sections = [_section(db, plan, recipe, rows, out) for recipe, rows in found]
-    everything = build(db, out / "report", formats=("svg",))
+    everything = build(db, out / "report", ReportOptions(formats=("svg",)))
     commands = [section.commands for section in sections]
     text = words.markdown(found, plan.scale, commands)
     (out / "paper.md").write_text(text, "utf-8", newline="\n")
@@ -73,7 +74,8 @@ def write(db: Database, plan: Plan, out: Path) -> Pages:
 
 def _section(db: Database, plan: Plan, recipe: Recipe, found: Sequence[Outcome], out: Path) -> Section:
     runs = plan.runs[recipe.name]
-    report = build(db, out / recipe.name, recipe.figures, FORMATS, runs=runs, tables=recipe.tables)
+    options, parts = ReportOptions(formats=FORMATS, runs=tuple(runs)), Parts(recipe.figures, recipe.tables)
+    report = build(db, out / recipe.name, options, parts=parts)
     listings = [_listing(each.title, listing(db, each, runs)) for each in recipe.listings]
     claims = words.rows(found, plan.scale)
     rows = html.rows(words.HEADS, [False] * len(words.HEADS), claims) if claims else Markup()

@@ -18,6 +18,7 @@ from snql.reporting.figures import FIGURES
 from snql.reporting.kit.figure import Figure
 from snql.reporting.look import POINTS_PER_MM, Look, look, on_screen
 from snql.reporting.model import RenderedFigure, RenderedTable, Report
+from snql.reporting.options import EVERYTHING, Parts, ReportOptions
 from snql.reporting.sizing import draw_once, fitted
 from snql.reporting.sources import Sources, sources
 from snql.reporting.tables import TABLES, Table
@@ -26,7 +27,6 @@ from snql.writing import latex, markdown
 from snql.writing.inert import visible
 
 INDEX = "index.html"
-DEFAULT_FORMATS = ("svg", "pdf", "png", "html")
 
 
 def catalogue() -> tuple[tuple[str, str], ...]:
@@ -37,34 +37,27 @@ def catalogue() -> tuple[tuple[str, str], ...]:
 def build(
     db: Database,
     out: Path,
-    figures: Sequence[str] | None = None,
-    formats: Sequence[str] = DEFAULT_FORMATS,
+    options: ReportOptions = EVERYTHING,
     progress: ProgressCallback = silent,
     *,
-    theme: str = "paper",
-    width: str = "page",
-    compare: Sequence[Database] = (),
-    runs: Sequence[str] = (),
-    tables: Sequence[str] | None = None,
+    parts: Parts | None = None,
 ) -> Report:
     """Write figures, tables and ``index.html`` into the folder ``out``, creating it if need be.
 
-    ``figures`` and ``tables`` name those wanted (see :func:`catalogue`), all if None; ``runs``
-    are the names of the runs that the report is about, all if empty; ``formats`` is any of svg, pdf, png,
-    html and json (Vega-Lite). Equal data give equal bytes. Files in ``out`` with other names stay. Until
-    everything is rendered, nothing in ``out`` changes. ``theme`` and ``width`` are those of
-    :func:`snql.reporting.look.look`. The runs of the databases of ``compare`` stand beside those of ``db``, see
-    :mod:`snql.reporting.sources`.
+    parts: exactly what is drawn; by default the figures of the options, and all tables. With databases to compare, see
+    :mod:`snql.reporting.sources`. Equal data give equal bytes. Files in ``out`` with other names stay. Until everything
+    is rendered, nothing in ``out`` changes.
 
     Raises InputError for an unknown figure, table or run, an ``out`` that is no folder, a database with no
     finished run or given twice; DatabaseError if a database cannot be read.
     """
     out = Path(out)
-    wanted, wanted_tables = _wanted(figures), _wanted_tables(tables)
-    chosen = tuple(dict.fromkeys(formats))
+    wanted = _wanted(options.figures or None) if parts is None else _wanted(parts.figures)
+    wanted_tables = _wanted_tables(None if parts is None else parts.tables)
+    chosen = tuple(dict.fromkeys(options.formats))
     render.check_formats(chosen)
-    style = look(theme, width)
-    source = sources(db, compare, runs)
+    style = look(options.theme, options.width)
+    source = sources(db, [Database(path) for path in options.compare], options.runs)
     context = _context(source)
     with _staging(out) as folder:
         drawn = _figures(source, context, wanted, chosen, style, folder, progress)
@@ -200,6 +193,6 @@ def _report(out: Path, figures: tuple[RenderedFigure, ...], tables: tuple[Render
 
 def write_tax(db: Database, runs: Sequence[str], out: Path, *, progress: ProgressCallback = silent) -> list[Path]:
     """Write the chart and the tables ``tax`` and ``controls`` of these runs alone; return their files."""
-    made = build(db, out, ("tax",), runs=runs, tables=("tax", "controls"), progress=progress)
+    made = build(db, out, ReportOptions(runs=tuple(runs)), progress, parts=Parts(("tax",), ("tax", "controls")))
     files = [*(figure.files for figure in made.figures), *(table.files for table in made.tables)]
     return [path for paths in files for path in paths]

@@ -11,6 +11,7 @@ from snql.demonstration import experiment
 from snql.demonstration.experiment import LOCATED, RED_TEAM, DemoResult, demo
 from snql.progress import Progress
 from snql.reporting.build import build
+from snql.reporting.options import ReportOptions
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_a_second_run_reuses_everything(
     """Of its report one figure is enough: tests/reporting look at all of them."""
     db, first = finished
     reports: list[Progress] = []
-    monkeypatch.setattr(experiment, "build", partial(build, figures=["effect-size"]))
+    monkeypatch.setattr(experiment, "build", partial(build, options=ReportOptions(figures=("effect-size",))))
     again = demo(db, tmp_path / "report", progress=reports.append)
     for name in ("sweep", "transfer", "tax", "overlaps"):
         assert getattr(first, name).equals(getattr(again, name)), name

@@ -10,7 +10,7 @@ from snql.db.connection import Database
 from snql.errors import InputError, RunError
 from snql.judges import rubric
 from snql.judges.base import Pair, Verdict
-from snql.judges.options import JudgeOptions
+from snql.judges.options import JudgeOptions, RejudgeFlags
 from snql.judges.registry import load_judge
 from snql.judges.stored import judge
 
@@ -228,7 +228,7 @@ def test_a_run_keeps_what_was_scored_and_goes_on(
         ((some, _, _),) = db.rows(counted)
         assert some >= 4
         mended[0] = True
-        judge(db, "found", [name], options, resume=True)
+        judge(db, "found", [name], options, flags=RejudgeFlags(resume=True))
         texts = [text for (text,) in db.rows("SELECT text FROM completions")]
         missing = sum(len(text) % 2 == 0 for text in texts)
         assert 0 < missing < len(texts)

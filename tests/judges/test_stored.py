@@ -12,7 +12,7 @@ from snql.errors import InputError, RunError
 from snql.judges import registry, stored
 from snql.judges.base import JudgeInfo, Pair, Verdict
 from snql.judges.judging import effect_rows
-from snql.judges.options import JudgeOptions
+from snql.judges.options import JudgeOptions, RejudgeFlags
 from snql.judges.stored import judge, list_judges
 
 from ..patching.test_patch import run
@@ -98,7 +98,7 @@ def test_what_broke_goes_on(patched: Database, lengths: Lengths) -> None:
     with pytest.raises(InputError, match=r"has judged \d+ of \d+ completions of 'run': use `resume`"):
         judge(patched, "run", ["lengths"])
     before = len(lengths.asked)
-    judge(patched, "run", ["lengths"], resume=True)
+    judge(patched, "run", ["lengths"], flags=RejudgeFlags(resume=True))
     assert scores(patched).filter(pl.col("score").is_null()).is_empty()
     assert scores(patched).join(half, on=["variant_id", "prompt_id", "score"], how="semi").height == len(half)
     assert len(lengths.asked) - before < len(scores(patched))
@@ -116,7 +116,7 @@ def test_missing_scores_are_counted_and_asked_again(patched: Database, lengths: 
     with pytest.raises(InputError, match="use `retry` to ask about the"):
         judge(patched, "run", ["lengths"])
     lengths.missing = frozenset()
-    judge(patched, "run", ["lengths"], retry=True)
+    judge(patched, "run", ["lengths"], flags=RejudgeFlags(retry=True))
     assert scores(patched)["score"].to_list() == frame["length"].to_list()
 
 
@@ -124,8 +124,8 @@ def test_force_takes_another_version(patched: Database, lengths: Lengths) -> Non
     judge(patched, "run", ["lengths"])
     lengths.version = "2"
     with pytest.raises(InputError, match="has scored in this database with other files"):
-        judge(patched, "run", ["lengths"], resume=True)
-    judge(patched, "run", ["lengths"], force=True)
+        judge(patched, "run", ["lengths"], flags=RejudgeFlags(resume=True))
+    judge(patched, "run", ["lengths"], flags=RejudgeFlags(force=True))
     assert patched.rows("SELECT version FROM judges WHERE judge = 'lengths'") == [("2",)]
 
 
@@ -147,7 +147,7 @@ def test_bad_input(patched: Database) -> None:
     with patched.write() as connection:
         connection.execute("UPDATE runs SET status = 'failed' WHERE name = 'run'")
     with pytest.raises(InputError, match="patch run 'run' is failed: finish it with"):
-        judge(patched, "run", ["refusal"], force=True)
+        judge(patched, "run", ["refusal"], flags=RejudgeFlags(force=True))
 
 
 def test_a_judge_keeps_its_sign(patched: Database) -> None:

@@ -22,6 +22,7 @@ from snql.rankings.evaluate import Evaluator
 from snql.rankings.overlaps import compare
 from snql.rankings.published import import_scores
 from snql.reporting.build import build
+from snql.reporting.options import ReportOptions
 
 from ..conftest import ORACLE
 from ..test_oracle import SCORE_FILES, SHAPE, Models, assert_close, batches, completion_rows, texts
@@ -103,7 +104,7 @@ def test_everything_that_reads_runs_reads_them(db: Database, tmp_path: Path) -> 
     layers = dict(db.rows("SELECT layer, n_neurons FROM layer_histogram('one', 26)"))
     assert layers == {layer: sum(layer == place for place, _ in wanted) for layer in range(3)}
     assert list_runs(db)["status"].to_list() == ["done", "done"]
-    page = build(db, tmp_path / "report", formats=("svg",)).index
+    page = build(db, tmp_path / "report", ReportOptions(formats=("svg",))).index
     assert page is not None
     text = page.read_text("utf-8")
     assert "scores of another program, prompts and tokens unknown" in text

@@ -13,6 +13,7 @@ import pytest
 from snql.db import Database
 from snql.reporting.build import build
 from snql.reporting.model import Report
+from snql.reporting.options import ReportOptions
 from snql.reporting.render import FORMATS
 
 from .browser import Page, browser
@@ -365,7 +366,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def whole(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """The report on the example database in all formats; tests only read it."""
-    return built_once(tmp_path_factory, "whole", lambda folder: build(database, folder / "out", formats=FORMATS))
+    return built_once(
+        tmp_path_factory, "whole", lambda folder: build(database, folder / "out", ReportOptions(formats=FORMATS))
+    )
 
 
 @pytest.fixture(scope="session")

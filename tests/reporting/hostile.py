@@ -8,6 +8,7 @@ import numpy as np
 from snql.db import Database
 from snql.reporting.build import build
 from snql.reporting.model import Report
+from snql.reporting.options import ReportOptions
 
 from .capability import capability
 from .conftest import Builder
@@ -58,4 +59,4 @@ def hostile_database(path: Path) -> Database:
 def hostile_report(folder: Path, formats: Sequence[str]) -> Report:
     """The report on :func:`hostile_database`, in ``folder/out``."""
     with hostile_database(folder / "x.duckdb") as database:
-        return build(database, folder / "out", formats=formats)
+        return build(database, folder / "out", ReportOptions(formats=tuple(formats)))

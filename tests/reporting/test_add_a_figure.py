@@ -8,6 +8,7 @@ import pytest
 
 from snql.reporting import build as building
 from snql.reporting.figures import FIGURES
+from snql.reporting.options import Parts, ReportOptions
 
 from .conftest import small
 
@@ -61,7 +62,9 @@ def test_a_figure_is_added_with_a_view_a_module_and_an_entry(tmp_path: Path, mon
         with database.write() as connection:
             connection.execute(VIEW)
         assert ("ranked", added.FIGURE.description) in building.catalogue()
-        report = building.build(database, tmp_path / "out", figures=["ranked"], formats=("svg", "json"), tables=[])
+        report = building.build(
+            database, tmp_path / "out", ReportOptions(formats=("svg", "json")), parts=Parts(("ranked",))
+        )
     (figure,) = report.figures
     assert {path.name for path in figure.files} >= {"ranked.svg", "ranked.json", "ranked.csv", "ranked.sql"}
     assert "Runs helpful and other: demo:sft before" in figure.caption and "1 more run not drawn" in figure.caption

@@ -14,6 +14,7 @@ from snql.errors import DatabaseError, InputError
 from snql.progress import Progress
 from snql.reporting.build import build, catalogue
 from snql.reporting.model import Report
+from snql.reporting.options import ReportOptions
 from snql.reporting.pdf import canonical
 from snql.reporting.render import FORMATS
 
@@ -53,7 +54,7 @@ def test_catalogue_names_every_figure() -> None:
 
 def test_same_data_same_bytes(built: Report, tmp_path: Path) -> None:
     with example(tmp_path / "again.duckdb") as again:
-        other = build(again, tmp_path / "out", formats=FORMATS)
+        other = build(again, tmp_path / "out", ReportOptions(formats=FORMATS))
     for path in sorted(built.out.iterdir()):
         assert (other.out / path.name).read_bytes() == path.read_bytes(), path.name
 
@@ -65,7 +66,7 @@ def test_a_file_without_objects_in_a_table_is_left_alone() -> None:
 
 def test_another_database_differs(built: Report, tmp_path: Path) -> None:
     with example(tmp_path / "other.duckdb", seed=1) as other:
-        rebuilt = build(other, tmp_path / "out", ("scores",), ("svg", "pdf"))
+        rebuilt = build(other, tmp_path / "out", ReportOptions(figures=("scores",), formats=("svg", "pdf")))
     for name in ("scores.svg", "scores.pdf"):
         assert (rebuilt.out / name).read_bytes() != (built.out / name).read_bytes()
 
@@ -108,7 +109,7 @@ def test_pages_name_no_address_to_fetch(built: Report) -> None:
 
 def test_wanted_figures_only(database: Database, tmp_path: Path) -> None:
     seen: list[Progress] = []
-    built = build(database, tmp_path / "out", ("tax", "layers"), ("json",), seen.append)
+    built = build(database, tmp_path / "out", ReportOptions(figures=("tax", "layers"), formats=("json",)), seen.append)
     assert [figure.name for figure in built.figures] == ["layers", "tax"]
     assert not (tmp_path / "out" / "scores.json").exists()
     assert [(step.done, step.total) for step in seen] == [(0, 2), (1, 2), (2, 2)]
@@ -126,7 +127,7 @@ def test_unknown_names(
     database: Database, tmp_path: Path, figures: tuple[str, ...], formats: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        build(database, tmp_path / "out", figures, formats)
+        build(database, tmp_path / "out", ReportOptions(figures=figures, formats=formats))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -134,7 +135,7 @@ def test_figures_without_data_are_skipped_with_what_to_run(tmp_path: Path) -> No
     with Database(tmp_path / "small.duckdb") as database:
         with database.write() as connection:
             Builder(connection).patch("single", ((0.05, 0.5),))
-        built = build(database, tmp_path / "out", formats=("svg",))
+        built = build(database, tmp_path / "out", ReportOptions(formats=("svg",)))
     skipped = {figure.name: figure.skipped for figure in built.figures}
     assert skipped["tax"] is None
     for name in FIGURES:
@@ -188,7 +189,7 @@ def test_a_failure_leaves_the_folder_as_it_was(
 
     monkeypatch.setattr("snql.reporting.page.index", fail)
     with pytest.raises(RuntimeError, match="no page"):
-        build(database, out, ("layers",), ("svg",))
+        build(database, out, ReportOptions(figures=("layers",), formats=("svg",)))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert [path.name for path in out.iterdir()] == ["index.html"]
     assert (out / "index.html").read_text() == "before"
@@ -198,5 +199,5 @@ def test_other_files_in_the_folder_stay(database: Database, tmp_path: Path) -> N
     out = tmp_path / "out"
     out.mkdir()
     (out / "notes.txt").write_text("mine")
-    build(database, out, ("layers",), ("svg",))
+    build(database, out, ReportOptions(figures=("layers",), formats=("svg",)))
     assert (out / "notes.txt").read_text() == "mine"

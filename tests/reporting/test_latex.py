@@ -14,6 +14,7 @@ from pypdf import PdfReader, PdfWriter
 from snql.db import Database
 from snql.reporting.build import build
 from snql.reporting.model import Report
+from snql.reporting.options import ReportOptions
 from snql.writing import latex
 from snql.writing.formats import render
 from snql.writing.layout import Block, Cell, Column, Group, Interval, Number, estimate
@@ -226,7 +227,7 @@ def test_figures_are_included_at_their_own_size(built: Report) -> None:
 
 
 def test_no_snippet_without_a_format_that_latex_includes(database: Database, tmp_path: Path) -> None:
-    report = build(database, tmp_path / "out", ("layers",), ("svg",))
+    report = build(database, tmp_path / "out", ReportOptions(figures=("layers",), formats=("svg",)))
     assert not (report.out / "layers.tex").exists()
     assert (report.out / "layers.caption.txt").exists()
     assert "\\input{layers}" not in (report.out / "report.tex").read_text("utf-8")

@@ -14,6 +14,7 @@ from snql.db.connection import Database as Opened
 from snql.reporting import neuron_rows, writings
 from snql.reporting.build import build
 from snql.reporting.model import Report
+from snql.reporting.options import ReportOptions
 from snql.reporting.sources import sources
 from snql.writing.inert import visible
 
@@ -35,7 +36,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
 
 @pytest.fixture(scope="module")
 def report(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    return build(database, tmp_path_factory.mktemp("report") / "out", formats=("svg",))
+    return build(database, tmp_path_factory.mktemp("report") / "out", ReportOptions(formats=("svg",)))
 
 
 @pytest.fixture
@@ -294,7 +295,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for text in HOSTILE[:3]:
                 builder.patch(f"{text} patch", source=text, datasets=(text, "y"), judges=(text,), texts=HOSTILE)
             connection.execute("UPDATE completions SET text = ?", ["\n".join(HOSTILE)])
-        return build(database, folder / "out", ("effect-size", "layers"), ("svg",)).index
+        return build(database, folder / "out", ReportOptions(figures=("effect-size", "layers"), formats=("svg",))).index
 
 
 def test_hostile_text_stays_text(chromium: Page, attacked: Path) -> None:

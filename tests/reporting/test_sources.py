@@ -9,6 +9,7 @@ from snql.db import Database
 from snql.errors import DatabaseError, InputError
 from snql.reporting.build import build
 from snql.reporting.figures import FIGURES
+from snql.reporting.options import Parts, ReportOptions
 from snql.reporting.sources import Sources, labels, sources
 from snql.reporting.tables import TABLES, Table
 
@@ -53,7 +54,11 @@ def test_pairs_of_runs_get_their_label_too(two: tuple[Database, Database]) -> No
 
 
 def test_a_report_on_both(two: tuple[Database, Database], tmp_path: Path) -> None:
-    report = build(two[0], tmp_path / "out", ("layers", "overlap"), ("json",), compare=two[1:])
+    report = build(
+        two[0],
+        tmp_path / "out",
+        ReportOptions(figures=("layers", "overlap"), formats=("json",), compare=(two[1].path,)),
+    )
     words = "Databases: [llama] is llama.duckdb and [mistral] is mistral.duckdb."
     for caption in [figure.caption for figure in report.figures] + [table.caption for table in report.tables]:
         assert caption.endswith(words)
@@ -93,26 +98,31 @@ def test_the_same_file_twice(two: tuple[Database, Database], tmp_path: Path) -> 
     (tmp_path / "link.duckdb").symlink_to(two[0].path)
     for again in (two[0].path, tmp_path / "link.duckdb"):
         with pytest.raises(InputError, match=r"is the same database as .*llama.duckdb: name another one"):
-            build(two[0], tmp_path / "out", compare=[Database(again)])
+            build(two[0], tmp_path / "out", ReportOptions(compare=(again,)))
     assert not (tmp_path / "out").exists()
 
 
 def test_another_database_that_cannot_be_read(two: tuple[Database, Database], tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match=r"no database at .*none.duckdb"):
-        build(two[0], tmp_path / "out", compare=[Database(tmp_path / "none.duckdb")])
+        build(two[0], tmp_path / "out", ReportOptions(compare=(tmp_path / "none.duckdb",)))
     (tmp_path / "text.duckdb").write_text("no database")
     with pytest.raises(DatabaseError, match=r"text.duckdb is not a DuckDB database"):
-        build(two[0], tmp_path / "out", compare=[Database(tmp_path / "text.duckdb")])
+        build(two[0], tmp_path / "out", ReportOptions(compare=(tmp_path / "text.duckdb",)))
 
 
 def test_reading_changes_neither_file(two: tuple[Database, Database], tmp_path: Path) -> None:
     before = [database.path.read_bytes() for database in two]
-    build(two[0], tmp_path / "out", ("tax",), ("json",), compare=two[1:])
+    build(two[0], tmp_path / "out", ReportOptions(figures=("tax",), formats=("json",), compare=(two[1].path,)))
     assert [database.path.read_bytes() for database in two] == before
 
 
 def test_a_report_on_some_runs_has_their_rows_only(two: tuple[Database, Database], tmp_path: Path) -> None:
-    report = build(two[0], tmp_path / "out", ("layers", "overlap"), ("json",), runs=("safety", "other"), tables=())
+    report = build(
+        two[0],
+        tmp_path / "out",
+        ReportOptions(formats=("json",), runs=("safety", "other")),
+        parts=Parts(("layers", "overlap")),
+    )
     assert not report.tables
     query = (report.out / "layers.sql").read_text("utf-8").removesuffix(";\n")
     assert set(two[0].frame(query)["run"]) == {"safety", "other"}
@@ -143,4 +153,4 @@ def test_names_of_runs_may_hold_quotes_and_unknown_ones_are_refused(two: tuple[D
     with pytest.raises(InputError, match="no finished run is named 'nope'.*its runs are fluent, fluent-tasks, helpful"):
         sources(two[0], only=("safety", "nope"))
     with pytest.raises(InputError, match="unknown table 'nope': choose from runs"):
-        build(two[0], Path("unused"), tables=("nope",))
+        build(two[0], Path("unused"), parts=Parts((), ("nope",)))
