@@ -51,7 +51,12 @@ def run(made: Database, texts: Path, tiny_llama: Path, tiny_adapter: Path) -> An
         more = {key: settings.pop(key) for key in ("resume", "force", "progress") if key in settings}
         window, stride = settings.pop("windows", (16, 6))
         subject = changed(
-            SubjectOptions(model=settings.pop("model", str(tiny_llama)), donor=donor, neurons=tuple(neurons)),
+            SubjectOptions(
+                model=settings.pop("model", str(tiny_llama)),
+                donor=donor,
+                mode=settings.pop("mode", "donor"),
+                neurons=tuple(neurons),
+            ),
             **settings,
         )
         options = PerplexityOptions(subject=subject, text=text, window=window, stride=stride)

@@ -229,7 +229,7 @@ def test_answers_of_a_patch_run_make_the_same_guard(made_db: Database) -> None:
         ({"judge": "demo:cost", "model": "demo:base"}, "is not the recipient model of 'moved': its files differ"),
         ({"judge": "demo:cost", "benign": ("demo:locate",)}, "patch run 'moved' has no prompts of demo:locate"),
         ({"from_run": "lost"}, "`from_run` lost: no run with answers of that name"),
-        ({"from_run": "found"}, "--from-run found: nobody judged it: use `snql judge` first"),
+        ({"from_run": "found"}, "`from_run` found: nobody judged it: use `snql judge` first"),
     ):
         with pytest.raises(InputError, match=message):
             train(made_db, "bad", changed(options, **changes))

@@ -90,7 +90,7 @@ def test_another_model_is_watched_only_where_that_is_meant(trained: Database) ->
         ({"on": "odd"}, "`on` 'odd' is not known: use refuse or prefix"),
         ({"on": "prefix", "prefix": ""}, "`on` prefix needs words to begin with"),
         ({"threshold": -0.1}, "`threshold` -0.1 is no probability"),
-        ({"repeats": -1}, "`repeats` at least 0"),
+        ({"repeats": -1}, "`repeats` must be at least 0"),
     ],
 )
 def test_options_that_cannot_be(changes: dict[str, Any], message: str) -> None:

@@ -299,7 +299,7 @@ def test_an_unknown_run_and_no_run(dense: Filled, db: Database) -> None:
 
 def test_models_of_several_shapes(dense: Filled) -> None:
     add_run(dense.db, "wide", Shape(3, 30), 5)
-    with pytest.raises(InputError, match="3x20 and 3x30 neurons: choose with --run"):
+    with pytest.raises(InputError, match="3x20 and 3x30 neurons: choose with `run`"):
         describe_neuron(dense.db, "L0.N3")
     with pytest.raises(InputError, match="'bare' and 'wide' are of models with 3x20 and 3x30"):
         describe_neuron(dense.db, "L0.N3", ["bare", "wide"])

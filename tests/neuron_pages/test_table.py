@@ -146,7 +146,7 @@ def test_expressions_that_cannot_be_shown(dense: Filled) -> None:
 @pytest.mark.parametrize("wrong", [{"sort": "size"}, {"limit": 0}, {"tokens": -1}, {"tokens_by": "both"}])
 def test_options_that_are_none(dense: Filled, wrong: dict[str, int | str]) -> None:
     ((name, value),) = wrong.items()
-    with pytest.raises(InputError, match=f"--{name.replace('_', '-')} '?{value}"):
+    with pytest.raises(InputError, match=f"`{name}` '?{value}"):
         describe_neurons(dense.db, "all", **wrong)  # type: ignore[arg-type]
 
 

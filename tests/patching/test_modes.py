@@ -51,6 +51,7 @@ def run(located: Database, tiny_llama: Path, tiny_adapter: Path) -> Any:
                 PatchOptions(
                     recipient=str(tiny_llama),
                     donor=donor,
+                    mode=chosen.pop("mode", "donor"),
                     neurons=neurons,
                     prompts=source,
                     judging=JudgingOptions(("refusal",)),
@@ -198,11 +199,11 @@ def test_modes_that_are_not_known(text: str) -> None:
         ({"first": 0}, "`first` 0 is for tokens of the completion"),
         ({"first": 3, "steps": "prompt"}, "`first` 3 is for tokens of the completion"),
         ({"samples": 2}, "`samples` 2 would all be the same: give `temperature`"),
-        ({"samples": 0}, "`samples` must be at least 1"),
+        ({"samples": 0}, "`samples` 0 is out of range: use 1 to"),
         ({"temperature": -1.0}, "`temperature` -1.0 is out of range"),
         ({"top_p": 0.0}, "`top_p` 0.0 is out of range"),
         ({"batch_size": "all"}, "`batch_size` 'all' is not known"),
-        ({"random_anywhere": -1}, "`random_anywhere` at least 0"),
+        ({"random_anywhere": -1}, "`random_anywhere` must be at least 0"),
     ],
 )
 def test_settings_that_make_no_sense(settings: dict[str, Any], message: str) -> None:

@@ -288,7 +288,7 @@ def test_bad_input_writes_nothing(db: Database, tiny_llama: Path, tiny_adapter: 
         ({"sweep": (), "neurons": ("found:5% &",)}, ExpressionError, "column 11"),
         ({"judges": ("nobody",)}, InputError, "no judge 'nobody'"),
         ({"judges": ()}, InputError, "which judge"),
-        ({"batch_size": 0}, InputError, "--batch-size"),
+        ({"batch_size": 0}, InputError, "`batch_size` and `max_new_tokens`"),
     ):
         with pytest.raises(error, match=message):
             run(db, tiny_llama, tiny_adapter, **settings)

@@ -173,15 +173,15 @@ def test_the_command_prints_and_draws_both_runs(located: Database, found: TaxRes
         ({"judges": ("demo:cost",)}, "no judge gives a reward"),
         (
             {"judges": ("demo:cost", "python:m:f")},
-            "'python:m:f' may be a cost or a reward: say which with --judge-sign",
+            "'python:m:f' may be a cost or a reward: say which with `judge_signs`",
         ),
-        ({"neurons": "both"}, "--set 'both' is not known: use shared, safety, helpful"),
-        ({"top": "x"}, "--top 'x' is not known"),
+        ({"neurons": "both"}, "`neurons` 'both' is not known: use shared, safety, helpful"),
+        ({"top": "x"}, "`top` 'x' is not known"),
         (
             {"cost_on": "demo:locate", "reward_on": "demo:benign"},
-            "--cost-on 'demo:locate' is not one of the prompt sets",
+            "`cost_on` 'demo:locate' is not one of the prompt sets",
         ),
-        ({"cost_on": "demo:benign"}, "--cost-on and --reward-on go together"),
+        ({"cost_on": "demo:benign"}, "`cost_on` and `reward_on` go together"),
         ({"judge_signs": ("refusal=cost",)}, "'refusal' is not one of the judges"),
     ],
 )

@@ -106,8 +106,8 @@ def test_every_row_is_counted_once(file: str) -> None:
     assert (counts.cut, counts.kept, len(found.prompts)) == (3, 5, 5)
     assert not set(texts(found)) & set(left_out)
     assert counts.summary() == (
-        "x.jsonl: 40 rows, 20 not chosen by `where`, 5 dropped as duplicates, 2 left out because a ranking or another "
-        "run used them, 5 not in the sample, 3 cut by `limit`, 5 used"
+        "x.jsonl: 40 rows, 20 not chosen by --where, 5 dropped as duplicates, 2 left out because a ranking or another "
+        "run used them, 5 not in the sample, 3 cut by --limit, 5 used"
     )
 
 
@@ -170,7 +170,7 @@ def test_nothing_left_says_why(file: str) -> None:
         "no prompt of x.jsonl is left: of 40 rows, `where` removed 5, 5 were duplicates, and 30 were used by the runs"
     )
     for option in ("limit", "sample"):
-        with pytest.raises(InputError, match=f"--{option} 0: at least one prompt is needed"):
+        with pytest.raises(InputError, match=f"`{option}` 0: at least one prompt is needed"):
             PromptOptions((file,), **{option: 0})  # type: ignore[arg-type]
     with pytest.raises(InputError, match="`where` is empty"):
         read(file, where=" ")

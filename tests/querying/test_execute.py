@@ -34,8 +34,8 @@ def test_several_statements_share_variables_and_parameters(empty: Database) -> N
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        ("SELECT $a", r"needs a value for \$a: give it with `param` a=VALUE"),
-        ("SELECT 1", r"`param` b: no statement uses \$b; the parameters are none"),
+        ("SELECT $a", r"needs a value for \$a: give it with `parameters` a=VALUE"),
+        ("SELECT 1", r"`parameters` b: no statement uses \$b; the parameters are none"),
         ("-- nothing", "no statement"),
         ("  ", "the query is empty"),
         ("SELEC 1", 'Parser Error: syntax error at or near "SELEC"$'),

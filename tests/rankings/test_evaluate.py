@@ -79,7 +79,7 @@ def test_saved_sets(db: Database, evaluator: Evaluator) -> None:
         ),
         (lambda: save_set(db, "single", "a:1"), "a set 'single' is saved already \\(L0.N2\\): choose another name"),
         (lambda: save_set(db, "5%", "a:1"), "set name '5%' cannot be used"),
-        (lambda: save_set(db, "x", "L0.N1"), "of which model is 'L0.N1'\\? name a locate run of it with --like"),
+        (lambda: save_set(db, "x", "L0.N1"), "of which model is 'L0.N1'\\? name a locate run of it with `like`"),
         (lambda: save_set(db, "x", "lost:5%"), "no finished locate run 'lost'"),
         (lambda: save_set(db, "x", "L0.N1", like="lost"), "no finished locate run 'lost'"),
         (lambda: save_set(db, "x", "a:5% | @lost"), "no saved set 'lost'"),

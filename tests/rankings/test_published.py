@@ -109,7 +109,7 @@ def test_everything_that_reads_runs_reads_them(db: Database, tmp_path: Path) -> 
     text = page.read_text("utf-8")
     assert "scores of another program, prompts and tokens unknown" in text
     assert " 0 tokens" not in text
-    assert "snql db import-scores scores.pt one `before`" in text
+    assert "snql db import-scores scores.pt one --before" in text
     assert "<b>M1</b>" not in text
 
 
