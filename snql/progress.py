@@ -34,6 +34,11 @@ def say(progress: ProgressCallback, message: str) -> None:
     progress(Progress("", 0, 0, "", message=message))
 
 
+def say_note(progress: ProgressCallback, note: str) -> None:
+    """Report one of a run's notes: what its numbers must be read with."""
+    say(progress, f"note: {note}")
+
+
 def within(step: str, progress: ProgressCallback) -> ProgressCallback:
     """Reports as stages of one step of several, ``STEP: STAGE``."""
     return lambda report: progress(replace(report, stage=f"{step}: {report.stage}"))

@@ -1,7 +1,7 @@
 -- Purpose: What is recorded about a run, as texts: its row, settings, libraries and models, and what became of prompts.
 WITH facts AS (
     SELECT 0 AS part, u.key, u.value FROM (
-        SELECT run_id, name, kind, status, started_at, finished_at, error, snql_version, git_commit,
+        SELECT run_id, name, kind, status, started_at, finished_at, error, notes, snql_version, git_commit,
             platform, device, dtype, seed, config_sha256
         FROM runs WHERE run_id = $run_id
     ) UNPIVOT INCLUDE NULLS (value FOR key IN (COLUMNS(*)::VARCHAR)) AS u

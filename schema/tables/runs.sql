@@ -22,4 +22,5 @@
 --   kept_set_id -> neuron_sets.set_id: neurons whose token-level activations a locate run keeps; NULL until known
 --   store: where those are: rows or parquet; NULL until known
 --   statistics_digest: digest of the run's neuron_statistics (docs/method.md); NULL until written
+--   notes: what was found in models, prompts or results that the run's numbers must be read with; NULL if nothing was
 -- Caveats: a locate and a patch run can have the same name.

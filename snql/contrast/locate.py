@@ -36,7 +36,8 @@ from snql.writing.html import table
 class LocateResult:
     """What a locate run found.
 
-    ``top`` has the ten highest-ranked neurons, best first; ``prompt_sets`` what became of the prompt sets' rows.
+    ``top`` has the ten highest-ranked neurons, best first; ``prompt_sets`` what became of the prompt sets'
+    rows; ``notes`` what the numbers must be read with.
     """
 
     run: str
@@ -48,6 +49,7 @@ class LocateResult:
     n_kept: int
     top: pl.DataFrame
     prompt_sets: list[SetCounts]
+    notes: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         words = f"{self.n_prompts} prompts, {self.n_tokens:,} tokens, {self.n_ranked:,} of {self.shape.size:,} ranked"
@@ -148,5 +150,14 @@ def _summary(db: Database, name: str) -> LocateResult:
         )
         top = db.frame("FROM top_neurons(?, 10)", [name])
         return LocateResult(
-            name, run_id, read_shape(db, name), n_prompts, n_tokens, n_ranked, n_kept, top, read_sets(db, run_id)
+            run=name,
+            run_id=run_id,
+            shape=read_shape(db, name),
+            n_prompts=n_prompts,
+            n_tokens=n_tokens,
+            n_ranked=n_ranked,
+            n_kept=n_kept,
+            top=top,
+            prompt_sets=read_sets(db, run_id),
+            notes=runs.read_notes(db, run_id),
         )

@@ -16,7 +16,7 @@ from snql.prompts.types import Prompt
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A model as ``models`` and ``adapters`` hold it."""
+    """A model as ``models`` and ``adapters`` hold it. notes: what runs with it must say; they keep it."""
 
     model_id: str
     spec: str
@@ -27,6 +27,7 @@ class ModelRecord:
     n_layers: int
     n_neurons: int
     adapters: tuple["AdapterRecord", ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Variant:
 def write_models(connection: duckdb.DuckDBPyConnection, run_id: int, models: Mapping[str, ModelRecord]) -> None:
     """Record the models of a run by role; models and adapters that are already known stay as they are."""
     found = list(models.values())
-    rows = [{name: value for name, value in vars(model).items() if name != "adapters"} for model in found]
+    elsewhere = ("adapters", "notes")
+    rows = [{name: value for name, value in vars(model).items() if name not in elsewhere} for model in found]
     for row, model in zip(rows, found, strict=True):
         row |= {"base_files": json.dumps(model.base_files), "adapter_ids": [each.adapter_id for each in model.adapters]}
     adapters = [vars(each) | {"files": json.dumps(each.files)} for model in found for each in model.adapters]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -152,6 +152,21 @@ def read_kept(db: Database, run_id: int) -> tuple[int | None, str | None]:
     """What :func:`set_kept` recorded; None before that."""
     ((set_id, store),) = db.rows("SELECT kept_set_id, store FROM runs WHERE run_id = ?", [run_id])
     return set_id, store
+
+
+def add_notes(connection: duckdb.DuckDBPyConnection, run_id: int, notes: Sequence[str]) -> None:
+    """Add to a run's notes those that it does not have yet."""
+    if notes:
+        connection.execute(
+            "UPDATE runs SET notes = list_distinct(list_concat(coalesce(notes, []), $1::VARCHAR[])) WHERE run_id = $2",
+            [list(notes), run_id],
+        )
+
+
+def read_notes(db: Database, run_id: int) -> tuple[str, ...]:
+    """What a run's numbers must be read with."""
+    ((notes,),) = db.rows("SELECT coalesce(notes, []) FROM runs WHERE run_id = ?", [run_id])
+    return tuple(notes)
 
 
 def run_ids(db: Database) -> set[int]:

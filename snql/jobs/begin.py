@@ -34,7 +34,8 @@ class Beginning:
     """What a run begins with, as it is recorded.
 
     models: by role. read: where the prompts come from, for the counts of what was left out, None for those of another
-    run. batches: the batch of each prompt, in a run that has a plan.
+    run. batches: the batch of each prompt, in a run that has a plan. notes: what the run's numbers must be read with,
+    beside what the models' and the prompt sets' own notes say.
     """
 
     device: str
@@ -44,6 +45,14 @@ class Beginning:
     variants: Sequence[records.Variant] = ()
     read: PromptInputs | None = None
     batches: Sequence[int] | None = None
+    notes: Sequence[str] = ()
+
+    @property
+    def all_notes(self) -> list[str]:
+        """Each note once: of the models, of the prompt sets, and the job's own."""
+        of_models = (note for model in self.models.values() for note in model.notes)
+        of_sets = self.read.sets.notes if self.read is not None else ()
+        return list(dict.fromkeys((*of_models, *of_sets, *self.notes)))
 
     @classmethod
     def of(
@@ -53,6 +62,7 @@ class Beginning:
         variants: Sequence[records.Variant] = (),
         read: PromptInputs | None = None,
         batches: Sequence[int] | None = None,
+        notes: Sequence[str] = (),
     ) -> "Beginning":
         """Of models that this process has loaded; device and number type are those of the first."""
         base = next(iter(models.values())).base
@@ -64,6 +74,7 @@ class Beginning:
             variants=variants,
             read=read,
             batches=batches,
+            notes=notes,
         )
 
 
@@ -88,6 +99,7 @@ def begin_run(
         if read is not None:
             prompt_records.write_sets(connection, run_id, read.sets.counts, read.disjoint_from)
         records.write_variants(connection, run_id, beginning.variants)
+        runs.add_notes(connection, run_id, beginning.all_notes)
     storage.remove_orphans(db)
     return run_id
 
@@ -134,4 +146,5 @@ def describe_model(model: LoadedModel) -> records.ModelRecord:
         n_layers=base.n_layers,
         n_neurons=base.n_neurons,
         adapters=tuple(described),
+        notes=model.notes,
     )

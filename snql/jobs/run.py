@@ -13,7 +13,7 @@ from snql.db import runs
 from snql.db.connection import Connection, Database
 from snql.jobs.begin import Beginning, begin_run
 from snql.jobs.work import Job, at_work, patient
-from snql.progress import ProgressCallback
+from snql.progress import ProgressCallback, say_note
 
 Result = TypeVar("Result")
 
@@ -57,6 +57,8 @@ def run_job(
     work = loaded.work
     with loaded.held:
         run_id = begin_run(db, new, resumed, loaded.beginning, force=force)
+        for text in loaded.beginning.all_notes:
+            say_note(progress, text)
         del loaded  # from here on prompts are read from the database, by those that need them
         own = patient(db)
         with runs.recorded(own, run_id), at_work(own, run_id, progress) as job:

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Concatenate, Generic, ParamSpec, TypeVar
 
+from snql.db import runs
 from snql.db.connection import Connection, Database
 from snql.db.durable import room_needed
 from snql.db.prompts import prompts_of
 from snql.interrupts import Stop, held_back
 from snql.jobs.watch import Watch
-from snql.progress import ProgressCallback, say, silent
+from snql.progress import ProgressCallback, say, say_note, silent
 from snql.prompts.types import Prompt
 
 COMMIT_SECONDS = 1.0
@@ -51,6 +52,11 @@ class Job:
     def watch(self, stage: str, done: int, total: int, unit: str) -> Watch:
         """Begin a stage of which so much is done."""
         return Watch(self.progress, stage, done, total, unit)
+
+    def note(self, text: str) -> None:
+        """Say what the run's numbers must be read with, and keep it in its row."""
+        self.store(runs.add_notes, [text])
+        say_note(self.progress, text)
 
     def store(
         self,

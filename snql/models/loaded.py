@@ -122,6 +122,7 @@ class LoadedModel:
     base: Base
     adapter_names: tuple[str, ...]
     adapter_hashes: tuple[dict[str, str], ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def model_id(self) -> str:

@@ -42,13 +42,14 @@ class PatchResult:
     """What a patch run found.
 
     ``effects`` has the rows of ``causal_effects`` that belong to it; ``prompt_sets`` what became of the prompt sets'
-    rows.
+    rows; ``notes`` what the numbers must be read with.
     """
 
     run: str
     run_id: int
     effects: pl.DataFrame
     prompt_sets: list[SetCounts]
+    notes: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         columns = (
@@ -141,4 +142,4 @@ def _summary(db: Database, name: str, run_id: int) -> PatchResult:
         "SELECT * EXCLUDE (run_id) FROM causal_effects WHERE run_id = ? ORDER BY judge, dataset, variant_id",
         [run_id],
     )
-    return PatchResult(name, run_id, effects, read_sets(db, run_id))
+    return PatchResult(name, run_id, effects, read_sets(db, run_id), runs.read_notes(db, run_id))

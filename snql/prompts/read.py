@@ -19,10 +19,11 @@ DEMO_PREFIX = "demo:"
 
 @dataclass(frozen=True)
 class PromptSets:
-    """The prompts of all sets in order, and what became of each set's rows."""
+    """The prompts of all sets in order, what became of each set's rows, and what a reader must know of them."""
 
     prompts: list[RawPrompt]
     counts: list[SetCounts]
+    notes: tuple[str, ...] = ()
 
 
 def read_prompt_sets(options: PromptOptions, *, seed: int = 0, excluded: Collection[str] = ()) -> PromptSets:

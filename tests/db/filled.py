@@ -101,6 +101,7 @@ def _runs() -> Iterator[Row]:
             "snql_version": "0.1.0", "git_commit": None, "libraries": "{}", "platform": "p", "device": "cpu",
             "dtype": "float32", "seed": 0, "owner": None, "kept_set_id": KEPT_SETS.get(run_id),
             "store": "rows" if run_id in KEPT else None, "statistics_digest": None,
+            "notes": ["a <b>note</b>", "another"] if run_id == 1 else None,
         }  # fmt: skip
 
 

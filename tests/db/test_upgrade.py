@@ -16,7 +16,7 @@ from tests.db import filled
 from tests.db.filled import Row, fill
 
 VERSIONS = range(1, len(scripts.migrations()) + 1)
-SINCE = {"batch": 5, "kept_set_id": 5, "donor_ids": 6, "unpatched_ids": 6}
+SINCE = {"batch": 5, "kept_set_id": 5, "donor_ids": 6, "unpatched_ids": 6, "notes": 13}
 """Columns that were added, with the version that did: NULL in rows that are older."""
 
 
