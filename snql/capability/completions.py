@@ -38,13 +38,11 @@ def find_completions(db: Database, run: str) -> WrittenBy:
 
     Raises InputError if there is no such run, it is not done, or has no donor.
     """
-    found = db.rows(
-        """
+    query = """
         SELECT run_id, kind, status, config, config_sha256 FROM runs
         WHERE name = ? AND kind IN ('patch', 'locate') ORDER BY kind = 'patch' DESC LIMIT 1
-        """,
-        [run],
-    ) if db.path.exists() else []  # fmt: skip
+    """
+    found = db.rows(query, [run]) if db.path.exists() else []
     if not found:
         raise InputError(
             f"no patch or locate run {run!r} in {db.path}: `snql runs` lists those it has; name one with `completions`"
@@ -96,5 +94,5 @@ def completed_prompts(db: Database, source: WrittenBy, prompts: Sequence[Prompt]
     ids = [prompt.prompt_id for prompt in prompts]
     written = records.read_tokens(db, source.run_id, variant, ids)
     by_id = {prompt.prompt_id: prompt for prompt in prompts}
-    return [Completed(by_id[prompt_id], sample, tokens) for (prompt_id, sample), tokens in sorted(written.items())
-            if tokens]  # fmt: skip
+    found = ((by_id[prompt_id], sample, tokens) for (prompt_id, sample), tokens in sorted(written.items()))
+    return [Completed(prompt, sample, tokens) for prompt, sample, tokens in found if tokens]

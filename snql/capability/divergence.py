@@ -45,9 +45,9 @@ class DivergenceResult:
 
     def _repr_html_(self) -> str:
         columns = (
-            "variant", "n_neurons", "dataset", "kl_recipient", "kl_patched", "closed", "closed_ci_low",
-            "closed_ci_high", "judge", "effect",
-        )  # fmt: skip
+            *("variant", "n_neurons", "dataset", "kl_recipient", "kl_patched"),
+            *("closed", "closed_ci_low", "closed_ci_high", "judge", "effect"),
+        )
         return table(self.effects, columns, title=f"divergence run {self.run}: share of the divergence closed")
 
 

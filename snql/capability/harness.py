@@ -120,9 +120,14 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         reads_source = self._way.patch is not None and subject.intervention.reads_source
         by = None if self._way.patch is not None else self._way.model
         writing = Writing(
-            asked.max_new_tokens, subject.target.base.end_ids, asked.sampling, self._seed,
-            prefill_tokens=budget.reading_tokens(subject.target), drafts=False, stop=self._stop(asked.until),
-        )  # fmt: skip
+            max_new_tokens=asked.max_new_tokens,
+            end_ids=subject.target.base.end_ids,
+            sampling=asked.sampling,
+            seed=self._seed,
+            prefill_tokens=budget.reading_tokens(subject.target),
+            drafts=False,
+            stop=self._stop(asked.until),
+        )
         seen: Counter[tuple[int, ...]] = Counter()
         tasks = []
         for index, ids in enumerate(prompts):  # a prompt that is asked several times gets several samples

@@ -145,10 +145,9 @@ def _perplexity(sums: Sums, place: int) -> dict[str, Any]:
     if (drawn := sums.resampled) is not None:
         own = sums.interval(np.exp(nll), np.exp(drawn[:, place] / drawn[:, 0]))
         ratio = sums.interval(np.exp(change), np.exp((drawn[:, place] - drawn[:, 1]) / drawn[:, 0]))
-    return {
-        "n_tokens": int(sums.of[0]), "nll": float(nll), "perplexity": float(np.exp(nll)), **flat("", own),
-        "ratio": float(np.exp(change)), **flat("ratio_", ratio), "confidence": CONFIDENCE, "resamples": RESAMPLES,
-    }  # fmt: skip
+    found = {"n_tokens": int(sums.of[0]), "nll": float(nll), "perplexity": float(np.exp(nll))} | flat("", own)
+    against = {"ratio": float(np.exp(change))} | flat("ratio_", ratio)
+    return found | against | {"confidence": CONFIDENCE, "resamples": RESAMPLES}
 
 
 def _summary(db: Database, name: str, run_id: int) -> PerplexityResult:

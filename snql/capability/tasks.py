@@ -56,9 +56,12 @@ class Tasks:
         with _quiet():
             try:
                 found = evaluate(
-                    make_model(), self._load(name), limit=self.limit, apply_chat_template=self.chat_template,
+                    make_model(),
+                    self._load(name),
+                    limit=self.limit,
+                    apply_chat_template=self.chat_template,
                     fewshot_as_multiturn=self.chat_template,
-                )  # fmt: skip
+                )
             except _REFUSALS as error:
                 raise RunError(f"task {name!r} cannot be run: {_line(error)}") from error
         if found is None:

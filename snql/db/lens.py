@@ -8,17 +8,18 @@ import polars as pl
 from snql.db.connection import Database
 from snql.db.tables import insert, replace
 
-DIRECTIONS = {
-    "layer": pl.Int16, "n_harmful": pl.Int32, "n_harmless": pl.Int32, "norm": pl.Float64,
-}  # fmt: skip
+_NEURON = {"layer": pl.Int16, "expert": pl.Int16, "neuron": pl.Int32}
+DIRECTIONS = {"layer": pl.Int16} | {"n_harmful": pl.Int32, "n_harmless": pl.Int32, "norm": pl.Float64}
 VECTORS = {
-    "layer": pl.Int16, "expert": pl.Int16, "neuron": pl.Int32, "norm": pl.Float64, "width": pl.Int32,
-    "direction_layer": pl.Int16, "refusal_cosine": pl.Float64, "refusal_percentile": pl.Float64,
-}  # fmt: skip
+    **_NEURON,
+    **{"norm": pl.Float64, "width": pl.Int32},
+    **{"direction_layer": pl.Int16, "refusal_cosine": pl.Float64, "refusal_percentile": pl.Float64},
+}
 TOKENS = {
-    "layer": pl.Int16, "expert": pl.Int16, "neuron": pl.Int32, "promoted": pl.Boolean, "place": pl.Int16,
-    "token_id": pl.Int32, "token": pl.String, "logit": pl.Float64,
-}  # fmt: skip
+    **_NEURON,
+    **{"promoted": pl.Boolean, "place": pl.Int16},
+    **{"token_id": pl.Int32, "token": pl.String, "logit": pl.Float64},
+}
 
 
 def write_directions(connection: duckdb.DuckDBPyConnection, run_id: int, rows: pl.DataFrame) -> None:

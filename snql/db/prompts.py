@@ -49,9 +49,8 @@ def texts_of_runs(db: Database, names: Iterable[str]) -> set[str]:
         runs = db.rows("SELECT run_id FROM runs WHERE name = ? ORDER BY kind = 'locate' DESC, kind LIMIT 1", [name])
         if not runs:
             raise InputError(f"`disjoint_from` {name}: no such run in {db.path}; `snql runs` lists those it has")
-        texts |= {sha256 for (sha256,) in db.rows(
-            "SELECT sha256 FROM run_prompts JOIN prompts USING (prompt_id) WHERE run_id = ?", list(runs[0])
-        )}  # fmt: skip
+        query = "SELECT sha256 FROM run_prompts JOIN prompts USING (prompt_id) WHERE run_id = ?"
+        texts |= {sha256 for (sha256,) in db.rows(query, list(runs[0]))}
     return texts
 
 

@@ -7,9 +7,9 @@ from snql.db.connection import Database
 from snql.errors import InputError
 
 _COUNTED = (
-    "variants", "completions", "neuron_statistics", "judgements", "effects", "text_windows", "divergences",
-    "task_results", "task_samples", "guard_classifiers", "guard_probabilities", "lens_vectors",
-)  # fmt: skip
+    *("variants", "completions", "neuron_statistics", "judgements", "effects", "text_windows", "divergences"),
+    *("task_results", "task_samples", "guard_classifiers", "guard_probabilities", "lens_vectors"),
+)
 """Tables whose rows :func:`describe_run` counts, by their names: those in which a kind of run has its results."""
 
 

@@ -15,9 +15,9 @@ from snql.errors import InputError
 from snql.neurons.sets import Ids, Shape
 
 DIGESTED = (
-    "layer", "expert", "neuron", "rank", "score", "mean_before", "mean_after", "std_before", "std_after",
-    "mean_difference", "n_tokens",
-)  # fmt: skip
+    *("layer", "expert", "neuron", "rank", "score"),
+    *("mean_before", "mean_after", "std_before", "std_after", "mean_difference", "n_tokens"),
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import polars as pl
 from snql.db.guards import ClassifierRow
 from snql.db.judgements import POOLED
 from snql.db.tables import flat
-from snql.guard.measures import GUARD, Prompts, measure
+from snql.guard.measures import GUARD, Measured, Prompts, measure
 from snql.guard.plan import ANYWHERE, LAST_LAYER, MATCHED
 from snql.prompts.types import Prompt
 from snql.stats.pooled import CONFIDENCE, RESAMPLES
@@ -55,15 +55,16 @@ def measure_rows(
                 for kind, of_kind in members.items()
             }
             for kind, measured in measure(Prompts(harmful, benign), groups, threshold, seed).items():
-                group = {"neurons": neurons, "kind": kind, "dataset": dataset,
-                         "n_neurons": len(members[kind][0].members), "n_classifiers": len(members[kind])}  # fmt: skip
-                found += [
-                    group | counts | SURE | {"seed": seed, "measure": each.measure, "value": each.value,
-                    **flat("", each.interval), "difference": each.difference,
-                    **flat("difference_", each.difference_interval)}
-                    for each in measured if kind == GUARD or each.measure != "majority"
-                ]  # fmt: skip
+                of_kind = members[kind]
+                sizes = {"n_neurons": len(of_kind[0].members), "n_classifiers": len(of_kind)}
+                group = {"neurons": neurons, "kind": kind, "dataset": dataset, "seed": seed} | sizes | counts | SURE
+                found += [group | _measured(each) for each in measured if kind == GUARD or each.measure != "majority"]
     return found
+
+
+def _measured(each: Measured) -> Row:
+    found = {"measure": each.measure, "value": each.value, "difference": each.difference}
+    return found | flat("", each.interval) | flat("difference_", each.difference_interval)
 
 
 def _by_neurons(classifiers: Sequence[ClassifierRow]) -> Iterator[tuple[str, dict[str, list[ClassifierRow]]]]:
@@ -104,8 +105,8 @@ def sentences(scores: pl.DataFrame, neurons: str) -> list[str]:
 
     scores: rows of ``guard_scores`` of one run.
     """
-    pooled = scores.filter((pl.col("neurons") == neurons) & ((pl.col("dataset") == POOLED) | (
-        pl.col("dataset").n_unique() == 1)))  # fmt: skip
+    of_all = (pl.col("dataset") == POOLED) | (pl.col("dataset").n_unique() == 1)
+    pooled = scores.filter((pl.col("neurons") == neurons) & of_all)
     accuracy = {row["kind"]: row for row in pooled.filter(measure="accuracy").iter_rows(named=True)}
     if GUARD not in accuracy:
         return []

@@ -1,5 +1,6 @@
 """``snql guard test``: how a trained guard and its controls do on other prompts, and what answers then cost."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -13,16 +14,12 @@ from snql.errors import InputError
 from snql.guard.learn import locate_runs_of
 from snql.guard.model import Guard
 from snql.guard.options import GuardTestOptions
-from snql.guard.prompts import (
-    plan_batches,
-    read_guard_inputs,
-)
+from snql.guard.prompts import GuardInputs, plan_batches, read_guard_inputs
 from snql.guard.results import sentences
 from snql.guard.stored import read_guard
 from snql.guard.trial import Trial
 from snql.jobs.begin import Beginning
-from snql.jobs.run import Last, Loaded, run_job
-from snql.jobs.work import Job
+from snql.jobs.run import Loaded, run_job
 from snql.judges.options import JudgeOptions
 from snql.judges.registry import judge_loader
 from snql.models.load import load_models
@@ -67,45 +64,53 @@ def test(
     """
     stored = guards.find_guard(db, guard)
     own = read_guard(db, guard)
-    name = options.run or guard
-    settled = config_of(options, stored)
+    new = runs.NewRun("guard-test", options.run or guard, config_of(options, stored), options.seed)
+    return run_job(
+        db,
+        new,
+        lambda: _load(db, own, stored.run_id, new.config, options),
+        lambda run_id: _summary(db, new.name, run_id, own),
+        resume=resume,
+        force=force,
+        progress=progress,
+    )
 
-    def load() -> Loaded:
-        apart: tuple[str, ...] = ()
-        seen: set[str] = set()
-        if not options.allow_overlap:
-            apart, seen = locate_runs_of(db, str(own.facts["neurons"])), guards.texts_read(db, stored.run_id)
-        inputs = read_guard_inputs(db, options.prompts, options.benign, options.seed, apart, seen)
-        loader = judge_loader(str(settled["judge"]), JudgeOptions(device=options.models.device))
-        specs = {"before": str(settled["model"])} | ({} if options.after is None else {"after": options.after})
-        models = load_models(specs, options.models)
-        check_model(own, models["before"])
-        room = int(str(settled["max_new_tokens"]))
-        prompts = put(inputs.read.sets.prompts, own, models["before"], room)
-        judge = loader()
-        check_judges(db, [judge.info])
-        variants = [records.Variant(number, role, role) for number, role in enumerate(models)]
-        batches = plan_batches(models["before"], prompts, options.batch_size, room)
 
-        def work(job: Job) -> Last:
-            return Trial(
-                job=job,
-                guard=own,
-                guard_run_id=stored.run_id,
-                models=models,
-                benign=inputs.benign,
-                max_new_tokens=room,
-                costs=options.costs,
-                seed=options.seed,
-            ).run(judge)
+def _load(
+    db: Database, guard: Guard, guard_run_id: int, settled: Mapping[str, object], options: GuardTestOptions
+) -> Loaded:
+    """All that a trial needs. settled: what options and the guard's training come to (:func:`config_of`)."""
+    inputs = _inputs(db, guard, guard_run_id, options)
+    loader = judge_loader(str(settled["judge"]), JudgeOptions(device=options.models.device))
+    specs = {"before": str(settled["model"])} | ({} if options.after is None else {"after": options.after})
+    models = load_models(specs, options.models)
+    check_model(guard, models["before"])
+    room = int(str(settled["max_new_tokens"]))
+    prompts = put(inputs.read.sets.prompts, guard, models["before"], room)
+    judge = loader()
+    check_judges(db, [judge.info])
+    variants = [records.Variant(number, role, role) for number, role in enumerate(models)]
+    batches = plan_batches(models["before"], prompts, options.batch_size, room)
+    trial = Trial(
+        guard=guard,
+        guard_run_id=guard_run_id,
+        models=models,
+        benign=inputs.benign,
+        judge=judge,
+        max_new_tokens=room,
+        costs=options.costs,
+        seed=options.seed,
+    )
+    return Loaded(Beginning.of(models, prompts, variants, inputs.read, batches), trial.work)
 
-        return Loaded(Beginning.of(models, prompts, variants, inputs.read, batches), work)
 
-    def found(run_id: int) -> GuardTestResult:
-        return _summary(db, name, run_id, own)
-
-    new = runs.NewRun("guard-test", name, settled, options.seed)
-    return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
+def _inputs(db: Database, guard: Guard, guard_run_id: int, options: GuardTestOptions) -> GuardInputs:
+    """The prompts, without what the guard was trained on and its neurons were ranked on, unless they may overlap."""
+    apart: tuple[str, ...] = ()
+    seen: set[str] = set()
+    if not options.allow_overlap:
+        apart, seen = locate_runs_of(db, str(guard.facts["neurons"])), guards.texts_read(db, guard_run_id)
+    return read_guard_inputs(db, options.prompts, options.benign, options.seed, apart, seen)
 
 
 def config_of(options: GuardTestOptions, guard: StoredGuard) -> dict[str, object]:

@@ -202,15 +202,14 @@ class NeuronTable:
 
 
 _LAYERS = {"run": pl.String, "bin_low": pl.Float64, "bin_high": pl.Float64, "n_neurons": pl.Int64, "own": pl.Boolean}
-_BINS = {
-    "run": pl.String, "bin_low": pl.Float64, "bin_high": pl.Float64, "n_before": pl.Int64, "n_after": pl.Int64,
-}  # fmt: skip
+_BINS = {"run": pl.String, "bin_low": pl.Float64, "bin_high": pl.Float64} | {"n_before": pl.Int64, "n_after": pl.Int64}
 _TOKEN = pl.Struct({"position": pl.Int64, "token": pl.String, "before": pl.Float64, "after": pl.Float64})
 _EXAMPLES: dict[str, Any] = {
-    "run": pl.String, "measure": pl.String, "lowest": pl.Boolean, "place": pl.Int64, "value": pl.Float64,
-    "before": pl.Float64, "after": pl.Float64, "prompt_id": pl.Int64, "position": pl.Int64, "token": pl.String,
-    "dataset": pl.String, "n_same": pl.Int64, "lead": pl.String, "tokens": pl.List(_TOKEN),
-}  # fmt: skip
+    **{"run": pl.String, "measure": pl.String, "lowest": pl.Boolean, "place": pl.Int64},
+    **{"value": pl.Float64, "before": pl.Float64, "after": pl.Float64},
+    **{"prompt_id": pl.Int64, "position": pl.Int64, "token": pl.String},
+    **{"dataset": pl.String, "n_same": pl.Int64, "lead": pl.String, "tokens": pl.List(_TOKEN)},
+}
 
 Row = dict[str, object]
 
@@ -241,16 +240,15 @@ def _bin_rows(view: RunView) -> list[Row]:
 def _example_rows(view: RunView) -> list[Row]:
     lists = view.tokens.lists if view.tokens is not None else ()
     return [
-        {
-            "run": view.run, "measure": each.measure, "lowest": each.lowest, "place": place,
-            "value": example.token.value(each.measure), "before": example.token.before, "after": example.token.after,
-            "prompt_id": example.prompt_id, "position": example.token.position, "token": example.token.text,
-            "dataset": example.dataset, "n_same": example.n_same, "lead": example.lead,
-            "tokens": [
-                {"position": token.position, "token": token.text, "before": token.before, "after": token.after}
-                for token in example.tokens
-            ],
-        }
+        {"run": view.run, "measure": each.measure, "lowest": each.lowest, "place": place}
+        | {"value": example.token.value(each.measure)}
+        | _token_cells(example.token)
+        | {"prompt_id": example.prompt_id, "dataset": example.dataset, "n_same": example.n_same, "lead": example.lead}
+        | {"tokens": [_token_cells(token) for token in example.tokens]}
         for each in lists
         for place, example in enumerate(each.examples, start=1)
-    ]  # fmt: skip
+    ]
+
+
+def _token_cells(token: ContextToken) -> Row:
+    return {"position": token.position, "token": token.text, "before": token.before, "after": token.after}

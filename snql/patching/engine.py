@@ -162,36 +162,13 @@ class PatchEngine:
 
     def _admit(self, tasks: Sequence[Task]) -> list[Written]:
         """Read new prompts with their drafts in a batch of their own, and give the rows that go on a place."""
-        texts: list[list[tuple[int, ...]]] = [[] for _ in self._places]
-        plan = [Rows() for _ in self._places]
-
-        def place(model: int, text: tuple[int, ...]) -> Place:
-            stream = self._models.stream_of(model)
-            texts[stream].append(text)
-            plan[stream].models.append(model)
-            plan[stream].patched.append(None)
-            return Place(model, stream, len(texts[stream]) - 1)
-
-        readers: dict[tuple[int, tuple[int, ...]], Place] = {}
-        read = {task.name: task.input_ids + task.draft[:-1] for task in tasks}
+        reading = _Reading(self._models)
         for task in tasks:
-            model = task.by if task.by is not None else SOURCE if self._reads_source else None
-            if model is not None and (model, read[task.name]) not in readers:
-                readers[model, read[task.name]] = place(model, read[task.name])
-        rows = []
-        for task in tasks:
-            text = read[task.name]
-            own = place(TARGET, text) if task.by is None else None
-            following = [readers.get((model, text)) for model in (SOURCE, TARGET)]
-            if own is not None and not self._reads_source:
-                following[SOURCE] = None
-            if own is not None and task.draft:
-                following[TARGET] = None  # the draft is what the target chooses
-            row = Row(task, own, following, self._numbers(task))
-            self._plan_patch(row, plan, range(len(text)))
-            rows.append(row)
+            if task.by is not None or self._reads_source:
+                reading.read(task.by or SOURCE, task.read_first)
+        rows = [self._row(task, reading) for task in tasks]
         keep = max(1, *(len(task.draft) for task in tasks))
-        fresh = self._models.read(texts, plan, keep)
+        fresh = self._models.read(reading.texts, reading.plan, keep)
         self._begin(rows, fresh)
         finished, live = self._parted(rows)
         for index, places in enumerate(places_of(live, len(self._places))):
@@ -203,6 +180,19 @@ class PatchEngine:
                 old.append(p)
         self._rows += live
         return finished
+
+    def _row(self, task: Task, reading: "_Reading") -> Row:
+        """A completion that begins, its text among those to be read."""
+        text = task.read_first
+        own = reading.place(TARGET, text) if task.by is None else None
+        following = [reading.readers.get((model, text)) for model in (SOURCE, TARGET)]
+        if own is not None and not self._reads_source:
+            following[SOURCE] = None
+        if own is not None and task.draft:
+            following[TARGET] = None  # the draft is what the target chooses
+        row = Row(task, own, following, self._numbers(task))
+        self._plan_patch(row, reading.plan, range(len(text)))
+        return row
 
     def _begin(self, rows: Sequence[Row], fresh: Sequence[Fresh | None]) -> None:
         """Write each row's first token, and those of its draft that it would have written itself with the next one."""
@@ -283,6 +273,32 @@ class PatchEngine:
             for slot, p in enumerate(settled):
                 p.slot = slot
             self._places[index] = settled
+
+
+class _Reading:
+    """New texts to be read in a batch of their own, by stream, and how they run.
+
+    readers: places of the texts that unpatched models read, by model and text.
+    """
+
+    def __init__(self, models: ModelPass) -> None:
+        self._models = models
+        self.texts: list[list[tuple[int, ...]]] = [[] for _ in models.streams]
+        self.plan = [Rows() for _ in models.streams]
+        self.readers: dict[tuple[int, tuple[int, ...]], Place] = {}
+
+    def place(self, model: int, text: tuple[int, ...]) -> Place:
+        """A row of its own for a text."""
+        stream = self._models.stream_of(model)
+        self.texts[stream].append(text)
+        self.plan[stream].models.append(model)
+        self.plan[stream].patched.append(None)
+        return Place(model, stream, len(self.texts[stream]) - 1)
+
+    def read(self, model: int, text: tuple[int, ...]) -> None:
+        """Let an unpatched model read a text, once for all completions that begin with it."""
+        if (model, text) not in self.readers:
+            self.readers[model, text] = self.place(model, text)
 
 
 class _Waiting:

@@ -53,9 +53,9 @@ class PatchResult:
 
     def _repr_html_(self) -> str:
         columns = (
-            "neurons", "n_neurons", "dataset", "judge", "n_prompts", "mean_recipient", "mean_patched", "mean_donor",
-            "effect", "ci_low", "ci_high", "confidence",
-        )  # fmt: skip
+            *("neurons", "n_neurons", "dataset", "judge", "n_prompts"),
+            *("mean_recipient", "mean_patched", "mean_donor", "effect", "ci_low", "ci_high", "confidence"),
+        )
         return table(self.effects, columns, title=f"patch run {self.run}: causal effects with their intervals")
 
 

@@ -32,6 +32,11 @@ class Task:
         return self.variant_id, self.prompt_id, self.sample
 
     @property
+    def read_first(self) -> tuple[int, ...]:
+        """What is read before its first tokens are chosen: the prompt, and its draft but for the last token."""
+        return self.input_ids + self.draft[:-1]
+
+    @property
     def text(self) -> tuple[int, int]:
         """What it has in common with the other completions of the same prompt and sample."""
         return self.prompt_id, self.sample

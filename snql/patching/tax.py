@@ -1,5 +1,6 @@
 """The alignment-tax experiment ([P] table 3): shared neurons patched from each of two aligned models into the other."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -9,7 +10,7 @@ from snql.db.connection import Database
 from snql.errors import InputError
 from snql.options import config
 from snql.patching.options import TaxOptions
-from snql.patching.patch import patch
+from snql.patching.patch import PatchResult, patch
 from snql.patching.tax_changes import changes, ratios
 from snql.progress import ProgressCallback, silent, within
 from snql.prompts.select import SetCounts
@@ -39,9 +40,9 @@ class TaxResult:
 
     def _repr_html_(self) -> str:
         columns = (
-            "recipient_is", "donor_is", "sign", "judge", "dataset", "n_prompts", "mean_recipient", "mean_patched",
-            "mean_donor", "change", "change_ci_low", "change_ci_high",
-        )  # fmt: skip
+            *("recipient_is", "donor_is", "sign", "judge", "dataset", "n_prompts"),
+            *("mean_recipient", "mean_patched", "mean_donor", "change", "change_ci_low", "change_ci_high"),
+        )
         return table(self.changes, columns, title="alignment tax: changes of mean scores with their intervals")
 
 
@@ -72,17 +73,20 @@ def tax(
         direction: patch(db, run, patching[run], resume=resume, force=force, progress=within(run, progress))
         for direction, run in names.items()
     }
+    return _result(db, options, shared, found)
+
+
+def _result(
+    db: Database, options: TaxOptions, shared: pl.DataFrame, found: Mapping[tuple[str, str], PatchResult]
+) -> TaxResult:
+    """What the runs of both directions, by recipient and donor, found together."""
+    signs, both = options.signs, list(found.items())
     first, second = found.values()
     return TaxResult(
-        (first.run, second.run),
-        pl.concat([first.effects, second.effects]),
-        pl.concat([changes(one.effects, *direction, options.signs) for direction, one in found.items()]),
-        pl.concat(
-            [
-                ratios(db, one, *direction, options.signs, options.compared_on, options.seed)
-                for direction, one in found.items()
-            ]
-        ),
-        shared,
-        first.prompt_sets,
+        runs=(first.run, second.run),
+        effects=pl.concat([first.effects, second.effects]),
+        changes=pl.concat([changes(one.effects, *way, signs) for way, one in both]),
+        ratios=pl.concat([ratios(db, one, *way, signs, options.compared_on, options.seed) for way, one in both]),
+        overlap=shared,
+        prompt_sets=first.prompt_sets,
     )

@@ -15,11 +15,11 @@ from snql.stats.effects import Interval
 from snql.stats.magnitudes import size_ratio
 
 _COPIED = (
-    "run", "judge", "dataset", "n_neurons", "n_prompts", "mean_recipient", "mean_patched", "mean_donor", "change",
-    "change_ci_low", "change_ci_high", "n_controls", "controls_mean", "controls_difference",
-    "controls_difference_ci_low", "controls_difference_ci_high", "controls_permutation_p_value", "effect", "ci_low",
-    "ci_high", "confidence", "resamples", "seed",
-)  # fmt: skip
+    *("run", "judge", "dataset", "n_neurons", "n_prompts", "mean_recipient", "mean_patched", "mean_donor"),
+    *("change", "change_ci_low", "change_ci_high", "n_controls", "controls_mean"),
+    *("controls_difference", "controls_difference_ci_low", "controls_difference_ci_high"),
+    *("controls_permutation_p_value", "effect", "ci_low", "ci_high", "confidence", "resamples", "seed"),
+)
 
 _SIDE = {"": pl.String, "_on": pl.String, "_change": pl.Float64, "_ci_low": pl.Float64, "_ci_high": pl.Float64}
 _RATIOS = {

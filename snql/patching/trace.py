@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -32,10 +33,10 @@ def unpatched_choices(model: LoadedModel, written: Sequence[Written], writing: W
     while waiting:
         batch = waiting.popleft()
         items = [written[groups[place][0]] for place in batch]
+        asked = [texts[place] for place in batch]
         read: list[tuple[int, ...]] = []
-        if fits(lambda batch=batch, items=items, read=read: read.extend(  # type: ignore[misc]
-            _choices(model, [texts[place] for place in batch], items, writing)
-        )):  # fmt: skip
+        choose_all = partial(_choices, model, asked, items, writing)
+        if fits(lambda read=read, choose_all=choose_all: read.extend(choose_all())):  # type: ignore[misc]
             for place, choices in zip(batch, read, strict=True):
                 found |= dict.fromkeys(groups[place], choices)
         elif len(batch) == 1:

@@ -10,14 +10,15 @@ COMMANDS = (".help", ".mode", ".quit", ".runs", ".schema", ".tables")
 """Lines of the shell that are not SQL."""
 
 KEYWORDS = (
-    "SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "HAVING", "QUALIFY", "JOIN", "LEFT JOIN", "SEMI JOIN",
-    "ANTI JOIN", "USING", "ON", "AS", "AND", "OR", "NOT", "IN", "IS NULL", "IS NOT NULL", "BETWEEN", "LIKE", "ILIKE",
-    "DISTINCT", "WITH", "UNION ALL", "EXCEPT", "INTERSECT", "CASE", "WHEN", "THEN", "ELSE", "END", "ASC", "DESC",
-    "NULLS LAST", "OVER", "PARTITION BY", "FILTER", "EXCLUDE", "REPLACE", "DESCRIBE", "SUMMARIZE", "SHOW", "EXPLAIN",
-    "PIVOT", "UNPIVOT", "SAMPLE", "VALUES", "TRUE", "FALSE", "NULL", "count(*)", "count", "avg", "sum", "min", "max",
-    "median", "stddev", "corr", "quantile_cont", "round", "abs", "list", "any_value", "arg_max", "row_number", "rank",
-    "unnest", "coalesce",
-)  # fmt: skip
+    *("SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "HAVING", "QUALIFY"),
+    *("JOIN", "LEFT JOIN", "SEMI JOIN", "ANTI JOIN", "USING", "ON", "AS"),
+    *("AND", "OR", "NOT", "IN", "IS NULL", "IS NOT NULL", "BETWEEN", "LIKE", "ILIKE"),
+    *("DISTINCT", "WITH", "UNION ALL", "EXCEPT", "INTERSECT", "CASE", "WHEN", "THEN", "ELSE", "END"),
+    *("ASC", "DESC", "NULLS LAST", "OVER", "PARTITION BY", "FILTER", "EXCLUDE", "REPLACE"),
+    *("DESCRIBE", "SUMMARIZE", "SHOW", "EXPLAIN", "PIVOT", "UNPIVOT", "SAMPLE", "VALUES", "TRUE", "FALSE", "NULL"),
+    *("count(*)", "count", "avg", "sum", "min", "max", "median", "stddev", "corr", "quantile_cont"),
+    *("round", "abs", "list", "any_value", "arg_max", "row_number", "rank", "unnest", "coalesce"),
+)
 
 _TOKEN = re.compile(
     r"(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))|(?P<text>'(?:[^']|'')*(?:'|\Z)|\$\$.*?(?:\$\$|\Z))"
@@ -27,9 +28,12 @@ _TOKEN = re.compile(
 _NAME = re.compile(r"[^\W\d]\w*\Z")
 _SOURCES = ("from", "join", "describe", "summarize")
 _NOT_ALIASES = frozenset(
-    ("where", "group", "order", "limit", "having", "qualify", "join", "left", "right", "full", "inner", "semi", "anti",
-     "cross", "asof", "using", "on", "union", "except", "intersect", "select", "from", "as", "sample", "pivot")
-)  # fmt: skip
+    (
+        *("where", "group", "order", "limit", "having", "qualify", "select", "from", "as", "sample", "pivot"),
+        *("join", "left", "right", "full", "inner", "semi", "anti", "cross", "asof", "using", "on"),
+        *("union", "except", "intersect"),
+    )
+)
 """What can follow a table in a statement and is no other name for it."""
 
 

@@ -49,23 +49,9 @@ def _config(look: Look) -> dict[str, Any]:
     theme = look.theme
     return {
         "font": FAMILY,
-        "title": {
-            "anchor": "start",
-            "fontSize": look.size(1.25),
-            "fontWeight": "bold",
-            "color": theme.ink,
-            "subtitleColor": theme.muted,
-            "subtitleFontSize": look.size(1.05),
-            "subtitlePadding": look.height(3),
-            "offset": look.height(8),
-            "frame": "bounds",
-        },
+        "title": _heading(look),
         "axis": {
-            "labelFontSize": look.size(),
-            "titleFontSize": look.size(1.07),
-            "titleFontWeight": "normal",
-            "labelColor": theme.ink,
-            "titleColor": theme.ink,
+            **_guide(look, look.size(), look.size(1.07)),
             "gridColor": theme.grid,
             "gridWidth": look.stroke(0.6),
             "domainColor": theme.line,
@@ -75,11 +61,7 @@ def _config(look: Look) -> dict[str, Any]:
             "labelLimit": look.width * 0.4,
         },
         "legend": {
-            "labelFontSize": look.size(1.05),
-            "titleFontSize": look.size(1.05),
-            "titleFontWeight": "normal",
-            "labelColor": theme.ink,
-            "titleColor": theme.ink,
+            **_guide(look, look.size(1.05), look.size(1.05)),
             "labelLimit": look.plots - look.height(12),
             "titleLimit": look.plots,
             "symbolStrokeWidth": look.stroke(1.2),
@@ -95,4 +77,29 @@ def _config(look: Look) -> dict[str, Any]:
             "labelPadding": look.height(4),
         },
         "view": {"stroke": theme.line, "strokeOpacity": 0.5},
+    }
+
+
+def _heading(look: Look) -> dict[str, Any]:
+    return {
+        "anchor": "start",
+        "fontSize": look.size(1.25),
+        "fontWeight": "bold",
+        "color": look.theme.ink,
+        "subtitleColor": look.theme.muted,
+        "subtitleFontSize": look.size(1.05),
+        "subtitlePadding": look.height(3),
+        "offset": look.height(8),
+        "frame": "bounds",
+    }
+
+
+def _guide(look: Look, labels: float, title: float) -> dict[str, Any]:
+    """Words of an axis or a legend, in these sizes."""
+    return {
+        "labelFontSize": labels,
+        "labelColor": look.theme.ink,
+        "titleFontSize": title,
+        "titleFontWeight": "normal",
+        "titleColor": look.theme.ink,
     }

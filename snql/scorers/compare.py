@@ -1,20 +1,18 @@
 """``snql compare-scorers``: rank by several scorers, patch all tops in one run, and set their effects side by side."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from snql.contrast.locate import locate
-from snql.contrast.options import LocateOptions
 from snql.contrast.scorers import CHANGE_SCORE, CONTRAST
 from snql.db.connection import Database
-from snql.patching.options import PatchOptions
 from snql.patching.patch import patch
 from snql.progress import ProgressCallback, silent, within
 from snql.prompts.select import SetCounts
 from snql.scorers.one_model import score_prompts
-from snql.scorers.options import CompareOptions, ScorerOptions, share_of
+from snql.scorers.options import CompareOptions
 from snql.scorers.rerank import rerank
 from snql.writing.html import table
 from snql.writing.words import decimal, interval, listing
@@ -50,33 +48,8 @@ def compare_scorers(
     """
     for scorer in dict.fromkeys((CHANGE_SCORE, *options.scorers)):
         _rank(db, name, scorer, options, resume=resume, force=force, progress=within(scorer, progress))
-    with db.reading():
-        sizes = dict(
-            db.rows(
-                "SELECT run, n_ranked FROM locate_runs WHERE run IN (SELECT unnest(?::VARCHAR[]))",
-                [[f"{name}-{scorer}" for scorer in options.scorers] + [f"{name}-{CHANGE_SCORE}"]],
-            )
-        )
-    most = _size(options.top, sizes[f"{name}-{CHANGE_SCORE}"])
-    tops = tuple(f"{name}-{scorer}:{min(most, sizes[f'{name}-{scorer}'])}" for scorer in options.scorers)
-    patched = patch(
-        db,
-        name,
-        PatchOptions(
-            recipient=options.before,
-            donor=options.after,
-            neurons=tops,
-            prompts=replace(options.prompts, prompts=options.evaluate, prompt_column=None, where=None),
-            judging=options.judging,
-            random=options.random,
-            writing=options.writing,
-            seed=options.seed,
-            models=options.models,
-        ),
-        resume=resume,
-        force=force,
-        progress=within("patch", progress),
-    )
+    tops = _tops(db, name, options)
+    patched = patch(db, name, options.patching(tops), resume=resume, force=force, progress=within("patch", progress))
     effects = db.frame(
         "SELECT * FROM scorer_effects WHERE run = ? AND pooled AND judge_position = 1 "
         "ORDER BY effect DESC NULLS LAST, scorer",
@@ -97,31 +70,20 @@ def _rank(
 ) -> None:
     run = f"{name}-{scorer}"
     if scorer == CHANGE_SCORE:
-        settings = LocateOptions(
-            before=options.before,
-            after=options.after,
-            prompts=options.prompts,
-            writing=options.writing,
-            skip_last_layers=options.skip_last_layers,
-            keep="none",
-            seed=options.seed,
-            models=options.models,
-        )
-        locate(db, run, settings, resume=resume, force=force, progress=progress)
+        locate(db, run, options.locating(), resume=resume, force=force, progress=progress)
     elif scorer in CONTRAST:
         rerank(db, run, f"{name}-{CHANGE_SCORE}", scorer, resume=resume, force=force)
     else:
-        own = ScorerOptions(
-            scorer=scorer,
-            model=options.after,
-            prompts=options.prompts,
-            contrast=() if scorer == "safety-specific" else options.contrast,
-            neutral=options.neutral if scorer == "prompt-difference" else (),
-            skip_last_layers=options.skip_last_layers,
-            seed=options.seed,
-            models=options.models,
-        )
-        score_prompts(db, run, own, resume=resume, force=force, progress=progress)
+        score_prompts(db, run, options.scoring(scorer), resume=resume, force=force, progress=progress)
+
+
+def _tops(db: Database, name: str, options: CompareOptions) -> tuple[str, ...]:
+    """The top of each ranking, as an expression."""
+    runs = {scorer: f"{name}-{scorer}" for scorer in (CHANGE_SCORE, *options.scorers)}
+    query = "SELECT run, n_ranked FROM locate_runs WHERE run IN (SELECT unnest(?::VARCHAR[]))"
+    ranked = dict(db.rows(query, [list(runs.values())]))
+    most = options.size(ranked[runs[CHANGE_SCORE]])
+    return tuple(f"{runs[scorer]}:{min(most, ranked[runs[scorer]])}" for scorer in options.scorers)
 
 
 def sentences(effects: pl.DataFrame) -> list[str]:
@@ -148,8 +110,3 @@ def _sentence(row: dict[str, Any]) -> str:
         words += f"; {100 * row['overlap']:.0f}% of its neurons are among those of change-score"
         words += f" ({100 * row['chance']:.0f}% by chance)"
     return words + "."
-
-
-def _size(top: str, n_ranked: int) -> int:
-    share = share_of(top)
-    return max(1, round(share * n_ranked)) if share is not None else min(int(float(top)), n_ranked)

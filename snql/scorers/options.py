@@ -1,11 +1,11 @@
 """Rankings by one model, and comparisons of scorers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from typing_extensions import Doc
 
-from snql.contrast.options import SCORERS_HELP, SkipLastLayers
+from snql.contrast.options import SCORERS_HELP, LocateOptions, SkipLastLayers
 from snql.contrast.scorers import CONTRAST, ONE_MODEL
 from snql.errors import InputError
 from snql.generation.options import WritingOptions
@@ -13,7 +13,7 @@ from snql.jobs.options import Seed, check_seed
 from snql.judges.options import JudgingOptions
 from snql.models.options import LoadOptions
 from snql.options import Flag, Inside, Joined, config
-from snql.patching.options import Random
+from snql.patching.options import PatchOptions, Random
 from snql.prompts.options import ContrastPrompts, NeutralPrompts, PromptOptions
 
 ALL = (*CONTRAST, *ONE_MODEL)
@@ -106,6 +106,51 @@ class CompareOptions:
                 "prompt-difference and wanda need harmless prompts: give `contrast`, or leave them out of `scorers`"
             )
         share_of(self.top)
+
+    def locating(self) -> LocateOptions:
+        """How change scores are found, which say how large every set is."""
+        return LocateOptions(
+            before=self.before,
+            after=self.after,
+            prompts=self.prompts,
+            writing=self.writing,
+            skip_last_layers=self.skip_last_layers,
+            keep="none",
+            seed=self.seed,
+            models=self.models,
+        )
+
+    def scoring(self, scorer: str) -> ScorerOptions:
+        """How a scorer of one model ranks the model after, given what it reads."""
+        return ScorerOptions(
+            scorer=scorer,
+            model=self.after,
+            prompts=self.prompts,
+            contrast=() if scorer == "safety-specific" else self.contrast,
+            neutral=self.neutral if scorer == "prompt-difference" else (),
+            skip_last_layers=self.skip_last_layers,
+            seed=self.seed,
+            models=self.models,
+        )
+
+    def patching(self, tops: tuple[str, ...]) -> PatchOptions:
+        """How the tops of the rankings are patched."""
+        return PatchOptions(
+            recipient=self.before,
+            donor=self.after,
+            neurons=tops,
+            prompts=replace(self.prompts, prompts=self.evaluate, prompt_column=None, where=None),
+            judging=self.judging,
+            random=self.random,
+            writing=self.writing,
+            seed=self.seed,
+            models=self.models,
+        )
+
+    def size(self, n_ranked: int) -> int:
+        """How many neurons the top of so many ranked ones has."""
+        share = share_of(self.top)
+        return max(1, round(share * n_ranked)) if share is not None else min(int(float(self.top)), n_ranked)
 
 
 def share_of(top: str) -> float | None:

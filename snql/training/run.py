@@ -34,9 +34,9 @@ _STATE = "trainer_state.json"
 _STOPPING = "stopping after a checkpoint; Ctrl-C again stops at once"
 _LIBRARIES = ("trl", "accelerate", "datasets")
 _HISTORY = (
-    "step", "epoch", "loss", "learning_rate", "grad_norm", "accuracy", "entropy", "reward_margins",
-    "reward_accuracies", "reward_chosen", "reward_rejected", "logps_chosen", "logps_rejected",
-)  # fmt: skip
+    *("step", "epoch", "loss", "learning_rate", "grad_norm", "accuracy", "entropy"),
+    *("reward_margins", "reward_accuracies", "reward_chosen", "reward_rejected", "logps_chosen", "logps_rejected"),
+)
 _RENAMED = {"rewards/": "reward_", "logps/": "logps_", "mean_token_accuracy": "accuracy"}
 
 

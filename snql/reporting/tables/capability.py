@@ -28,10 +28,10 @@ _NAMES = {
     "n_neurons": "neurons",
 }
 _CELLS = (
-    "run", "model", "donor", "mode", "variant", "role", "n_neurons", "part", "measure", "test", "filter", "value",
-    "ci_low", "ci_high", "stderr", "ratio", "ratio_ci_low", "ratio_ci_high", "change", "change_ci_low",
-    "change_ci_high", "n",
-)  # fmt: skip
+    *("run", "model", "donor", "mode", "variant", "role", "n_neurons", "part", "measure", "test", "filter"),
+    *("value", "ci_low", "ci_high", "stderr"),
+    *("ratio", "ratio_ci_low", "ratio_ci_high", "change", "change_ci_low", "change_ci_high", "n"),
+)
 
 Cells = Callable[[dict[str, Any]], tuple[Cell, ...]]
 
