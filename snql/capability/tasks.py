@@ -187,7 +187,11 @@ def _line(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the harness and its libraries print, log and show as bars off the terminal."""
+    """Keep what the harness and its libraries print, log and show as bars off the terminal.
+
+    No argument of the harness turns its bars off. TQDM_DISABLE is read where tqdm is imported, which is long past, and
+    without a standard error our own progress would be gone as well. So bars are made as disabled ones meanwhile.
+    """
     import datasets
 
     shown, level, began = datasets.is_progress_bar_enabled(), logging.root.manager.disable, tqdm.__init__

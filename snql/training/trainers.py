@@ -8,6 +8,7 @@ from typing import Any
 
 import datasets
 import pyarrow as pa
+from huggingface_hub import constants
 from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
@@ -20,20 +21,15 @@ from snql.training.subject import Subject
 
 
 class _Sft(SFTTrainer):
-    def _send_telemetry(self) -> None:
-        """Send nothing."""
-
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Write no page beside the checkpoints."""
 
 
 class _Dpo(DPOTrainer):
-    def _send_telemetry(self) -> None:
-        """Send nothing."""
-
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Write no page beside the checkpoints."""
 
+    # Not public. SFTTrainer can be told to skip this step; DPOTrainer cannot, and takes no examples that are ids.
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         """The ids as they are: encoded again they might be others."""
         return dataset
@@ -48,6 +44,7 @@ def trainer(
     callbacks: list[TrainerCallback],
 ) -> Any:
     """The stage's trainer; options are resolved ones."""
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # the environment variable is read earlier, by whoever imports the hub
     arguments = _arguments(options, plan, checkpoints)
     shared: dict[str, Any] = {
         "model": subject.model,

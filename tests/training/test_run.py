@@ -241,3 +241,18 @@ def test_another_architecture_trains_and_loads(tmp_path: Path) -> None:
         )
     with torch.no_grad():
         torch.testing.assert_close(stacked, plain(input_ids=ids).logits, atol=1e-4, rtol=1e-4)
+
+
+def test_nothing_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TRL tells its makers of every trainer, unless it runs in CI or the hub's telemetry is off when it asks."""
+    from huggingface_hub import constants
+    from trl.trainer import base_trainer
+
+    is_off: list[bool] = []
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", False)
+    monkeypatch.setattr(
+        base_trainer, "send_telemetry", lambda *_, **__: is_off.append(constants.HF_HUB_DISABLE_TELEMETRY)
+    )
+    train(tmp_path / "quiet", replace(SFT, max_steps=1))
+    assert is_off == [True]
