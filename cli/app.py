@@ -63,7 +63,7 @@ def options(
 
     Every option can also come from the environment (SNQL_DB, SNQL_LOCATE_BEFORE, ...) or from --config.
     """
-    context.obj = State(db, json, quiet)
+    context.obj = State(db, json, quiet, context.command)
 
 
 def main(arguments: list[str] | None = None) -> None:

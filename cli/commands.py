@@ -1,6 +1,5 @@
 """The commands by name, each with what it does in a few words and the module that has it."""
 
-import re
 from collections import UserDict
 from collections.abc import Callable
 from importlib import import_module
@@ -12,9 +11,9 @@ from typer.core import TyperCommand, TyperGroup
 from snql.errors import SnqlError
 
 from .config import split_environment_by_line
+from .flags import with_flags
 from .flat import flat
 
-_NAME = re.compile("`([a-z][a-z_]*)(=False)?`")
 Function = TypeVar("Function", bound=Callable[..., None])
 
 COMMANDS = {
@@ -56,6 +55,14 @@ class Commands(TyperGroup):
         super().__init__(**given)
         self.commands = _Loaded(dict.fromkeys(COMMANDS))
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; an error of a group's own, such as that of its list, leaves here with flags."""
+        try:
+            return super().invoke(ctx)
+        except SnqlError as error:
+            error.args = (with_flags(str(error), self.commands.get(ctx.invoked_subcommand, self), self),)
+            raise
+
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """The names, in the order of the table."""
         return list(COMMANDS)
@@ -94,25 +101,6 @@ def command(group: typer.Typer, name: str | None = None) -> Callable[[Function],
         return function
 
     return add
-
-
-def with_flags(message: str, command: Any, root: Any) -> str:
-    """The message with each name in backticks as its flag, of the command or else of any; other names stay."""
-
-    def flag(found: re.Match[str]) -> str:
-        known = _flags(command).get(found[1]) or _flags(root).get(found[1])
-        return found[0] if known is None else f"--no-{known[2:]}" if found[2] else known
-
-    return _NAME.sub(flag, message)
-
-
-def _flags(command: Any) -> dict[str, str]:
-    """The flags of a command, and of those below it, by the names that Python has for them."""
-    flags: dict[str, str] = {}
-    for each in getattr(command, "commands", {}).values():
-        flags |= _flags(each)
-    own = {each.name: each.opts[0] for each in command.params if each.param_type_name == "option"}
-    return flags | own | getattr(command.callback, "flags", {})
 
 
 class _Command(TyperCommand):

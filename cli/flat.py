@@ -11,6 +11,8 @@ import typer
 
 from snql.options import Inside, Leaf, build, leaves
 
+from .flags import named
+
 
 def flat(command: Callable[..., None]) -> Callable[..., None]:
     """The command as Typer wants it: each parameter that is a dataclass is replaced by its leaves, and made of them.
@@ -71,13 +73,13 @@ def _options(taken: Parameter) -> Iterator[Parameter]:
     _, shown = _leaves(taken)
     if shown is None:
         yield taken.replace(kind=Parameter.KEYWORD_ONLY)
+    flags = {leaf.name: leaf.flag for leaf in shown or ()}
     for leaf in shown or ():
         default = Parameter.empty if leaf.required else _default(leaf)
         panel = (taken.name, *leaf.path)[-2].replace("_", " ").capitalize()
         given = _kind(leaf) if leaf.required else _kind(leaf) | None
-        yield Parameter(
-            leaf.key, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[given, _note(leaf, panel)]
-        )
+        note = _note(leaf, panel, named(leaf.doc, flags.get))
+        yield Parameter(leaf.key, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[given, note])
 
 
 def _default(leaf: Leaf) -> Any:
@@ -93,8 +95,8 @@ def _kind(leaf: Leaf) -> Any:
     return list[get_args(leaf.type)[0]] if leaf.listed else leaf.types[0]  # type: ignore[misc]
 
 
-def _note(leaf: Leaf, panel: str) -> Any:
+def _note(leaf: Leaf, panel: str, words: str) -> Any:
     if leaf.argument is not None:
-        return typer.Argument(metavar=leaf.argument.metavar, help=leaf.doc)
+        return typer.Argument(metavar=leaf.argument.metavar, help=words)
     flags = [f"{leaf.flag}/{leaf.negated}", *leaf.flags[1:]] if leaf.negated else leaf.flags
-    return typer.Option(*flags, help=leaf.doc, rich_help_panel=panel)
+    return typer.Option(*flags, help=words, rich_help_panel=panel)

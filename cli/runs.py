@@ -1,20 +1,38 @@
 """``snql runs``, ``snql show``, ``snql rm``: what is in the database."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .render import note, print_rows
-from .state import state
+from .state import State, state
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def runs(context: typer.Context) -> None:
     """List the runs of the database."""
-    from snql.db.run_list import list_runs
-
     here = state(context)
     columns = ("kind", "name", "status", "started_at", "seconds", "progress", "device", "dtype", "error")
-    print_rows(list_runs(here.open()), as_json=here.json, columns=columns)
+    print_rows(listed(here), as_json=here.json, columns=columns)
+
+
+def listed(here: State) -> "pl.DataFrame":
+    """A row a run; what went wrong names options as they can be typed."""
+    import polars as pl
+
+    from snql.db.run_list import list_runs
+
+    found = list_runs(here.open())
+    said = [_said(here, kind, error) for kind, error in found.select("kind", "error").iter_rows()]
+    return found.with_columns(pl.Series("error", said, pl.String))
+
+
+def _said(here: State, kind: str, error: str | None) -> str | None:
+    from snql.reporting.reproduce import words_of_kind
+
+    return None if error is None else here.flagged(error, *words_of_kind(kind))
 
 
 def show(
@@ -26,6 +44,8 @@ def show(
     ] = False,
 ) -> None:
     """Show one run: configuration, models with file hashes, versions, counts; or the prompts as the models got them."""
+    import polars as pl
+
     from snql.db.run_list import describe_run, prompts_of_run
 
     here = state(context)
@@ -33,7 +53,11 @@ def show(
         columns = ("prompt_id", "dataset", "n_tokens", "formatted", "input_ids")
         print_rows(prompts_of_run(here.open(), run, kind), as_json=here.json, columns=columns)
         return
-    print_rows(describe_run(here.open(), run, kind), as_json=here.json)
+    found = describe_run(here.open(), run, kind)
+    facts = dict(found.iter_rows())
+    said = pl.lit(_said(here, facts["kind"], facts["error"]), pl.String)
+    shown = found.with_columns(value=pl.when(key="error").then(said).otherwise("value"))
+    print_rows(shown, as_json=here.json)
 
 
 def rm(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from snql.errors import InputError, SnqlError
 
 from .render import MAX_ROWS, note, plain, print_cells, print_table
+from .runs import listed
 from .state import State
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Session:
         try:
             self.run(text)
         except SnqlError as error:
-            sys.stderr.write(f"snql: {plain(str(error))}\n")
+            sys.stderr.write(f"snql: {plain(self._here.flagged(str(error)))}\n")
         except KeyboardInterrupt:
             sys.stderr.write("stopped\n")
 
@@ -88,7 +89,6 @@ class Session:
             sys.stdout.flush()
 
     def _command(self, command: str, *arguments: str) -> None:
-        from snql.db.run_list import list_runs
         from snql.querying.shell import describe, list_tables
 
         match command, arguments:
@@ -99,7 +99,7 @@ class Session:
             case ".tables", ():
                 self._show(list_tables(self._db))
             case ".runs", ():
-                self._show(list_runs(self._db))
+                self._show(listed(self._here))
             case ".schema", (name,):
                 self._show(describe(self._db, name))
             case ".mode", (name,) if name in MODES:

@@ -19,7 +19,7 @@ class SubjectOptions:
     """Which model, and what is done to it: ``model`` is the recipient. Without ``neurons`` it is the plain model."""
 
     model: Annotated[str, Doc("Model that is patched.")]
-    donor: Annotated[str | None, Doc("Model whose activations are patched in; needed by --mode donor.")] = None
+    donor: Annotated[str | None, Doc("Model whose activations are patched in; needed by `mode` donor.")] = None
     neurons: Annotated[
         tuple[str, ...], Doc("Neuron expression, such as safety:5%; repeatable. None: the plain model.")
     ] = ()
@@ -127,7 +127,7 @@ class DivergenceOptions:
     ] = ()
     recipient: Annotated[str | None, Doc("By default the patch run's.")] = None
     donor: Annotated[str | None, Doc("The model that wrote; by default the patch run's.")] = None
-    mode: Annotated[str | None, Doc("What neurons become, with --neurons: as in snql patch; donor by default.")] = None
+    mode: Annotated[str | None, Doc("What neurons become, with `neurons`: as in snql patch; donor by default.")] = None
     sweep: Sweep = ()
     random: Random = 0
     seed: Seed = 0

@@ -18,7 +18,7 @@ _MOST_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class KeepRule:
-    """What ``--keep`` says: ``none``, ``all``, a percentage or number of this run's top neurons, or an expression."""
+    """What ``keep`` says: ``none``, ``all``, a percentage or number of this run's top neurons, or an expression."""
 
     text: str
     top: syntax.Bound | None

@@ -19,7 +19,7 @@ ROLES = ("before", "after")
 STORES = ("auto", "rows", "parquet")
 SCORERS_HELP = (
     "change-score, mean-difference, cohens-d or activation-variance (of two models); prompt-difference, wanda or "
-    "safety-specific (of one, --model)."
+    "safety-specific (of one, `model`)."
 )
 SkipLastLayers = Annotated[int, Doc("Score but do not rank this many last layers.")]
 

@@ -33,7 +33,7 @@ class SamplingOptions:
 
     temperature: Annotated[float, Doc("0 writes greedily; otherwise tokens are drawn.")] = 0.0
     top_p: Annotated[float, Doc("Draw from the most likely tokens with this probability.")] = 1.0
-    samples: Annotated[int, Doc("Completions of each prompt by each variant; needs --temperature.")] = 1
+    samples: Annotated[int, Doc("Completions of each prompt by each variant; needs `temperature`.")] = 1
 
     def __post_init__(self) -> None:
         if self.temperature != 0 and not _COLDEST <= self.temperature < float("inf"):

@@ -17,7 +17,7 @@ THRESHOLD = 0.5
 MOST_CONTROLS = 1_000
 REFUSE, PREFIX = "refuse", "prefix"
 ACTIONS = (REFUSE, PREFIX)
-Benign = Annotated[tuple[str, ...], Doc("Prompts that should not be refused, as --prompts; repeatable.")]
+Benign = Annotated[tuple[str, ...], Doc("Prompts that should not be refused, as `prompts`; repeatable.")]
 Judge = Annotated[str | None, Doc("refusal, demo:cost, ...: see `snql judge --help`.")]
 Answers = Annotated[WritingOptions, Inside(docs={"max_new_tokens": "Longest answer, in tokens."})]
 Where = Annotated[str | None, Doc("Where the guard's model is now, if not where it was.")]
@@ -33,7 +33,7 @@ class GuardOptions:
     model: Annotated[str, Doc("Model whose answers are to be guarded: the one before alignment.")]
     neurons: Annotated[str, Doc("Neurons to read: an expression, such as safety:5%.")]
     prompts: Annotated[
-        PromptOptions, Inside(docs={"prompts": f"{PROMPTS} With --from-run: which of that run's prompt sets."})
+        PromptOptions, Inside(docs={"prompts": f"{PROMPTS} With `from_run`: which of that run's prompt sets."})
     ] = PromptOptions()
     benign: Benign = ()
     judge: Judge = None
@@ -92,7 +92,7 @@ class GuardTestOptions:
     judge: Judge = None
     run: Annotated[str | None, Doc("Name of the run; by default the guard's."), Flag("--as", key="run"), Aside()] = None
     costs: Annotated[bool, Doc("Measure what answers cost and how many are refused, with the guard or not.")] = False
-    after: Annotated[str | None, Doc("With --costs: also for this model, such as the aligned one.")] = None
+    after: Annotated[str | None, Doc("With `costs`: also for this model, such as the aligned one.")] = None
     model: Where = None
     max_new_tokens: Annotated[int | None, Doc("Longest answer, in tokens; by default as in training.")] = None
     batch_size: BatchSize = "auto"
@@ -124,14 +124,14 @@ class GuardRunOptions:
     """
 
     prompt: Annotated[str, Doc("What is asked; - reads it from standard input.")]
-    on: Annotated[str, Doc("What a flagged prompt gets: refuse, or prefix (its answer begins with --prefix).")] = REFUSE
+    on: Annotated[str, Doc("What a flagged prompt gets: refuse, or prefix (its answer begins with `prefix`).")] = REFUSE
     prefix: Annotated[str | None, Doc("How the answer to a flagged prompt begins.")] = None
     refusal: Annotated[str | None, Doc("What is said in place of an answer.")] = None
     threshold: Annotated[
         float | None, Doc("Flag from this probability of a harmful answer on; by default the guard's.")
     ] = None
     model: Where = None
-    other_model: Annotated[bool, Doc("Allow --model to be another model of that shape than the guard's.")] = False
+    other_model: Annotated[bool, Doc("Allow `model` to be another model of that shape than the guard's.")] = False
     writing: Annotated[
         WritingOptions, Inside(without=("batch_size",), docs={"max_new_tokens": "Longest answer, in tokens."})
     ] = WritingOptions()

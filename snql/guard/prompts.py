@@ -35,7 +35,7 @@ def read_guard_inputs(
     apart: Sequence[str] = (),
     excluded: Collection[str] = (),
 ) -> GuardInputs:
-    """Read prompts, benign ones last, without those of the runs of --disjoint-from and ``apart``.
+    """Read prompts, benign ones last, without those of the runs of ``disjoint_from`` and ``apart``.
 
     excluded: SHA-256 of more texts to leave out. Raises InputError as :func:`read_prompt_sets`.
     """

@@ -19,7 +19,7 @@ class PromptInputs:
 
 
 def read_inputs(db: Database, options: PromptOptions, seed: int, ranked_by: Iterable[str] = ()) -> PromptInputs:
-    """Read a job's prompts, without those of the runs of --disjoint-from and ``ranked_by``.
+    """Read a job's prompts, without those of the runs of ``disjoint_from`` and ``ranked_by``.
 
     Raises InputError for bad files, and if no prompt of a set is left.
     """

@@ -42,7 +42,7 @@ class JudgeOptions:
             raise InputError(f"`timeout` {self.timeout:g} is out of range: give seconds, more than 0")
 
     def higher_is(self, default: str) -> str:
-        """Whether a higher score is ``worse`` or ``better``, by ``--judge-sign`` or the judge's own kind."""
+        """Whether a higher score is ``worse`` or ``better``, by ``sign`` or the judge's own kind."""
         return default if self.sign is None else SIGNS[self.sign]
 
 

@@ -1,4 +1,4 @@
-"""Which way judges' scores point: ``--judge-sign``, for all judges of a command or for one of them."""
+"""Which way judges' scores point: ``judge_signs``, for all judges of a command or for one of them."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from snql.errors import InputError
 from snql.judges.base import BETTER, WORSE
 
 SIGNS = {"cost": WORSE, "reward": BETTER}
-"""What ``--judge-sign`` may be, and what a high score then is."""
+"""What ``judge_signs`` may say, and what a high score then is."""
 
 
 def given_signs(judges: Sequence[str], given: Sequence[str]) -> dict[str, str]:

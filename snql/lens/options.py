@@ -24,7 +24,7 @@ class LensOptions:
     top: Annotated[int, Doc("Tokens at each end.")] = 10
     harmful: Annotated[
         tuple[str, ...],
-        Doc("With --harmless-prompts: the refusal direction; repeatable."),
+        Doc("With `harmless`: the refusal direction; repeatable."),
         Flag("--harmful-prompts"),
     ] = ()
     harmless: Annotated[

@@ -55,8 +55,8 @@ def _why(place: Place, row: dict[str, Any]) -> str:
     if row["kept"]:
         return f"run {row['run']!r} keeps the activations of {place.name}, but no token reached it in both models"
     return (
-        f"run {row['run']!r} did not keep the token activations of {place.name}: locate again with a --keep that "
-        f"holds it, such as --keep {place.name} or --keep all"
+        f"run {row['run']!r} did not keep the token activations of {place.name}: locate again with "
+        f"`snql locate … --keep {place.name}`, or `--keep all`"
     )
 
 

@@ -115,7 +115,8 @@ def estimate(plan: Plan, card: str, path: Path | None = None) -> Estimate:
             f"Weights and data to fetch: about {sizes.download / _GIGA:,.1f} GB, not counted above.",
             f"Rates: {rates.source}",
             f"Assumed: {sizes.words}. Answers at full length.",
-            "No run on a GPU was measured. Measure one short run on yours and put its rates into a file for --rates.",
+            "No run on a GPU was measured. Measure one short run on yours and put its rates into a file: "
+            "`snql paper … --rates FILE`.",
         ),
     )
 

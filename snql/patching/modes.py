@@ -1,4 +1,4 @@
-"""``--mode``: from its text to an intervention."""
+"""``mode``: from its text to an intervention."""
 
 from collections.abc import Sequence
 

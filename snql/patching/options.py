@@ -24,7 +24,7 @@ SETS = {
     "safety": "{safety}:{top}",
     "helpful": "{helpful}:{top}",
 }
-"""``--set``: the neurons that are patched, in both directions."""
+"""Of ``neurons`` of the tax: those that are patched, in both directions."""
 
 ModeText = Annotated[
     str,
@@ -35,7 +35,7 @@ ModeText = Annotated[
 ]
 Sweep = Annotated[
     tuple[str, ...],
-    Doc("Sizes, such as 0.5%,1%,5% or 0..20000:1000; --neurons then names locate runs."),
+    Doc("Sizes, such as 0.5%,1%,5% or 0..20000:1000; `neurons` then names locate runs."),
     Joined(),
 ]
 Random = Annotated[int, Doc("Random controls for each set: as many neurons in each layer, none of the set's.")]
@@ -85,7 +85,7 @@ class PatchOptions:
 
     recipient: Annotated[str, Doc("Model that writes and is patched.")]
     donor: Annotated[
-        str | None, Doc("Model whose activations are patched in; needed by --mode donor and for effects.")
+        str | None, Doc("Model whose activations are patched in; needed by `mode` donor and for effects.")
     ] = None
     neurons: Annotated[tuple[str, ...], Doc("Neuron expression, such as safety:5%; repeatable.")]
     prompts: Annotated[PromptOptions, Inside(required=("prompts",))] = PromptOptions()
@@ -97,7 +97,7 @@ class PatchOptions:
     sweep: Sweep = ()
     window: Annotated[
         str | None,
-        Doc("Windows of ranks of this width (5%, or 5%:30% to stop there); --neurons names locate runs."),
+        Doc("Windows of ranks of this width (5%, or 5%:30% to stop there); `neurons` names locate runs."),
     ] = None
     random: Random = 0
     random_anywhere: Annotated[int, Doc("Random controls for each set from all layers, not matched.")] = 0
@@ -146,7 +146,7 @@ class TaxOptions:
         Inside(docs={"judges": "A cost and a reward judge, such as demo:cost and demo:reward; repeatable."}),
     ]
     cost_on: Annotated[str | None, Doc("Prompt set whose costs are compared with rewards; all by default.")] = None
-    reward_on: Annotated[str | None, Doc("Prompt set whose rewards are compared; goes with --cost-on.")] = None
+    reward_on: Annotated[str | None, Doc("Prompt set whose rewards are compared; goes with `cost_on`.")] = None
     top: Annotated[str, Doc("How much of each ranking: 5% or a number of neurons.")] = "5%"
     neurons: Annotated[
         str,

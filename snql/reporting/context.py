@@ -73,7 +73,7 @@ def _donor(row: Mapping[str, Any]) -> str:
     words = f"donor {row['model_b']}" if row["model_b"] else "no donor"
     if config.get("mode", "donor") != "donor":
         words += f", mode {config['mode']}"
-    return f"{words}, whose neurons are the recipient's (--freeze)" if config.get("freeze") else words
+    return f"{words}, whose neurons are frozen at the recipient's" if config.get("freeze") else words
 
 
 def interval_words(frame: pl.DataFrame) -> str:

@@ -66,7 +66,7 @@ def _action(row: Row, settings: Row) -> str:
     elif mode == "donor":
         words = f"Patching {chosen} of {recipient} with the activations of {donor}"
     else:
-        words = f"Changing {chosen} of {recipient} with --mode {mode}"
+        words = f"Changing {chosen} of {recipient} in mode {mode}"
     steps = {"prompt": " at the positions of the prompt", "completion": " at those of the completion"}
     first = settings.get("first")
     tokens = "token is" if first == 1 else f"{first} tokens are"

@@ -37,7 +37,7 @@ class ScorerOptions:
     neutral: NeutralPrompts = ()
     universal_top: Annotated[int, Doc("A universal neuron is among so many of its layer, ...")] = 50
     universal_share: Annotated[float, Doc("... for at least this share of the neutral prompts.")] = 0.8
-    utility_share: Annotated[float, Doc("wanda leaves out this top share on --contrast-prompts.")] = 0.05
+    utility_share: Annotated[float, Doc("wanda leaves out this top share on `contrast`.")] = 0.05
     specific_share: Annotated[float, Doc("safety-specific keeps neurons in this top share on every prompt.")] = 0.05
     skip_last_layers: SkipLastLayers = 1
     seed: Seed = 0

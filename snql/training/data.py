@@ -28,8 +28,8 @@ _HELD_OUT = 0.1
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the rows: filtered by --where, unsampled by --sample and --limit, unusable (blank, or the same or
-    other prompts in a pair), too_long (nothing to learn within the longest length), trained and held_out.
+    """What became of the rows: filtered by ``where``, unsampled by ``sample`` and ``limit``, unusable (blank, or the
+    same or other prompts in a pair), too_long (nothing to learn within the longest length), trained and held_out.
     """
 
     rows: int
@@ -43,7 +43,7 @@ class Counts:
     def summary(self) -> str:
         """In words, such as ``100 rows, 3 unusable, 90 trained on, 7 held out``."""
         steps = {
-            "not chosen by --where": self.filtered,
+            "not chosen by the condition": self.filtered,
             "not in the sample": self.unsampled,
             "unusable": self.unusable,
             "too long": self.too_long,

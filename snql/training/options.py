@@ -42,7 +42,7 @@ class TrainOptions:
     warmup: Annotated[float, Doc("Share of the steps in which the learning rate rises.")] = 0.0
     max_length: Annotated[int, Doc("Longest text in tokens; longer ones are cut.")] = 4096
     beta: Annotated[float, Doc("How strongly the model is held to its reference.")] = 0.1
-    seed: Annotated[int, Doc("Seed of the order of the examples and of --sample.")] = 42
+    seed: Annotated[int, Doc("Seed of the order of the examples and of `sample`.")] = 42
     target: Annotated[str | None, Doc("Module to rescale the input of; the down-projection by default.")] = None
     gradient_checkpointing: Annotated[
         bool | None, Doc("Compute activations again instead of keeping them; on with an accelerator.")

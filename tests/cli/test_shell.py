@@ -17,8 +17,10 @@ import pytest
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 from snql.cli import converse, shell
+from snql.cli.app import app
 from snql.cli.session import Session
 from snql.cli.state import State
+from typer.main import get_command
 
 from snql.db.connection import Database
 from snql.querying import suggest
@@ -38,7 +40,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
     db = Database(tmp_path / "snql.duckdb")
     for seed, name in enumerate(("safety", "helpful")):
         add_locate_run(db, name, np.random.default_rng(seed).gamma(2.0, size=(4, 50)))
-    return State(db.path, json=False, quiet=False)
+    return State(db.path, json=False, quiet=False, root=get_command(app))
 
 
 def typed(here: State, keys: str, capfd: pytest.CaptureFixture[str]) -> tuple[str, str]:

@@ -231,7 +231,7 @@ def test_summary_leaves_out_what_is_not_the_main_set() -> None:
     ("settings", "words"),
     [
         ({}, "Patching the set s:5% (50 neurons, 5 % of all) of A with the activations of B takes the mean score"),
-        ({"mode": "zero"}, "Changing the set s:5% (50 neurons, 5 % of all) of A with --mode zero takes the mean score"),
+        ({"mode": "zero"}, "Changing the set s:5% (50 neurons, 5 % of all) of A in mode zero takes the mean score"),
         ({"steps": "prompt"}, "with the activations of B at the positions of the prompt takes the mean score"),
         ({"first": 1}, "with the activations of B, while the first token is written, takes the mean score"),
         (

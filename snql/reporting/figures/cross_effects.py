@@ -93,8 +93,8 @@ FIGURE = Figure(
     title="Causal effect of the neurons of each ranking, by direction of patching",
     description="causal effect of the neurons of each ranking, by recipient and donor (paper figure 3b)",
     lacking=(
-        "no direction of patching has equally large tops of two rankings: run `snql patch` with several --neurons, "
-        "such as --neurons safety:5% --neurons helpful:5%"
+        "no direction of patching has equally large tops of two rankings: run `snql patch … --neurons safety:5% "
+        "--neurons helpful:5%`"
     ),
     sketch=_sketch,
 )

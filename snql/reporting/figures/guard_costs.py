@@ -96,6 +96,6 @@ FIGURE = Figure(
     order=("run", "dataset", "model", "guarded_by"),
     title="Mean cost of accepted answers, with and without guard",
     description="mean cost of accepted answers and refusals, with and without guard (paper figure 4)",
-    lacking="no costs under a guard were measured: run `snql guard test` with --costs",
+    lacking="no costs under a guard were measured: run `snql guard test … --costs`",
     sketch=_sketch,
 )

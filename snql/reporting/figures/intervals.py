@@ -93,6 +93,6 @@ FIGURE = Figure(
     order=("run", "rank"),
     title="Bootstrap intervals of the highest change scores",
     description="change scores of the highest-ranked neurons with bootstrap intervals over prompts",
-    lacking="no finished locate run has bootstrap intervals: run `snql locate` with --bootstrap 1000 to get some",
+    lacking="no finished locate run has bootstrap intervals: run `snql locate … --bootstrap 1000` to get some",
     sketch=_sketch,
 )

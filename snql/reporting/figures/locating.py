@@ -172,7 +172,7 @@ def _figure(name: str, named: Namer, by: str, shown_by: str, differ: str, other:
         description=f"causal effect and mean score by {shown_by}",
         lacking=(
             f"no patch run has sets of several sizes from locate runs that differ in {differ} only: run `snql locate` "
-            f"with other {other}, then `snql patch` with both runs in --neurons and a --sweep"
+            f"with other {other}, then `snql patch … --neurons RUN --neurons OTHER --sweep …`"
         ),
         sketch=partial(_sketch, named=named),
     )
@@ -184,14 +184,14 @@ PROMPTS = _figure(
     by="the prompts on which the neurons were located",
     shown_by="the prompts on which neurons were located (paper figure 7)",
     differ="their prompts",
-    other="--prompts",
+    other="prompts",
 )
 PAIRS = _figure(
     "pairs",
     _by_pair,
     by="the compared models and by who writes",
     shown_by="the compared pair of models and by who writes (paper figure 8)",
-    differ="their models or --completions-by",
+    differ="their models or who writes",
     other="models or writer",
 )
 POSITIONS = _figure(
@@ -199,6 +199,6 @@ POSITIONS = _figure(
     _by_positions,
     by="the token positions at which the neurons were located",
     shown_by="the token positions at which neurons were located (paper figure 9)",
-    differ="--positions",
-    other="--positions",
+    differ="the positions that they read",
+    other="positions",
 )

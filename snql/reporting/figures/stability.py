@@ -97,6 +97,6 @@ FIGURE = Figure(
     order=("run", "split", "k"),
     title="Agreement between rankings from two halves of the prompts",
     description="overlap of the top sets from two halves of the prompts, by their size, beside chance",
-    lacking="no finished locate run has sums per prompt: run `snql locate` with --bootstrap 1000 to get some",
+    lacking="no finished locate run has sums per prompt: run `snql locate … --bootstrap 1000` to get some",
     sketch=_sketch,
 )

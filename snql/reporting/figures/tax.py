@@ -122,6 +122,6 @@ FIGURE = Figure(
     order=("run", "series", "variant", "judge_position", "judge", "dataset"),
     title="Mean scores of recipient, patched model and donor",
     description="mean score of recipient, patched model and donor (if any) on each data set, by every judge",
-    lacking="no finished patch run was judged: run `snql patch` with --judge",
+    lacking="no finished patch run was judged: run `snql patch … --judge …`",
     sketch=_sketch,
 )

@@ -153,6 +153,6 @@ FIGURE = Figure(
     order=("run", "position", "place"),
     title="Activations over the tokens of one text, before and after",
     description="activations of the first kept neurons over the tokens of one text, before and after",
-    lacking="no finished locate run keeps token-level activations: run `snql locate` with --keep 5% to get some",
+    lacking="no finished locate run keeps token-level activations: run `snql locate … --keep 5%` to get some",
     sketch=_sketch,
 )

@@ -101,6 +101,6 @@ FIGURE = Figure(
     order=("run", "variant", "kind", "step"),
     title="Tokens that patching changes, step by step",
     description="share of completions whose token the patch changes, or is the donor's, at each step",
-    lacking="no finished patch run has traces: run `snql patch` without --no-trace",
+    lacking="no finished patch run has traces: run `snql patch`, which traces unless it is told not to",
     sketch=_sketch,
 )

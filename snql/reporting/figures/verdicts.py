@@ -143,6 +143,6 @@ FIGURE = Figure(
     order=("run", "series", "variant", "dataset"),
     title="Prompts that patching fixes, keeps and breaks",
     description="flow of verdicts from recipient to patched model: prompts fixed, kept and broken",
-    lacking="no finished patch run was judged: run `snql patch` with --judge",
+    lacking="no finished patch run was judged: run `snql patch … --judge …`",
     sketch=_sketch,
 )

@@ -1,0 +1,31 @@
+"""Names of options: the library's texts have Python's `in_backticks`, people at the command line are shown flags."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+_NAME = re.compile("`([a-z][a-z_]*)(=False)?`")
+
+
+def with_flags(message: str, command: Any, root: Any) -> str:
+    """The message with each name in backticks as its flag, of the command or else of any; other names stay."""
+    return named(message, lambda name: flags_of(command).get(name) or flags_of(root).get(name))
+
+
+def named(text: str, flag: Callable[[str], str | None]) -> str:
+    """The text with each name in backticks as its flag; a name that has none stays."""
+
+    def shown(found: re.Match[str]) -> str:
+        known = flag(found[1])
+        return found[0] if known is None else f"--no-{known[2:]}" if found[2] else known
+
+    return _NAME.sub(shown, text)
+
+
+def flags_of(command: Any) -> dict[str, str]:
+    """The flags of a command, and of those below it, by the names that Python has for them."""
+    flags: dict[str, str] = {}
+    for each in getattr(command, "commands", {}).values():
+        flags |= flags_of(each)
+    own = {each.name: each.opts[0] for each in command.params if each.param_type_name == "option"}
+    return flags | own | getattr(command.callback, "flags", {})
