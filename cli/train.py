@@ -54,7 +54,7 @@ def _train(here: State, out: Path, options: TrainOptions, run: RunFlags, *, dry_
         from snql.training.plan import plan
 
         made, data = plan(options)
-        note(data.counts.summary(), quiet=here.quiet)
+        note(here.flagged(data.counts.summary(), "train", options.stage), quiet=here.quiet)
         _print_plan(made, as_json=here.json)
         return
     from snql.training.run import train

@@ -8,7 +8,7 @@ anything but a score model are not counted; prompts are taken to be answered at 
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,19 +17,12 @@ from typing import Any
 
 import polars as pl
 
-from snql.capability.options import LmEvalOptions, PerplexityOptions
-from snql.contrast.options import LocateOptions
 from snql.errors import InputError
 from snql.generation.options import WritingOptions
-from snql.guard.options import GuardOptions, GuardTestOptions
-from snql.lens.options import LensOptions
 from snql.options import leaves
-from snql.paper.plan import Plan, Step
-from snql.patching.options import PatchOptions, TaxOptions
+from snql.paper.plan import OPTIONS, Plan, Step
 from snql.patching.variants import sizes as sizes_of
 from snql.patching.variants import windows
-from snql.scorers.options import CompareOptions
-from snql.training.options import DpoOptions, SftOptions
 
 _GIGA = 1e9
 _STORED = {"bytes_per_value": 1.9, "bytes_per_token": 10}
@@ -203,24 +196,22 @@ class _Sizes:
 
 
 def _work(step: Step, sizes: _Sizes) -> Work:
-    command = " ".join(step.words[:2]) if step.words[0] in ("train", "guard") else step.words[0]
-    known = {
-        "locate": (LocateOptions, _locate),
-        "patch": (PatchOptions, _patch),
-        "tax": (TaxOptions, _tax),
-        "perplexity": (PerplexityOptions, _perplexity),
-        "lm-eval": (LmEvalOptions, _tasks),
-        "lens": (LensOptions, _lens),
-        "guard train": (GuardOptions, _guard_train),
-        "guard test": (GuardTestOptions, _guard_test),
-        "compare-scorers": (CompareOptions, _scorers),
-        "train sft": (SftOptions, _train_sft),
-        "train dpo": (DpoOptions, _train_dpo),
+    works: dict[str, Callable[[Given, _Sizes], Work]] = {
+        "locate": _locate,
+        "patch": _patch,
+        "tax": _tax,
+        "perplexity": _perplexity,
+        "lm-eval": _tasks,
+        "lens": _lens,
+        "guard train": _guard_train,
+        "guard test": _guard_test,
+        "compare-scorers": _scorers,
+        "train sft": _train_sft,
+        "train dpo": _train_dpo,
     }
-    if command not in known:
+    if step.command not in works:
         return Work()
-    options, work = known[command]
-    return work(_given(options, step.options), sizes)
+    return works[step.command](_given(OPTIONS[step.command][0], step.options), sizes)
 
 
 def _given(options: type, values: Mapping[str, Any]) -> Given:

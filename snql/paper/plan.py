@@ -2,12 +2,39 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
+from snql.capability.options import LmEvalOptions, PerplexityOptions
+from snql.contrast.options import LocateOptions
 from snql.errors import InputError
+from snql.guard.options import GuardOptions, GuardTestOptions
+from snql.lens.options import LensOptions
+from snql.options import leaves
 from snql.paper.files import Recipe, Scale, StepForm, Values, steps
+from snql.patching.options import PatchOptions, TaxOptions
+from snql.scorers.options import CompareOptions, ScorerOptions
+from snql.training.options import DpoOptions, SftOptions
+
+OPTIONS: Mapping[str, tuple[type, ...]] = {
+    "locate": (LocateOptions, ScorerOptions),
+    "patch": (PatchOptions,),
+    "tax": (TaxOptions,),
+    "perplexity": (PerplexityOptions,),
+    "lm-eval": (LmEvalOptions,),
+    "lens": (LensOptions,),
+    "guard train": (GuardOptions,),
+    "guard test": (GuardTestOptions,),
+    "compare-scorers": (CompareOptions,),
+    "train sft": (SftOptions,),
+    "train dpo": (DpoOptions,),
+}
+"""What a step's options are the leaves of, by its command."""
+
+_ELSEWHERE = {"lens": {"name"}, "locate": {"from-run"}}
+"""Options that are no leaf."""
 
 _PLACEHOLDER = re.compile(r"\{([a-z_0-9.]+)\}")
 
@@ -29,6 +56,11 @@ class Step:
     def name(self) -> str:
         """A name for files."""
         return re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(self.words)).strip("-")
+
+    @property
+    def command(self) -> str:
+        """The command, without its arguments."""
+        return _command(self.words)
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -105,9 +137,28 @@ def _step(form: StepForm, scale: Scale, item: Any) -> Step:
     given = {
         key: fill(value, variables, form.id) for key, value in {**form.options, **defaults, **form.options}.items()
     }
+    _check(form, _command(words), given)
     options = {key: value for key, value in given.items() if value is not False and value not in ("", [])}
     runs = tuple(str(fill(run, variables, form.id)) for run in form.runs)
     return Step(form.id, words, options, runs)
+
+
+def _command(words: Sequence[str]) -> str:
+    two = " ".join(words[:2])
+    return two if two in OPTIONS else words[0]
+
+
+def _check(form: StepForm, command: str, given: Iterable[str]) -> None:
+    """Raise InputError for an option that the command does not have."""
+    if command not in OPTIONS:
+        return
+    shown = [leaf for options in OPTIONS[command] for leaf in leaves(options) if leaf.shown]
+    known = {flag[2:] for leaf in shown for flag in (*leaf.flags, leaf.negated) if flag}
+    for key in given:
+        if key not in known | _ELSEWHERE.get(command, set()):
+            near = get_close_matches(key, known)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"`snql {command} --help` lists those it has"
+            raise InputError(f"step {form.id}: {command} has no option {key!r}: {hint}")
 
 
 def fill(value: Any, variables: Values, where: str) -> Any:

@@ -43,7 +43,7 @@ class Counts:
     def summary(self) -> str:
         """In words, such as ``100 rows, 3 unusable, 90 trained on, 7 held out``."""
         steps = {
-            "not chosen by the condition": self.filtered,
+            "not chosen by `where`": self.filtered,
             "not in the sample": self.unsampled,
             "unusable": self.unusable,
             "too long": self.too_long,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from snql.errors import InputError
-from snql.paper.files import recipe, scale
+from snql.paper.files import recipe, recipes, scale
 from snql.paper.plan import fill, plan
 
 VARIABLES = {
@@ -114,3 +114,19 @@ def test_variables_and_scales_that_there_are_not() -> None:
         scale("missing.toml")
     with pytest.raises(InputError, match="no recipe is named 'fig99': choose from fig2"):
         recipe("fig99")
+
+
+@pytest.mark.parametrize(
+    ("command", "key", "words"),
+    [
+        ("locate", "skip-last-layer", "locate has no option 'skip-last-layer': did you mean skip-last-layers"),
+        ("guard train", "bening", "guard train has no option 'bening': did you mean benign"),
+        ("guard test", "refuse-from", "guard test has no option 'refuse-from': "),
+    ],
+)
+def test_an_option_that_a_command_does_not_have(command: str, key: str, words: str, tmp_path: Path) -> None:
+    """``guard train`` has ``refuse-from``, ``guard test`` has not."""
+    path = tmp_path / "mine.toml"
+    path.write_text(f'extends = "demo"\n[defaults]\n"{command}" = {{ {key} = 1 }}\n')
+    with pytest.raises(InputError, match=words):
+        plan(recipes(), scale(str(path)))

@@ -127,7 +127,7 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> N
         ({"data": ("demo:helpful",)}, "no bundled data 'demo:helpful' for sft: there is demo:sft"),
         ({"data": ("none.jsonl",)}, "no prompt file none.jsonl"),
         ({"max_length": 3, "limit": 5}, "can be trained on: 2560 rows, 2555 not in the sample, 5 too long"),
-        ({"where": "false"}, "nothing of demo:sft can be trained on: 2560 rows, 2560 not chosen by --where"),
+        ({"where": "false"}, "nothing of demo:sft can be trained on: 2560 rows, 2560 not chosen by `where`"),
     ],
 )
 def test_wrong_data_and_modules_are_refused(settings: dict[str, Any], message: str) -> None:
