@@ -4,6 +4,7 @@ Both models and the patched one read completions that the donor wrote: seconds i
 before a judge is asked, never instead of it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ import polars as pl
 
 from snql.capability import completions
 from snql.capability.comparing import Comparison
-from snql.capability.completions import WrittenBy
+from snql.capability.completions import Completed, WrittenBy
 from snql.capability.options import DivergenceOptions
 from snql.db import runs
 from snql.db.connection import Database
@@ -75,12 +76,9 @@ def divergence(
         variants = _variants(db, models["recipient"], options, source)
         subject = Subject.of(db, models, variants, settings["mode"], settings["seed"], freeze=settings["freeze"])
         prompts = prompts_of(db, source.run_id)
-        compared = Comparison(
-            subject,
-            Where(settings["steps"], settings["first"]),
-            completions.completed_prompts(db, source, prompts),
-            settings["seed"],
-        )
+        texts = completions.completed_prompts(db, source, prompts)
+        _check_lengths(texts, subject, source)
+        compared = Comparison(subject, Where(settings["steps"], settings["first"]), texts, settings["seed"])
         return Loaded(Beginning.of(models, prompts, variants), compared.work)
 
     new = runs.NewRun("divergence", name, _config(options, source, settings), settings["seed"])
@@ -129,6 +127,17 @@ def _check_models(
                 f"{role} {settings[role]} is not the {source.role if role == 'donor' else role} model of "
                 f"{source.run!r}: its files differ; the completions to read must be the donor's own"
             )
+
+
+def _check_lengths(texts: Sequence[Completed], subject: Subject, source: WrittenBy) -> None:
+    """Raise InputError if a completion is longer than one of the models can read."""
+    context = subject.context
+    longest = max((len(each.prompt.input_ids) + len(each.token_ids) - 1 for each in texts), default=0)
+    if context is not None and longest > context.length:
+        raise InputError(
+            f"a prompt of {source.run!r} has {longest} tokens with its completion, which is longer than {context}: "
+            "read those of a run with a lower `max_new_tokens`"
+        )
 
 
 def _variants(db: Database, recipient: LoadedModel, options: DivergenceOptions, source: WrittenBy) -> list[Variant]:

@@ -43,7 +43,11 @@ class HarnessModel(HFLM):  # type: ignore[misc]
 
     def __init__(self, subject: Subject, way: Way, seed: int, tick: Tick) -> None:
         base = subject.target.base
-        super().__init__(pretrained=base.model, tokenizer=base.tokenizer, batch_size=_WINDOWS_AT_ONCE)
+        # Texts are cut where rotary frequencies begin to depend on a batch; otherwise the harness decides.
+        length = None if subject.context is None or subject.context.rope is None else subject.context.length
+        super().__init__(
+            pretrained=base.model, tokenizer=base.tokenizer, batch_size=_WINDOWS_AT_ONCE, max_length=length
+        )
         self._subject, self._way, self._seed, self._report = subject, way, seed, tick
         self._reader = Reader(subject)
 

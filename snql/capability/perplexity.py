@@ -70,7 +70,7 @@ def perplexity(
     read = read_documents(options.text, seed)
     subject = load_subject(db, options.subject)
     base = subject.target.base
-    striding = Striding.choose(options.window, options.stride, base.context_length)
+    striding = Striding.choose(options.window, options.stride, subject.context)
 
     def load() -> Loaded:
         documents = tokenize_documents(read, base.tokenizer)

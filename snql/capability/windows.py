@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from snql.errors import InputError
+from snql.models.context import Context
 
 DEFAULT_WINDOW = 1024
 
@@ -39,16 +40,17 @@ class Striding:
     stride: int
 
     @classmethod
-    def choose(cls, window: int | None, stride: int | None, context: int | None) -> "Striding":
+    def choose(cls, window: int | None, stride: int | None, context: Context | None) -> "Striding":
         """From what was asked for; the model's context, at most DEFAULT_WINDOW, and half the window by default.
 
         Raises InputError for a window longer than the context, or a stride that leaves a window no context.
         """
-        chosen = min(DEFAULT_WINDOW, context or DEFAULT_WINDOW) if window is None else window
+        most = DEFAULT_WINDOW if context is None else min(DEFAULT_WINDOW, context.length)
+        chosen = most if window is None else window
         if chosen < 2:
             raise InputError(f"`window` {chosen} is too short: a token needs at least one before it; use at least 2")
-        if context is not None and chosen > context:
-            raise InputError(f"`window` {chosen} is longer than the model's context of {context} tokens: use less")
+        if context is not None and chosen > context.length:
+            raise InputError(f"`window` {chosen} is longer than {context}: use less")
         moved = max(1, chosen // 2) if stride is None else stride
         if not 1 <= moved < chosen:
             raise InputError(

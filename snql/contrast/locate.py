@@ -104,7 +104,7 @@ def _beginning(db: Database, engine: Engine, read: PromptInputs, keep: KeepRule,
     if options.skip_last_layers >= info.shape.n_layers:
         raise InputError(f"`skip_last_layers` {options.skip_last_layers} leaves none of {info.shape.n_layers} layers")
     keep.check(Evaluator(db, info.shape))
-    prompts = tokenize(read, engine.tokenizer, info.context_length, options.room)
+    prompts = tokenize(read, engine.tokenizer, info.context, options.room)
     if options.bootstrap and len(prompts) < 2:
         raise InputError("`bootstrap` draws prompts anew: one prompt is too few, give at least two")
     return Beginning(

@@ -10,6 +10,7 @@ from snql.contrast.tokens import Layout
 from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastSettings, ContrastTask
 from snql.db.records import ModelRecord
 from snql.generation.decode import Tick
+from snql.models.context import Context
 from snql.models.options import LoadOptions
 from snql.neurons.sets import Shape
 
@@ -20,7 +21,7 @@ class EngineInfo:
 
     models: Mapping[str, ModelRecord]
     shape: Shape
-    context_length: int | None
+    context: Context | None
     end_ids: frozenset[int]
     device: str
     dtype: str

@@ -11,6 +11,7 @@ from snql.engines.base import EngineInfo, WorkOrder
 from snql.generation.budget import writing_tokens
 from snql.generation.decode import Tick
 from snql.jobs.begin import describe_model
+from snql.models.context import shortest
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 
@@ -43,7 +44,7 @@ def describe(models: Mapping[str, LoadedModel]) -> EngineInfo:
     return EngineInfo(
         models={role: describe_model(model) for role, model in models.items()},
         shape=models["before"].shape,
-        context_length=base.context_length,
+        context=shortest(model.base.context for model in models.values()),
         end_ids=base.end_ids,
         device=str(base.device),
         dtype="/".join(dict.fromkeys(model.base.dtype_name for model in models.values())),

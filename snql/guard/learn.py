@@ -135,7 +135,7 @@ def _asked(db: Database, options: GuardOptions) -> Callable[[LoadedModel], Answe
 
     def answers(model: LoadedModel) -> Answers:
         base, read = model.base, inputs.read
-        prompts = tokenize(read, base.tokenizer, base.context_length, options.writing.max_new_tokens)
+        prompts = tokenize(read, base.tokenizer, base.context, options.writing.max_new_tokens)
         judge = loader()
         check_judges(db, [judge.info])
 

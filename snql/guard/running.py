@@ -50,8 +50,9 @@ def run(db: Database, guard: str, options: GuardRunOptions) -> Guarded:
     model = load_models({"before": options.model or own.model}, options.models)["before"]
     if not options.other_model:
         check_model(own, model)
-    (prompt,) = put([RawPrompt("prompt", options.prompt)], own, model, options.writing.max_new_tokens)
     prefix = _prefix_ids(model, options.prefix or SAFE_PREFIX) if options.on == PREFIX else []
+    room = len(prefix) + options.writing.max_new_tokens
+    (prompt,) = put([RawPrompt("prompt", options.prompt)], own, [model], room)
     threshold = own.threshold if options.threshold is None else options.threshold
     with model.switched_on(), own.attach(model.base.model, threshold=threshold) as attached:
         stream = _Begun(model, prompt.input_ids, attached)

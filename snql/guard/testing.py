@@ -1,6 +1,6 @@
 """``snql guard test``: how a trained guard and its controls do on other prompts, and what answers then cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -22,6 +22,7 @@ from snql.jobs.begin import Beginning
 from snql.jobs.run import Loaded, run_job
 from snql.judges.options import JudgeOptions
 from snql.judges.registry import judge_loader
+from snql.models.context import shortest
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.options import config
@@ -86,7 +87,7 @@ def _load(
     models = load_models(specs, options.models)
     check_model(guard, models["before"])
     room = int(str(settled["max_new_tokens"]))
-    prompts = put(inputs.read.sets.prompts, guard, models["before"], room)
+    prompts = put(inputs.read.sets.prompts, guard, list(models.values()), room)
     judge = loader()
     check_judges(db, [judge.info])
     variants = [records.Variant(number, role, role) for number, role in enumerate(models)]
@@ -146,14 +147,14 @@ def formatter_of(guard: Guard, model: LoadedModel) -> Formatter:
     return Formatter(model.base.tokenizer, words.template, words.chat_template, words.system, words.response_prefix)
 
 
-def put(prompts: list[RawPrompt], guard: Guard, model: LoadedModel, room: int) -> list[Prompt]:
-    """Prompts as in training; raises InputError if one leaves no ``room`` new tokens in the model's context."""
-    found = format_prompts(prompts, formatter_of(guard, model))
+def put(prompts: list[RawPrompt], guard: Guard, models: Sequence[LoadedModel], room: int) -> list[Prompt]:
+    """Prompts as in training; raises InputError if one leaves no ``room`` new tokens in the context of all models."""
+    found = format_prompts(prompts, formatter_of(guard, models[0]))
     longest = max(len(prompt.input_ids) for prompt in found)
-    context = model.base.context_length
-    if context is not None and longest + room > context:
+    context = shortest(model.base.context for model in models)
+    if context is not None and longest + room > context.length:
         raise InputError(
-            f"a prompt has {longest} tokens; with {room} new ones it is longer than the model's context of {context}: "
+            f"a prompt has {longest} tokens; with {room} new ones it is longer than {context}: "
             "remove it or lower `max_new_tokens`"
         )
     return found

@@ -11,20 +11,23 @@ from snql.db.connection import Database
 from snql.errors import InputError
 from snql.jobs.inputs import PromptInputs
 from snql.models import adapters, files
+from snql.models.context import Context
 from snql.models.loaded import LoadedModel
 from snql.models.spec import parse_model_spec
 from snql.prompts.template import Formatter, format_prompts
 from snql.prompts.types import Prompt
 
 
-def tokenize(read: PromptInputs, tokenizer: PreTrainedTokenizerBase, context: int | None, room: int) -> list[Prompt]:
-    """Format the prompts; raises InputError if one leaves no ``room`` new tokens in a context of that many tokens."""
+def tokenize(
+    read: PromptInputs, tokenizer: PreTrainedTokenizerBase, context: Context | None, room: int
+) -> list[Prompt]:
+    """Format the prompts; raises InputError if one leaves no ``room`` new tokens in the context."""
     prompts = format_prompts(read.sets.prompts, Formatter.of(read.options, tokenizer))
     longest = max(prompts, key=lambda prompt: len(prompt.input_ids))
-    if context is not None and len(longest.input_ids) + room > context:
+    if context is not None and len(longest.input_ids) + room > context.length:
         raise InputError(
             f"prompt {longest.text[:40]!r} of {longest.dataset} has {len(longest.input_ids)} tokens; with {room} new "
-            f"ones it is longer than the model's context of {context}: remove it or lower `max_new_tokens`"
+            f"ones it is longer than {context}: remove it or lower `max_new_tokens`"
         )
     return prompts
 

@@ -11,6 +11,7 @@ from snql.errors import ModelError
 from snql.judges.base import Pair, Verdict
 from snql.judges.options import JudgeOptions
 from snql.models import files
+from snql.models.context import context_of
 from snql.models.devices import quiet_loading, resolve_device, resolve_dtype
 from snql.models.spec import parse_part
 
@@ -55,8 +56,8 @@ class TextReader:
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int) -> None:
         self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
-        known = getattr(model.config, "max_position_embeddings", None)
-        self.context_length: int | None = known if isinstance(known, int) and known > 0 else None
+        known = context_of(model, model.config)
+        self.context_length: int | None = None if known is None else known.length
         pad = tokenizer.pad_token_id
         self.pad_id: int = pad if isinstance(pad, int) else 0
 

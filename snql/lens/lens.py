@@ -69,7 +69,7 @@ def lens(
                 f"neuron expression {options.neurons!r} names no neuron: use larger sets, or | in place of &"
             )
         path = output_path(model)
-        prompts = {role: tokenize(inputs, base.tokenizer, base.context_length, 0) for role, inputs in read.items()}
+        prompts = {role: tokenize(inputs, base.tokenizer, base.context, 0) for role, inputs in read.items()}
         beginning = Beginning.of({"recipient": model}, _distinct(prompts), read=_joined(read))
         return Loaded(beginning, lambda job: _work(job, model, path, members, options, prompts))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 import torch
 
+from snql.models.context import Context
 from snql.models.load import inspect_model
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
@@ -27,6 +28,10 @@ def _neurons(model: LoadedModel) -> str:
     return f"{shape.per_expert} in each of {shape.n_experts} experts a layer, the input of {down}; no shared expert's"
 
 
+def _frequencies(context: Context) -> str:
+    return "" if context.rope is None else f", as far as rotary frequencies stay the same ({context.rope})"
+
+
 def _changes(model: LoadedModel) -> bool:
     """Whether the adapters change what the base says on a few tokens."""
     base = LoadedModel(model.spec, model.base, (), ())
@@ -45,7 +50,9 @@ def diagnose(spec: str, options: LoadOptions) -> Diagnosis:
         "neurons": _neurons(model),
         "gate": "none" if places.gate is None and not places.fused else places.gate or f"fused in {places.up}",
         "vocabulary": str(base.vocabulary_size),
-        "context": "not limited by the config" if base.context_length is None else f"{base.context_length} tokens",
+        "context": "not limited by the config"
+        if base.context is None
+        else f"{base.context.length} tokens{_frequencies(base.context)}",
         "chat template": "none" if base.tokenizer.chat_template is None else "the tokenizer's own",
         "end tokens": ", ".join(map(str, sorted(base.end_ids))) or "none",
         "device and type": f"{base.device}, {base.dtype_name}",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,14 @@ import torch
 from peft import PeftModel
 from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
+from snql.errors import RunError
 from snql.models import adapters, files
 from snql.models.architectures import Architecture
 from snql.models.checks import Check
+from snql.models.context import Context, context_of
 from snql.models.sites import Site, find_sites
 from snql.models.spec import ModelSpec
 from snql.neurons.sets import Shape
-
-_CONTEXT_NAMES = ("max_position_embeddings", "max_seq_len")
 
 
 @dataclass
@@ -78,11 +79,10 @@ class Base:
         """Such as ``float32``."""
         return str(self.model.dtype).removeprefix("torch.")
 
-    @property
-    def context_length(self) -> int | None:
+    @cached_property
+    def context(self) -> Context | None:
         """How many tokens the model can read, if its config says so."""
-        lengths = [getattr(self.model.config, name, None) for name in _CONTEXT_NAMES]
-        return next((length for length in lengths if isinstance(length, int)), None)
+        return context_of(self.model, self.model.config)
 
     @property
     def _tuner(self) -> Any:
@@ -166,8 +166,10 @@ class LoadedModel:
         """Read a left-padded batch; return the logits after its last tokens: Float[Tensor, "rows keep vocabulary"].
 
         ids and positions: Int[Tensor, "rows unread"]; mask: Int[Tensor, "rows all"], with what the cache holds. Models
-        without position ids (ALiBi) get the positions from the mask.
+        without position ids (ALiBi) get the positions from the mask. Raises RunError for a text that would change how
+        others are read.
         """
+        self._check_length(mask, positions)
         arguments = {"input_ids": ids, "attention_mask": mask, "use_cache": cache is not None}
         if cache is not None:
             arguments["past_key_values"] = cache
@@ -178,3 +180,11 @@ class LoadedModel:
         with self.switched_on() as network:
             logits: torch.Tensor = network(**arguments).logits[:, -keep:, :]
         return logits
+
+    def _check_length(self, mask: torch.Tensor, positions: torch.Tensor) -> None:
+        """Jobs refuse such texts before they begin: this is for whoever reads without one."""
+        context = self.base.context
+        if context is None or context.rope is None or mask.shape[1] <= context.length:
+            return
+        if (length := int(positions.max()) + 1) > context.length:
+            raise RunError(f"a text of {length} tokens is longer than {context}: read shorter ones")

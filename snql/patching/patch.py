@@ -84,7 +84,7 @@ def patch(
         loaders = judge_loaders(options.judging, options.models.device)
         subject = _subject(db, wanted, options)
         base = subject.models["recipient"].base
-        prompts = tokenize(read, base.tokenizer, base.context_length, options.writing.max_new_tokens)
+        prompts = tokenize(read, base.tokenizer, subject.context, options.writing.max_new_tokens)
         judges = [load() for load in loaders]
         check_judges(db, [judge.info for judge in judges])
         writing, rows = _writing(options, subject), _rows(options, subject, prompts)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from snql.db.connection import Database
 from snql.db.records import Variant
+from snql.models.context import Context, shortest
 from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet
 from snql.patching.interventions import Intervention, Scaled
@@ -49,6 +50,11 @@ class Subject:
     def source(self) -> LoadedModel | None:
         """The other one; None in a run without a donor."""
         return self.models.get("recipient" if self.freeze else "donor")
+
+    @property
+    def context(self) -> Context | None:
+        """How many tokens all of the models can read."""
+        return shortest(model.base.context for model in self.models.values())
 
     @property
     def sets(self) -> list[NeuronSet]:

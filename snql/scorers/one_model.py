@@ -66,7 +66,7 @@ def score_prompts(
         model = load_models({"before": options.model}, options.models)["before"]
         _check_model(model, options)
         base = model.base
-        sets = {role: tokenize(inputs, base.tokenizer, base.context_length, 0) for role, inputs in read.items()}
+        sets = {role: tokenize(inputs, base.tokenizer, base.context, 0) for role, inputs in read.items()}
         norms = None if options.scorer == "prompt-difference" else column_norms(model)
 
         def work(job: Job) -> Last:
