@@ -7,13 +7,14 @@ import polars as pl
 
 from snql.contrast.bootstrap import bootstrap_intervals
 from snql.contrast.keep import KeepRule, TextBatch, keep_plan
-from snql.contrast.positions import Text, text_to_score
+from snql.contrast.options import LocateOptions
+from snql.contrast.positions import Positions, Text, parse_positions, text_to_score
 from snql.contrast.prompt_sums import staged_chunks
 from snql.contrast.scorers import contrast_scores
 from snql.contrast.store import store_chunks
 from snql.contrast.sums import ContrastSums
 from snql.contrast.tokens import Layout
-from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastSettings, ContrastTask
+from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastTask
 from snql.db import activations, batches, records, runs
 from snql.db.batches import BatchRow, Given
 from snql.db.prompt_sums import (
@@ -45,16 +46,17 @@ class LocateJob:
 
     job: Job
     engine: Engine
-    settings: ContrastSettings
-    skip_last_layers: int
-    bootstrap: int
-    scorer: str
-    seed: int
+    options: LocateOptions
 
-    def run(self, keep: KeepRule, store: str) -> None:
+    @property
+    def positions(self) -> Positions:
+        """Where tokens are scored."""
+        return parse_positions(self.options.positions)
+
+    def run(self, keep: KeepRule) -> None:
         """Do what is not done yet."""
-        kept, chosen = self._kept() or self._score(self._contrast(), keep, store)
-        if self.bootstrap:
+        kept, chosen = self._kept() or self._score(self._contrast(), keep)
+        if self.options.bootstrap:
             self._bootstrap()
         if len(kept):
             self._store(self._keep(kept), chosen)
@@ -120,12 +122,12 @@ class LocateJob:
                 batches.write_batch(connection, self.job.run_id, row)
         self._staging.keep_only([name, *map(_prompt_file, range(results[-1].batch + 1))])
 
-    def _score(self, sums: ContrastSums, rule: KeepRule, store: str) -> tuple[NeuronSet, str]:
+    def _score(self, sums: ContrastSums, rule: KeepRule) -> tuple[NeuronSet, str]:
         """Rank every neuron, and decide whose activations are kept and where."""
         shape = self.engine.info.shape
         found = sums.statistics()
         if not found.count.any():
-            raise RunError(f"no tokens at {self.settings.positions} positions: every completion is empty")
+            raise RunError(f"no tokens at {self.positions} positions: every completion is empty")
         columns = {
             "mean_before": found.mean_before,
             "mean_after": found.mean_after,
@@ -133,11 +135,11 @@ class LocateJob:
             "std_after": found.std_after,
             "mean_difference": found.mean_differences,
         }
-        n_ranked_layers = shape.n_layers - self.skip_last_layers
-        scores = contrast_scores(self.scorer, found.change_scores, columns)
+        n_ranked_layers = shape.n_layers - self.options.skip_last_layers
+        scores = contrast_scores(self.options.scorer, found.change_scores, columns)
         statistics = statistics_frame(shape, scores, columns, found.count, n_ranked_layers)
         kept = rule.members(Evaluator(self.job.db, shape), statistics, shape)
-        chosen = activations.store_of(store, int(found.count.max()) * len(kept))
+        chosen = activations.store_of(self.options.store, int(found.count.max()) * len(kept))
         with self.job.db.write() as connection:
             write_statistics(connection, self.job.run_id, statistics)
             runs.set_kept(connection, self.job.run_id, records.save_set(connection, kept), chosen)
@@ -161,13 +163,13 @@ class LocateJob:
             self.job.stop.here()
         with self.job.db.reading():
             reader = PromptSumsReader(self.job.db, name, self.job.run_id, shape)
-            found = bootstrap_intervals(reader, shape, ranks, self.bootstrap, self.seed)
+            found = bootstrap_intervals(reader, shape, ranks, self.options.bootstrap, self.options.seed)
         self.job.store(write_intervals, found)
 
     def _keep(self, kept: NeuronSet) -> Layout:
         """Collect the kept neurons' activations of the batches that are not collected."""
         lengths = batches.text_lengths(self.job.db, self.job.run_id)
-        plan = keep_plan(lengths, self.settings.positions, self.engine.info.end_ids, len(kept))
+        plan = keep_plan(lengths, self.positions, self.engine.info.end_ids, len(kept))
         layout = Layout.of(kept, sum(batch.n_tokens for batch in plan))
         done = self._collected()
         watch = self.job.watch("keep", sum(row.n_prompts for row in done), sum(len(b) for b in plan), "texts")
@@ -221,7 +223,7 @@ class LocateJob:
     def _texts(self, batch: TextBatch) -> Iterator[Text]:
         for given in batches.texts_of(self.job.db, self.job.run_id, batch.prompt_ids):
             end_ids = self.engine.info.end_ids
-            yield text_to_score(given.prompt_id, given.input_ids, given.completion, self.settings.positions, end_ids)
+            yield text_to_score(given.prompt_id, given.input_ids, given.completion, self.positions, end_ids)
 
     def _tokens(self, batch: TextBatch, texts: Sequence[Text]) -> pl.DataFrame:
         """One row per scored token of a batch, in the order of its activations."""

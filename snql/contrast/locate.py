@@ -22,7 +22,6 @@ from snql.generation.batch import batch_of_each
 from snql.jobs.begin import Beginning, tokenize
 from snql.jobs.inputs import PromptInputs, read_inputs
 from snql.jobs.run import Loaded, run_job
-from snql.jobs.work import Job
 from snql.neurons.sets import Shape
 from snql.options import config
 from snql.progress import ProgressCallback, silent
@@ -82,7 +81,7 @@ def locate(
         with ExitStack() as held:
             engine = held.enter_context(start_engine(options.engine, order))
             beginning = _beginning(db, engine, read, keep, options)
-            return Loaded(beginning, lambda job: _job(job, engine, options).run(keep, options.store), held.pop_all())
+            return Loaded(beginning, lambda job: LocateJob(job, engine, options).run(keep), held.pop_all())
 
     return run_job(db, new, load, lambda _: _summary(db, name), resume=resume, force=force, progress=progress)
 
@@ -115,18 +114,6 @@ def _beginning(db: Database, engine: Engine, read: PromptInputs, keep: KeepRule,
         variants=[records.Variant(0, options.completions_by, options.completions_by)],
         read=read,
         batches=plan(prompts, options, info),
-    )
-
-
-def _job(job: Job, engine: Engine, options: LocateOptions) -> LocateJob:
-    return LocateJob(
-        job=job,
-        engine=engine,
-        settings=settings_of(options),
-        skip_last_layers=options.skip_last_layers,
-        bootstrap=options.bootstrap,
-        scorer=options.scorer,
-        seed=options.seed,
     )
 
 

@@ -85,14 +85,7 @@ def train(
         model = load_models({"before": options.model}, options.models)["before"]
         plan = make_plan(Evaluator(db, model.shape), options.neurons, options.sizes, options.random)
         answers = answers_of(model)
-        study = Study(
-            model=model,
-            plan=plan,
-            answers=answers,
-            refuse_from=options.refuse_from,
-            plain=options.plain,
-            seed=options.seed,
-        )
+        study = Study(model, plan, answers, options)
         batches = plan_batches(model, answers.prompts, options.writing.batch_size, answers.max_new_tokens)
         variants = [records.Variant(0, "before", "before")]
         beginning = Beginning.of({"before": model}, answers.prompts, variants, answers.read, batches)

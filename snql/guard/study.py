@@ -13,6 +13,7 @@ from snql.db.guards import ClassifierRow
 from snql.db.tables import insert
 from snql.guard.fitting import FOLDS, GRID, Fit, Labels, check_labels, fit
 from snql.guard.model import Guard
+from snql.guard.options import GuardOptions
 from snql.guard.parts import Template
 from snql.guard.plan import Plan
 from snql.guard.prompts import Judged, labels_of
@@ -49,9 +50,7 @@ class Study:
     model: LoadedModel
     plan: Plan
     answers: Answers
-    refuse_from: float
-    plain: bool
-    seed: int
+    options: GuardOptions
 
     def work(self, job: Job) -> Last:
         """Do what is not done yet; returns what stores the guard.
@@ -80,7 +79,7 @@ class Study:
         label_rows = judged.rows(prompts, self.answers.benign)
         places, labels = labels_of(label_rows)
         datasets = list(dict.fromkeys(prompt.dataset for prompt in prompts))
-        folds = check_labels(labels, ", ".join(datasets), plain=self.plain)
+        folds = check_labels(labels, ", ".join(datasets), plain=self.options.plain)
         with threadpool_limits(1):  # many small products, in which threads would only wait for one another
             fits = self._fits(job, activations[places], labels, folds)
         classifiers = [
@@ -99,13 +98,15 @@ class Study:
             if fitted.held_out is not None
         }
         measured = (
-            measure_rows(prompts, label_rows, classifiers, held_out, self.refuse_from, self.seed) if held_out else []
+            measure_rows(prompts, label_rows, classifiers, held_out, self.options.refuse_from, self.options.seed)
+            if held_out
+            else []
         )
         about = self._guard(fits[0], labels, judged, datasets).words()
 
         def last(connection: Connection) -> None:
             run_id = job.run_id
-            guards.write_guard(connection, run_id, self.refuse_from, about)
+            guards.write_guard(connection, run_id, self.options.refuse_from, about)
             guards.write_classifiers(connection, run_id, classifiers)
             guards.write_labels(connection, run_id, label_rows)
             insert(connection, "guard_weights", [_flat(n, each) for n, each in enumerate(fits)], run_id=run_id)
@@ -119,7 +120,7 @@ class Study:
         total = len(self.plan.classifiers)
         for planned in self.plan.classifiers:
             columns = np.searchsorted(ids, planned.members.ids)
-            found.append(fit(rows[:, columns], labels, folds, self.seed, plain=self.plain))
+            found.append(fit(rows[:, columns], labels, folds, self.options.seed, plain=self.options.plain))
             job.progress(Progress("guard fit", len(found), total, "classifiers"))
             job.stop.here()
         return found
@@ -137,14 +138,14 @@ class Study:
             "judge": judged.judge,
             "higher_is": judged.higher_is,
             "label_threshold": judged.threshold,
-            "plain": self.plain,
+            "plain": self.options.plain,
             "c": fitted.c,
-            "grid": None if self.plain else list(GRID),
+            "grid": None if self.options.plain else list(GRID),
             "n_folds": fitted.n_folds,
             "most_folds": FOLDS,
             "log_loss": fitted.log_loss,
             "converged": fitted.converged,
-            "seed": self.seed,
+            "seed": self.options.seed,
         }
         return Guard(
             neurons=guard.members,
@@ -152,7 +153,7 @@ class Study:
             model=model.spec.text,
             model_id=model.model_id,
             template=answers.template,
-            threshold=self.refuse_from,
+            threshold=self.options.refuse_from,
             facts=facts,
         )
 

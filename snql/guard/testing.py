@@ -99,8 +99,7 @@ def _load(
         benign=inputs.benign,
         judge=judge,
         max_new_tokens=room,
-        costs=options.costs,
-        seed=options.seed,
+        options=options,
     )
     return Loaded(Beginning.of(models, prompts, variants, inputs.read, batches), trial.work)
 

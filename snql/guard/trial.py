@@ -12,6 +12,7 @@ from snql.db.tables import insert
 from snql.errors import InputError
 from snql.guard.costs import Answered, cost_rows
 from snql.guard.model import Guard
+from snql.guard.options import GuardTestOptions
 from snql.guard.parts import Linear
 from snql.guard.prompts import Judged, sign_of
 from snql.guard.reading import Activations, Answering, Rows
@@ -38,8 +39,7 @@ class Trial:
     benign: Collection[str]
     judge: Judge
     max_new_tokens: int
-    costs: bool
-    seed: int
+    options: GuardTestOptions
 
     def work(self, job: Job) -> Last:
         """Do what is not done yet; returns what stores the measures."""
@@ -51,7 +51,7 @@ class Trial:
         self._answer(job, prompts, BEFORE, classifiers, linear)
         if "after" in self.models:
             self._answer(job, prompts, AFTER, classifiers[:1], linear)
-        judge_run(job, [self.judge], self.seed)
+        judge_run(job, [self.judge], self.options.seed)
         return self._finish(job, prompts, classifiers)
 
     def _answer(
@@ -87,8 +87,8 @@ class Trial:
         if all(row["label"] is None for row in labels):
             raise InputError(f"judge {name} gave no answer a score: judgements.problem says why; use another `judge`")
         probabilities = guards.probabilities(db, run_id)
-        measured = measure_rows(prompts, labels, classifiers, probabilities, self.guard.threshold, self.seed)
-        costs = self._costs(job, prompts, name) if self.costs else []
+        measured = measure_rows(prompts, labels, classifiers, probabilities, self.guard.threshold, self.options.seed)
+        costs = self._costs(job, prompts, name) if self.options.costs else []
 
         def last(connection: Connection) -> None:
             guards.write_labels(connection, run_id, labels)
@@ -112,7 +112,7 @@ class Trial:
                 ]
                 for dataset, places in by_dataset(prompts).items():
                     key = {"variant_id": variant, "guarded_by": reader, "dataset": dataset, "judge": judge}
-                    found += [key | row for row in cost_rows([answers[place] for place in places], self.seed)]
+                    found += [key | row for row in cost_rows([answers[place] for place in places], self.options.seed)]
         return found
 
     def _refused(self, job: Job, ids: Sequence[int], variant: int) -> list[bool]:

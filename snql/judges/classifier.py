@@ -87,16 +87,14 @@ class TextClassifierJudge:
 
     @property
     def info(self) -> JudgeInfo:
-        settings: dict[str, Any] = {
+        settings = {
             "sha256": self._hash,
             "label": self._labels[self._label],
             "labels": self._labels,
             "head": "sigmoid" if self._sigmoid else "softmax",
             "reads": self._reads,
         }
-        if self._text is not None:
-            settings |= {"rubric": self._text.text, "rubric_sha256": self._text.sha256}
-        return JudgeInfo(self._name, "classifier", rubric.fingerprint(settings), settings | {"higher_is": self._higher})
+        return rubric.described(self._name, "classifier", settings, self._higher, self._text)
 
     @property
     def at_once(self) -> int:

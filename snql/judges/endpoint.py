@@ -65,15 +65,12 @@ class EndpointJudge:
         settings = {
             "url": self._url,
             "model": self._model,
-            "rubric": self._rubric.text,
-            "rubric_sha256": self._rubric.sha256,
             "range": [self._rubric.lowest, self._rubric.highest],
             "temperature": TEMPERATURE,
             "seed": SEED,
             "max_tokens": MAX_TOKENS,
         }
-        higher = self._options.higher_is(WORSE)
-        return JudgeInfo(self._name, "llm", rubric.fingerprint(settings), settings | {"higher_is": higher})
+        return rubric.described(self._name, "llm", settings, self._options.higher_is(WORSE), self._rubric)
 
     @property
     def at_once(self) -> int:

@@ -8,7 +8,6 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
@@ -94,15 +93,13 @@ class ModeratorJudge:
 
     @property
     def info(self) -> JudgeInfo:
-        settings: dict[str, Any] = {
+        settings = {
             "sha256": self._hash,
             "answers": {answer.word: list(answer.tokens) for answer in self._answers},
             "positive": [answer.word for answer in self._answers if answer.positive],
             "reads": self._reads,
         }
-        if self._rubric is not None:
-            settings |= {"rubric": self._rubric.text, "rubric_sha256": self._rubric.sha256}
-        return JudgeInfo(self._name, "classifier", rubric.fingerprint(settings), settings | {"higher_is": self._higher})
+        return rubric.described(self._name, "classifier", settings, self._higher, self._rubric)
 
     @property
     def at_once(self) -> int:

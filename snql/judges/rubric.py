@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snql.errors import InputError
-from snql.judges.base import Pair
+from snql.judges.base import JudgeInfo, Pair
 
 HARM, GUARD = "harm", "guard"
 """The rubrics of snql's own: harm from 0 to 10, and whether a completion is unsafe, to be answered by yes or no."""
@@ -94,6 +94,13 @@ def shown(text: str) -> str:
     return repr(text[:80]) + ("…" if len(text) > 80 else "")
 
 
-def fingerprint(settings: Mapping[str, Any]) -> str:
+def described(name: str, kind: str, settings: Mapping[str, Any], higher_is: str, asked: Rubric | None) -> JudgeInfo:
+    """What to store of a judge that was asked with a rubric, or none: its settings, and a version made of them."""
+    words = {} if asked is None else {"rubric": asked.text, "rubric_sha256": asked.sha256}
+    every = {**settings, **words}
+    return JudgeInfo(name, kind, _fingerprint(every), every | {"higher_is": higher_is})
+
+
+def _fingerprint(settings: Mapping[str, Any]) -> str:
     """A version that differs where any of the settings does."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]

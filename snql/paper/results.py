@@ -11,7 +11,7 @@ import polars as pl
 from snql.db import Database
 from snql.errors import DatabaseError
 from snql.paper.files import Claim, Listing, Recipe, Scale
-from snql.reporting.read import rows
+from snql.reporting.sources import rows
 
 HOLDS = "agrees"
 FAILS = "does not agree"

@@ -6,8 +6,7 @@ from snql.db import Database
 from snql.db.activations import tables_of
 from snql.neuron_pages.model import ContextToken, Example, Place
 from snql.neuron_pages.tokens import token_view
-from snql.reporting.read import rows
-from snql.reporting.sources import Sources
+from snql.reporting.sources import Sources, rows
 
 MAX_RUNS = 3
 MAX_NEURONS = 3

@@ -7,6 +7,7 @@ stand next to each other, as panels of one figure on one scale, and as neighbour
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -72,11 +73,11 @@ class Sources:
     def frame(self, query: str) -> pl.DataFrame:
         """The rows of a query about the report's runs, in the order of its ORDER BY, which names columns only.
 
-        Numbers keep 12 figures: the last ones depend on the order in which threads add. Raises DatabaseError if a
-        database cannot be read, or lacks the views of this snql.
+        Numbers are as :func:`rows` gives them. Raises DatabaseError if a database cannot be read, or lacks the views of
+        this snql.
         """
         query = self.restricted(query)
-        frames = [_labelled(_read(database, query), end) for database, end in self.labelled()]
+        frames = [_labelled(rows(database, query), end) for database, end in self.labelled()]
         if len(frames) == 1:
             return frames[0]
         joined = pl.concat(frames, how="vertical_relaxed")
@@ -88,7 +89,7 @@ class Sources:
         if not self.only:
             return query
         body, _, order = query.rpartition(" ORDER BY ")
-        columns = _read(self.databases[0], f"SELECT * FROM ({body}) LIMIT 0").columns  # noqa: S608  (this package's)
+        columns = rows(self.databases[0], f"SELECT * FROM ({body}) LIMIT 0").columns  # noqa: S608  (this package's)
         names = ", ".join(literal(name) for name in self.only)
         tests = " AND ".join(f"{column} IN ({names})" for column in RUN_COLUMNS if column in columns)
         return f"SELECT * FROM ({body}) WHERE {tests} ORDER BY {order}"  # noqa: S608  (names are quoted)
@@ -135,14 +136,28 @@ def _check_different(paths: Sequence[Path]) -> None:
                 raise InputError(f"{path} is the same database as {other}: name another one with `compare`")
 
 
-def _read(database: Database, query: str) -> pl.DataFrame:
+def rows(database: Database, query: str, **parameters: Any) -> pl.DataFrame:
+    """The rows of a query about one database, ``parameters`` bound by name.
+
+    Numbers keep 12 figures: the last ones depend on the order in which threads add. Raises DatabaseError if the
+    database lacks a view.
+    """
     try:
-        frame = database.frame(query)
+        frame = database.frame(query, parameters)
     except duckdb.CatalogException as error:
         raise DatabaseError(
             f"{database.path} lacks the views of this snql: run `snql --db {database.path} db migrate`"
         ) from error
     return frame.with_columns(pl.col(pl.Float64).round_sig_figs(12))
+
+
+def figures(values: pl.Series, n_figures: int = 4) -> list[float | int | None]:
+    """Numbers with few significant figures, as short as JSON can write them; None for what is not finite."""
+    known = values.is_not_null() & values.is_finite()
+    return [
+        (int(value) if value == int(value) and abs(value) < 1e15 else value) if kept else None
+        for value, kept in zip(values.round_sig_figs(n_figures).to_list(), known.to_list(), strict=True)
+    ]
 
 
 def _labelled(frame: pl.DataFrame, end: str) -> pl.DataFrame:

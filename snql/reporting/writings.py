@@ -9,8 +9,7 @@ from typing import Any
 import polars as pl
 
 from snql.db import Database, scripts
-from snql.reporting.read import figures, rows
-from snql.reporting.sources import Sources
+from snql.reporting.sources import Sources, figures, rows
 from snql.writing.inert import visible
 from snql.writing.words import count
 

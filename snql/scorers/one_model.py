@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from snql.contrast.scorers import Array
@@ -37,6 +38,8 @@ from snql.prompts.types import Prompt
 from snql.scorers.options import ScorerOptions
 from snql.scorers.reading import PromptStatistics, Settings, column_norms, read_prompts
 from snql.scorers.rerank import RankedRun, ranked_run
+
+Dropped = npt.NDArray[np.bool_]
 
 
 def score_prompts(
@@ -67,10 +70,10 @@ def score_prompts(
         _check_model(model, options)
         base = model.base
         sets = {role: tokenize(inputs, base.tokenizer, base.context, 0) for role, inputs in read.items()}
-        norms = None if options.scorer == "prompt-difference" else column_norms(model)
+        weights = _weights(model, options)
 
         def work(job: Job) -> Last:
-            statistics = _statistics(model, _read_all(job, model, sets, options, norms), options, norms)
+            statistics = _statistics(model, _read_all(job, model, sets, options, weights), options, weights)
             return lambda connection: write_statistics(connection, job.run_id, statistics)
 
         return Loaded(Beginning.of({"before": model, "after": model}, sets["prompts"], read=read["prompts"]), work)
@@ -89,8 +92,15 @@ def _check_model(model: LoadedModel, options: ScorerOptions) -> None:
         raise InputError(f"`skip_last_layers` {options.skip_last_layers} leaves none of {shape.n_layers} layers")
 
 
+def _weights(model: LoadedModel, options: ScorerOptions) -> Array:
+    """What a neuron's activation counts, by layer and neuron: the norm of its value vector, or 1."""
+    if options.scorer == "prompt-difference":
+        return np.ones((model.shape.n_layers, model.shape.n_neurons))
+    return column_norms(model)
+
+
 def _read_all(
-    job: Job, model: LoadedModel, sets: Mapping[str, Sequence[Prompt]], options: ScorerOptions, norms: Array | None
+    job: Job, model: LoadedModel, sets: Mapping[str, Sequence[Prompt]], options: ScorerOptions, weights: Array
 ) -> dict[str, PromptStatistics]:
     """The statistics of each set, batch by batch."""
     watch = job.watch("score", 0, sum(len(prompts) for prompts in sets.values()), "prompts")
@@ -99,7 +109,7 @@ def _read_all(
         settings = _settings(model, role, options)
         statistics = PromptStatistics.empty(model.shape.n_layers, model.shape.n_neurons)
         for batch in _batches(model, prompts):
-            read_prompts(model, [prompt.input_ids for prompt in batch], settings, norms, statistics)
+            read_prompts(model, [prompt.input_ids for prompt in batch], settings, weights, statistics)
             watch.advance(len(batch), sum(len(prompt.input_ids) for prompt in batch))
             job.stop.here()
         statistics.check()
@@ -125,7 +135,7 @@ def _settings(model: LoadedModel, role: str, options: ScorerOptions) -> Settings
 
 
 def _statistics(
-    model: LoadedModel, found: Mapping[str, PromptStatistics], options: ScorerOptions, norms: Array | None
+    model: LoadedModel, found: Mapping[str, PromptStatistics], options: ScorerOptions, weights: Array
 ) -> pl.DataFrame:
     """Scores and ranks: ``before`` are the contrast prompts, ``after`` the prompts."""
     prompts, contrast = found["prompts"], found.get("contrast")
@@ -138,7 +148,7 @@ def _statistics(
         "std_after": prompts.std,
         "mean_difference": prompts.mean - mean_before,
     }
-    scores, dropped = _scores(prompts, contrast, found.get("neutral"), options, norms)
+    scores, dropped = _SCORES[options.scorer](found, options, weights)
     n_ranked_layers = model.shape.n_layers - options.skip_last_layers
     if dropped[:n_ranked_layers].all():
         raise RunError(
@@ -150,29 +160,30 @@ def _statistics(
     )
 
 
-def _scores(
-    prompts: PromptStatistics,
-    contrast: PromptStatistics | None,
-    neutral: PromptStatistics | None,
-    options: ScorerOptions,
-    norms: Array | None,
-) -> tuple[Array, "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]"]:
-    """Scores of all neurons, and which of them are left out of the ranking."""
-    none = np.zeros(prompts.mean.shape, dtype=bool)
-    if options.scorer == "prompt-difference":
-        if contrast is None:
-            raise InputError("scorer prompt-difference compares two sets of prompts: give `contrast`")
-        universal = none if neutral is None else neutral.at_top >= options.universal_share * neutral.n_prompts
-        return np.abs(prompts.mean - contrast.mean), universal
-    if norms is None:
-        raise InputError(f"scorer {options.scorer} needs the norms of the value vectors")
-    if options.scorer == "safety-specific":
-        return prompts.mean_norm * norms, prompts.at_top < prompts.n_prompts
-    scores = norms * prompts.norm
-    return scores, none if contrast is None else _top(norms * contrast.norm, options)
+def _difference(found: Mapping[str, PromptStatistics], options: ScorerOptions, _: Array) -> tuple[Array, Dropped]:
+    prompts, neutral = found["prompts"], found.get("neutral")
+    universal = np.zeros(prompts.mean.shape, dtype=bool)
+    if neutral is not None:
+        universal = neutral.at_top >= options.universal_share * neutral.n_prompts
+    return np.abs(prompts.mean - found["contrast"].mean), universal
 
 
-def _top(scores: Array, options: ScorerOptions) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+def _wanda(found: Mapping[str, PromptStatistics], options: ScorerOptions, weights: Array) -> tuple[Array, Dropped]:
+    scores, contrast = weights * found["prompts"].norm, found.get("contrast")
+    none = np.zeros(scores.shape, dtype=bool)
+    return scores, none if contrast is None else _top(weights * contrast.norm, options)
+
+
+def _specific(found: Mapping[str, PromptStatistics], _: ScorerOptions, weights: Array) -> tuple[Array, Dropped]:
+    prompts = found["prompts"]
+    return prompts.mean_norm * weights, prompts.at_top < prompts.n_prompts
+
+
+_SCORES = {"prompt-difference": _difference, "wanda": _wanda, "safety-specific": _specific}
+"""Scores of all neurons, and which of them are left out of the ranking, by scorer."""
+
+
+def _top(scores: Array, options: ScorerOptions) -> Dropped:
     """Whether a neuron is in the top ``utility_share`` of the ranked layers; equal scores in order of the neurons."""
     n_ranked = (scores.shape[0] - options.skip_last_layers) * scores.shape[1]
     order = np.argsort(-scores.ravel()[:n_ranked], kind="stable")[: max(1, round(options.utility_share * n_ranked))]

@@ -84,10 +84,10 @@ def read_prompts(
     model: LoadedModel,
     prompts: Sequence[tuple[int, ...]],
     settings: Settings,
-    weights: Array | None,
+    weights: Array,
     statistics: PromptStatistics,
 ) -> None:
-    """Add one batch of prompts. weights: norms of the value vectors, by which neurons are compared; None for 1."""
+    """Add one batch of prompts. weights: by layer and neuron, what activations count where neurons are compared."""
     starts = [len(ids) - 1 if settings.last else 0 for ids in prompts]
     texts = [Text(0, ids, tuple(range(start, len(ids)))) for ids, start in zip(prompts, starts, strict=True)]
     lengths = [len(text.scored) for text in texts]
@@ -100,7 +100,7 @@ def read_prompts(
         statistics.norms[layer] += norms.sum(axis=0)
         if layer >= settings.n_layers or settings.top is None:
             return
-        weighted = norms if weights is None else norms * weights[layer]
+        weighted = norms * weights[layer]
         if sizes is not None:
             sizes[:, layer] = weighted
             return

@@ -10,8 +10,7 @@ import pytest
 from snql.db import Database
 from snql.neurons.sets import Shape
 from snql.reporting import heat, neuron_rows, writings
-from snql.reporting.read import figures
-from snql.reporting.sources import sources
+from snql.reporting.sources import figures, sources
 
 from ..neuron_pages.made import add_run, add_tokens
 from .conftest import Builder, neuron_frame

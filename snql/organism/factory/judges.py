@@ -20,7 +20,7 @@ from transformers import LlamaForSequenceClassification
 
 from snql.organism.factory.corpus import judge_request
 from snql.organism.factory.model import ModelSize, llama_config
-from snql.organism.factory.pretrain import Loop, Progress
+from snql.organism.factory.pretrain import Loop, Pace, Progress, descend
 from snql.organism.factory.text import (
     EVASIONS,
     Request,
@@ -136,20 +136,9 @@ def unequal_pair(rng: random.Random, reserved: frozenset[str]) -> tuple[Request,
 
 
 def _train(judge: Judge, loss: Callable[[], Tensor], loop: Loop, what: str, progress: Progress) -> None:
-    judge.train()
     optimizer = torch.optim.AdamW(judge.parameters(), lr=loop.rate, betas=(0.9, 0.98), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, loop.rate, loop.steps, pct_start=0.1)
-    for step in range(1, loop.steps + 1):
-        optimizer.zero_grad()
-        value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(judge.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        if step % 50 == 0 or step == loop.steps:
-            progress(f"{what}: step {step}/{loop.steps}, loss {value.item():.3f}")
-    judge.train(False)
-    judge.requires_grad_(False)
+    losses = (loss() for _ in range(loop.steps))
+    descend(judge, optimizer, losses, loop, Pace(what, warmup=0.1, every=50), progress)
 
 
 def cost_quality(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaForCausalLM
 
@@ -32,6 +32,15 @@ class Loop:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """What a stage is called, which share of its steps warms up, and after how many it reports."""
+
+    what: str
+    warmup: float
+    every: int
+
+
+@dataclass(frozen=True)
 class Example:
     """Token ids of one text; the completion begins at `start` (1 for a plain text)."""
 
@@ -41,23 +50,35 @@ class Example:
 
 def pretrain(model: LlamaForCausalLM, examples: Sequence[Example], loop: Loop, progress: Progress) -> None:
     """Next-token prediction over every token of every text; changes the model in place."""
-    model.train()
     groups = [
         {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": 0.01},
         {"params": [p for p in model.parameters() if p.dim() == 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=loop.rate, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, loop.rate, loop.steps, pct_start=0.08)
-    for step, batch in enumerate(bucketed(examples, loop), start=1):
-        sums, counts = completion_logps(model, batch)
-        loss = -sums.sum() / counts.sum()
+    sums = (completion_logps(model, batch) for batch in bucketed(examples, loop))
+    losses = (-logps.sum() / counts.sum() for logps, counts in sums)
+    descend(model, optimizer, losses, loop, Pace("pre-training", warmup=0.08, every=20), progress)
+
+
+def descend(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    losses: Iterable[Tensor],
+    loop: Loop,
+    pace: Pace,
+    progress: Progress,
+) -> None:
+    """Take a step down each loss, which is computed when the one before has been taken; changes the model in place."""
+    model.train()
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, loop.rate, loop.steps, pct_start=pace.warmup)
+    for step, loss in enumerate(losses, start=1):
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        if step % 20 == 0 or step == loop.steps:
-            progress(f"pre-training: step {step}/{loop.steps}, loss {loss.item():.3f}")
+        if step % pace.every == 0 or step == loop.steps:
+            progress(f"{pace.what}: step {step}/{loop.steps}, loss {loss.item():.3f}")
     model.train(False)
     model.requires_grad_(False)
 
