@@ -1,4 +1,4 @@
-"""``locate --bootstrap N``: intervals of change scores over prompts, and how often a neuron is at the top."""
+"""``bootstrap`` of a locate run: intervals of change scores over prompts, and how often a neuron is at the top."""
 
 from collections.abc import Iterator
 

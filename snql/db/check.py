@@ -133,7 +133,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[in
 def _shard(db: Database, chunk: ChunkRow, name: str) -> Iterator[str]:
     path = shards.path_of(db.path, name)
     if not path.is_file():
-        yield f"the shard {path} is missing: put it back, or locate again with --force"
+        yield f"the shard {path} is missing: put it back, or repeat the run: `snql locate … --force`"
         return
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:

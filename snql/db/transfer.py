@@ -290,7 +290,7 @@ def _largest(connection: duckdb.DuckDBPyConnection, manifest: Manifest, column: 
 
 
 def _check_apart(database: Path, folder: Path, *, around: bool = False) -> None:
-    """An exported folder is not in what belongs to the database; nor around it, for then --force would remove it."""
+    """An exported folder is not in what belongs to the database; nor around it, for then ``force`` would remove it."""
     own = [database.with_name(database.name + suffix).resolve() for suffix in _PARTS]
     place = folder.resolve()
     if any(place.is_relative_to(each) or (each.is_relative_to(place) and not around) for each in own):

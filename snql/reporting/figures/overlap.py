@@ -107,11 +107,10 @@ def _heatmap(cells: pl.DataFrame, order: list[str], panel: Panel, look: Look, co
 
 def _numbers(base: alt.Chart, field: str, cell: float, look: Look) -> alt.Chart:
     """The number of each cell, on dark in the colour for it; `none` where there is no number."""
-    color = alt.condition(f"abs(datum.{field}) > 0.62", alt.value(look.theme.on_fill), alt.value(look.theme.ink))
     shown = f"isValid(datum.{field}) ? format(datum.{field}, '.2f') : 'none'"
     size = min(look.size(1.1), cell / 2.5)
     numbers: alt.Chart = base.mark_text(fontSize=size).transform_calculate(shown=shown)
-    return numbers.encode(text="shown:N", color=color)
+    return numbers.encode(text="shown:N", color=marks.on_shade(field, look))
 
 
 def _words(shown: pl.DataFrame, runs: list[str], context: Context) -> list[str]:

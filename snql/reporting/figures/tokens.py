@@ -101,13 +101,12 @@ def _line(cells: pl.DataFrame, start: int, n_columns: int, heading: str | None, 
     across = alt.Scale(domain=list(range(start, start + n_columns)), paddingInner=0.06, paddingOuter=0)
     x = alt.X("column:O", scale=across, axis=None)
     base = alt.Chart(charts.data(cells.select(*_SHOWN, "row", "activation", "relative", "sign"))).encode(x=x, y=y)
-    dark = alt.condition("abs(datum.relative) > 0.62", alt.value(look.theme.on_fill), alt.value(look.theme.ink))
     signs = base.transform_filter("datum.sign").mark_text(fontSize=look.size(0.9), baseline="middle")
     ends = dict(zip((-1.0, 0.0, 1.0), look.theme.diverging, strict=True))
     colour = series.ramp("relative", ends, look.width * 0.4, look, **LEGEND)
     layers = [
         base.mark_rect().encode(color=colour, tooltip=TOOLTIP),
-        signs.encode(text="sign:N", color=dark),
+        signs.encode(text="sign:N", color=marks.on_shade("relative", look)),
         _texts(cells.filter(pl.col("row") == named[0]), look).encode(x=x),
     ]
     more: dict[str, Any] = (

@@ -63,6 +63,11 @@ def note(base: alt.Chart, text: str, when: str, at: float, look: Look) -> alt.Ch
     return marks.encode(x=alt.value(look.height(at)), color=alt.value(look.theme.muted))
 
 
+def on_shade(column: str, look: Look) -> Any:
+    """The colour of words on a shade between -1 and 1 of the diverging colours, which are dark towards both ends."""
+    return alt.condition(f"abs(datum.{column}) > 0.62", alt.value(look.theme.on_fill), alt.value(look.theme.ink))
+
+
 def sets(base: alt.Chart, axis: Axis, look: Look, **encoding: Any) -> list[alt.Chart]:
     """Effects of sets with their intervals, a row each; ``encoding`` is that of their points."""
     return [
