@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from snql.errors import SnqlError
 
 from .config import split_environment_by_line
-from .flags import with_flags
+from .flags import naming, with_flags
 from .flat import flat
 
 Function = TypeVar("Function", bound=Callable[..., None])
@@ -113,7 +113,8 @@ class _Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run it; an error of the library names options as Python does, in backticks, and leaves here with flags."""
         try:
-            return super().invoke(ctx)
+            with naming(self, ctx.find_root().command):
+                return super().invoke(ctx)
         except SnqlError as error:
             error.args = (with_flags(str(error), self, ctx.find_root().command),)
             raise

@@ -1,10 +1,29 @@
 """Names of options: the library's texts have Python's `in_backticks`, people at the command line are shown flags."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 _NAME = re.compile("`([a-z][a-z_]*)(=False)?`")
+
+_SHOWN: ContextVar[Callable[[str], str]] = ContextVar("shown", default=str)
+
+
+@contextmanager
+def naming(command: Any, root: Any) -> Iterator[None]:
+    """Within the block, what is said while the command runs names its flags."""
+    token = _SHOWN.set(lambda text: with_flags(text, command, root))
+    try:
+        yield
+    finally:
+        _SHOWN.reset(token)
+
+
+def said(text: str) -> str:
+    """A text of the library as the command at work says it."""
+    return _SHOWN.get()(text)
 
 
 def with_flags(message: str, command: Any, root: Any) -> str:

@@ -18,6 +18,9 @@ from rich.progress import Progress as Bars
 
 from snql.progress import Progress, ProgressCallback, silent
 
+from .flags import said
+from .render import note, plain
+
 _SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -56,7 +59,7 @@ class _Bars:
 
     def __call__(self, report: Progress) -> None:
         if report.message is not None:
-            self._bars.console.print(report.message, markup=False, highlight=False)
+            self._bars.console.print(plain(said(report.message)), markup=False, highlight=False)
             return
         if self._pace.begins(report) or self._task is None:
             self._task = self._bars.add_task(report.stage, total=report.total, unit=report.unit, rates="")
@@ -73,7 +76,7 @@ class _Lines:
 
     def __call__(self, report: Progress) -> None:
         if report.message is not None:
-            sys.stderr.write(f"{report.message}\n")
+            note(report.message, quiet=False)
             return
         now = time.monotonic()
         begins, ends = self._pace.begins(report), report.done >= report.total

@@ -9,7 +9,7 @@ from snql.options import Inside
 from snql.prompts.options import PROMPTS, PromptOptions
 
 from . import options as opt
-from .render import note_prompts, print_json_parts, print_table
+from .render import note, note_prompts, print_json_parts, print_table
 from .state import state
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def prompts(
     here = state(context)
     found = preview(here.open(), replace(options, prompts=tuple(files)), seed, model)
     note_prompts(found.counts, quiet=here.quiet)
+    for each in found.notes:
+        note(f"note: {each}", quiet=here.quiet)
     if here.json:
         print_json_parts({"sets": found.sets, "prompts": found.prompts})
         return

@@ -12,6 +12,8 @@ from rich.text import Text
 from snql.writing import terminal
 from snql.writing.inert import visible
 
+from .flags import said
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -115,7 +117,7 @@ def print_rows(
 def note(message: str, *, quiet: bool) -> None:
     """A line for people, on standard error."""
     if not quiet:
-        sys.stderr.write(str(plain(message)) + "\n")
+        sys.stderr.write(f"{plain(said(message))}\n")
 
 
 def note_prompts(counts: Sequence["SetCounts"], *, quiet: bool) -> None:

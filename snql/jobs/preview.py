@@ -18,12 +18,13 @@ class Preview:
     """What would be read.
 
     prompts: dataset, category, label, turns, text, a row a prompt; with a model also formatted, n_tokens and input_ids.
-    sets: the fields of :class:`SetCounts`, a row a data set; counts: the same.
+    sets: the fields of :class:`SetCounts`, a row a data set; counts: the same. notes: what a run would say of them.
     """
 
     prompts: pl.DataFrame
     sets: pl.DataFrame
     counts: Sequence[SetCounts]
+    notes: tuple[str, ...] = ()
 
 
 def preview(db: Database, options: PromptOptions, seed: int = 0, model: str | None = None) -> Preview:
@@ -37,7 +38,7 @@ def preview(db: Database, options: PromptOptions, seed: int = 0, model: str | No
     frame = _frame(read.prompts)
     if model is not None:
         frame = pl.concat([frame, _formatted(read.prompts, options, model)], how="horizontal")
-    return Preview(frame, pl.DataFrame([asdict(counts) for counts in read.counts]), read.counts)
+    return Preview(frame, pl.DataFrame([asdict(counts) for counts in read.counts]), read.counts, read.notes)
 
 
 def _frame(prompts: Sequence[RawPrompt]) -> pl.DataFrame:

@@ -97,7 +97,9 @@ def _joined(read: Mapping[str, PromptInputs]) -> PromptInputs | None:
     first = next(iter(read.values()))
     sets = [inputs.sets for inputs in read.values()]
     joined = PromptSets(
-        [prompt for each in sets for prompt in each.prompts], [counts for each in sets for counts in each.counts]
+        [prompt for each in sets for prompt in each.prompts],
+        [counts for each in sets for counts in each.counts],
+        tuple(note for each in sets for note in each.notes),
     )
     return replace(first, sets=joined)
 

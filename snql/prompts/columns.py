@@ -1,6 +1,8 @@
 """Which columns of a row hold the prompt, its category and its label."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from snql.errors import InputError
@@ -22,30 +24,163 @@ COLUMNS = (
 """Columns recognised when --prompt-column is not given, in this order, in capitals or not."""
 
 COMPANIONS = {
-    "behavior": ("ContextString", "{companion}\n\n---\n\n{text}"),
-    "instruction": ("input", "{text}\n\n{companion}"),
+    "ContextString": "{companion}\n\n---\n\n{text}",
+    "context": "{companion}\n\n---\n\n{text}",
+    "input": "{text}\n\n{companion}",
 }
 """Columns that belong to a recognised one, and how the two make one prompt (as HarmBench does it, and Alpaca)."""
+
+SYSTEM = ("system", "system_prompt")
+HISTORY = "history"
 
 CATEGORIES = ("category", "SemanticCategory", "semantic_category", "FunctionalCategory")
 LABELS = ("label", "is_safe")
 
 _MESSAGES = ("messages", "conversations", "conversation")
 _MARKED = ("chosen", "rejected")
+_LAYOUTS = {name.lower(): layout for name, layout in COMPANIONS.items()}
 
 
-def prompt_of(row: Row, column: str | None, dataset: str, source: str) -> RawPrompt | None:
-    """The prompt of one row, or None if it has no text.
+@dataclass
+class Columns:
+    """Reads the rows of one prompt set, and counts what it does that its reader must know of.
 
-    A recognised column takes its companion along (ContextString before Behavior, input after instruction); a column
-    that the user named stands alone. Raises InputError for a missing column or one that holds no text.
+    source: what the user wrote, for messages. column: the one that the user named, which stands alone; None: a
+    recognised column takes its companions along.
     """
-    name = _column(row, column, source)
-    text, turns = _read(row, name, source, alone=column is not None)
-    _check_text(text, name, source)
-    if not text.strip():
-        return None
-    return RawPrompt(dataset, text, category_of(row), label_of(row), turns)
+
+    dataset: str
+    source: str
+    column: str | None = None
+    _counted: Counter[str] = field(default_factory=Counter)
+
+    def prompt(self, row: Row) -> RawPrompt | None:
+        """The prompt of one row, or None if it has no text.
+
+        Raises InputError for a missing column, one that holds no text, and a companion that cannot be taken along.
+        """
+        name = self._name(row)
+        text, turns = self._read(row[name], name)
+        if not text.strip():
+            return None
+        companions = [key for key in row if _is_companion(key) and key != name and row[key] not in (None, "", [])]
+        if self.column is None:
+            text, turns = self._with_companions(row, companions, text, turns)
+        else:
+            self._counted.update(
+                f"have a column {key!r} that is not used: `prompt_column` stands alone" for key in companions
+            )
+        self._check_text(text, name)
+        return RawPrompt(self.dataset, text, category_of(row), label_of(row), turns if len(turns) > 1 else ())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was taken along, or left."""
+        return tuple(f"{self.dataset}: {n} rows {what}" for what, n in self._counted.items())
+
+    def _name(self, row: Row) -> str:
+        """The row's prompt column."""
+        if self.column is not None and self.column in row:
+            return self.column
+        found = [] if self.column else next((keys for name in COLUMNS if (keys := _keys(row, name))), [])
+        if len(found) > 1 and found[0] not in COLUMNS:
+            raise InputError(f"prompt file {self.source}: which of the columns {', '.join(found)}? use `prompt_column`")
+        if not found:
+            wanted = f"column {self.column!r}" if self.column else "known prompt column"
+            names = ", ".join(map(str, row))
+            raise InputError(f"prompt file {self.source} has no {wanted}: its columns are {names}; use `prompt_column`")
+        return found[0]
+
+    def _read(self, value: Any, name: str) -> tuple[str, tuple[Turn, ...]]:
+        """Text, and the turns of a dialogue."""
+        if value is None or value == "":
+            return "", ()
+        if isinstance(value, list) or name.lower() in (*_MESSAGES, *_MARKED):
+            return self._dialogue(value, name)
+        if not isinstance(value, str):
+            raise InputError(f"prompt file {self.source}: column {name!r} holds a {type(value).__name__}, not text")
+        if dialogue.holds_messages(value):
+            self._counted[f"hold messages as text in the column {name!r}: they are read as dialogues"] += 1
+            return self._dialogue(value, name)
+        return value, ()
+
+    def _dialogue(self, value: Any, name: str) -> tuple[str, tuple[Turn, ...]]:
+        """A dialogue without its last answer, as text and as turns."""
+        try:
+            if isinstance(value, str) and name.lower() in _MARKED and not dialogue.holds_messages(value):
+                return dialogue.marked_prompt(value)
+            turns = dialogue.without_answer(dialogue.from_messages(value))
+        except ValueError as error:
+            raise self._bad(name, "no dialogue", error) from error
+        return dialogue.as_text(turns), turns
+
+    def _with_companions(
+        self, row: Row, companions: Sequence[str], text: str, turns: tuple[Turn, ...]
+    ) -> tuple[str, tuple[Turn, ...]]:
+        """The prompt with what belongs to it."""
+        given = list(turns or (Turn("user", text),))
+        last = max(at for at, turn in enumerate(given) if turn.role == "user")
+        for key in companions:
+            if (layout := _LAYOUTS.get(key.lower())) is not None and (companion := self._text(row, key)).strip():
+                given[last] = Turn("user", layout.format(text=given[last].content, companion=companion))
+                where = "after" if layout.startswith("{text}") else "before"
+                self._counted[f"have a column {key!r}: it is taken along, {where} the prompt"] += 1
+        whole = (*self._system(row, companions, given), *given)
+        if history := self._history(row, companions):
+            first = sum(turn.role == "system" for turn in whole)
+            whole = (*whole[:first], *history, *whole[first:])
+        if whole == (turns or (Turn("user", text),)):
+            return text, turns
+        merged = dialogue.merged(whole)
+        return (dialogue.as_text(merged), merged) if len(merged) > 1 else (merged[0].content, ())
+
+    def _system(self, row: Row, companions: Sequence[str], turns: Sequence[Turn]) -> list[Turn]:
+        """The system turn that a row has in a column of its own."""
+        texts = {key: self._text(row, key) for key in companions if key.lower() in SYSTEM}
+        found = {key: text for key, text in texts.items() if text.strip()}
+        own = [turn.content for turn in turns if turn.role == "system"]
+        if len({*found.values(), *own}) > 1:
+            raise InputError(
+                f"prompt file {self.source}: a row has two system texts, that of {', '.join(found)} and another: name "
+                "the prompt's column with `prompt_column`, which then stands alone"
+            )
+        self._counted.update(f"have a column {key!r}: it is taken along, as the system text" for key in found)
+        return [] if own else [Turn("system", text) for text in list(found.values())[:1]]
+
+    def _history(self, row: Row, companions: Sequence[str]) -> list[Turn]:
+        """The turns before the prompt that a row has in a column of their own."""
+        key = next((key for key in companions if key.lower() == HISTORY), None)
+        if key is None:
+            return []
+        try:
+            turns = dialogue.from_history(row[key])
+        except ValueError as error:
+            raise self._bad(key, "no earlier turns", error) from error
+        if turns:
+            self._counted[f"have a column {key!r}: it is taken along, as earlier turns"] += 1
+        return list(turns)
+
+    def _text(self, row: Row, key: str) -> str:
+        value = row[key]
+        if not isinstance(value, str):
+            raise InputError(
+                f"prompt file {self.source}: column {key!r} belongs to the prompt, but holds a {type(value).__name__}, "
+                "not text: name the prompt's column with `prompt_column`, which then stands alone"
+            )
+        return value
+
+    def _bad(self, name: str, what: str, error: ValueError) -> InputError:
+        reason = " ".join(str(error).split())
+        return InputError(f"prompt file {self.source}: column {name!r} holds {what}: {reason}")
+
+    def _check_text(self, text: str, name: str) -> None:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"prompt file {self.source}: column {name!r} holds half of a surrogate pair, which is no text: repair "
+                "the file"
+            ) from error
 
 
 def category_of(row: Row) -> str | None:
@@ -64,61 +199,6 @@ def label_of(row: Row) -> str | None:
     return None if value is None or value == "" else str(value)
 
 
-def _column(row: Row, column: str | None, source: str) -> str:
-    if column is not None and column in row:
-        return column
-    known = None if column else next((key for name in COLUMNS if (key := _key(row, name)) is not None), None)
-    if known is None:
-        wanted = f"column {column!r}" if column else "known prompt column"
-        raise InputError(
-            f"prompt file {source} has no {wanted}: its columns are {', '.join(map(str, row))}; use `prompt_column`"
-        )
-    return known
-
-
-def _read(row: Row, name: str, source: str, *, alone: bool) -> tuple[str, tuple[Turn, ...]]:
-    value = row[name]
-    if value is None or value == "":
-        return "", ()
-    if isinstance(value, list) or name.lower() in (*_MESSAGES, *_MARKED):
-        return _dialogue(value, name, source)
-    if not isinstance(value, str):
-        raise InputError(f"prompt file {source}: column {name!r} holds a {type(value).__name__}, not text")
-    return (value if alone else _with_companion(row, name, value)), ()
-
-
-def _dialogue(value: Any, name: str, source: str) -> tuple[str, tuple[Turn, ...]]:
-    """A dialogue without its last answer, as text and as turns; a lone user turn needs no turns."""
-    try:
-        if isinstance(value, str) and name.lower() in _MARKED:
-            text, turns = dialogue.marked_prompt(value)
-        else:
-            turns = dialogue.without_answer(dialogue.from_messages(value))
-            text = dialogue.as_text(turns)
-    except ValueError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"prompt file {source}: column {name!r} holds no dialogue: {reason}") from error
-    return text, turns if len(turns) > 1 else ()
-
-
-def _with_companion(row: Row, name: str, text: str) -> str:
-    companion, layout = COMPANIONS.get(name.lower(), ("", ""))
-    key = _key(row, companion)
-    value = row[key] if key is not None else None
-    if not isinstance(value, str) or not value.strip() or not text.strip():
-        return text
-    return layout.format(text=text, companion=value)
-
-
-def _check_text(text: str, name: str, source: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"prompt file {source}: column {name!r} holds half of a surrogate pair, which is no text: repair the file"
-        ) from error
-
-
 def _first(row: Row, names: Sequence[str]) -> Any:
     keys = (_key(row, name) for name in names)
     return next((row[key] for key in keys if key is not None and row[key] not in (None, "")), None)
@@ -126,6 +206,14 @@ def _first(row: Row, names: Sequence[str]) -> Any:
 
 def _key(row: Row, name: str) -> str | None:
     """The row's own spelling of a column name."""
-    if name in row:
-        return name
-    return next((key for key in row if key.lower() == name.lower()), None)
+    return next(iter(_keys(row, name)), None)
+
+
+def _keys(row: Row, name: str) -> list[str]:
+    """The columns of that name, spelled so or otherwise, first the one that is spelled so."""
+    found = [key for key in row if key.lower() == name.lower()]
+    return sorted(found, key=lambda key: key != name)
+
+
+def _is_companion(name: str) -> bool:
+    return name.lower() in (*_LAYOUTS, *SYSTEM, HISTORY)

@@ -1,5 +1,6 @@
 """Dialogues: message lists and marked-up text as turns, and turns as readable text."""
 
+import ast
 import json
 import re
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ ROLES = {
 
 _NAMES = {"system": "System", "user": "Human", "assistant": "Assistant"}
 _ANSWER = "\n\nAssistant:"
+_MESSAGES = re.compile(r"""\s*\[\s*\{\s*(["'])(role|from|content|value)\1\s*:""")
 _MARKER = re.compile(r"\n\n(Human|Assistant): ?")
 
 
@@ -31,10 +33,40 @@ def from_messages(value: Any) -> tuple[Turn, ...]:
 
     Raises ValueError if it is no such list or a role is unknown.
     """
-    messages = json.loads(value) if isinstance(value, str) else value
+    messages = parsed(value) if isinstance(value, str) else value
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         raise ValueError("it is not a list of messages")
-    return _merged([_turn(message) for message in messages])
+    return merged([_turn(message) for message in messages])
+
+
+def from_history(value: Any) -> tuple[Turn, ...]:
+    """The turns of a message list, or of pairs of what the user and what the assistant said (also as JSON text).
+
+    Raises ValueError if it is neither.
+    """
+    history = parsed(value) if isinstance(value, str) else value
+    if not isinstance(history, list) or not all(isinstance(pair, list | tuple) for pair in history):
+        return from_messages(history)
+    if not all(len(pair) == 2 and all(said is None or isinstance(said, str) for said in pair) for pair in history):
+        raise ValueError("it holds a pair that is not two texts, the user's and the assistant's")
+    spoken = [(role, said) for pair in history for role, said in zip(("user", "assistant"), pair, strict=True) if said]
+    return merged([Turn(role, said) for role, said in spoken])
+
+
+def holds_messages(text: str) -> bool:
+    """Whether a text is a list of messages, such as a table without types has them."""
+    return _MESSAGES.match(text) is not None
+
+
+def parsed(text: str) -> Any:
+    """What a text of JSON stands for, or of Python, as tables write it that know no lists. Raises ValueError."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        try:
+            return ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            raise error from None
 
 
 def marked_prompt(text: str) -> tuple[str, tuple[Turn, ...]]:
@@ -51,10 +83,10 @@ def marked_prompt(text: str) -> tuple[str, tuple[Turn, ...]]:
         raise ValueError("it has no turn that begins with Human: or Assistant:")
     pairs = zip(rest[::2], rest[1::2], strict=True)
     turns = [Turn("user" if role == "Human" else "assistant", content) for role, content in pairs]
-    merged = _merged([Turn("user", first.strip()), *turns] if first.strip() else turns)
-    if not any(turn.role == "user" and turn.content.strip() for turn in merged):
+    given_turns = merged([Turn("user", first.strip()), *turns] if first.strip() else turns)
+    if not any(turn.role == "user" and turn.content.strip() for turn in given_turns):
         return "", ()
-    return (given if len(merged) > 1 else as_text(merged)), merged
+    return (given if len(given_turns) > 1 else as_text(given_turns)), given_turns
 
 
 def marked_answer(text: str) -> str:
@@ -96,7 +128,7 @@ def _content(content: Any) -> str:
     raise ValueError("a message holds something other than text")
 
 
-def _merged(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+def merged(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     """Turns of one speaker in a row as one turn: chat templates expect speakers to take turns."""
     runs = [(role, list(run)) for role, run in groupby(turns, key=lambda turn: turn.role)]
     return tuple(Turn(role, "\n\n".join(turn.content for turn in run)) for role, run in runs)

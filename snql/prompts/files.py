@@ -74,32 +74,87 @@ def _text(data: bytes) -> list[Row]:
 
 
 def _jsonl(data: bytes) -> list[Row]:
-    rows = []
-    for number, line in enumerate(_lines(data), start=1):
-        if line.strip():
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError(f"line {number} is not an object")
-            rows.append(row)
-    return rows
+    return [_object(line, number) for number, line in enumerate(_lines(data), start=1) if line.strip()]
+
+
+def _object(line: str, number: int) -> Row:
+    try:
+        row = json.loads(line, object_pairs_hook=_once)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from error
+    except ValueError as error:
+        raise ValueError(f"line {number}: {error}") from error
+    if not isinstance(row, dict):
+        raise ValueError(f"line {number} is not an object")
+    return row
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Row:
+    """A JSON object; raises ValueError if it has a key twice, of which JSON readers would keep the last in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"an object has the key {_twice([key for key, _ in pairs])!r} twice: rename one of the two")
+    return found
+
+
+def _twice(names: list[str]) -> str:
+    return next(name for name in names if names.count(name) > 1)
 
 
 def _json(data: bytes) -> list[Row]:
     text = data.decode("utf-8-sig")
-    rows = json.loads(text) if text.strip() else []
+    rows = json.loads(text, object_pairs_hook=_once) if text.strip() else []
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("it should hold a list of objects")
     return rows
 
 
 def _separated(data: bytes, delimiter: str) -> list[Row]:
-    reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), delimiter=delimiter)
-    rows = []
-    for row in reader:
-        if None in row:
-            raise ValueError(f"line {reader.line_num} has more cells than the first line has column names")
-        rows.append(row)
-    return rows
+    """Rows of CSV or TSV, read strictly: what a lenient reader would merge or drop is an error that names its line."""
+    text = data.decode("utf-8-sig")
+    rows = _cells(text, delimiter)
+    names = rows[0][1] if rows else []
+    if len(set(names)) < len(names):
+        raise ValueError(f"two columns are named {_twice(names)!r}: rename one of the two")
+    for line, cells in rows:
+        if len(cells) != len(names):
+            more = "more" if len(cells) > len(names) else "fewer"
+            raise ValueError(
+                f"line {line} has {more} cells than the first line has column names ({len(cells)} and {len(names)})"
+            )
+    if delimiter == "\t":
+        _check_breaks(text, rows)
+    return [dict(zip(names, cells, strict=True)) for _, cells in rows[1:]]
+
+
+def _cells(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """The line that each row begins on, from 1, and its cells; empty lines are no rows."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return rows
+        except csv.Error as error:
+            raise ValueError(
+                f"line {line} has a quotation mark that opens a cell and does not end it ({error}); a cell with "
+                'quotation marks is written between two more, and each of its own twice: """Yes"", he said"'
+            ) from error
+        if cells:
+            rows.append((line, cells))
+
+
+def _check_breaks(text: str, rows: list[tuple[int, list[str]]]) -> None:
+    """Raise ValueError if what is read as one cell over several lines is as well several rows, each with its tabs."""
+    n_tabs = len(rows[0][1]) - 1 if rows else 0
+    broken = [line for line, cells in rows if any("\n" in cell and "\t" in cell for cell in cells)]
+    if broken and all(line.count("\t") == n_tabs for line in text.split("\n") if line.strip()):
+        raise ValueError(
+            f"line {broken[0]} begins a cell in quotation marks that runs over whole rows: write each quotation mark "
+            "of a text twice, between two more"
+        )
 
 
 def _parquet(data: bytes) -> Iterable[Row]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from snql.errors import InputError
 from snql.organism import bundled
 from snql.prompts import hub
-from snql.prompts.columns import prompt_of
+from snql.prompts.columns import Columns
 from snql.prompts.files import is_untyped, read_rows
 from snql.prompts.options import PromptOptions
 from snql.prompts.select import Limits, SetCounts, select
@@ -41,17 +41,20 @@ def read_prompt_sets(options: PromptOptions, *, seed: int = 0, excluded: Collect
     limits = Limits(options.sample, seed, options.limit)
     prompts: list[RawPrompt] = []
     counts = []
+    notes: list[str] = []
     for source, (paths, dataset) in zip(options.prompts, sources, strict=True):
         rows = [row for path in paths for row in read_rows(path, source)]
         chosen = rows
         if options.where is not None:
             chosen = where(rows, options.where, source, untyped=all(map(is_untyped, paths)))
-        found = [prompt_of(row, options.prompt_column, dataset, source) for row in chosen]
+        columns = Columns(dataset, source, options.prompt_column)
+        found = [columns.prompt(row) for row in chosen]
         seen = {prompt.sha256 for prompt in prompts}
         kept, counted = select(dataset, len(rows), found, seen, excluded, limits)
         prompts += kept
         counts.append(counted)
-    return PromptSets(prompts, counts)
+        notes += columns.notes
+    return PromptSets(prompts, counts, tuple(notes))
 
 
 def locate_source(source: str) -> tuple[list[Path], str]:

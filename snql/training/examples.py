@@ -7,7 +7,7 @@ from typing import Any
 
 from snql.errors import InputError
 from snql.prompts import dialogue
-from snql.prompts.columns import prompt_of
+from snql.prompts.columns import Columns
 from snql.prompts.files import Row
 from snql.prompts.types import RawPrompt, Turn
 
@@ -44,7 +44,7 @@ def dialogue_of(row: Row, source: str) -> Dialogue | None:
         return _answered(_turns(row[name], name, source))
     answer = next((row[name] for name in ANSWERS if row.get(name) is not None), None)
     if answer is not None:
-        prompt = prompt_of(row, None, source, source)
+        prompt = Columns(source, source).prompt(row)
         return None if prompt is None else _answered((*prompt.messages, Turn("assistant", _answer(answer, source))))
     if row.get(CHOSEN) is not None:
         asked, chosen = _side(row, CHOSEN, source)
@@ -102,7 +102,7 @@ def _side(row: Row, name: str, source: str) -> tuple[tuple[Turn, ...], str]:
 
 
 def _prompt(row: Row, source: str) -> tuple[Turn, ...]:
-    found = prompt_of({key: value for key, value in row.items() if key not in (CHOSEN, REJECTED)}, None, source, source)
+    found = Columns(source, source).prompt({key: value for key, value in row.items() if key not in (CHOSEN, REJECTED)})
     return () if found is None else found.messages
 
 

@@ -128,3 +128,14 @@ def test_a_run_is_not_resumed_with_other_prompts(snql: Snql, tmp_path: Path) -> 
         assert "locate run 'found' cannot be resumed: its prompts, or their token ids, differ" in done.err
         changed.write_text(original)
     assert snql("-q", *LOCATE, *options, "--resume").code == 0
+
+
+def test_notes_of_prompt_sets_are_said_and_kept(snql: Snql, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text(json.dumps({"instruction": "Do it", "input": "now"}) + "\n")
+    taken = "x.jsonl: 1 rows have a column 'input': it is taken along, after the prompt"
+    assert snql("prompts", "x.jsonl").err.splitlines() == [f"note: {taken}"]
+    left = "x.jsonl: 1 rows have a column 'input' that is not used: --prompt-column stands alone"
+    assert snql("prompts", "x.jsonl", "--prompt-column", "instruction").err.splitlines() == [f"note: {left}"]
+    done = snql(*LOCATE, "--prompts", "x.jsonl", "--keep", "none")
+    assert f"note: {taken}" in done.err.splitlines()
+    assert json.loads(snql("query", "SELECT notes FROM runs", "--format", "json").out) == [{"notes": [taken]}]

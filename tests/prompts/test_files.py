@@ -1,0 +1,60 @@
+"""Rows of files: what a lenient reader would merge, drop or guess is read right or refused in one line."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from snql.errors import InputError
+from snql.prompts.files import read_rows
+
+OPEN = 'prompt\tkind\nfirst\ta\n"quoted start\tb\nthird\tc\nfifth "word" here\te\nsixth\tf\n'
+
+
+def read(path: Path, content: str) -> list[dict[str, object]]:
+    path.write_text(content, "utf-8")
+    return read_rows(path, path.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("q.csv", 'prompt,kind\nfirst,a\n"unclosed,b\nthird,c\n', "line 3 has a quotation mark that opens a cell"),
+        ("q.csv", '"prompt,kind\nfirst,a\n', "line 1 has a quotation mark that opens a cell"),
+        ("q.csv", 'prompt\nfirst\n"yes", he said\n', "line 3 has more cells"),
+        ("q.csv", 'prompt\nfirst\n"yes" he said\n', "line 3 has a quotation mark that opens a cell and does not end"),
+        ("q.tsv", OPEN, "line 3 has a quotation mark that opens a cell"),
+        ("q.tsv", 'prompt\tkind\n"open\ta\nclosed"\tb\n', "line 2 begins a cell in quotation marks that runs over"),
+        ("d.csv", "prompt,prompt\nfirst,second\n", "two columns are named 'prompt'"),
+        ("d.tsv", "prompt\tx\tx\nfirst\ta\tb\n", "two columns are named 'x'"),
+        ("d.json", '[{"prompt": "a", "prompt": "b"}]', "an object has the key 'prompt' twice"),
+        ("d.jsonl", '{"prompt": "a"}\n{"prompt": "a", "prompt": "b"}\n', "line 2: an object has the key 'prompt'"),
+        ("r.csv", "prompt,kind\nfirst,a\n\nsecond\n", "line 4 has fewer cells"),
+        ("r.tsv", "prompt\tkind\nfirst\ta\tb\n", "line 2 has more cells"),
+        ("j.jsonl", '{"prompt": "a"}\n{"prompt": }\n', "line 2, column 12: Expecting value"),
+    ],
+)
+def test_malformed_rows_are_named_by_their_line(tmp_path: Path, name: str, content: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / name, content)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_whatever_a_writer_quotes_is_read_back(tmp_path: Path, delimiter: str) -> None:
+    cells = ["plain", 'a "word", and\ta tab', "two\nlines", "tab\tand\nline", '"', "", " spaces "]
+    rows = [{"prompt": cell, "": str(number)} for number, cell in enumerate(cells)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["", "prompt"], delimiter=delimiter, lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    (tmp_path / "x").write_bytes(text.getvalue().encode())
+    path = (tmp_path / "x").rename(tmp_path / ("x.csv" if delimiter == "," else "x.tsv"))
+    assert read_rows(path, "x") == rows
+
+
+def test_an_empty_table_has_no_rows(tmp_path: Path) -> None:
+    for content in ("", "prompt,kind\n", "\n\n"):
+        assert read(tmp_path / "e.csv", content) == []
