@@ -10,6 +10,7 @@ from snql.reporting.context import Context, locate_words
 from snql.reporting.kit import captions, marks, panels, rows, series
 from snql.reporting.kit.axes import FORMAT
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import Plain, plain
 from snql.reporting.kit.series import Mark
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
@@ -78,7 +79,7 @@ TOOLTIP = marks.tooltip(
 )
 
 
-def _axes(points: pl.DataFrame, *, roomy: bool) -> tuple[tuple[float, float], alt.Scale, alt.Axis]:
+def _axes(points: pl.DataFrame, *, roomy: bool) -> tuple[tuple[float, float], Plain, Plain]:
     """Ends, scale and ticks of both axes: linear, or linear near 0 and logarithmic beyond where the range is wide."""
     means = [*points["mean_before"], *points["mean_after"]]
     low, high = min(0.0, *means), max(0.0, *means)
@@ -86,13 +87,13 @@ def _axes(points: pl.DataFrame, *, roomy: bool) -> tuple[tuple[float, float], al
     if not _wide(points):
         margin = 0.05 * (high - low) or 1.0
         ends = (low - margin, high + margin)
-        return ends, alt.Scale(domain=list(ends), nice=False, zero=False), alt.Axis(tickCount=5, format=FORMAT)
+        return ends, plain(domain=list(ends), nice=False, zero=False), plain(tickCount=5, format=FORMAT)
     ends = (low * 1.3 - middle / 2, high * 1.3 + middle / 2)
     last = math.floor(math.log10(most))
     powers = [10.0**last, 10.0 ** ((last + math.floor(math.log10(middle)) + 1) // 2)][: 1 + roomy]
     ticks = sorted({0.0, *powers, *(-power for power in powers)})
-    axis = alt.Axis(values=[tick for tick in ticks if ends[0] <= tick <= ends[1]], format=FORMAT, labelOverlap=False)
-    return ends, alt.Scale(type="symlog", constant=middle, domain=list(ends), nice=False), axis
+    axis = plain(values=[tick for tick in ticks if ends[0] <= tick <= ends[1]], format=FORMAT, labelOverlap=False)
+    return ends, plain(type="symlog", constant=middle, domain=list(ends), nice=False), axis
 
 
 def _wide(points: pl.DataFrame) -> bool:

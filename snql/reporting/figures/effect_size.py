@@ -6,6 +6,7 @@ import polars as pl
 from snql.reporting.context import Context, interval_words, judge_words, patch_words
 from snql.reporting.kit import axes, captions, marks, panels, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
 from snql.writing.words import count, listing
@@ -49,7 +50,7 @@ def _chart(marked: pl.DataFrame, look: Look) -> Chart:
     labels = [label for label in rows.runs(marked, "label") if label != CONTROL]
     controlled = bool((marked["label"] == CONTROL).any())
     found = series.channels(series.with_control(labels, look, controlled=controlled, control=CONTROL), look)
-    scale = alt.Scale(domain=axes.effect_limits(marked), nice=False, zero=False)
+    scale = plain(domain=axes.effect_limits(marked), nice=False, zero=False)
     y = axes.y(title="causal effect", scale=scale)
     base = alt.Chart().encode(x=axes.sizes(marked, "patched neurons"), color=found.color)
     sets = base.transform_filter("datum.kind == 'set'")

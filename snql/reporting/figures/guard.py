@@ -6,6 +6,7 @@ import polars as pl
 from snql.reporting.context import Context, guard_words, interval_words
 from snql.reporting.kit import axes, marks, panels, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.kit.series import Mark
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
@@ -60,7 +61,7 @@ def _chart(shown: pl.DataFrame, look: Look) -> Chart:
     every = dict(zip(KINDS.values(), map(Mark, colours, series.SHAPES, series.DASHES), strict=False))
     drawn = {label: mark for label, mark in every.items() if label in headed["label"]}
     found = series.channels(drawn | {MAJORITY: Mark(theme.ink, "stroke")}, look)
-    y = axes.y(title="accuracy", scale=alt.Scale(domain=_limits(headed), nice=False, zero=False))
+    y = axes.y(title="accuracy", scale=plain(domain=_limits(headed), nice=False, zero=False))
     base = alt.Chart().encode(x=axes.sizes(headed, "neurons read"), color=found.color)
     constant = alt.Chart().mark_rule(strokeDash=[1, 2], strokeWidth=look.stroke(1.2))
     layers = [

@@ -7,6 +7,7 @@ from snql.reporting import charts
 from snql.reporting.context import Context, interval_words, judge_words
 from snql.reporting.kit import axes, captions, marks, panels, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.kit.series import Mark
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
@@ -67,8 +68,8 @@ def _panel(labelled: pl.DataFrame, value: str, look: Look) -> Chart:
     colours = (look.theme.control, *look.theme.colours[:2])
     every = dict(zip(GUARDS.values(), map(Mark, colours, ("circle", "diamond", "square")), strict=True))
     found = series.channels({label: mark for label, mark in every.items() if label in labelled["label"]}, look)
-    scale = alt.Scale(zero=value != "mean_cost", nice=True, padding=look.height(5))
-    x = axes.x(scale=scale, axis=alt.Axis(title=title, labelOverlap="greedy", tickCount=6))
+    scale = plain(zero=value != "mean_cost", nice=True, padding=look.height(5))
+    x = axes.x(scale=scale, axis=plain(title=title, labelOverlap="greedy", tickCount=6))
     base = alt.Chart(charts.data(labelled)).encode(
         y=axes.tall_names(labelled["place"].unique(maintain_order=True).to_list(), look, 0.5),
         yOffset=alt.YOffset("label:N", sort=list(GUARDS.values())),

@@ -7,6 +7,7 @@ from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
 from snql.reporting.kit import axes, captions, marks, panels, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import Plain, plain
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
 from snql.writing.words import count, listing
@@ -48,10 +49,10 @@ def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
 
 def _panel(shown: pl.DataFrame, label: str, look: Look, columns: int) -> Chart:
     scale = _scale(min(shown["threshold"][0], *shown["ci_low"]), max(shown["ci_high"]))
-    x_axis = alt.Axis(format=axes.FORMAT, tickCount=5, labelOverlap="greedy")
-    x, plain = axes.x(title=TITLE, scale=scale, axis=x_axis), axes.x()
+    x_axis = plain(format=axes.FORMAT, tickCount=5, labelOverlap="greedy")
+    x, bare = axes.x(title=TITLE, scale=scale, axis=x_axis), axes.x()
     lines = shown.select("name", "rank", "score", "ci_low", "ci_high", "top_share", "label")
-    y = alt.Y("name:N", sort=shown["name"].to_list(), title=None, axis=alt.Axis(ticks=False, grid=True))
+    y = alt.Y("name:N", sort=shown["name"].to_list(), title=None, axis=plain(ticks=False, grid=True))
     base = alt.Chart(charts.data(lines)).encode(y=y)
     threshold = alt.Chart(charts.data(shown.head(1).select(score="threshold")))
     threshold = threshold.mark_rule(
@@ -61,20 +62,20 @@ def _panel(shown: pl.DataFrame, label: str, look: Look, columns: int) -> Chart:
     found = series.channels(series.marks([SURE, UNSURE], look), look)
     layers = [
         threshold,
-        marks.bars(base, plain, marks.INTERVAL, look, 0.9, color=look.theme.ink),
+        marks.bars(base, bare, marks.INTERVAL, look, 0.9, color=look.theme.ink),
         marks.points(base, x, "score", look, 20, tooltip=TOOLTIP, **found.marks),
-        shares.encode(**plain.at("ci_high"), text=alt.Text("top_share:Q", format=".0%")),
+        shares.encode(**bare.at("ci_high"), text=alt.Text("top_share:Q", format=".0%")),
     ]
     title = panels.heading(label, look, anchor="middle")
     return panels.panel(layers, look, look.height(9.5) * shown.height, columns, title=title)
 
 
-def _scale(low: float, high: float) -> alt.Scale:
+def _scale(low: float, high: float) -> Plain:
     """All scores, with room for the shares on the right; logarithmic where they span a factor of ten."""
     if low > 0 and high / low > 10:
-        return alt.Scale(type="log", nice=False, domain=[low / 1.05, high * (high / low) ** 0.16])
+        return plain(type="log", nice=False, domain=[low / 1.05, high * (high / low) ** 0.16])
     margin = (high - low) or high or 1.0
-    return alt.Scale(zero=False, nice=False, domain=[max(0.0, low - 0.04 * margin), high + 0.2 * margin])
+    return plain(zero=False, nice=False, domain=[max(0.0, low - 0.04 * margin), high + 0.2 * margin])
 
 
 def _resamples(shown: pl.DataFrame) -> str:

@@ -11,6 +11,7 @@ from snql.reporting import charts
 from snql.reporting.context import Context, locate_words, patch_words
 from snql.reporting.kit import axes, captions, marks, panels, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
 from snql.writing.inert import visible
@@ -68,8 +69,8 @@ def _panel(pair: Pair, roles: list[str], look: Look, columns: int) -> Chart:
     found = series.channels(series.marks(roles, look), look, "role")
     titles = [axes.in_lines(f"score by {shorten(visible(judge), 40)}", look, columns) for judge in pair.judges]
     shared = {
-        "scale": alt.Scale(zero=False, nice=True, padding=look.height(5)),
-        "axis": alt.Axis(tickCount=5, format=axes.FORMAT, labelOverlap="greedy"),
+        "scale": plain(zero=False, nice=True, padding=look.height(5)),
+        "axis": plain(tickCount=5, format=axes.FORMAT, labelOverlap="greedy"),
     }
     points = alt.Chart(charts.data(thinned(pair.rows).sort("role"))).mark_point(
         size=look.area(15), strokeWidth=look.stroke(0.8), opacity=0.7, clip=False

@@ -6,6 +6,7 @@ import polars as pl
 from snql.reporting.context import Context, locate_words
 from snql.reporting.kit import axes, captions, marks, panels, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
 from snql.writing.words import listing, short_labels
@@ -36,9 +37,9 @@ def _chart(shown: pl.DataFrame, runs: list[str], look: Look) -> Chart:
     bands = marked["band"].unique().sort().to_list()
     drawn = series.marks([BANDS[band] for band in bands], look)
     found = series.channels(drawn, look, title=series.legend_title(LEGEND, look), symbolStrokeWidth=0)
-    x_axis = alt.Axis(tickCount=5, labelFlush=True)
-    x = alt.X("depth:Q", title="relative depth", scale=alt.Scale(domain=[0, 1]), axis=x_axis)
-    y = axes.y(title="share of the band's neurons", axis=alt.Axis(format="%", tickCount=6))
+    x_axis = plain(tickCount=5, labelFlush=True)
+    x = alt.X("depth:Q", title="relative depth", scale=plain(domain=[0, 1]), axis=x_axis)
+    y = axes.y(title="share of the band's neurons", axis=plain(format="%", tickCount=6))
     base = alt.Chart().encode(x=x, color=found.color)
     uniform = alt.Chart().mark_rule(strokeDash=[2, 3], strokeWidth=look.stroke(0.9), color=look.theme.ink)
     layers = [

@@ -10,6 +10,7 @@ from snql.reporting import charts
 from snql.reporting.context import Context, interval_words, judge_words, locate_words, patch_words
 from snql.reporting.kit import axes, captions, marks, panels, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
 
@@ -75,7 +76,7 @@ def _apart(part: pl.DataFrame) -> pl.DataFrame:
     """Rows with the place of their mark: sets of one size stand a little apart, so that no interval hides another."""
     lines = rows.runs(part, "label")
     turn = pl.col("label").replace_strict(lines, range(len(lines)), return_dtype=pl.Float64) - (len(lines) - 1) / 2
-    if part["n_neurons"].min() and axes.size_scale(part["n_neurons"]).to_dict().get("type") == "log":
+    if part["n_neurons"].min() and axes.size_scale(part["n_neurons"]).get("type") == "log":
         return part.with_columns(place=pl.col("n_neurons") * (1 + APART) ** turn)
     return part.with_columns(place=pl.col("n_neurons") + turn * APART * pl.col("n_neurons").max())
 
@@ -116,7 +117,7 @@ def _lines(
 def _scores(part: pl.DataFrame, base: alt.Chart, found: series.Channels, look: Look) -> list[alt.Chart]:
     """Mean score of the patched model, between lines for recipient and donor."""
     judge = part.select(rows.short(part, "judge", 28)).item(0, 0)
-    scale = alt.Scale(zero=False, nice=False, padding=look.height(13))
+    scale = plain(zero=False, nice=False, padding=look.height(13))
     y = axes.y(title=f"mean score by {judge}", scale=scale)
     scored = base.transform_calculate(
         patched_low="datum.mean_recipient + datum.change_ci_low",

@@ -9,6 +9,7 @@ from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
 from snql.reporting.kit import marks, panels, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
 from snql.writing.words import count, decimal, listing, short_labels
@@ -90,11 +91,11 @@ class Panel:
 def _heatmap(cells: pl.DataFrame, order: list[str], panel: Panel, look: Look, columns: int) -> Chart:
     side = look.panel_width(columns)
     high = min(side, look.height(24) * len(order))
-    y_axis = alt.Axis(title=None, labels=panel.labelled, ticks=False, domain=False, labelLimit=look.width * 0.25)
-    x_axis = alt.Axis(title=None, labelAngle=-45, ticks=False, domain=False, labelLimit=look.height(90))
+    y_axis = plain(title=None, labels=panel.labelled, ticks=False, domain=False, labelLimit=look.width * 0.25)
+    x_axis = plain(title=None, labelAngle=-45, ticks=False, domain=False, labelLimit=look.height(90))
     base = alt.Chart(charts.data(cells)).encode(
-        x=alt.X("b:N", sort=order, scale=alt.Scale(domain=order), axis=x_axis),
-        y=alt.Y("a:N", sort=order, scale=alt.Scale(domain=order), axis=y_axis),
+        x=alt.X("b:N", sort=order, scale=plain(domain=order), axis=x_axis),
+        y=alt.Y("a:N", sort=order, scale=plain(domain=order), axis=y_axis),
     )
     colour = series.ramp(panel.field, panel.ends, side, look, values=list(panel.ends))
     rect = base.mark_rect(stroke=look.theme.paper, strokeWidth=look.stroke(0.7))

@@ -9,6 +9,7 @@ import polars as pl
 from snql.reporting.context import Context, locate_words
 from snql.reporting.kit import captions, marks, panels, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.kit.series import Mark
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
@@ -42,18 +43,16 @@ def _chart(shown: pl.DataFrame, runs: list[str], look: Look) -> Chart:
     every = pl.concat([marked.with_columns(kind=pl.lit("bin"), **_widened()), _rules(marked)], how="diagonal")
     bins = alt.Chart().transform_filter("datum.kind == 'bin'")
     bins = bins.mark_rect(fill=look.theme.fill, stroke=look.theme.ink, strokeWidth=look.stroke(0.3))
-    x_axis = alt.Axis(format="~g", tickCount=5, labelOverlap="greedy")
+    x_axis = plain(format="~g", tickCount=5, labelOverlap="greedy")
     rules = alt.Chart().transform_filter("datum.kind == 'rule'").mark_rule(strokeWidth=look.stroke(1.3))
     drawn = {THRESHOLD: Mark(look.theme.colours[1], dash=[1, 0]), KNEE: Mark(look.theme.ink, dash=[5, 3])}
     symbol = look.area(110)
     found = series.channels(drawn, look, dashes=True, symbolType="stroke", symbolSize=symbol, columns=alt.Undefined)
     layers = [
         bins.encode(
-            x=alt.X(
-                "bin_low:Q", title="change score (log scale)", scale=alt.Scale(type="log", nice=False), axis=x_axis
-            ),
+            x=alt.X("bin_low:Q", title="change score (log scale)", scale=plain(type="log", nice=False), axis=x_axis),
             x2="bin_high:Q",
-            y=alt.Y("share:Q", title="share of ranked neurons", axis=alt.Axis(format="%", tickCount=5)),
+            y=alt.Y("share:Q", title="share of ranked neurons", axis=plain(format="%", tickCount=5)),
             y2=alt.datum(0),
             tooltip=TOOLTIP,
         ),

@@ -9,6 +9,7 @@ from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
 from snql.reporting.kit import axes, captions, marks, panels, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
 from snql.writing.words import count, listing
@@ -70,8 +71,8 @@ def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
 
 
 def _panel(of_run: pl.DataFrame, name: str, measure: Measure, look: Look, columns: int) -> Chart:
-    x_axis = alt.Axis(tickCount=5, labelOverlap="greedy", format=axes.FORMAT)
-    x = alt.X("depth:Q", title="depth (0 to 1)", scale=alt.Scale(domain=[0, 1]), axis=x_axis)
+    x_axis = plain(tickCount=5, labelOverlap="greedy", format=axes.FORMAT)
+    x = alt.X("depth:Q", title="depth (0 to 1)", scale=plain(domain=[0, 1]), axis=x_axis)
     y = _y(measure, of_run)
     data = charts.data(of_run.select("layer", "depth", "n_neurons", "ranked", *measure.columns))
     base = alt.Chart(data).encode(x=x)
@@ -91,8 +92,8 @@ def _y(measure: Measure, of_run: pl.DataFrame) -> axes.Axis:
     values = [value for column in measure.columns for value in of_run[column].drop_nulls()]
     low, high = min([0.0, *values]), max([0.0, *values])
     margin = 0.08 * ((high - low) or 1.0)
-    scale = alt.Scale(domain=[low - margin if low < 0 else 0.0, high + margin], nice=False)
-    return axes.y(scale=scale, axis=alt.Axis(title=measure.axis, tickCount=5, format=axes.FORMAT))
+    scale = plain(domain=[low - margin if low < 0 else 0.0, high + margin], nice=False)
+    return axes.y(scale=scale, axis=plain(title=measure.axis, tickCount=5, format=axes.FORMAT))
 
 
 def _line(base: alt.Chart, label: str, field: str, y: axes.Axis, look: Look) -> list[alt.Chart]:

@@ -6,6 +6,7 @@ import polars as pl
 from snql.reporting.context import Context, locate_words
 from snql.reporting.kit import axes, captions, marks, panels, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.kit.series import DASHES, SHAPES, Mark
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
@@ -56,14 +57,14 @@ def _marked(shown: pl.DataFrame, runs: list[str], look: Look) -> pl.DataFrame:
 def _chart(marked: pl.DataFrame, look: Look, columns: int) -> Chart:
     ends = [min(SMALLEST, *marked["share"]), max(SMALLEST, *marked["share"])]
     across = axes.in_lines("size of the top set (% of ranked neurons)", look, columns)
-    ticks = alt.Axis(format="~%", values=[0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5], labelOverlap="greedy")
-    scale = alt.Scale(type="log", nice=False, domain=ends)
+    ticks = plain(format="~%", values=[0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5], labelOverlap="greedy")
+    scale = plain(type="log", nice=False, domain=ends)
     drawn = {
         OVERLAP: Mark(look.theme.colours[0], SHAPES[0], DASHES[0]),
         CHANCE: Mark(look.theme.control, SHAPES[3], DASHES[1]),
     }
     found = series.channels(drawn, look, dashes=True)
-    y = axes.y(title="overlap", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5))
+    y = axes.y(title="overlap", scale=plain(domain=[0, 1]), axis=plain(format="%", tickCount=5))
     base = alt.Chart().encode(x=alt.X("share:Q", title=across, scale=scale, axis=ticks), color=found.color)
     band = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.25)
     layers = [

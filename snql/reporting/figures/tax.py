@@ -7,6 +7,7 @@ from snql.reporting import charts
 from snql.reporting.context import Context, interval_words, patch_words
 from snql.reporting.kit import axes, captions, marks, panels, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.kit.series import Mark
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
@@ -83,8 +84,8 @@ def _models(shown: pl.DataFrame, look: Look) -> series.Channels:
 
 def _panel(of_judge: pl.DataFrame, judge: str, found: series.Channels, look: Look) -> Chart:
     y = axes.tall_names(of_judge["place"].unique(maintain_order=True).to_list(), look, 0.5)
-    axis = alt.Axis(title=f"mean score by {judge}", labelOverlap="greedy", tickCount=6)
-    x = axes.x(scale=alt.Scale(zero=False, nice=True, padding=look.height(5)), axis=axis)
+    axis = plain(title=f"mean score by {judge}", labelOverlap="greedy", tickCount=6)
+    x = axes.x(scale=plain(zero=False, nice=True, padding=look.height(5)), axis=axis)
     base = alt.Chart(charts.data(of_judge)).encode(y=y)
     span = base.transform_filter("isValid(datum.mean_donor)")
     means = [

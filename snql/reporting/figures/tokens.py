@@ -9,6 +9,7 @@ from snql.reporting import charts
 from snql.reporting.context import Context, locate_words
 from snql.reporting.kit import captions, marks, panels, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
 from snql.writing.inert import visible
@@ -96,9 +97,9 @@ def _chart(texts: list[pl.DataFrame], names: dict[str, str], look: Look) -> Char
 def _line(cells: pl.DataFrame, start: int, n_columns: int, heading: str | None, look: Look) -> Chart:
     strips = _rows(cells)
     named = [row for row in strips if row.strip()]
-    names = alt.Axis(title=None, values=named, ticks=False, domain=False, labelPadding=look.height(3))
-    y = alt.Y("row:N", sort=None, scale=alt.Scale(domain=strips, paddingInner=0.06, paddingOuter=0), axis=names)
-    across = alt.Scale(domain=list(range(start, start + n_columns)), paddingInner=0.06, paddingOuter=0)
+    names = plain(title=None, values=named, ticks=False, domain=False, labelPadding=look.height(3))
+    y = alt.Y("row:N", sort=None, scale=plain(domain=strips, paddingInner=0.06, paddingOuter=0), axis=names)
+    across = plain(domain=list(range(start, start + n_columns)), paddingInner=0.06, paddingOuter=0)
     x = alt.X("column:O", scale=across, axis=None)
     base = alt.Chart(charts.data(cells.select(*_SHOWN, "row", "activation", "relative", "sign"))).encode(x=x, y=y)
     signs = base.transform_filter("datum.sign").mark_text(fontSize=look.size(0.9), baseline="middle")

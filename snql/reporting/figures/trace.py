@@ -6,6 +6,7 @@ import polars as pl
 from snql.reporting.context import Context, patch_words
 from snql.reporting.kit import axes, captions, marks, panels, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.kit.series import Mark
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
@@ -58,8 +59,8 @@ def _chart(marked: pl.DataFrame, look: Look) -> Chart:
     drawn = {label: mark for label, mark in every.items() if label in marked["label"]}
     found = series.channels(drawn, look, dashes=True, symbolType="stroke", symbolSize=look.area(120))
     title = "share of the completions"
-    y = axes.y(title=title, scale=alt.Scale(domain=(0, 1)), axis=alt.Axis(format="%"))
-    x = alt.X("step:Q", title="token of the completion", scale=alt.Scale(nice=False))
+    y = axes.y(title=title, scale=plain(domain=(0, 1)), axis=plain(format="%"))
+    x = alt.X("step:Q", title="token of the completion", scale=plain(nice=False))
     base = alt.Chart().encode(x=x)
     band = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.22, color=look.theme.colours[0])
     points = base.mark_point(opacity=0, size=look.area(30))

@@ -7,6 +7,7 @@ from snql.reporting import charts
 from snql.reporting.context import Context, judge_words, patch_words
 from snql.reporting.kit import axes, captions, marks, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.kit.series import Mark
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
@@ -72,8 +73,8 @@ def _chart(labelled: pl.DataFrame, look: Look) -> Chart:
 
 
 def _bars(labelled: pl.DataFrame, y: alt.Y, room: float, look: Look) -> list[alt.Chart]:
-    axis = alt.Axis(format="%", tickCount=5)
-    x = axes.x(title="share of the prompts", scale=alt.Scale(domain=(0, 1)), axis=axis)
+    axis = plain(format="%", tickCount=5)
+    x = axes.x(title="share of the prompts", scale=plain(domain=(0, 1)), axis=axis)
     fills = _fills(look)
     drawn = {flow: Mark(fill) for flow, fill in fills.items()}
     color = series.channels(drawn, look, "flow", symbolType="square").color
@@ -114,8 +115,8 @@ def _fills(look: Look) -> dict[str, str]:
 
 def _fixed(labelled: pl.DataFrame, y: alt.Y, look: Look) -> list[alt.Chart]:
     title = ["fixed, of the prompts bad before"] if look.narrow else ["fixed, of the", "prompts bad before"]
-    axis = alt.Axis(format="%", tickCount=3)
-    x = axes.x(title=title, scale=alt.Scale(domain=(-0.03, 1.03), nice=False), axis=axis)
+    axis = plain(format="%", tickCount=3)
+    x = axes.x(title=title, scale=plain(domain=(-0.03, 1.03), nice=False), axis=axis)
     base = alt.Chart(charts.data(labelled)).encode(y=y)
     ends = ("fixed_ci_low", "fixed_ci_high")
     return [

@@ -7,6 +7,7 @@ from snql.reporting.context import Context, locate_words
 from snql.reporting.kit import captions, marks, panels, rows, series
 from snql.reporting.kit.axes import FORMAT
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
 from snql.writing.words import count, decimal
@@ -49,9 +50,9 @@ def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
 
 
 def _chart(marked: pl.DataFrame, look: Look, columns: int) -> Chart:
-    ticks = alt.Axis(tickCount=4, format=FORMAT, labelOverlap="greedy")
-    x = alt.X("effect_low:Q", title="effect size d", scale=alt.Scale(nice=False), axis=ticks)
-    log = alt.Scale(type="log", nice=False)
+    ticks = plain(tickCount=4, format=FORMAT, labelOverlap="greedy")
+    x = alt.X("effect_low:Q", title="effect size d", scale=plain(nice=False), axis=ticks)
+    log = plain(type="log", nice=False)
     y = alt.Y("score_low:Q", title="change score (log scale)", scale=log, axis=ticks)
     bins = alt.Chart().transform_filter("datum.kind == 'bin'").mark_rect(strokeWidth=0)
     points = (
@@ -61,8 +62,8 @@ def _chart(marked: pl.DataFrame, look: Look, columns: int) -> Chart:
             size=look.area(13), strokeWidth=look.stroke(0.8), opacity=1, color=look.theme.colours[1], filled=False
         )
     )
-    triangle = alt.Scale(domain=[HIGHEST], range=["triangle-up"])
-    shape = alt.Shape("label:N", scale=triangle, legend=alt.Legend(title=None, orient="bottom"))
+    triangle = plain(domain=[HIGHEST], range=["triangle-up"])
+    shape = alt.Shape("label:N", scale=triangle, legend=plain(title=None, orient="bottom"))
     layers = [
         bins.encode(x=x, x2="effect_high:Q", y=y, y2="score_high:Q", color=_shade(marked, look), tooltip=TOOLTIP_BIN),
         marks.zero(look, x=alt.datum(0)),

@@ -6,6 +6,7 @@ import polars as pl
 from snql.reporting.context import Context, interval_words, judge_words, locate_words, patch_words
 from snql.reporting.kit import axes, captions, marks, panels, rows, series
 from snql.reporting.kit.figure import Figure, Sketch
+from snql.reporting.kit.plain import plain
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
 from snql.writing.words import count
@@ -37,8 +38,8 @@ def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
         captions.left_out(frame.select(keys).n_unique() - chosen.select(keys).n_unique(), "panel"),
     ]
     span = max(shown["place"].to_list(), default=0) or 1
-    scale = alt.Scale(domain=(-0.04 * span, 1.04 * span), nice=False, zero=False)
-    axis = alt.Axis(format=form, tickCount=6, labelOverlap="greedy")
+    scale = plain(domain=(-0.04 * span, 1.04 * span), nice=False, zero=False)
+    axis = plain(format=form, tickCount=6, labelOverlap="greedy")
     return _chart(shown, alt.X("place:Q", title=title, scale=scale, axis=axis), look), words
 
 

@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 
 from snql.reporting.fonts import wrap
+from snql.reporting.kit.plain import Plain, plain
 from snql.reporting.look import Look
 
 FORMAT = ".6~g"
@@ -50,31 +51,31 @@ def effect_limits(frame: pl.DataFrame) -> tuple[float, float]:
     return bottom - 0.04 * (top - bottom), top + 0.04 * (top - bottom)
 
 
-def effect_scale(frame: pl.DataFrame) -> alt.Scale:
+def effect_scale(frame: pl.DataFrame) -> Plain:
     """The scale of effects: those of the sets, and the ranges of their random sets if the rows have them."""
     ends = [name for name in ("control_min", "control_max") if name in frame.columns]
     ranges = [frame.select(effect=end, ci_low=end, ci_high=end) for end in ends]
     whole = pl.concat([frame.select("effect", "ci_low", "ci_high"), *ranges])
-    return alt.Scale(domain=effect_limits(whole), nice=False, zero=False)
+    return plain(domain=effect_limits(whole), nice=False, zero=False)
 
 
-def effects_across(scale: alt.Scale, *, last: bool, **more: Any) -> Axis:
+def effects_across(scale: Plain, *, last: bool, **more: Any) -> Axis:
     """Effects across panels below each other: numbers only on the last one, as all have one scale."""
     title = "causal effect" if last else None
-    return x(scale=scale, axis=alt.Axis(title=title, labels=last, ticks=last, **more))
+    return x(scale=scale, axis=plain(title=title, labels=last, ticks=last, **more))
 
 
-def size_scale(sizes: pl.Series) -> alt.Scale:
+def size_scale(sizes: pl.Series) -> Plain:
     """The scale of numbers of neurons: logarithmic where they differ by more than 30 times."""
     smallest, largest = min(sizes, default=1), max(sizes, default=1)
     if smallest > 0 and largest / smallest > 30:
-        return alt.Scale(type="log", nice=False, domain=(smallest / 1.4, largest * 1.4))
-    return alt.Scale(nice=False, domain=(0, max(largest, 1) * 1.06))
+        return plain(type="log", nice=False, domain=(smallest / 1.4, largest * 1.4))
+    return plain(nice=False, domain=(0, max(largest, 1) * 1.06))
 
 
 def sizes(frame: pl.DataFrame, title: str, column: str = "n_neurons") -> alt.X:
     """Numbers of neurons across; ``column`` is where marks stand."""
-    axis = alt.Axis(format="~s", tickCount=5, labelFlush=False, labelOverlap="greedy")
+    axis = plain(format="~s", tickCount=5, labelFlush=False, labelOverlap="greedy")
     return alt.X(f"{column}:Q", title=title, scale=size_scale(frame["n_neurons"]), axis=axis)
 
 
@@ -92,10 +93,10 @@ def tall_names(places: Sequence[str], look: Look, share: float) -> alt.Y:
     return alt.Y("place:N", sort=list(places), axis=name_axis(look, share, lines))
 
 
-def name_axis(look: Look, share: float, lines: int = 1) -> alt.Axis:
+def name_axis(look: Look, share: float, lines: int = 1) -> Plain:
     """An axis of names of ``lines`` lines: Vega centres the first one, this all of them."""
     labels, limit, up = "split(datum.label, '\\n')", look.width * share, -look.size(0.6) * (lines - 1)
-    return alt.Axis(title=None, grid=True, ticks=False, labelExpr=labels, labelLimit=limit, labelOffset=up)
+    return plain(title=None, grid=True, ticks=False, labelExpr=labels, labelLimit=limit, labelOffset=up)
 
 
 def in_lines(text: str, look: Look, columns: int) -> list[str]:

@@ -7,6 +7,7 @@ import altair as alt
 import polars as pl
 
 from snql.reporting import charts
+from snql.reporting.kit.plain import plain
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
 
@@ -27,7 +28,7 @@ def facets(
     in points; panels take all the width that there is unless one is given.
     """
     size = {"width": width or look.panel_width(columns), "height": height}
-    header = alt.Header(title=None, labelExpr="split(datum.value, '\\n')")
+    header = plain(title=None, labelExpr="split(datum.value, '\\n')")
     facet = alt.Facet("panel:N", sort=order(data), header=header)
     made: alt.FacetChart = alt.layer(*layers, data=charts.data(data)).properties(**size).facet(facet, columns=columns)
     if own == "scales":

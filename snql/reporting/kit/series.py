@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from snql.reporting.fonts import measure, wrap
+from snql.reporting.kit.plain import Plain, plain
 from snql.reporting.look import Look
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
@@ -54,11 +55,11 @@ def channels(
 
     ``legend`` has further settings of the legend, which stands below the plots.
     """
-    shown = alt.Legend(**{"title": None, "orient": "bottom", "columns": legend_columns([*drawn], look)} | legend)
+    shown = {"title": None, "orient": "bottom", "columns": legend_columns([*drawn], look)} | legend
 
-    def scale(values: Mapping[str, Any]) -> alt.Scale:
+    def scale(values: Mapping[str, Any]) -> Plain:
         known = {label: value for label, value in values.items() if value is not None}
-        return alt.Scale(domain=[*known], range=[*known.values()])
+        return plain(domain=[*known], range=[*known.values()])
 
     column = f"{field}:N"
     return Channels(
@@ -89,5 +90,5 @@ def ramp(
     """Colours between those given at some numbers, with a strip of ``length`` as the legend."""
     strip = {"title": None, "orient": "bottom", "gradientLength": length, "gradientThickness": look.height(5)}
     kind: dict[str, Any] = {"type": "log"} if log else {}
-    scale = alt.Scale(domain=[*colours], range=[*colours.values()], interpolate="rgb", **kind)
-    return alt.Color(f"{column}:Q", scale=scale, legend=alt.Legend(**strip | legend))
+    scale = plain(domain=[*colours], range=[*colours.values()], interpolate="rgb", **kind)
+    return alt.Color(f"{column}:Q", scale=scale, legend=strip | legend)
