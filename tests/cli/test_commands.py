@@ -218,7 +218,7 @@ def test_interrupted_run_exits_130_and_resumes(tmp_path: Path, snql: Snql) -> No
             if database.path.exists() and database.rows("SELECT count(*) FROM completions") > [(3,)]:
                 break
             database.close()
-            time.sleep(0.05)
+            time.sleep(0.5)
         database.close()
         os.kill(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=60)

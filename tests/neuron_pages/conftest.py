@@ -1,5 +1,7 @@
 """A dense model's runs in rows and in shards, and a mixture's."""
 
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
@@ -25,15 +27,35 @@ class Filled:
     bare: Made
 
 
-@pytest.fixture(params=["rows", "parquet"])
-def dense(db: Database, request: pytest.FixtureRequest) -> Filled:
+def _copied(made: Filled, db: Database) -> Filled:
+    """The same runs in the test's own database, which it may change."""
+    shutil.copy(made.db.path, db.path)
+    with suppress(FileNotFoundError):
+        shutil.copytree(f"{made.db.path}.shards", f"{db.path}.shards")
+    return Filled(db, made.kept, made.bare)
+
+
+@pytest.fixture(scope="session", params=["rows", "parquet"])
+def made_dense(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Filled:
+    db = Database(tmp_path_factory.mktemp("dense") / "test.duckdb")
     kept = add_run(db, "kept", DENSE, 1, n_ranked_layers=2)
     add_tokens(db, kept, request.param, KEPT, WORDS)
     return Filled(db, kept, add_run(db, "bare", DENSE, 2))
 
 
-@pytest.fixture(params=["rows", "parquet"])
-def mixed(db: Database, request: pytest.FixtureRequest) -> Filled:
+@pytest.fixture
+def dense(made_dense: Filled, db: Database) -> Filled:
+    return _copied(made_dense, db)
+
+
+@pytest.fixture(scope="session", params=["rows", "parquet"])
+def made_mixed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Filled:
+    db = Database(tmp_path_factory.mktemp("mixed") / "test.duckdb")
     kept = add_run(db, "kept", MIXED, 3)
     add_tokens(db, kept, request.param, KEPT_MIXED, WORDS)
     return Filled(db, kept, add_run(db, "bare", MIXED, 4))
+
+
+@pytest.fixture
+def mixed(made_mixed: Filled, db: Database) -> Filled:
+    return _copied(made_mixed, db)
