@@ -6,7 +6,7 @@ import typer
 
 from snql.models.options import LoadOptions
 
-from .render import print_json, print_table
+from .render import note, print_json, print_table
 from .state import state
 
 
@@ -24,5 +24,7 @@ def doctor(
     else:
         print_table(found.facts, title=found.model)
         print_table(found.checks, title="Checks")
+    for text in found.notes:
+        note(f"note: {text}", quiet=state(context).quiet)
     if not found.sound:
         raise typer.Exit(1)

@@ -39,3 +39,18 @@ class RunError(SnqlError):
     """A run began and failed; its row in ``runs`` says why."""
 
     exit_code = 1
+
+
+def reason(error: BaseException, longest: int = 300) -> str:
+    """What another library says went wrong, on one line: its first sentences, never cut within one."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines()]
+    lines = [line for line in lines if line]
+    text = " ".join(lines[:2]) if lines and lines[0].endswith(":") else " ".join(lines)
+    if not text:
+        return type(error).__name__
+    while len(text) > longest:
+        shorter = text.rpartition(". ")[0]
+        if not shorter:
+            return text.split(". ")[0]
+        text = shorter
+    return text

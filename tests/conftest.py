@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from snql.db.connection import Database
+from snql.models import remembered
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
@@ -33,6 +34,15 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_ma
 @pytest.fixture(scope="session", autouse=True)
 def copied_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with ready_made.copied(tmp_path_factory.mktemp("ready-made")):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is remembered of models' files is remembered for these tests alone, by both of their processes."""
+    folder = tmp_path_factory.getbasetemp().parent / "snql-cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(remembered.FOLDER, str(folder))
         yield
 
 

@@ -16,7 +16,8 @@ from snql.prompts.types import Prompt
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A model as ``models`` and ``adapters`` hold it. notes: what runs with it must say; they keep it."""
+    """A model as ``models`` and ``adapters`` hold it. notes: what runs with it say and
+    keep; remarks: what they only say."""
 
     model_id: str
     spec: str
@@ -28,6 +29,7 @@ class ModelRecord:
     n_neurons: int
     adapters: tuple["AdapterRecord", ...]
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Variant:
 def write_models(connection: duckdb.DuckDBPyConnection, run_id: int, models: Mapping[str, ModelRecord]) -> None:
     """Record the models of a run by role; models and adapters that are already known stay as they are."""
     found = list(models.values())
-    elsewhere = ("adapters", "notes")
+    elsewhere = ("adapters", "notes", "remarks")
     rows = [{name: value for name, value in vars(model).items() if name not in elsewhere} for model in found]
     for row, model in zip(rows, found, strict=True):
         row |= {"base_files": json.dumps(model.base_files), "adapter_ids": [each.adapter_id for each in model.adapters]}

@@ -10,8 +10,8 @@ from snql.db import records, runs, storage
 from snql.db.connection import Database
 from snql.errors import InputError
 from snql.jobs.inputs import PromptInputs
-from snql.models import adapters, files
 from snql.models.context import Context
+from snql.models.identity import combined_hash
 from snql.models.loaded import LoadedModel
 from snql.models.spec import parse_model_spec
 from snql.prompts.template import Formatter, format_prompts
@@ -56,6 +56,11 @@ class Beginning:
         of_models = (note for model in self.models.values() for note in model.notes)
         of_sets = self.read.sets.notes if self.read is not None else ()
         return list(dict.fromkeys((*of_models, *of_sets, *self.notes)))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is worth saying now, and not kept."""
+        return list(dict.fromkeys(remark for model in self.models.values() for remark in model.remarks))
 
     @classmethod
     def of(
@@ -131,12 +136,16 @@ def describe_model(model: LoadedModel) -> records.ModelRecord:
     base = model.base
     described = []
     for name, hashes in zip(model.adapter_names, model.adapter_hashes, strict=True):
-        folder = base.adapters[name]
+        adapter = base.adapters[name]
+        folder = adapter.files.place
         config = (folder / "adapter_config.json").read_text("utf-8")
-        kind = adapters.read_config(folder)["peft_type"]
         described.append(
             records.AdapterRecord(
-                adapter_id=files.combined_hash(hashes), path=folder.name, peft_type=kind, config=config, files=hashes
+                adapter_id=combined_hash(hashes),
+                path=folder.name,
+                peft_type=adapter.config.kind,
+                config=config,
+                files=hashes,
             )
         )
     return records.ModelRecord(
@@ -144,10 +153,11 @@ def describe_model(model: LoadedModel) -> records.ModelRecord:
         spec=model.spec.text,
         base=str(parse_model_spec(model.spec.text).base),
         base_files=base.hashes,
-        base_sha256=files.combined_hash(base.hashes),
+        base_sha256=combined_hash(base.hashes),
         architecture=base.model_type,
         n_layers=base.n_layers,
         n_neurons=base.n_neurons,
         adapters=tuple(described),
         notes=model.notes,
+        remarks=model.remarks,
     )

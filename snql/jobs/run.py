@@ -13,7 +13,7 @@ from snql.db import runs
 from snql.db.connection import Connection, Database
 from snql.jobs.begin import Beginning, begin_run
 from snql.jobs.work import Job, at_work, patient
-from snql.progress import ProgressCallback, say_note
+from snql.progress import ProgressCallback, say, say_note
 
 Result = TypeVar("Result")
 
@@ -57,6 +57,8 @@ def run_job(
     work = loaded.work
     with loaded.held:
         run_id = begin_run(db, new, resumed, loaded.beginning, force=force)
+        for remark in loaded.beginning.remarks:
+            say(progress, remark)
         for text in loaded.beginning.all_notes:
             say_note(progress, text)
         del loaded  # from here on prompts are read from the database, by those that need them

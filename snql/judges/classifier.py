@@ -5,7 +5,6 @@ guards, language models that answer in words (moderator.py).
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +15,9 @@ from snql.judges import rubric
 from snql.judges.base import WORSE, Judge, JudgeInfo, Loader, Pair, Verdict
 from snql.judges.moderator import ModeratorJudge
 from snql.judges.options import JudgeOptions
-from snql.judges.readers import TextReader, chat_ids, load_checked, loaded, model_folder, read_texts
-from snql.models import files
+from snql.judges.readers import TextReader, chat_ids, load_checked, loaded, model_files, read_texts
+from snql.models.files import ModelFiles
+from snql.models.identity import combined_hash
 
 UNSAFE_LABELS = ("unsafe", "harmful", "harm", "toxic", "toxicity", "yes", "1")
 """Labels that mean an unsafe text; without ``#label``, a classifier must have exactly one of them."""
@@ -28,17 +28,19 @@ _SIGMOID = "multi_label_classification"
 def prepare(name: str, rest: str, options: JudgeOptions) -> Loader:
     """What loads ``PATH[#label]``. Raises ModelError if there is no such model, InputError for a wrong rubric."""
     location, _, label = rest.partition("#")
-    folder = model_folder(name, location)
+    given = model_files(name, location)
     text = None if options.rubric is None else rubric.read(options.rubric)
 
     def load() -> Judge:
         trust = options.trust_remote_code
-        config = loaded(name, options, lambda *_: AutoConfig.from_pretrained(folder, trust_remote_code=trust))
+        config = loaded(
+            name, given, options, lambda folder, *_: AutoConfig.from_pretrained(folder, trust_remote_code=trust)
+        )
         architecture = next(iter(config.architectures or ()), "")
         if architecture.endswith("ForSequenceClassification"):
-            return TextClassifierJudge(name, folder, label, text, options)
+            return TextClassifierJudge(name, given, label, text, options)
         if architecture.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
-            return ModeratorJudge(name, folder, label, text, options)
+            return ModeratorJudge(name, given, label, text, options)
         raise ModelError(
             f"judge {name} is neither a sequence classifier nor a language model: {architecture or 'none'}"
         )
@@ -57,11 +59,13 @@ class TextClassifierJudge:
     ``{prompt}[SEP]{completion}``, is read as a pair.
     """
 
-    def __init__(self, name: str, folder: Path, label: str, text: rubric.Rubric | None, options: JudgeOptions) -> None:
+    def __init__(
+        self, name: str, given: ModelFiles, label: str, text: rubric.Rubric | None, options: JudgeOptions
+    ) -> None:
         self._name, self._text = name, text
-        self._hash = files.combined_hash(files.file_hashes(folder))
+        self._hash = combined_hash(given.hashes)
         self._higher = options.higher_is(WORSE)
-        model, tokenizer = load_checked(name, folder, options, AutoModelForSequenceClassification)
+        model, tokenizer = load_checked(name, given, options, AutoModelForSequenceClassification)
         self._labels = [str(model.config.id2label[place]) for place in range(model.config.num_labels)]
         self._sigmoid = model.config.problem_type == _SIGMOID
         if model.config.problem_type == "regression" or (len(self._labels) == 1 and not self._sigmoid):

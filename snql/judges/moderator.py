@@ -7,7 +7,7 @@ Such are Llama Guard (Inan et al. 2023, arXiv 2312.06674), HarmBench's classifie
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
@@ -17,7 +17,8 @@ from snql.judges import rubric
 from snql.judges.base import WORSE, JudgeInfo, Pair, Verdict
 from snql.judges.options import JudgeOptions
 from snql.judges.readers import TextReader, load_checked, read_texts
-from snql.models import files
+from snql.models.files import ModelFiles
+from snql.models.identity import combined_hash
 
 OPPOSITES = {"unsafe": "safe", "yes": "no", "safe": "unsafe", "no": "yes"}
 """What ``#label`` may be, and what it is weighed against."""
@@ -74,11 +75,13 @@ class ModeratorJudge:
     else snql's own question, as the user's turn of its chat template if it has one; or a rubric's text, as it is.
     """
 
-    def __init__(self, name: str, folder: Path, label: str, text: rubric.Rubric | None, options: JudgeOptions) -> None:
+    def __init__(
+        self, name: str, given: ModelFiles, label: str, text: rubric.Rubric | None, options: JudgeOptions
+    ) -> None:
         self._name, self._rubric = name, text
-        self._hash = files.combined_hash(files.file_hashes(folder))
+        self._hash = combined_hash(given.hashes)
         self._higher = options.higher_is(WORSE)
-        model, tokenizer = load_checked(name, folder, options, AutoModelForCausalLM)
+        model, tokenizer = load_checked(name, given, options, AutoModelForCausalLM)
         self._answers = answers(name, tokenizer, label)
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._reader = TextReader(model, tokenizer, options.batch_size)

@@ -7,47 +7,48 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from snql.errors import ModelError
+from snql.errors import ModelError, reason
 from snql.judges.base import Pair, Verdict
 from snql.judges.options import JudgeOptions
 from snql.models import files
 from snql.models.context import context_of
 from snql.models.devices import quiet_loading, resolve_device, resolve_dtype
+from snql.models.files import ModelFiles
 from snql.models.spec import parse_part
+from snql.models.weights import LOADING_ERRORS, check_whole
 
 
-def model_folder(name: str, location: str) -> Path:
-    """The local folder of a judge's model, fetched from the hub if need be; raises ModelError naming the judge."""
+def model_files(name: str, location: str) -> ModelFiles:
+    """The files of a judge's model, fetched from the hub if need be; raises ModelError naming the judge."""
     try:
-        return files.base_folder(parse_part(location))
+        return files.base_files(parse_part(location))
     except ModelError as error:
         raise ModelError(f"judge {name}: {error}") from error
 
 
-def loaded(name: str, options: JudgeOptions, load: Callable[[torch.device, Any], Any]) -> Any:
-    """What ``load(device, dtype)`` returns, its errors as one line."""
+def loaded(name: str, given: ModelFiles, options: JudgeOptions, load: Callable[[Path, torch.device, Any], Any]) -> Any:
+    """What ``load(folder, device, dtype)`` returns, its errors as one line. The folder has nothing but the files."""
     device = resolve_device(options.device)
     dtype = resolve_dtype(options.dtype, device)
-    with quiet_loading():
+    with quiet_loading(), given.alone() as folder:
         try:
-            return load(device, dtype)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise ModelError(f"judge {name} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
+            return load(folder, device, dtype)
+        except LOADING_ERRORS as error:
+            raise ModelError(f"judge {name} cannot be loaded: {reason(error)}") from error
 
 
-def load_checked(name: str, folder: Path, options: JudgeOptions, kind: Any) -> tuple[Any, Any]:
-    """A model of this auto class, none of whose weights is missing, and its tokenizer."""
+def load_checked(name: str, given: ModelFiles, options: JudgeOptions, kind: Any) -> tuple[Any, Any]:
+    """A model of this auto class, all of its files and nothing else, and its tokenizer."""
     trust = options.trust_remote_code
 
-    def load(device: torch.device, dtype: Any) -> Any:
+    def load(folder: Path, device: torch.device, dtype: Any) -> Any:
         model, loading = kind.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, output_loading_info=True, trust_remote_code=trust
         )
         return model.to(device).eval(), loading, AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
 
-    model, loading, tokenizer = loaded(name, options, load)
-    if loading["missing_keys"]:
-        raise ModelError(f"judge {name} lacks weights: {min(loading['missing_keys'])} is in none of its files")
+    model, loading, tokenizer = loaded(name, given, options, load)
+    check_whole(f"judge {name}", loading)
     return model, tokenizer
 
 

@@ -15,8 +15,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from snql.errors import ModelError
 from snql.judges.base import BETTER, WORSE, Judge, JudgeInfo, Loader, Pair, Verdict
 from snql.judges.options import JudgeOptions
-from snql.judges.readers import TextReader, chat_ids, loaded, model_folder
-from snql.models import files
+from snql.judges.readers import TextReader, chat_ids, loaded, model_files
+from snql.models.files import ModelFiles
+from snql.models.identity import combined_hash
 
 BEAVER_TEXT = "BEGINNING OF CONVERSATION: USER: {prompt} ASSISTANT:{completion}"
 _BEAVER = "ModelForScore"
@@ -24,12 +25,14 @@ _BEAVER = "ModelForScore"
 
 def prepare(name: str, location: str, options: JudgeOptions) -> Loader:
     """What loads the score model in a folder or of a hub id. Raises ModelError if there is none."""
-    folder = model_folder(name, location)
+    given = model_files(name, location)
 
     def load() -> Judge:
-        config = loaded(name, options, lambda *_: AutoConfig.from_pretrained(folder, trust_remote_code=False))
+        config = loaded(
+            name, given, options, lambda folder, *_: AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        )
         beaver = any(_BEAVER in architecture for architecture in config.architectures or ())
-        return (BeaverJudge if beaver else ScoreModelJudge)(name, folder, options)
+        return (BeaverJudge if beaver else ScoreModelJudge)(name, given, options)
 
     return load
 
@@ -37,17 +40,17 @@ def prepare(name: str, location: str, options: JudgeOptions) -> Loader:
 class ScoreModelJudge:
     """The single logit of a sequence classifier on the chat template of [user: prompt, assistant: completion]."""
 
-    def __init__(self, name: str, folder: Path, options: JudgeOptions) -> None:
-        def load(device: torch.device, dtype: Any) -> Any:
+    def __init__(self, name: str, given: ModelFiles, options: JudgeOptions) -> None:
+        def load(folder: Path, device: torch.device, dtype: Any) -> Any:
             model, loading = AutoModelForSequenceClassification.from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, output_loading_info=True, trust_remote_code=False
             )
             return model.to(device).eval(), loading, AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
         self._name = name
-        self._hash = files.combined_hash(files.file_hashes(folder))
+        self._hash = combined_hash(given.hashes)
         self._higher = options.higher_is(BETTER if "reward" in name.lower() else WORSE)
-        model, loading, tokenizer = loaded(name, options, load)
+        model, loading, tokenizer = loaded(name, given, options, load)
         _check_weights(name, loading["missing_keys"])
         if model.config.num_labels != 1:
             raise ModelError(f"judge {name} has {model.config.num_labels} outputs: it must have one")
@@ -112,8 +115,8 @@ class BeaverModel(LlamaPreTrainedModel):
 class BeaverJudge:
     """A Beaver cost or reward model on its own text, ended by the end-of-sequence token."""
 
-    def __init__(self, name: str, folder: Path, options: JudgeOptions) -> None:
-        def load(device: torch.device, dtype: Any) -> Any:
+    def __init__(self, name: str, given: ModelFiles, options: JudgeOptions) -> None:
+        def load(folder: Path, device: torch.device, dtype: Any) -> Any:
             # The hint does not know that loading info makes it a pair.
             found: Any = BeaverModel.from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, output_loading_info=True
@@ -122,8 +125,8 @@ class BeaverJudge:
             return model.to(device).eval(), loading, AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
         self._name = name
-        self._hash = files.combined_hash(files.file_hashes(folder))
-        model, loading, tokenizer = loaded(name, options, load)
+        self._hash = combined_hash(given.hashes)
+        model, loading, tokenizer = loaded(name, given, options, load)
         _check_weights(name, loading["missing_keys"])
         if tokenizer.eos_token_id is None:
             raise ModelError(f"judge {name} has no end-of-sequence token, at which its score is read")

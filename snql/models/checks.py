@@ -20,6 +20,11 @@ _QUANTIZED = 5e-2
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10, torch.bfloat16: 2e-2, torch.float16: 4e-3}
 
 
+def tolerance(dtype: torch.dtype, quantized: bool) -> float:
+    """How far two ways of computing the same may differ, relative to the largest value."""
+    return _QUANTIZED if quantized else _TOLERANCE.get(dtype, 2e-2)
+
+
 @dataclass(frozen=True)
 class Check:
     """One check of a model: what was looked at, whether it holds, and what was found."""
@@ -100,7 +105,7 @@ def _causal(subject: Subject, ids: torch.Tensor, plain: torch.Tensor) -> Check:
     scale = float(before.abs().max()) or 1.0
     difference = float((before - after).abs().max()) / scale
     # 8-bit kernels scale activations over the whole batch, so that a later token does shift earlier ones a little.
-    ok = difference <= (_QUANTIZED if subject.quantized else _TOLERANCE.get(plain.dtype, 2e-2))
+    ok = difference <= tolerance(plain.dtype, subject.quantized)
     words = f"a later token changes earlier logits by {difference:.1e} relative"
     return Check("reads from left to right", ok, words if ok else f"{words}: not a causal language model")
 
@@ -135,7 +140,7 @@ def _by_hand(sites: list[Site], inputs: dict[int, torch.Tensor], captured: dict[
         routed = ~found.isnan() if site.n_experts > 1 else torch.ones_like(found, dtype=torch.bool)
         difference = float((found - expected)[routed].abs().max()) / scale
         worst = max(worst, difference)
-        if not difference <= _TOLERANCE.get(found.dtype, 2e-2):
+        if not difference <= tolerance(found.dtype, False):
             return Check(name, False, f"layer {site.layer}: captured and computed differ by {difference:.1e} relative")
     return Check(name, True, f"largest relative difference {worst:.1e} over {len(sites)} layers")
 

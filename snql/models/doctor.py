@@ -1,24 +1,31 @@
 """``snql doctor``: what snql finds in a model, and the result of each check."""
 
+import time
 from dataclasses import dataclass
 
 import polars as pl
 import torch
 
 from snql.models.context import Context
+from snql.models.checks import Check
 from snql.models.load import inspect_model
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
+from snql.models.verify import compare
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found in a model. ``facts``: rows of (what, found). ``checks``: rows of (check, ok, found)."""
+    """What was found in a model.
+
+    ``facts``: rows of (what, found). ``checks``: rows of (check, ok, found). ``notes``: what runs with it say.
+    """
 
     model: str
     sound: bool
     facts: pl.DataFrame
     checks: pl.DataFrame
+    notes: tuple[str, ...] = ()
 
 
 def _neurons(model: LoadedModel) -> str:
@@ -38,6 +45,14 @@ def _changes(model: LoadedModel) -> bool:
     ids = torch.arange(3, 9, device=model.base.device)[None] % model.base.vocabulary_size
     batch = (ids, torch.ones_like(ids), torch.arange(6, device=ids.device)[None])
     return not torch.equal(base.logits(*batch), model.logits(*batch))
+
+
+def _independent(model: LoadedModel, options: LoadOptions) -> Check:
+    """The comparison with a load by the libraries alone, done again although it may be remembered."""
+    start = time.monotonic()
+    found = compare(model, options)
+    words = f"logits differ by {found.difference:.1e} relative, {found.allowed:.0e} is allowed"
+    return Check("equals an independent load", found.equal, f"{words} ({time.monotonic() - start:.1f} s)")
 
 
 def diagnose(spec: str, options: LoadOptions) -> Diagnosis:
@@ -62,10 +77,12 @@ def diagnose(spec: str, options: LoadOptions) -> Diagnosis:
     if model.adapter_names:
         facts["adapters change the logits"] = "yes" if _changes(model) else "no: they do nothing on a small input"
     for name in model.adapter_names:
-        facts[f"adapter {base.adapters[name].name}"] = f"{base.kind}, every tensor equals its file"
+        facts[f"adapter {base.adapters[name].files.place.name}"] = f"{base.kind}, every tensor equals its file"
+    checks = [*base.checks, *([_independent(model, options)] if options.verify else [])]
     return Diagnosis(
         model=spec,
-        sound=all(check.ok for check in base.checks),
+        sound=all(check.ok for check in checks),
         facts=pl.DataFrame(list(facts.items()), schema=["what", "found"], orient="row"),
-        checks=pl.DataFrame([vars(check) for check in base.checks], schema=["name", "ok", "found"]),
+        checks=pl.DataFrame([vars(check) for check in checks], schema=["name", "ok", "found"]),
+        notes=model.notes,
     )

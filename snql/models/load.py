@@ -1,25 +1,30 @@
 """Loading the models of a run: bases shared, adapters proven, every model checked before it is used."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from snql.errors import ModelError
-from snql.models import adapters, files
+from snql.models import files
+from snql.models.adapter_config import check_stack, read_config
+from snql.models.adapters import Adapter
 from snql.models.architectures import architecture_of
+from snql.models.beside import brought_along
 from snql.models.checks import Subject, check_model, require_sound
-from snql.models.devices import quantization, quiet_loading, resolve_device, resolve_dtype
+from snql.models.devices import quiet_loading
 from snql.models.experts import use_hookable_experts
+from snql.models.files import ModelFiles
+from snql.models.identity import combined_hash
 from snql.models.loaded import Base, LoadedModel
 from snql.models.options import LoadOptions
-from snql.models.spec import ModelSpec, parse_model_spec
+from snql.models.spec import ModelSpec, PartSpec, parse_model_spec
 from snql.models.tokenizer import tokenizer_in
+from snql.models.verify import verified
+from snql.models.weights import load_weights
 
 _WIDTH_NAMES = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
 
@@ -43,9 +48,29 @@ def load_models(
             role: _load_model(spec, replace(options, dtype=chosen[role]), bases[chosen[role]])
             for role, spec in parsed.items()
         }
-    for role, model in models.items():
-        _check_same_tokens(next(iter(models.items())), (role, model))
+        for role, model in models.items():
+            _check_same_tokens(next(iter(models.items())), (role, model))
+        models = _with_common_ends(models)
+        if options.verify:
+            models = {role: verified(model, replace(options, dtype=chosen[role])) for role, model in models.items()}
     return models
+
+
+def _with_common_ends(models: dict[str, LoadedModel]) -> dict[str, LoadedModel]:
+    """All end a completion at the same tokens: at those that end one for any of them."""
+    common = frozenset().union(*(model.base.end_ids for model in models.values()))
+    said = {role: _names_of(model, model.base.end_ids) for role, model in models.items()}
+    for model in models.values():
+        model.base.end_ids = common
+    if len(set(said.values())) <= 1:
+        return models
+    ends = ", ".join(f"{role}: {names}" for role, names in said.items())
+    note = f"the models' end tokens differ ({ends}): a completion ends at any of them"
+    return {role: replace(model, notes=(*model.notes, note)) for role, model in models.items()}
+
+
+def _names_of(model: LoadedModel, ids: Iterable[int]) -> str:
+    return " ".join(str(token) for token in model.base.tokenizer.convert_ids_to_tokens(sorted(ids))) or "none"
 
 
 def inspect_model(spec: str, options: LoadOptions) -> LoadedModel:
@@ -55,44 +80,64 @@ def inspect_model(spec: str, options: LoadOptions) -> LoadedModel:
 
 
 def _load_model(spec: ModelSpec, options: LoadOptions, bases: list[Base], *, strict: bool = True) -> LoadedModel:
-    folder = files.base_folder(spec.base)
-    adapter_folders = [files.adapter_folder(part) for part in spec.adapters]
-    kind = adapters.common_kind(adapter_folders, spec.text)
-    hashes = files.file_hashes(folder)
-    base = _shared(bases, hashes, kind)
+    given = files.base_files(spec.base, code=options.trust_remote_code)
+    stack = [_adapter(part) for part in spec.adapters]
+    if len({adapter.name for adapter in stack}) != len(stack):
+        raise ModelError(f"model spec {spec.text!r} applies the same adapter twice: name each one once")
+    check_stack([adapter.config for adapter in stack], spec.text)
+    base = _shared(bases, given, stack)
     if base is None:
-        base = _load_base(spec, folder, hashes, options)
+        base = _load_base(spec, given, options)
         if strict:
             require_sound(base.checks, spec.text)
         bases.append(base)
-    adapter_hashes = tuple(files.file_hashes(adapter) for adapter in adapter_folders)
+    for adapter in stack:
+        base.add_adapter(adapter)
+    names = tuple(adapter.name for adapter in stack)
+    base.activate(names)  # fails here for a stack that cannot be
+    own = [brought_along(adapter, base.tokenizer) for adapter in stack]
+    base.end_ids |= {token for each in own for token in each.end_ids}
+    notes = [note for each in own for note in each.notes]
+    notes += [_changing(adapter) for adapter in stack if adapter.config.changes_base]
+    return LoadedModel(spec, base, names, tuple(adapter.files.hashes for adapter in stack), tuple(notes))
+
+
+def _adapter(part: PartSpec) -> Adapter:
+    found = files.adapter_files(part)
     # PEFT forbids dots in adapter names; the hash makes equal adapters one and different ones distinct.
-    names = tuple(f"adapter_{files.combined_hash(hashes)[:16]}" for hashes in adapter_hashes)
-    if len(set(names)) != len(names):
-        raise ModelError(f"model spec {spec.text!r} applies the same adapter twice: name each one once")
-    for name, adapter in zip(names, adapter_folders, strict=True):
-        base.add_adapter(adapter, name, str(kind))
-    return LoadedModel(spec, base, names, adapter_hashes)
+    return Adapter(found, read_config(found.place), f"adapter_{combined_hash(found.hashes)[:16]}")
 
 
-def _shared(bases: list[Base], hashes: dict[str, str], kind: str | None) -> Base | None:
-    """A loaded base with the same files; PEFT keeps one type of adapter on a base, so another type needs a copy."""
+def _changing(adapter: Adapter) -> str:
+    return (
+        f"{adapter} takes its part out of the base's weights when it is loaded "
+        f"(init_lora_weights={adapter.config.init}), as it was when it was trained: it has its own copy of the base"
+    )
+
+
+def _shared(bases: list[Base], given: ModelFiles, stack: Sequence[Adapter]) -> Base | None:
+    """A loaded base with the same files; PEFT keeps one type of adapter on a base, so another type needs a copy.
+
+    So does an adapter that changes the base's weights.
+    """
+    if any(adapter.config.changes_base for adapter in stack):
+        return None
     for base in bases:
-        if base.hashes == hashes and (kind is None or base.kind in (None, kind)):
+        fits = not stack or base.kind in (None, stack[0].config.kind)
+        if base.hashes == given.hashes and fits and not base.private:
             return base
     return None
 
 
-def _load_base(spec: ModelSpec, folder: Path, hashes: dict[str, str], options: LoadOptions) -> Base:
-    model = _load_weights(spec, folder, options)
-    tokenizer = tokenizer_in(folder, str(spec.base), trust_remote_code=options.trust_remote_code)
+def _load_base(spec: ModelSpec, given: ModelFiles, options: LoadOptions) -> Base:
+    model = load_weights(spec.base, given, options)
+    tokenizer = tokenizer_in(given, f"model {spec.base}", trust_remote_code=options.trust_remote_code)
     end_ids = _end_ids(model, tokenizer)
     architecture = architecture_of(model)
     if architecture.experts is not None:
         use_hookable_experts(model)
     base = Base(
-        folder=folder,
-        hashes=hashes,
+        files=given,
         model=model,
         tokenizer=tokenizer,
         architecture=architecture,
@@ -131,49 +176,6 @@ def _subject(base: Base) -> Subject:
     )
 
 
-def _load_weights(spec: ModelSpec, folder: Path, options: LoadOptions) -> PreTrainedModel:
-    device = resolve_device(options.device)
-    placed = options.device_map is not None or options.quantize is not None
-    settings: dict[str, Any] = {
-        "dtype": resolve_dtype(options.dtype, device),
-        "quantization_config": quantization(options.quantize),
-        "device_map": options.device_map or ("auto" if options.quantize else None),
-        "attn_implementation": options.attn_implementation,
-    }
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=options.trust_remote_code)
-        _check_causal(config, spec)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            config=config,
-            use_safetensors=True,
-            trust_remote_code=options.trust_remote_code,
-            output_loading_info=True,
-            **{name: value for name, value in settings.items() if value is not None},
-        )
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"model {spec.base} cannot be loaded: {reason}") from error
-    model, info = loaded
-    # A weight that is missing from the files would be random: a number published from it would be wrong.
-    if info["missing_keys"]:
-        raise ModelError(f"model {spec.base} lacks weights: {sorted(info['missing_keys'])[0]} is in none of its files")
-    ready: PreTrainedModel = (model if placed else model.to(device)).eval()
-    return ready
-
-
-def _check_causal(config: Any, spec: ModelSpec) -> None:
-    """Refuse encoders and encoder-decoders, which transformers might wrap as if they wrote text."""
-    named = config.architectures or []
-    if getattr(config, "is_encoder_decoder", False) or (named and not any("LM" in name for name in named)):
-        raise ModelError(
-            f"model {spec.base} is a {', '.join(named) or config.model_type}, not a causal language model: "
-            "snql contrasts models that write text from left to right"
-        )
-    if any("MaskedLM" in name for name in named):
-        raise ModelError(f"model {spec.base} is an encoder ({', '.join(named)}), not a causal language model")
-
-
 def _end_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     configured = model.generation_config.eos_token_id
     ids = {configured} if isinstance(configured, int) else set(configured or ())
@@ -194,18 +196,33 @@ def _check_same_revision(specs: Mapping[str, ModelSpec]) -> None:
             )
 
 
+def _difference(a: Mapping[str, int], b: Mapping[str, int]) -> str | None:
+    """One token that two vocabularies do not have alike, in words."""
+    for token in sorted(a.keys() | b.keys(), key=lambda token: (a.get(token, b.get(token, 0)), token)):
+        if a.get(token) != b.get(token):
+            ids = [str(vocabulary.get(token, "none")) for vocabulary in (a, b)]
+            return f"{token!r} is token {' and '.join(ids)}"
+    return None
+
+
 def _check_same_tokens(first: tuple[str, LoadedModel], second: tuple[str, LoadedModel]) -> None:
     """Raise ModelError unless both models read token ids alike and have neurons of one shape."""
     (role_a, a), (role_b, b) = first, second
     if a.base is b.base:
         return
     names = f"{role_a} ({a.spec.text}) and {role_b} ({b.spec.text})"
-    if a.base.tokenizer.get_vocab() != b.base.tokenizer.get_vocab():
-        raise ModelError(f"the tokenizers of {names} differ: token ids must mean the same to both models")
+    if different := _difference(a.base.tokenizer.get_vocab(), b.base.tokenizer.get_vocab()):
+        raise ModelError(
+            f"the tokenizers of {names} differ ({different}): token ids must mean the same to both models; "
+            "give them one tokenizer and one vocabulary"
+        )
     if a.base.tokenizer.chat_template != b.base.tokenizer.chat_template:
         raise ModelError(f"the chat templates of {names} differ: both models must be given the same text")
-    if a.base.vocabulary_size != b.base.vocabulary_size or a.base.end_ids != b.base.end_ids:
-        raise ModelError(f"the vocabularies or end-of-sequence tokens of {names} differ: they must be the same")
+    if a.base.vocabulary_size != b.base.vocabulary_size:
+        raise ModelError(
+            f"the vocabularies of {names} have {a.base.vocabulary_size} and {b.base.vocabulary_size} tokens: "
+            "resize one of the models to the other's"
+        )
     if a.shape != b.shape:
         raise ModelError(
             f"{names} have different shapes ({a.shape} and {b.shape} neurons): neurons can only be compared between "

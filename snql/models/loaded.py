@@ -11,13 +11,17 @@ import torch
 from peft import PeftModel
 from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
-from snql.errors import RunError
-from snql.models import adapters, files
+from snql.errors import ModelError, RunError, reason
+from snql.models import adapters
+from snql.models.adapters import Adapter
 from snql.models.architectures import Architecture
 from snql.models.checks import Check
 from snql.models.context import Context, context_of
+from snql.models.files import ModelFiles
+from snql.models.identity import combined_hash
 from snql.models.sites import Site, find_sites
 from snql.models.spec import ModelSpec
+from snql.models.unchanged import WeightSample
 from snql.neurons.sets import Shape
 
 
@@ -25,11 +29,11 @@ from snql.neurons.sets import Shape
 class Base:
     """One copy of a base model's weights, wrapped by PEFT once it has an adapter.
 
-    accepts: names of the forward pass's parameters. kind: the type of its adapters, None before the first.
+    accepts: names of the forward pass's parameters. kind: the type of its adapters, None before the first. private: one
+    of its adapters changes its weights, so that it is no other model's.
     """
 
-    folder: Path
-    hashes: dict[str, str]
+    files: ModelFiles
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     architecture: Architecture
@@ -40,9 +44,21 @@ class Base:
     checks: list[Check] = field(default_factory=list)
     peft: PeftModel | None = None
     kind: str | None = None
-    adapters: dict[str, Path] = field(default_factory=dict)
+    private: bool = False
+    adapters: dict[str, Adapter] = field(default_factory=dict)
     active: tuple[str, ...] = ()
     _sites: list[Site] | None = None
+    _sample: WeightSample | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder, or the GGUF file, that it was loaded from."""
+        return self.files.place
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of its files."""
+        return self.files.hashes
 
     @property
     def model_type(self) -> str:
@@ -89,17 +105,24 @@ class Base:
         """PEFT's inner model: unlike PeftModel it can switch on several adapters at once."""
         return self.peft.base_model if self.peft is not None else None
 
-    def add_adapter(self, folder: Path, name: str, kind: str) -> None:
-        """Load the adapter unless it is already there; raises ModelError if it does not fit."""
-        if name in self.adapters:
+    def add_adapter(self, adapter: Adapter) -> None:
+        """Load the adapter unless it is already there; raises ModelError if it does not fit, or changes the base."""
+        if adapter.name in self.adapters:
             return
-        adapters.check_widths(self.model, folder)
-        self.peft = adapters.load_adapter(self.peft or self.model, folder, name)
+        adapters.check_fits(self.model, adapter)
+        self._sample = self._sample or WeightSample.of(self.model)
+        self.peft = adapters.load_adapter(self.peft or self.model, adapter)
         self.peft.eval()
-        self.adapters[name] = folder
-        self.kind = kind
+        self.private = self.private or adapter.config.changes_base
+        if not self.private and (changed := self._sample.changed()) is not None:
+            raise ModelError(
+                f"{adapter} changes the weight {changed} of its base when PEFT loads it, and so the models that share "
+                "the base: merge it into a checkpoint (merge_and_unload, save_pretrained), and name that"
+            )
+        self.adapters[adapter.name] = adapter
+        self.kind = adapter.config.kind
         self._sites = None
-        self.active = (name,)
+        self.active = (adapter.name,)
         self.activate(())
 
     def activate(self, names: tuple[str, ...]) -> None:
@@ -110,25 +133,33 @@ class Base:
             self._tuner.disable_adapter_layers()
         else:
             self._tuner.enable_adapter_layers()
-            self._tuner.set_adapter(list(names), inference_mode=True)
+            try:
+                self._tuner.set_adapter(list(names), inference_mode=True)
+            except ValueError as error:
+                paths = " and ".join(str(self.adapters[name].files.place) for name in names)
+                raise ModelError(f"adapters {paths} cannot be active together: {reason(error)}") from error
         self.active = names
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """One model of a run: a shared base and the names of the adapters it switches on, in order."""
+    """One model of a run: a shared base and the names of the adapters it switches on, in order.
+
+    notes: what runs with it must say and keep; remarks: what is worth saying only.
+    """
 
     spec: ModelSpec
     base: Base
     adapter_names: tuple[str, ...]
     adapter_hashes: tuple[dict[str, str], ...]
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def model_id(self) -> str:
         """Identity by file contents: the hash of the base's and the adapters' files."""
         parts = [self.base.hashes, *self.adapter_hashes]
-        return files.combined_hash({str(i): files.combined_hash(part) for i, part in enumerate(parts)})
+        return combined_hash({str(i): combined_hash(part) for i, part in enumerate(parts)})
 
     @property
     def sites(self) -> list[Site]:

@@ -18,3 +18,6 @@ class LoadOptions:
     device_map: Annotated[str | None, Doc("As in transformers: auto spreads a model over several GPUs.")] = None
     attn_implementation: Annotated[str | None, Doc("sdpa, eager, flash_attention_2, ... (the model's own).")] = None
     quantize: Annotated[str | None, Doc("8bit or 4bit weights, with bitsandbytes.")] = None
+    verify: Annotated[
+        bool, Doc("Compare with an independent load, once per model and version of the libraries."), Aside()
+    ] = True

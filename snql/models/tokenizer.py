@@ -1,12 +1,11 @@
 """A model's tokenizer alone, without its weights."""
 
-from pathlib import Path
-
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from snql.errors import ModelError
+from snql.errors import ModelError, reason
 from snql.models import files
 from snql.models.devices import quiet_loading
+from snql.models.files import ModelFiles
 from snql.models.spec import parse_model_spec
 
 
@@ -14,13 +13,18 @@ def load_tokenizer(spec: str, *, trust_remote_code: bool = False) -> PreTrainedT
     """The tokenizer of a model spec's base; of a hub model, only its small files are fetched. Raises ModelError."""
     part = parse_model_spec(spec).base
     with quiet_loading():
-        return tokenizer_in(files.tokenizer_folder(part), str(part), trust_remote_code=trust_remote_code)
+        return tokenizer_in(files.tokenizer_files(part), f"model {part}", trust_remote_code=trust_remote_code)
 
 
-def tokenizer_in(folder: Path, name: str, *, trust_remote_code: bool) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder; ``name`` is the model's, for the message of a ModelError."""
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"model {name} has no tokenizer that loads: {' '.join(str(error).split())}") from error
+def tokenizer_in(given: ModelFiles, what: str, *, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    """The tokenizer of these files; ``what`` is whose it is, for the message of a ModelError."""
+    gguf = {} if given.gguf is None else {"gguf_file": given.gguf}
+    with given.alone() as folder:
+        try:
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=trust_remote_code, **gguf
+            )
+        except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+            raise ModelError(f"{what} has no tokenizer that loads: {reason(error)}") from error
+    tokenizer.name_or_path = str(given.place)
     return tokenizer

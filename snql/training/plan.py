@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from snql.errors import InputError, ModelError
+from snql.errors import InputError, ModelError, reason
 from snql.models import files
 from snql.models.architectures import Architecture, architecture_of
 from snql.models.devices import quiet_loading, resolve_device
@@ -134,16 +134,15 @@ def memory_needed(sizes: Sizes, options: TrainOptions, length: int) -> int:
 def _sizes(options: TrainOptions) -> Sizes:
     """From the configuration alone: the model is built without weights."""
     part = parse_model_spec(options.model).base
-    folder = files.tokenizer_folder(part)
+    given = files.tokenizer_files(part)
+    gguf = {} if given.gguf is None else {"gguf_file": given.gguf}
     trust = options.models.trust_remote_code
     try:
-        with quiet_loading(), torch.device("meta"):
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
+        with quiet_loading(), given.alone() as folder, torch.device("meta"):
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=trust, **gguf)
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"model {part} has no configuration that loads: {' '.join(str(error).split())[:200]}"
-        ) from error
+        raise ModelError(f"model {part} has no configuration that loads: {reason(error)}") from error
     architecture = architecture_of(model)
     contexts = (getattr(config, name, None) for name in _CONTEXTS)
     targets = target_modules(model, architecture, options.target)

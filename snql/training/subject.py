@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
 from snql.errors import ModelError, RunError
-from snql.models import files
+from snql.models.identity import combined_hash
 from snql.models.load import load_models
 from snql.training.options import TrainOptions
 from snql.training.plan import target_modules
@@ -47,9 +47,9 @@ def load_subject(options: TrainOptions) -> Subject:
     config = IA3Config(task_type="CAUSAL_LM", target_modules=names, feedforward_modules=names)
     model = get_peft_model(network, config)
     _check(model, base.n_layers, base.n_neurons)
-    hashes = {"base": files.combined_hash(base.hashes)}
+    hashes = {"base": combined_hash(base.hashes)}
     for part, adapter in zip(loaded.spec.adapters, loaded.adapter_hashes, strict=True):
-        hashes[Path(part.location).name] = files.combined_hash(adapter)
+        hashes[Path(part.location).name] = combined_hash(adapter)
     name = "demo:base" if options.model.startswith("demo:") else str(loaded.spec.base)
     return Subject(model, base.tokenizer, name, hashes)
 

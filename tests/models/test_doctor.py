@@ -23,6 +23,9 @@ def test_a_sound_model(tiny_llama: Path, tiny_adapter: Path) -> None:
     assert found.sound
     assert facts["neurons"] == "40 a layer, the input of mlp.down_proj"
     assert facts["adapters change the logits"] == "yes"
+    checks = {name: (ok, words) for name, ok, words in found.checks.iter_rows()}
+    assert checks["equals an independent load"][0]
+    assert checks["equals an independent load"][1].startswith("logits differ by 0.0e+00 relative, 1e-05 is allowed (")
     assert facts["adapter tuned"] == "IA3, every tensor equals its file"
 
 

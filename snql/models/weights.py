@@ -1,0 +1,107 @@
+"""A base model's weights with transformers: all that its files have, and nothing else."""
+
+import re
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from snql.errors import ModelError, reason
+from snql.models.devices import quantization, resolve_device, resolve_dtype
+from snql.models.files import ModelFiles
+from snql.models.options import LoadOptions
+from snql.models.spec import PartSpec
+
+LOADING_ERRORS = (OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError, SafetensorError)
+_HARMLESS = re.compile(
+    r"(rotary_emb\.inv_freq|\.(attn|attention|self_attn|self_attention)\.(bias|masked_bias)|position_ids"
+    r"|rotary_emb\.(cos|sin)_cached)$"
+)
+"""Weights that old versions saved and that are computed today: frequencies, masks and counting numbers."""
+
+
+def load_weights(part: PartSpec, files: ModelFiles, options: LoadOptions) -> PreTrainedModel:
+    """The model of these files, on its device, ready to be run; raises ModelError if it is not all of them."""
+    if files.gguf is not None and find_spec("gguf") is None:
+        raise ModelError(f"model {part} is a GGUF file, which needs the package gguf: pip install 'snql[gguf]'")
+    device = resolve_device(options.device)
+    placed = options.device_map is not None or options.quantize is not None
+    settings: dict[str, Any] = {
+        "dtype": resolve_dtype(options.dtype, device),
+        "quantization_config": quantization(options.quantize),
+        "device_map": options.device_map or ("auto" if options.quantize else None),
+        "attn_implementation": options.attn_implementation,
+        "gguf_file": files.gguf,
+    }
+    with files.alone() as folder:
+        try:
+            model, info = _loaded(folder, part, files, options, settings)
+        except LOADING_ERRORS as error:
+            raise ModelError(f"model {part} cannot be loaded: {_words(error)}") from error
+    check_whole(f"model {part}", info)
+    model.name_or_path = model.config._name_or_path = str(files.place)
+    ready: PreTrainedModel = (model if placed else model.to(device)).eval()
+    return ready
+
+
+def _loaded(
+    folder: Path, part: PartSpec, files: ModelFiles, options: LoadOptions, settings: Mapping[str, Any]
+) -> tuple[Any, Mapping[str, Any]]:
+    trust = options.trust_remote_code
+    gguf = {} if files.gguf is None else {"gguf_file": files.gguf}
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=trust, **gguf)
+    _check_causal(config, part)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        folder,
+        config=config,
+        use_safetensors=True,
+        trust_remote_code=trust,
+        output_loading_info=True,
+        **{name: value for name, value in settings.items() if value is not None},
+    )
+    model, info = loaded
+    return model, info
+
+
+def check_whole(what: str, info: Mapping[str, Any]) -> None:
+    """Raise ModelError unless the files had every weight of the model and the model every weight of the files.
+
+    A weight that is missing would be random; one that is left over shows that the files are of another model. info: as
+    transformers gives it with ``output_loading_info``.
+    """
+    if info["missing_keys"]:
+        raise ModelError(f"{what} lacks weights: {min(info['missing_keys'])} is in none of its files")
+    if info["mismatched_keys"]:
+        name = min(str(entry[0]) for entry in info["mismatched_keys"])
+        raise ModelError(f"{what}: the weight {name} has another shape in its files than its config.json says")
+    left = sorted(key for key in info["unexpected_keys"] if not _HARMLESS.search(key))
+    if left:
+        raise ModelError(
+            f"{what} has a weight {left[0]} in its files that its config.json does not use ({len(left)} in all): files "
+            "and config are of two models, or transformers has no such part; repair config.json"
+        )
+
+
+def _words(error: BaseException) -> str:
+    """Errors of transformers that say nothing by themselves."""
+    text = str(error)
+    if isinstance(error, KeyError) and (known := re.fullmatch(r"'([\w.-]+)'", text)):
+        return (
+            f"{known.group(1)} is known to neither its code nor this transformers (a model, rope or activation type?)"
+        )
+    return reason(error)
+
+
+def _check_causal(config: Any, part: PartSpec) -> None:
+    """Refuse encoders and encoder-decoders, which transformers might wrap as if they wrote text."""
+    named = config.architectures or []
+    if getattr(config, "is_encoder_decoder", False) or (named and not any("LM" in name for name in named)):
+        raise ModelError(
+            f"model {part} is a {', '.join(named) or config.model_type}, not a causal language model: "
+            "snql contrasts models that write text from left to right"
+        )
+    if any("MaskedLM" in name for name in named):
+        raise ModelError(f"model {part} is an encoder ({', '.join(named)}), not a causal language model")
