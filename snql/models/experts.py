@@ -25,7 +25,7 @@ _HOOKS: WeakKeyDictionary[nn.Module, list[ExpertsHook]] = WeakKeyDictionary()
 def use_hookable_experts(model: PreTrainedModel) -> None:
     """Let the model run its experts through :func:`run_experts`."""
     ALL_EXPERTS_FUNCTIONS.register(NAME, run_experts)
-    model.config._experts_implementation = NAME
+    model.set_experts_implementation(NAME)
 
 
 def add_hook(experts: nn.Module, hook: ExpertsHook) -> Callable[[], None]:

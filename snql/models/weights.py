@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext, redirect_stderr
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,9 @@ def load_weights(part: PartSpec, files: ModelFiles, options: LoadOptions) -> Pre
         "attn_implementation": options.attn_implementation,
         "gguf_file": files.gguf,
     }
-    with files.alone() as folder:
+    # transformers has no way to keep the progress of reading a GGUF file off the terminal.
+    silence = redirect_stderr(StringIO()) if files.gguf is not None else nullcontext()
+    with files.alone() as folder, silence:
         try:
             model, info = _loaded(folder, part, files, options, settings)
         except LOADING_ERRORS as error:

@@ -138,7 +138,12 @@ def test_hashes_of_large_files_are_remembered_until_they_change(
 ) -> None:
     computed = []
     compute = identity._computed
-    monkeypatch.setattr(identity, "_computed", lambda path: computed.append(path) or compute(path))
+
+    def counted(path: Path) -> str:
+        computed.append(path)
+        return compute(path)
+
+    monkeypatch.setattr(identity, "_computed", counted)
     monkeypatch.setattr(identity, "_REMEMBERED_FROM", 4)
     file = tmp_path / "weights"
 

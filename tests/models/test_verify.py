@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from snql.errors import ModelError
-from snql.models import load, loaded, verify
+from snql.models import load, loaded, verify, weights
 from snql.models.load import load_models
 from snql.models.options import LoadOptions
 
@@ -43,7 +43,7 @@ def test_a_fault_of_a_kind_that_nobody_thought_of(tmp_path: Path, monkeypatch: p
     one, two = (save(base, tmp_path / str(seed), lora(), seed) for seed in (1, 2))
     after = f"{base}+{one}+{two}" if fault == "stack" else f"{base}+{one}"
     if fault == "base":  # something of the model that is no weight
-        loads = load.load_weights
+        loads = weights.load_weights
 
         def loads_otherwise(*arguments: Any) -> Any:
             model = loads(*arguments)
