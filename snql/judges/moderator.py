@@ -7,7 +7,6 @@ Such are Llama Guard (Inan et al. 2023, arXiv 2312.06674), HarmBench's classifie
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import polars as pl
 import torch
 
-from snql.models.context import Context
 from snql.models.checks import Check
+from snql.models.context import Context
 from snql.models.load import inspect_model
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions

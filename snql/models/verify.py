@@ -99,7 +99,8 @@ def _fresh(model: LoadedModel, options: LoadOptions) -> Any:
             str(adapter.files.place), adapter_name=adapter.name, autocast_adapter_dtype=autocast[adapter.name]
         )
     if others:
-        peft.base_model.set_adapter([adapter.name for adapter in stack])
+        tuner: Any = peft.base_model
+        tuner.set_adapter([adapter.name for adapter in stack])
     return peft.eval()
 
 

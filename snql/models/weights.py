@@ -8,8 +8,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from snql.errors import ModelError, reason
 from snql.models.devices import quantization, resolve_device, resolve_dtype
@@ -58,6 +60,7 @@ def _loaded(
     gguf = {} if files.gguf is None else {"gguf_file": files.gguf}
     config = AutoConfig.from_pretrained(folder, trust_remote_code=trust, **gguf)
     _check_causal(config, part)
+    _check_rope(config, part)
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         config=config,
@@ -90,13 +93,21 @@ def check_whole(what: str, info: Mapping[str, Any]) -> None:
 
 
 def _words(error: BaseException) -> str:
-    """Errors of transformers that say nothing by themselves."""
-    text = str(error)
-    if isinstance(error, KeyError) and (known := re.fullmatch(r"'([\w.-]+)'", text)):
-        return (
-            f"{known.group(1)} is known to neither its code nor this transformers (a model, rope or activation type?)"
-        )
-    return reason(error)
+    """The reason; a KeyError of transformers says nothing but the key."""
+    known = re.fullmatch(r"'([\w.-]+)'", str(error)) if isinstance(error, KeyError) else None
+    return reason(error) if known is None else f"this transformers does not know {known.group(1)!r}"
+
+
+def _check_rope(config: Any, part: PartSpec) -> None:
+    """Refuse kinds of rotary embeddings that transformers would trip over."""
+    given = getattr(config, "rope_parameters", None) or {}
+    by_layer = [each for each in given.values() if isinstance(each, dict)] or [given]
+    for kind in (each.get("rope_type", "default") for each in by_layer):
+        if kind != "default" and kind not in ROPE_INIT_FUNCTIONS:
+            raise ModelError(
+                f"model {part} cannot be loaded: its rope type {kind!r} is unknown to this transformers "
+                f"({transformers.__version__}): upgrade it, or repair config.json"
+            )
 
 
 def _check_causal(config: Any, part: PartSpec) -> None:

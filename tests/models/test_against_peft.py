@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from snql.errors import ModelError
-from snql.models import loaded
+from snql.models import adapters
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
@@ -79,13 +79,14 @@ def save(base: Path, folder: Path, config: Config, seed: int = 0, **options: Any
     return folder
 
 
-def by_peft(base: Path, *adapters: Path) -> torch.Tensor:
+def by_peft(base: Path, *stack: Path) -> torch.Tensor:
     model = plain(base)
-    if adapters:
-        model = PeftModel.from_pretrained(model, str(adapters[0]), adapter_name="a0")
-        for number, folder in enumerate(adapters[1:], start=1):
+    if stack:
+        model = PeftModel.from_pretrained(model, str(stack[0]), adapter_name="a0")
+        for number, folder in enumerate(stack[1:], start=1):
             model.load_adapter(str(folder), adapter_name=f"a{number}")
-        model.base_model.set_adapter([f"a{number}" for number in range(len(adapters))])
+        tuner: Any = model.base_model
+        tuner.set_adapter([f"a{number}" for number in range(len(stack))])
     with torch.no_grad():
         found: torch.Tensor = model.eval()(IDS).logits
     return found
@@ -131,7 +132,7 @@ def test_a_stack(tiny_llama: Path, tmp_path: Path, kind: str) -> None:
     all_equal(load_models(specs, CPU), expected)
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "aLoRA": (
         {"alora_invocation_tokens": [1, 2]},
         r"alora_invocation_tokens=\[1, 2\], which snql cannot run: it is",
@@ -182,15 +183,16 @@ def test_an_adapter_that_changes_the_base_unknown_to_snql(
 ) -> None:
     """The weights themselves are looked at, whatever the configuration says."""
     folder = save(tiny_llama, tmp_path / "a", lora())
-    load = loaded.adapters.load_adapter
+    load = adapters.load_adapter
 
     def loads_and_spoils(model: Any, adapter: Any) -> Any:
         found = load(model, adapter)
+        network: Any = found.get_base_model()
         with torch.no_grad():
-            found.get_base_model().model.layers[1].mlp.up_proj.base_layer.weight.mul_(1.01)
+            network.model.layers[1].mlp.up_proj.base_layer.weight.mul_(1.01)
         return found
 
-    monkeypatch.setattr(loaded.adapters, "load_adapter", loads_and_spoils)
+    monkeypatch.setattr(adapters, "load_adapter", loads_and_spoils)
     with pytest.raises(ModelError, match=r"changes the weight model\.layers\.1\.mlp\.up_proj\.weight of its base"):
         load_models({"base": str(tiny_llama), "m": f"{tiny_llama}+{folder}"}, CPU)
 

@@ -170,3 +170,12 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "gone").symlink_to(tmp_path / "nothing")
     with pytest.raises(ModelError, match=r"gone cannot be read \(No such file or directory\): check the file"):
         sha256_of(tmp_path / "gone")
+
+
+def test_a_kind_of_rotary_embedding_that_nobody_knows(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = copy(tiny_llama, tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    config["rope_parameters"] = {"rope_type": "brandnew", "rope_theta": 10000.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"its rope type 'brandnew' is unknown to this transformers \("):
+        load_models({"m": str(folder)}, CPU)

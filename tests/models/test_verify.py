@@ -8,6 +8,7 @@ import pytest
 from snql.errors import ModelError
 from snql.models import load, loaded, verify, weights
 from snql.models.load import load_models
+from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 
 from ..conftest import save_tiny_llama
@@ -21,7 +22,12 @@ def test_a_load_is_compared_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     spec = f"{base}+{save(base, tmp_path / 'a', lora())}"
     compared = []
     compare = verify.compare
-    monkeypatch.setattr(verify, "compare", lambda model, options: compared.append(model) or compare(model, options))
+
+    def counted(model: LoadedModel, options: LoadOptions) -> verify.Comparison:
+        compared.append(model)
+        return compare(model, options)
+
+    monkeypatch.setattr(verify, "compare", counted)
     models = load_models({"before": str(base), "after": spec}, CPU)
     assert [model.spec.text for model in compared] == [str(base), spec]
     assert models["after"].remarks[0].startswith(f"model {spec}: logits equal those of an independent load (")
