@@ -40,7 +40,8 @@ def copied_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What is remembered of models' files is remembered for these tests alone, by both of their processes."""
-    folder = tmp_path_factory.getbasetemp().parent / "snql-cache"
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "snql-cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(remembered.FOLDER, str(folder))
         yield

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from snql.errors import ModelError
-from snql.models import load, loaded, verify, weights
+from snql.models import load, loaded, remembered, verify, weights
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
@@ -15,6 +15,11 @@ from ..conftest import save_tiny_llama
 from .test_against_peft import lora, save
 
 CPU = LoadOptions(device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(remembered.FOLDER, str(tmp_path / "cache"))
 
 
 def test_a_load_is_compared_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
