@@ -1,6 +1,7 @@
 """A base model's weights with transformers: all that its files have, and nothing else."""
 
 import re
+import struct
 from collections.abc import Mapping
 from contextlib import nullcontext, redirect_stderr
 from importlib.util import find_spec
@@ -19,7 +20,18 @@ from snql.models.files import ModelFiles
 from snql.models.options import LoadOptions
 from snql.models.spec import PartSpec
 
-LOADING_ERRORS = (OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError, SafetensorError)
+LOADING_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RuntimeError,
+    ImportError,
+    struct.error,
+    SafetensorError,
+)
 _HARMLESS = re.compile(
     r"(rotary_emb\.inv_freq|\.(attn|attention|self_attn|self_attention)\.(bias|masked_bias)|position_ids"
     r"|rotary_emb\.(cos|sin)_cached)$"
