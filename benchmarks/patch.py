@@ -28,6 +28,7 @@ from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
 from snql.generation.batch import left_padded
 from snql.generation.options import WritingOptions
+from snql.generation.rules import Rules
 from snql.generation.slots import SlotStream
 from snql.models import hooks
 from snql.models.load import load_models
@@ -147,7 +148,7 @@ def run_snql(
     began = time.perf_counter()
     recipient = models["recipient"]
     both = ModelPass(recipient, models["donor"], sets, FromSource())
-    engine = PatchEngine(both, Writing(setting.max_new_tokens, recipient.base.end_ids), reads_source=True)
+    engine = PatchEngine(both, Writing(setting.max_new_tokens, Rules(recipient.base.end_ids)), reads_source=True)
     tasks: list[Task] = [
         Task(variant, prompt, 0, ids, "", *((TARGET, None) if variant == 0 else (None, variant - 1)))
         for variants in (range(1), range(1, len(sets) + 1))

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from snql.generation.rules import Rules
 from snql.generation.types import Completion
 from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet
@@ -38,7 +39,7 @@ def write_rows(
     """What becomes of each row. Rows with equal texts count as variants of one prompt."""
     chosen = intervention or FromSource()
     models = ModelPass(recipient, donor, [row.neurons for row in rows], chosen, fuse=fuse)
-    settings = Writing(max_new_tokens, recipient.base.end_ids, **writing)
+    settings = Writing(max_new_tokens, **({"rules": Rules(recipient.base.end_ids)} | writing))
     engine = PatchEngine(models, settings, reads_source=chosen.reads_source)
     prompts = list(dict.fromkeys(row.input_ids for row in rows))
     tasks = [

@@ -19,6 +19,7 @@ from snql.capability.reader import Reader, Text, Way
 from snql.errors import InputError
 from snql.generation import budget
 from snql.generation.options import SamplingOptions
+from snql.generation.rules import Rules, StopTexts
 from snql.patching.engine import PatchEngine
 from snql.patching.passes import ModelPass
 from snql.patching.rows import Task, Writing
@@ -125,12 +126,11 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         by = None if self._way.patch is not None else self._way.model
         writing = Writing(
             max_new_tokens=asked.max_new_tokens,
-            end_ids=subject.target.base.end_ids,
+            rules=Rules(subject.target.base.end_ids, stops=StopTexts(self.tokenizer, [t for t in asked.until if t])),
             sampling=asked.sampling,
             seed=self._seed,
             prefill_tokens=budget.reading_tokens(subject.target),
             drafts=False,
-            stop=self._stop(asked.until),
         )
         seen: Counter[tuple[int, ...]] = Counter()
         tasks = []
@@ -144,17 +144,6 @@ class HarnessModel(HFLM):  # type: ignore[misc]
             for item in written:
                 text = self.tok_decode(list(item.completion.token_ids))
                 yield item.task.prompt_id, postprocess_generated_text(text, asked.until, None)
-
-    def _stop(self, until: Sequence[str]) -> Callable[[Sequence[int]], bool]:
-        """Whether what has been written contains a stop text: only its last tokens can have brought one."""
-        stops = [text for text in until if text]
-        longest = max((len(text.encode()) for text in stops), default=0) + 1
-
-        def stop(written: Sequence[int]) -> bool:
-            tail = self.tok_decode(list(written[-longest:]))
-            return any(text in tail for text in stops)
-
-        return stop
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from snql.db.scores import read_ranks, statistics_frame, write_statistics
 from snql.db.staging import Staging
 from snql.engines.base import Engine
 from snql.errors import RunError
+from snql.generation.rules import StopTexts
 from snql.jobs.work import Done, Job
 from snql.neurons.sets import NeuronSet
 from snql.rankings.evaluate import Evaluator
@@ -230,18 +231,19 @@ class LocateJob:
         places = [(text.prompt_id, position, text.token_ids[position]) for text in texts for position in text.scored]
         kinds = {"prompt_id": pl.Int32, "position": pl.Int32, "token_id": pl.Int32}
         frame = pl.DataFrame(places, schema=kinds, orient="row").with_row_index("token_index", offset=batch.first_token)
-        names = {token_id: self._text((token_id,), special=True) for token_id in frame["token_id"].unique()}
+        names = {token_id: self._token(token_id) for token_id in frame["token_id"].unique()}
         token = pl.col("token_id").replace_strict(names, return_dtype=pl.String).alias("token")
         return frame.with_columns(token).with_columns(pl.col("token_index").cast(pl.Int32))
 
     def _completions(self, prompts: Sequence[Given], result: ContrastResult) -> list[records.CompletionRow]:
+        stops = StopTexts(self.engine.tokenizer, self.settings.writing.stop)
         return [
-            records.CompletionRow(0, prompt.prompt_id, self._text(completion.token_ids), completion)
+            records.CompletionRow(0, prompt.prompt_id, stops.cut(completion.token_ids), completion)
             for prompt, completion in zip(prompts, result.completions, strict=True)
         ]
 
-    def _text(self, token_ids: tuple[int, ...], *, special: bool = False) -> str:
-        return str(self.engine.tokenizer.decode(list(token_ids), skip_special_tokens=not special))
+    def _token(self, token_id: int) -> str:
+        return str(self.engine.tokenizer.decode([token_id], skip_special_tokens=False))
 
     @property
     def _staging(self) -> Staging:

@@ -91,7 +91,7 @@ def settings_of(options: LocateOptions) -> ContrastSettings:
     return ContrastSettings(
         parse_positions(options.positions),
         options.completions_by,
-        options.writing.max_new_tokens,
+        options.writing,
         options.recompute,
         per_prompt=options.bootstrap > 0,
     )

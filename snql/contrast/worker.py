@@ -7,7 +7,7 @@ these where they belong. Results do not depend on which worker did a batch, or o
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 
 import torch
@@ -23,6 +23,8 @@ from snql.generation.batch import by_tokens
 from snql.generation.budget import holding_tokens, reading_tokens
 from snql.generation.decode import Tick, decode, generate, no_tick
 from snql.generation.memory import fits
+from snql.generation.options import WritingOptions
+from snql.generation.rules import Rules
 from snql.generation.types import Completion
 from snql.models.loaded import LoadedModel
 
@@ -39,7 +41,7 @@ class ContrastSettings:
 
     positions: Positions
     writer: str
-    max_new_tokens: int
+    writing: WritingOptions
     recompute: bool = False
     per_prompt: bool = False
 
@@ -146,7 +148,7 @@ class Worker:
             return self._write_and_contrast(rows, tick)
         written: Sequence[Completion] = ()
         if needs_completions(settings.positions):
-            written = generate(self._models[settings.writer], rows, settings.max_new_tokens, tick)
+            written = generate(self._models[settings.writer], rows, settings.writing.max_new_tokens, tick, self._rules)
         texts = self._texts(rows, written)
         sums, per_prompt = self._empty(), self._per_prompt(len(texts))
         before, after = self._models["before"], self._models["after"]
@@ -160,9 +162,9 @@ class Worker:
         settings = self._settings
         writer = self._models[settings.writer]
         (reader,) = (model for role, model in self._models.items() if role != settings.writer)
-        stream = CapturedStream(writer, rows, settings.max_new_tokens)
+        stream = CapturedStream(writer, rows, settings.writing.max_new_tokens)
         with stream.capturing():
-            completions = decode(stream, len(rows), settings.max_new_tokens, writer.base.end_ids, tick)
+            completions = decode(stream, rows, settings.writing.max_new_tokens, self._rules, tick)
         lengths = [len(completion.token_ids) for completion in completions]
         texts = self._texts(rows, completions)
         sums, per_prompt = self._empty(), self._per_prompt(len(texts))
@@ -220,6 +222,10 @@ class Worker:
                 raise RunError("out of memory with one text: lower `max_new_tokens`, or use `dtype` or `quantize`")
             self._most_rows = (len(now) + 1) // 2
             waiting.appendleft(now)
+
+    @cached_property
+    def _rules(self) -> Rules:
+        return Rules.of(self._settings.writing, self._models[self._settings.writer].base)
 
     def _empty(self) -> ContrastSums:
         shape = self._models["before"].shape

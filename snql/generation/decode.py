@@ -5,6 +5,7 @@ from typing import Protocol
 
 import torch
 
+from snql.generation.rules import Rules
 from snql.generation.sampling import check_finite
 from snql.generation.stream import Stream
 from snql.generation.types import Completion
@@ -36,37 +37,45 @@ def no_tick(_: int) -> None:
 
 
 def decode(
-    writer: Writer, n_rows: int, max_new_tokens: int, end_ids: frozenset[int], tick: Tick = no_tick
+    writer: Writer, texts: Sequence[Sequence[int]], max_new_tokens: int, rules: Rules, tick: Tick = no_tick
 ) -> list[Completion]:
     """Write greedily until every row ends or has ``max_new_tokens``; completions are in row order.
 
-    Raises RunError if logits are not finite.
+    texts: what the writer has been given, as token ids. Raises RunError if logits are not finite.
     """
-    written: list[list[int]] = [[] for _ in range(n_rows)]
-    rows = list(range(n_rows))
+    written: list[list[int]] = [[] for _ in texts]
+    rows = list(range(len(texts)))
     live = set(rows) if max_new_tokens > 0 else set()
     while live:
         logits = writer.logits()
-        tokens = logits.argmax(dim=-1)
+        so_far = [] if rules.repetition.off else [[*texts[row], *written[row]] for row in rows]
+        tokens = rules.repetition.adjusted(logits, so_far).argmax(dim=-1)
         check_finite(logits)
         tick(len(live))
         for row, token in zip(rows, tokens.tolist(), strict=True):
             if row in live:
                 written[row].append(token)
-                if token in end_ids or len(written[row]) == max_new_tokens:
+                if len(written[row]) == max_new_tokens or rules.ended(written[row]):
                     live.discard(row)
         if not live:
             break
         writer.push(tokens)
         rows = _compact(writer, rows, live, tokens.device)
-    return [_completion(ids, end_ids) for ids in written]
+    return [Completion(tuple(ids), "stop" if ids and rules.ended(ids) else "length") for ids in written]
 
 
 def generate(
-    model: LoadedModel, texts: Sequence[Sequence[int]], max_new_tokens: int, tick: Tick = no_tick
+    model: LoadedModel,
+    texts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    tick: Tick = no_tick,
+    rules: Rules | None = None,
 ) -> list[Completion]:
-    """Let one model write a completion for each row of token ids, greedily, as one batch."""
-    return decode(Stream(model, texts), len(texts), max_new_tokens, model.base.end_ids, tick)
+    """Let one model write a completion for each row of token ids, greedily, as one batch.
+
+    rules: None for the plain ones, which end completions at the model's end tokens.
+    """
+    return decode(Stream(model, texts), texts, max_new_tokens, rules or Rules(model.base.end_ids), tick)
 
 
 def _compact(writer: Writer, rows: list[int], live: set[int], device: torch.device) -> list[int]:
@@ -75,7 +84,3 @@ def _compact(writer: Writer, rows: list[int], live: set[int], device: torch.devi
     kept = [index for index, row in enumerate(rows) if row in live]
     writer.select(torch.tensor(kept, device=device))
     return [rows[index] for index in kept]
-
-
-def _completion(ids: list[int], end_ids: frozenset[int]) -> Completion:
-    return Completion(tuple(ids), "stop" if ids and ids[-1] in end_ids else "length")

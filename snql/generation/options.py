@@ -6,7 +6,7 @@ from typing import Annotated
 from typing_extensions import Doc
 
 from snql.errors import InputError
-from snql.options import Aside
+from snql.options import Aside, Later
 
 AUTO = "auto"
 BatchSize = Annotated[int | str, Doc("Rows a batch, or auto: what memory holds. Changes speed, not results."), Aside()]
@@ -16,14 +16,33 @@ _MOST = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class WritingOptions:
-    """How long completions are, and how many are written at once."""
+    """How long completions are, what keeps them from repeating themselves, and how many are written at once."""
 
     max_new_tokens: Annotated[int, Doc("Longest completion, in tokens.")] = 128
+    repetition_penalty: Annotated[
+        float, Doc("Make tokens of prompt and completion less likely, as in transformers' generate; 1: none."), Later()
+    ] = 1.0
+    no_repeat_ngram: Annotated[
+        int, Doc("Write no N tokens in a row that prompt or completion have already; 0: no limit."), Later()
+    ] = 0
+    stop: Annotated[
+        tuple[str, ...],
+        Doc("End a completion at this text, which is left out of it; repeatable."),
+        Later(),
+    ] = ()
     batch_size: BatchSize = AUTO
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1 or (not isinstance(self.batch_size, str) and self.batch_size < 1):
             raise InputError("`batch_size` and `max_new_tokens` must be at least 1")
+        if not 0 < self.repetition_penalty < float("inf"):
+            raise InputError(
+                f"`repetition_penalty` {self.repetition_penalty} is out of range: use more than 0, such as 1.2; 1: none"
+            )
+        if self.no_repeat_ngram < 0:
+            raise InputError(f"`no_repeat_ngram` {self.no_repeat_ngram} is out of range: use 0 (no limit) or a length")
+        if not all(self.stop):
+            raise InputError("`stop` is empty, and every text contains that: give a text")
         check_batch_size(self.batch_size)
 
 

@@ -9,15 +9,26 @@ import torch
 
 from snql.errors import RunError
 from snql.generation.options import SamplingOptions
+from snql.generation.rules import NO_LIMIT, Repetition
 
 
-def choose(sampling: SamplingOptions, logits: torch.Tensor, rows: Sequence[int], numbers: Sequence[float]) -> list[int]:
+def choose(
+    sampling: SamplingOptions,
+    logits: torch.Tensor,
+    rows: Sequence[int],
+    numbers: Sequence[float],
+    repetition: Repetition = NO_LIMIT,
+    texts: Sequence[Sequence[int]] = (),
+) -> list[int]:
     """The next tokens of these rows; a row may be asked several times, each time with its own random number.
 
-    logits: Float[Tensor, "rows vocabulary"]; numbers: in [0, 1), of no meaning when greedy. Raises RunError if logits
-    are not finite.
+    logits: Float[Tensor, "rows vocabulary"]; numbers: in [0, 1), of no meaning when greedy; texts: token ids so far,
+    one for each of ``rows``, where ``repetition`` asks for them. Raises RunError if logits are not finite.
     """
     check_finite(logits)
+    if not repetition.off:
+        logits = repetition.adjusted(logits[torch.tensor(rows, device=logits.device)], texts)
+        rows = range(len(rows))
     if sampling.greedy:
         best = logits.argmax(dim=-1).tolist()
         return [best[row] for row in rows]

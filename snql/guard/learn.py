@@ -86,7 +86,8 @@ def train(
         plan = make_plan(Evaluator(db, model.shape), options.neurons, options.sizes, options.random)
         answers = answers_of(model)
         study = Study(model, plan, answers, options)
-        batches = plan_batches(model, answers.prompts, options.writing.batch_size, answers.max_new_tokens)
+        room = 0 if answers.writing is None else answers.writing.max_new_tokens
+        batches = plan_batches(model, answers.prompts, options.writing.batch_size, room)
         variants = [records.Variant(0, "before", "before")]
         beginning = Beginning.of({"before": model}, answers.prompts, variants, answers.read, batches)
         return Loaded(beginning, study.work)
@@ -142,7 +143,7 @@ def _asked(db: Database, options: GuardOptions) -> Callable[[LoadedModel], Answe
             read=read,
             benign=inputs.benign,
             template=template_of(Formatter.of(read.options, base.tokenizer)),
-            max_new_tokens=options.writing.max_new_tokens,
+            writing=options.writing,
             judged=judged,
         )
 
@@ -166,7 +167,7 @@ def _stored(earlier: Earlier, options: GuardOptions) -> Callable[[LoadedModel], 
             read=None,
             benign=earlier.benign,
             template=template_of(Formatter.of(earlier.template, model.base.tokenizer)),
-            max_new_tokens=0,
+            writing=None,
             judged=lambda _: judged,
         )
 

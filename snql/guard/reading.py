@@ -11,6 +11,8 @@ from snql.db import records
 from snql.db.connection import Connection
 from snql.db.tables import insert
 from snql.generation.decode import decode
+from snql.generation.options import WritingOptions
+from snql.generation.rules import Rules
 from snql.generation.stream import Stream
 from snql.guard.prompts import stored_batches
 from snql.jobs.work import Done, Job
@@ -59,13 +61,13 @@ class PrefilledStream(Stream):
 class Answering:
     """The prompts of a run, which are put to models in the batches that it began with.
 
-    neurons: whose activations are wanted. max_new_tokens: of an answer, 0 if none is to be written.
+    neurons: whose activations are wanted. writing: how answers are written, None if none are.
     """
 
     job: Job
     prompts: Sequence[Prompt]
     neurons: NeuronSet
-    max_new_tokens: int
+    writing: WritingOptions | None
 
     def answer(
         self,
@@ -87,17 +89,19 @@ class Answering:
 
         def batches() -> Iterator[Done[_Answered]]:
             for batch in stored_batches(job.db, job.run_id):
-                answered = not self.max_new_tokens or all(ids[index] in done for index in batch)
+                answered = self.writing is None or all(ids[index] in done for index in batch)
                 if answered and not reread:
                     continue
                 stream = PrefilledStream(model, [self.prompts[index].input_ids for index in batch], self.neurons)
                 rows = keep(batch, stream.activations)
-                if answered:
+                if answered or self.writing is None:
                     yield Done([], 0)
                     continue
-                written = decode(stream, len(batch), self.max_new_tokens, model.base.end_ids, watch.tick)
+                rules = Rules.of(self.writing, model.base)
+                texts = [self.prompts[index].input_ids for index in batch]
+                written = decode(stream, texts, self.writing.max_new_tokens, rules, watch.tick)
                 answers = [
-                    records.CompletionRow(variant_id, ids[index], model.text(each.token_ids), each)
+                    records.CompletionRow(variant_id, ids[index], rules.text(model, each.token_ids), each)
                     for index, each in zip(batch, written, strict=True)
                 ]
                 yield Done([(answers, rows)], len(batch), sum(len(each.token_ids) for each in written))

@@ -8,6 +8,7 @@ import torch
 
 from snql.db.connection import Database
 from snql.generation.decode import decode
+from snql.generation.rules import Rules
 from snql.generation.stream import Stream
 from snql.guard.attached import Attached
 from snql.guard.options import PREFIX, GuardRunOptions
@@ -61,8 +62,9 @@ def run(db: Database, guard: str, options: GuardRunOptions) -> Guarded:
     if flagged and options.on == PREFIX:
         stream.force(prefix)
     if not flagged or options.on == PREFIX:
-        (written,) = decode(stream, 1, options.writing.max_new_tokens, model.base.end_ids)
-        answer = model.text([*(prefix if flagged else []), *written.token_ids])
+        rules, begun = Rules.of(options.writing, model.base), prefix if flagged else []
+        (written,) = decode(stream, [(*prompt.input_ids, *begun)], options.writing.max_new_tokens, rules)
+        answer = rules.text(model, [*begun, *written.token_ids], len(begun))
     plain, guarded, added = _latency(model, prompt.input_ids, own.attach(model.base.model), options.repeats)
     action = options.on if flagged else "answer"
     n_tokens = len(prompt.input_ids)

@@ -11,6 +11,7 @@ from snql.db import guards
 from snql.db.connection import Connection
 from snql.db.guards import ClassifierRow
 from snql.db.tables import insert
+from snql.generation.options import WritingOptions
 from snql.guard.fitting import FOLDS, GRID, Fit, Labels, check_labels, fit
 from snql.guard.model import Guard
 from snql.guard.options import GuardOptions
@@ -31,7 +32,7 @@ from snql.prompts.types import Prompt
 class Answers:
     """What a guard learns from: prompts, and what a judge says of the answers to them.
 
-    read: where the prompts were read. max_new_tokens: 0 if the answers are another run's. judged: asks a judge, or
+    read: where the prompts were read. writing: None if the answers are another run's. judged: asks a judge, or
     knows what one has said.
     """
 
@@ -39,7 +40,7 @@ class Answers:
     read: PromptInputs | None
     benign: frozenset[str]
     template: Template
-    max_new_tokens: int
+    writing: WritingOptions | None
     judged: Callable[[Job], Judged]
 
 
@@ -72,7 +73,7 @@ class Study:
             found[list(batch)] = activations
             return {}
 
-        Answering(job, prompts, neurons, self.answers.max_new_tokens).answer(0, self.model, keep, reread=True)
+        Answering(job, prompts, neurons, self.answers.writing).answer(0, self.model, keep, reread=True)
         return found
 
     def _finish(self, job: Job, prompts: Sequence[Prompt], activations: Activations, judged: Judged) -> Last:

@@ -11,6 +11,7 @@ from snql.db.connection import Database
 from snql.db.guards import StoredGuard
 from snql.db.judgements import check_judges
 from snql.errors import InputError
+from snql.generation.options import WritingOptions
 from snql.guard.learn import locate_runs_of
 from snql.guard.model import Guard
 from snql.guard.options import GuardTestOptions
@@ -25,12 +26,15 @@ from snql.judges.registry import judge_loader
 from snql.models.context import shortest
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
-from snql.options import config
+from snql.options import build, config, leaves
 from snql.progress import ProgressCallback, silent
 from snql.prompts.select import SetCounts
 from snql.prompts.template import Formatter, format_prompts
 from snql.prompts.types import Prompt, RawPrompt
 from snql.writing.html import table
+
+_WRITING = tuple(leaf.name for leaf in leaves(WritingOptions) if not leaf.aside)
+"""How answers are written: as in training, but for their length."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ def _load(
     specs = {"before": str(settled["model"])} | ({} if options.after is None else {"after": options.after})
     models = load_models(specs, options.models)
     check_model(guard, models["before"])
-    room = int(str(settled["max_new_tokens"]))
+    writing = build(WritingOptions, {name: settled[name] for name in _WRITING if name in settled})
+    room = writing.max_new_tokens
     prompts = put(inputs.read.sets.prompts, guard, list(models.values()), room)
     judge = loader()
     check_judges(db, [judge.info])
@@ -98,7 +103,7 @@ def _load(
         models=models,
         benign=inputs.benign,
         judge=judge,
-        max_new_tokens=room,
+        writing=writing,
         options=options,
     )
     return Loaded(Beginning.of(models, prompts, variants, inputs.read, batches), trial.work)
@@ -127,6 +132,7 @@ def config_of(options: GuardTestOptions, guard: StoredGuard) -> dict[str, object
         "model": options.model or guard.about["model"],
         "judge": options.judge or facts["judge"],
         "threshold": facts["label_threshold"],
+        **{name: guard.config[name] for name in _WRITING if name in guard.config},
         "max_new_tokens": options.max_new_tokens or guard.config["max_new_tokens"],
     }
 

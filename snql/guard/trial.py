@@ -10,6 +10,7 @@ from snql.db.connection import Connection
 from snql.db.guards import ClassifierRow
 from snql.db.tables import insert
 from snql.errors import InputError
+from snql.generation.options import WritingOptions
 from snql.guard.costs import Answered, cost_rows
 from snql.guard.model import Guard
 from snql.guard.options import GuardTestOptions
@@ -38,7 +39,7 @@ class Trial:
     models: Mapping[str, LoadedModel]
     benign: Collection[str]
     judge: Judge
-    max_new_tokens: int
+    writing: WritingOptions
     options: GuardTestOptions
 
     def work(self, job: Job) -> Last:
@@ -77,7 +78,7 @@ class Trial:
                 ]
             return {"guard_probabilities": rows}
 
-        Answering(job, prompts, neurons, self.max_new_tokens).answer(variant, list(self.models.values())[variant], keep)
+        Answering(job, prompts, neurons, self.writing).answer(variant, list(self.models.values())[variant], keep)
 
     def _finish(self, job: Job, prompts: Sequence[Prompt], classifiers: Sequence[ClassifierRow]) -> Last:
         db, run_id, name = job.db, job.run_id, self.judge.info.name

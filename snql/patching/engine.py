@@ -198,6 +198,7 @@ class PatchEngine:
         """Write each row's first token, and those of its draft that it would have written itself with the next one."""
         asked: list[list[int]] = [[] for _ in fresh]
         numbers: list[list[float]] = [[] for _ in fresh]
+        texts: list[list[tuple[int, ...]]] = [[] for _ in fresh]
         kept = [1 if part is None else part.logits.shape[1] for part in fresh]
         for row in rows:
             n_steps = max(1, len(row.task.draft))
@@ -205,9 +206,12 @@ class PatchEngine:
                 start = (place.slot + 1) * kept[place.stream] - n_steps
                 asked[place.stream] += range(start, start + n_steps)
                 numbers[place.stream] += row.numbers[:n_steps]
+                # Each step is asked as if all of the draft before it had been written: what follows a token that was
+                # not is never taken.
+                texts[place.stream] += [row.task.input_ids + row.task.draft[:step] for step in range(n_steps)]
         answers = [
-            iter(() if part is None else self._answers(part.logits.flatten(0, 1), of, drawn))
-            for part, of, drawn in zip(fresh, asked, numbers, strict=True)
+            iter(() if part is None else self._answers(part.logits.flatten(0, 1), of, drawn, so_far))
+            for part, of, drawn, so_far in zip(fresh, asked, numbers, texts, strict=True)
         ]
         for row in rows:
             n_steps = max(1, len(row.task.draft))
@@ -223,10 +227,12 @@ class PatchEngine:
                 kept_tokens = len(row.written) - (row.written[-1] != row.task.draft[len(row.written) - 1])
                 self._kept.setdefault(row.task.patch, []).append(kept_tokens / len(row.task.draft))
 
-    def _answers(self, logits: torch.Tensor, of: Sequence[int], numbers: Sequence[float]) -> list[int]:
+    def _answers(
+        self, logits: torch.Tensor, of: Sequence[int], numbers: Sequence[float], texts: Sequence[tuple[int, ...]]
+    ) -> list[int]:
         """Choices at some places of many; padding among the others may have no finite logits."""
         asked = logits[torch.tensor(of, device=logits.device)]
-        return choose(self._writing.sampling, asked, range(len(of)), numbers)
+        return choose(self._writing.sampling, asked, range(len(of)), numbers, self._writing.rules.repetition, texts)
 
     def _draft(self, task: Task) -> tuple[int, ...]:
         """What a completion may turn out to be."""
@@ -247,13 +253,17 @@ class PatchEngine:
         """For each row its next token, then the choices of the unpatched models that it watches."""
         asked: list[list[int]] = [[] for _ in logits]
         numbers: list[list[float]] = [[] for _ in logits]
+        texts: list[list[tuple[int, ...]]] = [[] for _ in logits]
+        repetition = self._writing.rules.repetition
         for row in rows:
+            text = () if repetition.off else row.text
             for place in row.asked:
                 asked[place.stream].append(place.slot)
                 numbers[place.stream].append(row.numbers[len(row.written)])
+                texts[place.stream].append(text)
         answers = [
-            iter(() if part is None else choose(self._writing.sampling, part, slots, drawn))
-            for part, slots, drawn in zip(logits, asked, numbers, strict=True)
+            iter(() if part is None else choose(self._writing.sampling, part, slots, drawn, repetition, so_far))
+            for part, slots, drawn, so_far in zip(logits, asked, numbers, texts, strict=True)
         ]
         return [[next(answers[place.stream]) for place in row.asked] for row in rows]
 

@@ -95,7 +95,7 @@ class PatchJob:
             records.CompletionRow(
                 variant_id=item.task.variant_id,
                 prompt_id=item.task.prompt_id,
-                text=self.subject.target.text(item.completion.token_ids),
+                text=self.writing.rules.text(self.subject.target, item.completion.token_ids),
                 completion=item.completion,
                 sample=item.task.sample,
                 donor_ids=item.source_ids or None,

@@ -14,6 +14,7 @@ from snql.db.named_sets import runs_behind
 from snql.db.prompts import locate_runs, read_sets
 from snql.db.scores import read_run_scores
 from snql.generation import budget
+from snql.generation.rules import Rules
 from snql.generation.slots import check_cache
 from snql.jobs.begin import Beginning, tokenize
 from snql.jobs.inputs import read_inputs
@@ -120,7 +121,7 @@ def _writing(options: PatchOptions, subject: Subject) -> Writing:
         prefill = min(prefill, budget.holding_tokens(source))
     return Writing(
         max_new_tokens=options.writing.max_new_tokens,
-        end_ids=target.base.end_ids,
+        rules=Rules.of(options.writing, target.base),
         sampling=options.sampling,
         seed=options.seed,
         where=Where(options.steps, options.first),

@@ -1,9 +1,10 @@
 """Completions that are being written, and the rows of the batch that they need."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from snql.generation.options import SamplingOptions
+from snql.generation.rules import Rules
 from snql.generation.types import Completion, FinishReason
 from snql.patching.interventions import Where
 from snql.patching.passes import SOURCE, TARGET
@@ -59,21 +60,19 @@ class Written:
 
 @dataclass(frozen=True)
 class Writing:
-    """How completions are written.
+    """How completions are written. rules: those of the target's base, for all rows alike.
 
     prefill_tokens: rows times longest of the texts that are read at once. drafts: whether drafts are used. Reading at
     once and step by step round differently: in half precision, near ties between tokens may then fall the other way.
-    stop: whether what has been written ends the completion, beside ``end_ids``.
     """
 
     max_new_tokens: int
-    end_ids: frozenset[int]
+    rules: Rules
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     seed: int = 0
     where: Where = field(default_factory=Where)
     prefill_tokens: int = 4096
     drafts: bool = True
-    stop: Callable[[Sequence[int]], bool] | None = None
 
 
 @dataclass(eq=False)
@@ -108,6 +107,11 @@ class Row:
         return len(self.task.input_ids) + len(self.written) - 1
 
     @property
+    def text(self) -> tuple[int, ...]:
+        """The text so far, which gives the next token."""
+        return (*self.task.input_ids, *self.written)
+
+    @property
     def places(self) -> list[Place]:
         """What must go on for this completion to go on; first the place whose logits give its next token."""
         reader = self.readers[self.task.by or SOURCE]
@@ -132,15 +136,11 @@ class Row:
         self.written.append(tokens[0])
 
     def ended(self, writing: Writing) -> bool:
-        return len(self.written) == writing.max_new_tokens or self._stopped(writing)
-
-    def _stopped(self, writing: Writing) -> bool:
-        ended = self.written[-1] in writing.end_ids
-        return ended or (writing.stop is not None and writing.stop(self.written))
+        return len(self.written) == writing.max_new_tokens or writing.rules.ended(self.written)
 
     def result(self, writing: Writing) -> Written:
         """What it is once it has ended."""
-        reason: FinishReason = "stop" if self._stopped(writing) else "length"
+        reason: FinishReason = "stop" if writing.rules.ended(self.written) else "length"
         source, target = (tuple(choices) for choices in self.choices)
         return Written(self.task, Completion(tuple(self.written), reason), source, target)
 

@@ -68,5 +68,7 @@ def _choices(
         if not writing.sampling.greedy:
             drawn = random_numbers(writing.seed, item.task.key, item.task.sample, writing.max_new_tokens)
             numbers = drawn[:length].tolist()
-        found.append(tuple(choose(writing.sampling, logits[row, kept - length :], range(length), numbers)))
+        texts = [item.task.input_ids + item.completion.token_ids[:step] for step in range(length)]
+        own = logits[row, kept - length :]
+        found.append(tuple(choose(writing.sampling, own, range(length), numbers, writing.rules.repetition, texts)))
     return found

@@ -16,6 +16,8 @@ from snql.contrast.tokens import Layout
 from snql.contrast.worker import CollectTask, ContrastSettings, ContrastTask, Worker
 from snql.errors import RunError
 from snql.generation.decode import decode, generate
+from snql.generation.options import WritingOptions
+from snql.generation.rules import Rules
 from snql.generation.stream import Stream
 from snql.generation.types import Completion
 from snql.models.load import load_models
@@ -35,11 +37,11 @@ def pair(tiny_llama: Path, tiny_adapter: Path) -> Models:
 
 
 def worker(pair: Models, writer: str = "before", **settings: Any) -> Worker:
-    return Worker(pair, ContrastSettings("generating", writer, NEW, **settings))
+    return Worker(pair, ContrastSettings("generating", writer, WritingOptions(max_new_tokens=NEW), **settings))
 
 
 def alone(model: LoadedModel, prompt: tuple[int, ...], end_ids: frozenset[int]) -> Completion:
-    return decode(Stream(model, [prompt]), 1, NEW, end_ids)[0]
+    return decode(Stream(model, [prompt]), [prompt], NEW, Rules(end_ids))[0]
 
 
 def test_captured_activations_are_those_of_reading_the_finished_text(pair: Models) -> None:
@@ -48,7 +50,7 @@ def test_captured_activations_are_those_of_reading_the_finished_text(pair: Model
     ends = frozenset({full[0][1], full[2][6]})  # so that rows leave the batch at different steps
     stream = CapturedStream(model, PROMPTS, NEW)
     with stream.capturing():
-        completions = decode(stream, len(PROMPTS), NEW, ends)
+        completions = decode(stream, PROMPTS, NEW, Rules(ends))
     lengths = [len(completion.token_ids) for completion in completions]
     assert completions == [alone(model, prompt, ends) for prompt in PROMPTS]
     assert len(set(lengths)) > 1

@@ -22,6 +22,7 @@ from snql.db.scores import read_scores
 from snql.engines import base, on_ray
 from snql.engines.options import EngineOptions
 from snql.errors import InputError, ModelError
+from snql.generation.options import WritingOptions
 from snql.models.options import LoadOptions
 from snql.options import changed
 from snql.progress import Progress
@@ -174,7 +175,7 @@ class Cluster:
     ],
 )
 def test_workers_ask_for_what_a_node_has(gpus: tuple[int, ...], workers: int, device: str, share: float) -> None:
-    settings = ContrastSettings("generating", "before", 8)
+    settings = ContrastSettings("generating", "before", WritingOptions(max_new_tokens=8))
     order = base.WorkOrder({"before": "a", "after": "b"}, LoadOptions(device=device), settings)
     assert on_ray._resources(Cluster(*gpus), workers, order) == {"num_cpus": 1, "num_gpus": share}
 

@@ -12,6 +12,7 @@ from snql.neurons.sets import NeuronSet, Shape
 SHAPE = Shape(4, 176)
 N_NEW = 10
 Models = dict[str, LoadedModel]
+Adjust = Callable[[list[int], torch.Tensor], torch.Tensor]
 Change = Callable[[int, list[int], list[int], torch.Tensor, torch.Tensor], torch.Tensor]
 """From layer, positions, neurons, own and the source's activations to new ones: [Tensor, "positions neurons"]."""
 
@@ -45,8 +46,12 @@ def by_hand(
     change: Change,
     covered: Callable[[int], bool] = lambda _: True,
     choose: Callable[[torch.Tensor, int], int] = lambda logits, _: int(logits.argmax()),
+    adjust: Adjust = lambda _text, logits: logits,
 ) -> tuple[list[int], list[int], list[int]]:
-    """Tokens written, and what source and unpatched target would have written at each step; neuron by neuron."""
+    """Tokens written, and what source and unpatched target would have written at each step; neuron by neuron.
+
+    adjust: changes the logits after a text before a token is chosen.
+    """
     new: list[int] = []
     choices: tuple[list[int], list[int]] = ([], [])
     given: dict[int, torch.Tensor] = {}
@@ -70,9 +75,9 @@ def by_hand(
     while len(new) < N_NEW and (not new or new[-1] != 2):
         text = [*prompt, *new]
         if source is not None:
-            choices[0].append(choose(read(source, text, remember), len(new)))
-        choices[1].append(choose(read(target, text, lambda _layer, own: own), len(new)))
-        new.append(choose(read(target, text, overwrite), len(new)))
+            choices[0].append(choose(adjust(text, read(source, text, remember)), len(new)))
+        choices[1].append(choose(adjust(text, read(target, text, lambda _layer, own: own)), len(new)))
+        new.append(choose(adjust(text, read(target, text, overwrite)), len(new)))
     return new, *choices
 
 

@@ -10,6 +10,7 @@ import torch
 from snql.errors import RunError
 from snql.generation.decode import generate
 from snql.generation.options import SamplingOptions
+from snql.generation.rules import Rules
 from snql.generation.sampling import choose, random_numbers, row_generator
 from snql.generation.slots import SlotStream
 from snql.generation.types import Completion
@@ -98,7 +99,7 @@ def drafted(
 ) -> list[Completion]:
     """What a set writes for prompts whose drafts are given, two at a time."""
     both = ModelPass(models[target], models["dpo"], [neurons], FromSource())
-    engine = PatchEngine(both, Writing(24, frozenset({2})), reads_source=True)
+    engine = PatchEngine(both, Writing(24, Rules(frozenset({2}))), reads_source=True)
     tasks = [Task(0, index, 0, ids, str(ids), None, 0, draft) for index, (ids, draft) in enumerate(drafts)]
     found = {item.task.prompt_id: item.completion for batch in engine.write(tasks, 2) for item in batch}
     return [found[index] for index in range(len(drafts))]
@@ -126,7 +127,7 @@ def test_a_draft_beside_the_target_itself(oracle_models: Models, n_drafted: int)
     ids = (1, 50, 60)
     (plain,) = generate(oracle_models["sft"], [ids], 24)
     both = ModelPass(oracle_models["sft"], oracle_models["dpo"], random_sets(1, (0, 704)), FromSource())
-    engine = PatchEngine(both, Writing(24, frozenset({2})), reads_source=True)
+    engine = PatchEngine(both, Writing(24, Rules(frozenset({2}))), reads_source=True)
     draft = plain.token_ids[:n_drafted]
     tasks = [Task(0, 0, 0, ids, "", TARGET)] + [Task(1 + i, 0, 0, ids, "", None, i, draft) for i in range(2)]
     found = [item for batch in engine.write(tasks, 10) for item in batch]
@@ -358,7 +359,7 @@ def test_models_can_be_used_between_what_the_engine_gives(
     with sft.switched_on() as network:
         before = network(ids).logits
     models = ModelPass(sft, dpo, random_sets(1, (50,)), FromSource())
-    engine = PatchEngine(models, Writing(12, frozenset({2})), reads_source=True)
+    engine = PatchEngine(models, Writing(12, Rules(frozenset({2}))), reads_source=True)
     tasks = [Task(0, i, 0, tuple(p["input_ids"]), str(i), None, 0) for i, p in enumerate(oracle_prompts)]
     given = 0
     for batch in engine.write(tasks, 4, seconds=0.0):
