@@ -17,8 +17,7 @@ from .render import note, note_prompts, print_rows
 from .state import State, state
 
 if TYPE_CHECKING:
-    import polars as pl
-
+    from snql.contrast.locate import LocateResult
     from snql.scorers.rerank import RankedRun
 
 
@@ -47,7 +46,10 @@ def _rerank(here: State, name: str, source: str, options: Mapping[str, Any], run
 
     if any(options[each] for each in ("before", "after", "model", "prompts")):
         raise InputError("--from-run takes models and prompts from the run: leave out --before, --after, --prompts")
-    _show(here, rerank(here.open(), name, source, options["scorer"], resume=run.resume, force=run.force))
+    found = rerank(here.open(), name, source, options["scorer"], resume=run.resume, force=run.force)
+    for text in found.notes:
+        note(f"note: {text}", quiet=here.quiet)
+    _show(here, found)
 
 
 def _score(here: State, name: str, options: Mapping[str, Any], run: RunFlags) -> None:
@@ -79,15 +81,17 @@ def _contrast(here: State, name: str, options: Mapping[str, Any], run: RunFlags)
         f"{found.shape.size} neurons ranked, token activations of {found.n_kept} kept",
         quiet=here.quiet,
     )
-    _print_top(here, found.run, found.shape.n_experts, found.top)
+    _print_top(here, found)
 
 
 def _show(here: State, found: "RankedRun") -> None:
     note(f"run {found.run}: {found.n_ranked} of {found.shape.size} neurons ranked by {found.scorer}", quiet=here.quiet)
-    _print_top(here, found.run, found.shape.n_experts, found.top)
+    _print_top(here, found)
 
 
-def _print_top(here: State, run: str, n_experts: int, top: "pl.DataFrame") -> None:
-    place = ("layer", "expert", "neuron") if n_experts > 1 else ("layer", "neuron")
+def _print_top(here: State, found: "LocateResult | RankedRun") -> None:
+    """Print the top neurons; the title says it if they mean nothing."""
+    place = ("layer", "expert", "neuron") if found.shape.n_experts > 1 else ("layer", "neuron")
+    title = f"Top neurons of {found.run}" if found.noise is None else f"Top neurons of {found.run}: {found.noise}"
     columns = ("rank", *place, "score", "mean_before", "mean_after", "n_tokens")
-    print_rows(top, as_json=here.json, columns=columns, title=f"Top neurons of {run}")
+    print_rows(found.top, as_json=here.json, columns=columns, title=title)

@@ -7,12 +7,13 @@ import polars as pl
 
 from snql.contrast.bootstrap import bootstrap_intervals
 from snql.contrast.keep import KeepRule, TextBatch, keep_plan
+from snql.contrast.noise import equal_scores_note, relative_differences, rounding_note
 from snql.contrast.options import LocateOptions
 from snql.contrast.positions import Positions, Text, parse_positions, text_to_score
 from snql.contrast.prompt_sums import staged_chunks
 from snql.contrast.scorers import contrast_scores
 from snql.contrast.store import store_chunks
-from snql.contrast.sums import ContrastSums
+from snql.contrast.sums import ContrastStatistics, ContrastSums
 from snql.contrast.tokens import Layout
 from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastTask
 from snql.db import activations, batches, records, runs
@@ -139,12 +140,21 @@ class LocateJob:
         n_ranked_layers = shape.n_layers - self.options.skip_last_layers
         scores = contrast_scores(self.options.scorer, found.change_scores, columns)
         statistics = statistics_frame(shape, scores, columns, found.count, n_ranked_layers)
+        self._note_noise(found, statistics)
         kept = rule.members(Evaluator(self.job.db, shape), statistics, shape)
         chosen = activations.store_of(self.options.store, int(found.count.max()) * len(kept))
         with self.job.db.write() as connection:
             write_statistics(connection, self.job.run_id, statistics)
             runs.set_kept(connection, self.job.run_id, records.save_set(connection, kept), chosen)
         return kept, chosen
+
+    def _note_noise(self, found: ContrastStatistics, statistics: pl.DataFrame) -> None:
+        """Say, and keep, that a ranking means nothing."""
+        dtypes = self.engine.info.dtype.split("/")
+        differences = relative_differences(found.change_scores, found.mean_squares)
+        note = rounding_note(differences, dtypes, "before and after") or equal_scores_note(statistics)
+        if note is not None:
+            self.job.note(note)
 
     def _bootstrap(self) -> None:
         """Bring the sums per prompt into the database, and draw intervals from them."""
@@ -236,7 +246,7 @@ class LocateJob:
         return frame.with_columns(token).with_columns(pl.col("token_index").cast(pl.Int32))
 
     def _completions(self, prompts: Sequence[Given], result: ContrastResult) -> list[records.CompletionRow]:
-        stops = StopTexts(self.engine.tokenizer, self.settings.writing.stop)
+        stops = StopTexts(self.engine.tokenizer, self.options.writing.stop)
         return [
             records.CompletionRow(0, prompt.prompt_id, stops.cut(completion.token_ids), completion)
             for prompt, completion in zip(prompts, result.completions, strict=True)

@@ -8,6 +8,7 @@ import polars as pl
 
 from snql.contrast.job import LocateJob
 from snql.contrast.keep import KeepRule
+from snql.contrast.noise import said_of
 from snql.contrast.options import LocateOptions
 from snql.contrast.positions import parse_positions
 from snql.contrast.worker import ContrastSettings
@@ -49,6 +50,11 @@ class LocateResult:
     top: pl.DataFrame
     prompt_sets: list[SetCounts]
     notes: tuple[str, ...] = ()
+
+    @property
+    def noise(self) -> str | None:
+        """What the notes say of the ranking being noise; None if they do not."""
+        return said_of(self.notes)
 
     def _repr_html_(self) -> str:
         words = f"{self.n_prompts} prompts, {self.n_tokens:,} tokens, {self.n_ranked:,} of {self.shape.size:,} ranked"

@@ -185,6 +185,14 @@ class ContrastStatistics:
         return self._std(self.m2_after)
 
     @property
+    def mean_squares(self) -> Array:
+        """The larger of both models' mean squares; NaN without tokens."""
+        before = self.m2_before / self._tokens + np.square(self.mean_before)
+        after = self.m2_after / self._tokens + np.square(self.mean_after)
+        larger: Array = np.maximum(before, after)
+        return larger
+
+    @property
     def _tokens(self) -> Array:
         return np.where(self.count > 0, self.count, np.nan)
 

@@ -7,7 +7,7 @@ from functools import partial
 import polars as pl
 import torch
 
-from snql.db import runs
+from snql.db import records, runs
 from snql.db.connection import Database
 from snql.db.judgements import check_judges
 from snql.db.named_sets import runs_behind
@@ -30,7 +30,7 @@ from snql.patching.job import PatchJob
 from snql.patching.options import PatchOptions
 from snql.patching.rows import Writing
 from snql.patching.subject import Subject
-from snql.patching.variants import expressions, plan_variants
+from snql.patching.variants import DONOR, RECIPIENT, expressions, plan_variants
 from snql.progress import ProgressCallback, silent
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
@@ -92,6 +92,8 @@ def patch(
 
         def work(job: Job) -> None:
             PatchJob(job, subject, writing, options.sampling.samples, rows, options.trace).write()
+            if options.donor is not None and records.all_write_the_same(db, job.run_id, (RECIPIENT, DONOR)):
+                job.note("recipient and donor write the same for every prompt: no patch can have an effect to measure")
             judge_run(job, judges, options.seed)
 
         return Loaded(Beginning.of(subject.models, prompts, subject.variants, read), work)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from snql.contrast.noise import equal_scores_note, relative_differences, rounding_note
 from snql.contrast.scorers import Array
 from snql.db import runs
 from snql.db.connection import Database
@@ -73,15 +74,17 @@ def score_prompts(
         weights = _weights(model, options)
 
         def work(job: Job) -> Last:
-            statistics = _statistics(model, _read_all(job, model, sets, options, weights), options, weights)
+            found = _read_all(job, model, sets, options, weights)
+            statistics = _statistics(model, found, options, weights)
+            if (note := _noise(model, found, options) or equal_scores_note(statistics)) is not None:
+                job.note(note)
             return lambda connection: write_statistics(connection, job.run_id, statistics)
 
         return Loaded(Beginning.of({"before": model, "after": model}, sets["prompts"], read=read["prompts"]), work)
 
-    def found(_: int) -> RankedRun:
-        return ranked_run(db, name, options.scorer)
-
-    return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
+    return run_job(
+        db, new, load, lambda _: ranked_run(db, name, options.scorer), resume=resume, force=force, progress=progress
+    )
 
 
 def _check_model(model: LoadedModel, options: ScorerOptions) -> None:
@@ -132,6 +135,16 @@ def _settings(model: LoadedModel, role: str, options: ScorerOptions) -> Settings
         most = max(1, round(options.specific_share * n_layers * model.shape.n_neurons))
         return Settings(False, "model", most, n_layers)
     return Settings(False, None, 0, n_layers)
+
+
+def _noise(model: LoadedModel, found: Mapping[str, PromptStatistics], options: ScorerOptions) -> str | None:
+    """What is to be said of two sets of prompts on which the model does the same."""
+    if options.scorer != "prompt-difference" or "contrast" not in found:
+        return None
+    prompts, contrast = found["prompts"], found["contrast"]
+    sizes = np.maximum(prompts.mean_square, contrast.mean_square)
+    differences = relative_differences(np.abs(prompts.mean - contrast.mean), sizes)
+    return rounding_note(differences, [model.base.dtype_name], "mean activations on both sets of prompts")
 
 
 def _statistics(

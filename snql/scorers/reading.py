@@ -53,6 +53,12 @@ class PromptStatistics:
         return np.sqrt(self.m2 / (self.count - 1)) if self.count > 1 else np.full(self.m2.shape, np.nan)
 
     @property
+    def mean_square(self) -> Array:
+        """Mean of the activation's square over tokens."""
+        square: Array = self.m2 / self.count + np.square(self.mean)
+        return square
+
+    @property
     def norm(self) -> Array:
         """Euclidean norm of the activation over all tokens."""
         norm: Array = np.sqrt(self.m2 + self.count * np.square(self.mean))

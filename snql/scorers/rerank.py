@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from snql.contrast.noise import equal_scores_note, said_of
 from snql.contrast.scorers import CHANGE_SCORE, check_contrast_scorer, contrast_scores
 from snql.db import runs
 from snql.db.connection import Database
@@ -18,7 +19,8 @@ STATISTICS = ("mean_before", "mean_after", "std_before", "std_after", "mean_diff
 
 @dataclass(frozen=True)
 class RankedRun:
-    """A locate run made by a scorer. ``top``: its ten highest-ranked neurons, best first."""
+    """A locate run made by a scorer. ``top``: its ten highest-ranked neurons, best first; ``notes``: what the numbers
+    must be read with."""
 
     run: str
     run_id: int
@@ -26,6 +28,12 @@ class RankedRun:
     scorer: str
     n_ranked: int
     top: pl.DataFrame
+    notes: tuple[str, ...] = ()
+
+    @property
+    def noise(self) -> str | None:
+        """What the notes say of the ranking being noise; None if they do not."""
+        return said_of(self.notes)
 
 
 def rerank(
@@ -56,9 +64,11 @@ def rerank(
         scores = contrast_scores(scorer, _array(stored, "score", shape), columns)
         tokens = stored["n_tokens"].fill_null(0).to_numpy().reshape(shape.n_layers, shape.n_neurons)
         statistics = statistics_frame(shape, scores, columns, tokens, n_layers)
+        notes = [*runs.read_notes(db, source_id), equal_scores_note(statistics)]
         with runs.stored_at_once(db, new, resumed, force=force) as (connection, run_id):
             copy_inputs(connection, source_id, run_id)
             write_statistics(connection, run_id, statistics)
+            runs.add_notes(connection, run_id, [note for note in notes if note is not None])
     return ranked_run(db, name, scorer)
 
 
@@ -77,7 +87,13 @@ def ranked_run(db: Database, name: str, scorer: str) -> RankedRun:
     with db.reading():
         ((run_id, n_ranked),) = db.rows("SELECT run_id, n_ranked FROM locate_runs WHERE run = ?", [name])
         return RankedRun(
-            name, run_id, read_shape(db, name), scorer, n_ranked, db.frame("FROM top_neurons(?, 10)", [name])
+            run=name,
+            run_id=run_id,
+            shape=read_shape(db, name),
+            scorer=scorer,
+            n_ranked=n_ranked,
+            top=db.frame("FROM top_neurons(?, 10)", [name]),
+            notes=runs.read_notes(db, run_id),
         )
 
 
