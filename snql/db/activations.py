@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from snql.db import shards
 from snql.db.connection import Database
+from snql.db.damage import damage
 from snql.db.digest import row_digest
 from snql.db.tables import insert
 from snql.errors import DatabaseError
@@ -108,6 +109,8 @@ def activations_read(db: Database) -> Iterator[None]:
     try:
         yield
     except (duckdb.IOException, duckdb.InvalidInputException, duckdb.PermissionException) as error:
+        if damage(error, db.path) is not None:
+            raise
         raise DatabaseError(
             f"a Parquet file with token activations of {db.path} cannot be read: `snql db check` says which; move the "
             "folder .shards together with the database"

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from snql.db import activations, scripts, shards, storage
 from snql.db.activations import ChunkRow
 from snql.db.connection import Database
+from snql.db.damage import check_length
 from snql.db.digest import sum_of
 from snql.db.integrity import keys, references
 from snql.db.scores import DIGESTED, statistics_digest
@@ -35,6 +36,7 @@ def check(db: Database) -> list[Problem]:
     Raises DatabaseError if the file is not a database of this snql at all.
     """
     with db.reading() as connection:
+        check_length(db.path, connection)
         found = [Problem(None, f"files beside the database are of no run: {run_id}") for run_id in storage.orphans(db)]
         found += [Problem(*finding) for part in (references, keys) for finding in part(connection)]
         finished = "SELECT run_id, name FROM runs WHERE kind = 'locate' AND status = 'done' ORDER BY run_id"

@@ -17,6 +17,7 @@ import duckdb
 from typing_extensions import Doc
 
 from snql.db import migrate, shards
+from snql.db.damage import check_kind, damage, damage_said
 from snql.errors import DatabaseError, InputError
 from snql.options import Flag
 
@@ -94,7 +95,8 @@ class Database:
         """Read with one connection for the whole block: the file's state does not change meanwhile, nor can it."""
         kept, self._kept = self._kept, True
         try:
-            yield self._reading()
+            with damage_said(self.path):
+                yield self._reading()
         finally:
             self._kept = self._kept and kept
             if not self._kept:
@@ -170,7 +172,8 @@ class Database:
             raise DatabaseError(f"no folder {self.path.parent} to hold the database {self.path.name}: create it")
         connection = self._connect(read_only=False)
         try:
-            yield connection
+            with damage_said(self.path):
+                yield connection
         finally:
             connection.close()
 
@@ -229,6 +232,7 @@ class Database:
                 raise InputError(f"{option} {value} is not possible: {remedy}") from error
 
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        check_kind(self.path)
         deadline = time.monotonic() + self._lock_timeout
         config: dict[str, str | bool | int | float | list[str]] = (
             {} if read_only else {"storage_compatibility_version": STORAGE_VERSION}
@@ -236,7 +240,7 @@ class Database:
         while True:
             try:
                 return duckdb.connect(str(self.path), read_only=read_only, config=config)
-            except (duckdb.IOException, duckdb.ConnectionException, duckdb.SerializationException) as error:
+            except duckdb.Error as error:  # of damage, some are of no class below this one
                 if not _is_lock(error) or time.monotonic() > deadline:
                     raise DatabaseError(_explain(error, self.path)) from error
             time.sleep(_POLL_SECONDS[read_only])
@@ -264,6 +268,8 @@ def _is_lock(error: duckdb.Error) -> bool:
 
 def _explain(error: duckdb.Error, path: Path) -> str:
     text = " ".join(str(error).split())
+    if (line := damage(error, path)) is not None:
+        return line
     if _is_lock(error):
         return f"{path} is locked by another program that writes to it: wait for it, or close it"
     if "not a valid DuckDB" in text:

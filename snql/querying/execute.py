@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 
 from snql.db.connection import Database
+from snql.db.damage import damage
 from snql.errors import InputError, RunError
 from snql.querying.near import near_names
 from snql.writing.rows import Rows
@@ -124,6 +125,8 @@ def run(
             _check_used(statements, given)
             return _stoppable(connection, lambda: _read_last(connection, statements, given, read), timeout)
         except duckdb.Error as error:
+            if damage(error, db.path) is not None:
+                raise
             raise InputError(f"the query fails: {_reason(error, connection, sql)}") from error
 
 

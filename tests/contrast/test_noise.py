@@ -26,7 +26,7 @@ def located(db: Database, before: str, after: str, **more: Any) -> Any:
         **{"before": before, "after": after, "prompts": PROMPTS, "writing": WRITING, "keep": "none", **more}
     )
     found = snql.locate(db, "run", options, progress=lambda report: said.append(report.message), force=True)
-    assert [f"note: {note}" for note in found.notes] == [line for line in said if line is not None]
+    assert [f"note: {note}" for note in found.notes] == [line for line in said if str(line).startswith("note: ")]
     return found
 
 

@@ -1,0 +1,71 @@
+"""What DuckDB says of a file that is damaged, in one line with what can be done; and what is no DuckDB file at all."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from snql.errors import DatabaseError
+
+_MAGIC, _MAGIC_AT = b"DUCK", 8
+_SQLITE = b"SQLite format 3\0"
+_SHORT = re.compile(r'Could not read enough bytes from file "(?P<file>.*?)"', re.DOTALL)
+_LOG = re.compile(r"replaying WAL|Corrupt WAL|WAL file", re.IGNORECASE)
+_CORRUPT = re.compile(r"Corrupt database file|does not match stored checksum", re.IGNORECASE)
+
+
+def check_kind(path: Path) -> None:
+    """Raise DatabaseError for a file that is no DuckDB database.
+
+    DuckDB would look for an extension that reads it, and try to download that one.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError:
+        return  # DuckDB says better what is wrong with it
+    if start and start[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] != _MAGIC:
+        kind = "an SQLite database, not a DuckDB one" if start == _SQLITE else "not a DuckDB database"
+        raise DatabaseError(f"{path} is {kind}: name another file with `db`")
+
+
+def check_length(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    """Raise DatabaseError if the file is shorter than its blocks; nobody may be writing."""
+    row = connection.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchone()
+    if row is not None and path.stat().st_size < row[0]:
+        raise DatabaseError(_short(path))
+
+
+def damage(error: duckdb.Error, path: Path) -> str | None:
+    """The line that says how the database at ``path`` is damaged; None if the error is about something else."""
+    text = str(error)
+    if _LOG.search(text):
+        return (
+            f"{path}.wal, the log of what was written last, is damaged: move it away to open {path.name} without what "
+            "it holds, or restore both files from a copy"
+        )
+    if (short := _SHORT.search(text)) is not None:
+        return _short(path) if Path(short["file"]).absolute() == path.absolute() else None
+    if _CORRUPT.search(text):
+        return f"{path} is damaged (a block does not have its checksum): restore it from a copy"
+    return None
+
+
+@contextmanager
+def damage_said(path: Path) -> Iterator[None]:
+    """Say in one line that the database is damaged, whoever found out. Raises DatabaseError."""
+    try:
+        yield
+    except duckdb.Error as error:
+        if (line := damage(error, path)) is not None:
+            raise DatabaseError(line) from error
+        raise
+
+
+def _short(path: Path) -> str:
+    return (
+        f"{path} is damaged (it ends before its last block, as after a full disk or a copy that was cut off): restore "
+        "it from a copy"
+    )
