@@ -11,7 +11,7 @@
 --   overlap: shared / k
 --   jaccard: shared / neurons in either top set
 --   chance: overlap that two random sets of size k have on average
---   p_value: chance of at least so many shared neurons for random sets (hypergeometric)
+--   p_value: chance of at least so many shared neurons for random sets (hypergeometric), at least 1e-300
 --   chance_by_layer: overlap of random sets with as many neurons in each layer as these
 --   rank_biased_overlap: agreement at all depths, with an expected depth of k (p = 1 - 1/k)
 --   spearman_all: rank correlation of the scores of all ranked neurons
@@ -87,7 +87,7 @@ SELECT
     shared / k AS overlap,
     shared / (2 * k - shared) AS jaccard,
     k / n_ranked AS chance,
-    least(p_value, 1) AS p_value,
+    least(greatest(p_value, 1e-300), 1) AS p_value,
     chance_by_layer,
     weighted + pow(1 - 1 / k, n_ranked) AS rank_biased_overlap,
     spearman_all,

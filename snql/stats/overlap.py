@@ -1,18 +1,24 @@
 """How much two rankings share at the top, beside what chance would share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import optimize, special, stats
 
 from snql.errors import InputError
 
 Array = npt.NDArray[np.float64]
 Ranks = npt.NDArray[np.int64]
 
-LEAST_CHANCE = 1e-100
+LEAST_CHANCE = 1e-300
+"""What a p-value is at least: doubles end a little below."""
+
+_NEGLIGIBLE = 1e-40
+_STEEPEST = 64.0
+"""Where the largest possible number is asked for, no tilt makes it the mean; this one makes it all but sure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +58,8 @@ class Overlap:
     """Overlap of the top k of two rankings.
 
     overlap: |A & B| / k. chance: its expectation for random sets of size k; chance_by_layer: for random sets with
-    the same number of neurons in each layer as A and B; each with the probability of an overlap at least this large.
+    the same number of neurons in each layer as A and B; each with the probability of an overlap at least this large
+    (1e-300 stands for any smaller one).
     rank_biased_overlap: agreement at all depths, weighted so that the expected depth is k (Webber et al. 2010, with
     p = 1 - 1/k); for random rankings it is about ``chance``. spearman_all: rank correlation of scores over all ranked
     neurons. spearman_common: over A & B only, which is high even for unrelated tops that agree on little, so never read
@@ -115,7 +122,7 @@ class Pair:
             overlap=shared / k,
             jaccard=shared / (2 * k - shared),
             chance=k / self.n_ranked,
-            p_value=float(stats.hypergeom.sf(shared - 1, self.n_ranked, k, k)),
+            p_value=_chance(log_tail([Draws(self.n_ranked, k, k)], shared)),
             chance_by_layer=chance_by_layer / k,
             p_value_by_layer=p_by_layer,
             rank_biased_overlap=self.rank_biased_overlap(1 - 1 / k),
@@ -141,33 +148,93 @@ class Pair:
         return correlation(a, b)
 
     def _by_layer(self, k: int, shared: int) -> tuple[float, float]:
-        """Expected shared neurons when each layer's choice is random, and the chance of at least ``shared``.
-
-        The layers' hypergeometric distributions are independent, so their sum's is the convolution; numbers of neurons
-        that have less than LEAST_CHANCE count as impossible.
-        """
+        """Expected shared neurons when each layer's choice is random, and the chance of at least ``shared``."""
         sizes = np.bincount(self._layers)
         tops = [np.bincount(self._layers[ranks <= k], minlength=len(sizes)) for ranks in self._ranks]
-        first, distribution, expected = 0, np.ones(1), 0.0
-        for size, in_a, in_b in zip(sizes, *tops, strict=True):
-            if not in_a or not in_b:
-                continue
-            expected += in_a * in_b / size
-            lowest = max(0, int(in_a + in_b - size))
-            values = np.arange(lowest, min(in_a, in_b) + 1)
-            chances = np.exp(stats.hypergeom.logpmf(values, size, in_a, in_b))  # pmf itself is far slower
-            start, end = _likely(chances)
-            distribution = np.convolve(distribution, chances[start:end])
-            first += lowest + start
-            start, end = _likely(distribution)
-            distribution, first = distribution[start:end], first + start
-        return expected, float(min(distribution[max(0, shared - first) :].sum(), 1.0))
+        counts = zip(sizes.tolist(), *(top.tolist() for top in tops), strict=True)
+        layers = [Draws(size, in_a, in_b) for size, in_a, in_b in counts if in_a and in_b]
+        return sum(layer.expected for layer in layers), _chance(log_tail(layers, shared))
 
 
-def _likely(chances: Array) -> tuple[int, int]:
-    """Where the chances are that count: most of a layer's do not, and would be convolved for nothing."""
-    places = np.flatnonzero(chances > LEAST_CHANCE)
-    return int(places[0]), int(places[-1]) + 1
+@dataclass(frozen=True)
+class Draws:
+    """How many of ``marked`` neurons are among ``drawn`` of ``size``, by chance: a hypergeometric distribution."""
+
+    size: int
+    marked: int
+    drawn: int
+
+    @property
+    def lowest(self) -> int:
+        """The fewest there can be."""
+        return max(0, self.marked + self.drawn - self.size)
+
+    @property
+    def expected(self) -> float:
+        return self.marked * self.drawn / self.size
+
+    @cached_property
+    def log_chances(self) -> Array:
+        """Logarithms of the chances of the fewest, and so on to the most."""
+        values = np.arange(self.lowest, min(self.marked, self.drawn) + 1)
+        found: Array = stats.hypergeom.logpmf(values, self.size, self.marked, self.drawn)
+        return found
+
+
+def log_tail(parts: Sequence[Draws], at_least: int) -> float:
+    """The logarithm of the chance that independent draws have at least so many marked ones in all.
+
+    Their distributions are convolved after each was tilted by ``exp(tilt x)``, so that what is asked for is what is
+    likely, and the tilt is taken out of the sum again: exact to rounding however small the chance is (Esscher 1932).
+    -inf where there cannot be so many.
+    """
+    lowest = sum(part.lowest for part in parts)
+    most = lowest + sum(len(part.log_chances) - 1 for part in parts)
+    if at_least > most:
+        return float("-inf")
+    if at_least <= lowest:
+        return 0.0
+    tilt = _tilt(parts, at_least)
+    first, distribution, log_scale = 0, np.ones(1), 0.0
+    for part in parts:
+        tilted = part.log_chances + tilt * np.arange(len(part.log_chances))
+        scale = float(special.logsumexp(tilted))
+        start, chances = _likely(np.exp(tilted - scale))
+        cut, distribution = _likely(np.convolve(distribution, chances))
+        first, log_scale = first + start + cut, log_scale + scale
+    values = first + np.arange(len(distribution))
+    reaching = values >= at_least - lowest
+    logs = np.log(distribution[reaching]) - tilt * values[reaching]
+    return min(0.0, float(special.logsumexp(logs)) + log_scale)
+
+
+def _likely(chances: Array) -> tuple[int, Array]:
+    """The part that counts, and where it begins: the rest would be convolved for nothing."""
+    places = np.flatnonzero(chances > _NEGLIGIBLE)
+    return int(places[0]), chances[places[0] : places[-1] + 1]
+
+
+def _chance(logarithm: float) -> float:
+    """A chance that is there is not shown as 0: the smallest number stands for smaller ones."""
+    return max(float(np.exp(logarithm)), LEAST_CHANCE)
+
+
+def _tilt(parts: Sequence[Draws], at_least: int) -> float:
+    """The tilt that makes ``at_least`` the mean; none where it is not above it."""
+    if at_least <= sum(part.expected for part in parts):
+        return 0.0
+
+    def excess(tilt: float) -> float:
+        mean = 0.0
+        for part in parts:
+            values = np.arange(len(part.log_chances))
+            mean += part.lowest + float(values @ special.softmax(part.log_chances + tilt * values))
+        return mean - at_least
+
+    highest = 1.0
+    while excess(highest) < 0 and highest < _STEEPEST:
+        highest *= 2
+    return highest if excess(highest) < 0 else float(optimize.brentq(excess, 0.0, highest, xtol=1e-3))
 
 
 def correlation(a: Array, b: Array) -> float:

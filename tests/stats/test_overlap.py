@@ -1,5 +1,8 @@
 """Overlap and chance against scipy, against simulation, and against the SQL macro."""
 
+from fractions import Fraction
+from math import comb, factorial, log
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,7 +11,7 @@ from scipy import stats
 from snql.db.connection import Database
 from snql.errors import InputError
 from snql.rankings.overlaps import compare, curve, matrix
-from snql.stats.overlap import Overlap, Pair, RankedScores
+from snql.stats.overlap import Draws, Overlap, Pair, RankedScores, log_tail
 
 from ..synthetic import add_locate_run
 
@@ -64,6 +67,53 @@ def test_chance_by_layer_against_simulation() -> None:
     assert found.chance_by_layer == pytest.approx(draws.mean() / K, rel=0.03)
     assert found.p_value_by_layer == pytest.approx((draws >= found.shared).mean(), abs=0.02)
     assert found.chance_by_layer > found.chance
+
+
+def exact_tail(parts: list[Draws], at_least: int) -> Fraction:
+    """With whole numbers, by counting."""
+    ways = {0: 1}
+    for part in parts:
+        own = {
+            n: comb(part.marked, n) * comb(part.size - part.marked, part.drawn - n)
+            for n in range(part.lowest, min(part.marked, part.drawn) + 1)
+        }
+        sums: dict[int, int] = {}
+        for had, number in ways.items():
+            for n, more in own.items():
+                sums[had + n] = sums.get(had + n, 0) + number * more
+        ways = sums
+    return Fraction(sum(number for n, number in ways.items() if n >= at_least), sum(ways.values()))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [Draws(100, 20, 20)] * 4,
+        [Draws(300, 90, 5), Draws(50, 40, 30), Draws(200, 3, 100)],
+        [Draws(40, 40, 10), Draws(60, 30, 30)],
+        [Draws(2000, 100, 100)],
+    ],
+    ids=["alike", "uneven", "a layer that is all marked", "one"],
+)
+def test_tails_are_exact_however_small(parts: list[Draws]) -> None:
+    lowest = sum(part.lowest for part in parts)
+    most = sum(min(part.marked, part.drawn) for part in parts)
+    smallest = 0.0
+    for at_least in range(lowest, most + 1):
+        exact = exact_tail(parts, at_least)
+        expected = log(exact.numerator) - log(exact.denominator)
+        assert log_tail(parts, at_least) == pytest.approx(expected, rel=1e-9, abs=1e-9), at_least
+        smallest = min(smallest, expected)
+    assert log_tail(parts, most + 1) == float("-inf")
+    assert smallest < -15
+
+
+def test_chances_far_below_what_a_sum_can_tell() -> None:
+    """Two equal tops of a model: the chance was shown as 0."""
+    parts = [Draws(1536, 77, 77)] * 30
+    exact = 30 * (log(factorial(77)) + log(factorial(1459)) - log(factorial(1536)))
+    assert log_tail(parts, 30 * 77) == pytest.approx(exact, rel=1e-9)
+    assert log_tail(parts, 30 * 77) < -300 * log(10)
 
 
 def test_a_ranking_with_itself() -> None:
