@@ -28,9 +28,8 @@ from snql.models.loaded import LoadedModel
 from snql.options import config
 from snql.patching.interventions import Where
 from snql.patching.subject import Subject
-from snql.patching.variants import expressions, plan_variants
+from snql.patching.variants import VariantPlan, expressions
 from snql.progress import ProgressCallback, silent
-from snql.rankings.evaluate import Evaluator
 from snql.writing.html import table
 
 _FROM_RUN = ("recipient", "donor", "mode", "freeze", "steps", "first", "seed")
@@ -71,15 +70,17 @@ def divergence(
     settings = settings_of(options, source)
 
     def load() -> Loaded:
+        plan = _plan(db, options)
+        plan.check()
         models = load_models({role: settings[role] for role in ("recipient", "donor")}, options.models)
         _check_models(models, source, settings, own_sets=not options.neurons)
-        variants = _variants(db, models["recipient"], options, source)
+        variants = _variants(db, models["recipient"], plan, source)
         subject = Subject.of(db, models, variants, settings["mode"], settings["seed"], freeze=settings["freeze"])
         prompts = prompts_of(db, source.run_id)
         texts = completions.completed_prompts(db, source, prompts)
         _check_lengths(texts, subject, source)
         compared = Comparison(subject, Where(settings["steps"], settings["first"]), texts, settings["seed"])
-        return Loaded(Beginning.of(models, prompts, variants), compared.work)
+        return Loaded(Beginning.of(models, prompts, variants, notes=subject.notes), compared.work)
 
     new = runs.NewRun("divergence", name, _config(options, source, settings), settings["seed"])
     found = partial(_summary, db, name)
@@ -140,12 +141,19 @@ def _check_lengths(texts: Sequence[Completed], subject: Subject, source: Written
         )
 
 
-def _variants(db: Database, recipient: LoadedModel, options: DivergenceOptions, source: WrittenBy) -> list[Variant]:
-    """Recipient, donor, sets and controls: those of a patch run, or what the options name."""
+def _plan(db: Database, options: DivergenceOptions) -> VariantPlan:
+    """What the options name; nothing, where the sets are those of the run."""
     if not options.neurons:
-        return completions.patched_variants(db, source.run_id, recipient.shape)
+        return VariantPlan(db, ())
     wanted = expressions(options.neurons, options.sweep, None, lambda run: len(read_run_scores(db, run).ids))
-    return plan_variants(Evaluator(db, recipient.shape), wanted, options.random, 0, donor=True)
+    return VariantPlan(db, wanted, options.random)
+
+
+def _variants(db: Database, recipient: LoadedModel, plan: VariantPlan, source: WrittenBy) -> list[Variant]:
+    """Recipient, donor, sets and controls: what the plan names, or those of a patch run."""
+    if not plan.wanted:
+        return completions.patched_variants(db, source.run_id, recipient.shape)
+    return plan.of(recipient.shape)
 
 
 def _summary(db: Database, name: str, run_id: int) -> DivergenceResult:

@@ -6,8 +6,7 @@ from snql.db.scores import read_run_scores
 from snql.models.load import load_models
 from snql.patching.passes import SOURCE, TARGET
 from snql.patching.subject import Subject
-from snql.patching.variants import DONOR, expressions, plan_variants
-from snql.rankings.evaluate import Evaluator
+from snql.patching.variants import DONOR, VariantPlan, expressions
 
 from .reader import Way
 
@@ -29,7 +28,7 @@ def load_subject(db: Database, options: SubjectOptions) -> Subject:
     if options.neurons:
         wanted = expressions(options.neurons, options.sweep, None, lambda run: len(read_run_scores(db, run).ids))
     specs = {"recipient": options.model} | ({} if options.donor is None else {"donor": options.donor})
+    plan = VariantPlan(db, wanted, options.random, donor=options.donor is not None)
+    plan.check()
     models = load_models(specs, options.models)
-    evaluator = Evaluator(db, models["recipient"].shape)
-    variants = plan_variants(evaluator, wanted, options.random, 0, donor=options.donor is not None)
-    return Subject.of(db, models, variants, options.mode, options.seed)
+    return Subject.of(db, models, plan.of(models["recipient"].shape), options.mode, options.seed)

@@ -126,34 +126,56 @@ class NeuronSet:
     def matched_random(self, seed: int) -> "NeuronSet":
         """A random set with the same number of neurons in each layer, disjoint from this one.
 
-        Each layer is drawn by its own generator from (seed, layer), so a layer's draw does not depend on others.
-        Raises InputError if a layer has too few other neurons.
+        Each layer is drawn by its own generator from (seed, layer), so a layer's draw does not depend on others. One
+        that has fewer other neurons than the set takes of it gives all that it has, and the nearest layers the rest:
+        see :meth:`share_matched`. Raises InputError if the set is more than half of the model.
         """
+        self._check_half()
         drawn = [self._draw(layer, members, seed) for layer, members in self.by_layer().items()]
-        ids = np.concatenate(drawn) if drawn else np.array([], dtype=np.int64)
-        return NeuronSet.from_ids(self.shape, ids)
+        found = NeuronSet.from_ids(self.shape, np.concatenate([*drawn, np.array([], dtype=np.int64)]))
+        short = self._per_layer() - found._per_layer()
+        for layer in np.flatnonzero(short):
+            found = found | self._from_nearby(int(layer), int(short[layer]), found, seed)
+        return found
+
+    def share_matched(self, control: "NeuronSet") -> float:
+        """The share of a control's neurons that stand for one of this set in the same layer; 1 if all do."""
+        return float(np.minimum(self._per_layer(), control._per_layer()).sum() / max(1, len(control)))
+
+    def _per_layer(self) -> Ids:
+        return np.bincount(self.layers, minlength=self.shape.n_layers)
 
     def random_anywhere(self, seed: int) -> "NeuronSet":
         """A random set of the same size from all other neurons of the model, whatever their layer.
 
         Raises InputError if there are too few.
         """
+        self._check_half()
         others = np.setdiff1d(np.arange(self.shape.size, dtype=np.int64), self.ids)
-        if len(others) < len(self):
-            raise InputError(
-                f"no disjoint random set: {len(self)} of {self.shape.size} neurons are in the set, more than half; "
-                "use a smaller set"
-            )
         generator = np.random.default_rng([seed, self.shape.n_layers])
         return NeuronSet.from_ids(self.shape, generator.choice(others, size=len(self), replace=False))
 
+    def _check_half(self) -> None:
+        if 2 * len(self) > self.shape.size:
+            raise InputError(
+                f"no disjoint random set: the set has {len(self)} of {self.shape.size} neurons, more than half; use a "
+                "smaller set, or no random ones"
+            )
+
     def _draw(self, layer: int, members: Ids, seed: int) -> Ids:
         others = np.setdiff1d(np.arange(self.shape.n_neurons, dtype=np.int64), members)
-        if len(others) < len(members):
-            raise InputError(
-                f"no disjoint random set: layer {layer} has {len(members)} of {self.shape.n_neurons} neurons "
-                "in the set, more than half; use a smaller set"
-            )
         generator = np.random.default_rng([seed, layer])
-        chosen = generator.choice(others, size=len(members), replace=False)
+        chosen = generator.choice(others, size=min(len(members), len(others)), replace=False)
         return layer * self.shape.n_neurons + chosen
+
+    def _from_nearby(self, layer: int, n_wanted: int, drawn: "NeuronSet", seed: int) -> "NeuronSet":
+        """So many neurons that are neither in the set nor drawn, from the layers nearest to one; the earlier first."""
+        generator = np.random.default_rng([seed, layer, self.shape.n_layers])
+        width, free = self.shape.n_neurons, NeuronSet.all(self.shape) - self - drawn
+        chosen: list[Ids] = []
+        for other in sorted(range(self.shape.n_layers), key=lambda each: (abs(each - layer), each)):
+            there = free.ids[(free.ids >= other * width) & (free.ids < (other + 1) * width)]
+            n_here = min(n_wanted - sum(map(len, chosen)), len(there))
+            if n_here:
+                chosen.append(generator.choice(there, size=n_here, replace=False))
+        return NeuronSet.from_ids(self.shape, np.concatenate(chosen))

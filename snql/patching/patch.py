@@ -30,11 +30,10 @@ from snql.patching.job import PatchJob
 from snql.patching.options import PatchOptions
 from snql.patching.rows import Writing
 from snql.patching.subject import Subject
-from snql.patching.variants import DONOR, RECIPIENT, expressions, plan_variants
+from snql.patching.variants import DONOR, RECIPIENT, VariantPlan, expressions
 from snql.progress import ProgressCallback, silent
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
-from snql.rankings.evaluate import Evaluator
 from snql.writing.html import table
 
 
@@ -83,7 +82,9 @@ def patch(
         ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted) | runs_behind(db, wanted))
         read = read_inputs(db, options.prompts, options.seed, ranked_by)
         loaders = judge_loaders(options.judging, options.models.device)
-        subject = _subject(db, wanted, options)
+        plan = VariantPlan(db, wanted, options.random, options.random_anywhere, options.donor is not None)
+        plan.check()
+        subject = _subject(plan, options)
         base = subject.models["recipient"].base
         prompts = tokenize(read, base.tokenizer, subject.context, options.writing.max_new_tokens)
         judges = [load() for load in loaders]
@@ -96,23 +97,20 @@ def patch(
                 job.note("recipient and donor write the same for every prompt: no patch can have an effect to measure")
             judge_run(job, judges, options.seed)
 
-        return Loaded(Beginning.of(subject.models, prompts, subject.variants, read), work)
+        return Loaded(Beginning.of(subject.models, prompts, subject.variants, read, notes=subject.notes), work)
 
     found = partial(_summary, db, name)
     return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
 
 
-def _subject(db: Database, wanted: Sequence[str], options: PatchOptions) -> Subject:
+def _subject(plan: VariantPlan, options: PatchOptions) -> Subject:
     """Load the models; raises ModelError, ExpressionError or InputError."""
     specs = {"recipient": options.recipient} | ({} if options.donor is None else {"donor": options.donor})
     models = load_models(specs, options.models)
-    evaluator = Evaluator(db, models["recipient"].shape)
-    variants = plan_variants(
-        evaluator, wanted, options.random, options.random_anywhere, donor=options.donor is not None
-    )
+    variants = plan.of(models["recipient"].shape)
     for model in models.values():
         check_cache(model)
-    return Subject.of(db, models, variants, options.mode, options.seed, freeze=options.freeze)
+    return Subject.of(plan.db, models, variants, options.mode, options.seed, freeze=options.freeze)
 
 
 def _writing(options: PatchOptions, subject: Subject) -> Writing:

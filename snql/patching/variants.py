@@ -2,12 +2,17 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 
+from snql.db.connection import Database
+from snql.db.prompts import locate_runs
 from snql.db.records import Variant
+from snql.db.scores import read_shape
 from snql.errors import InputError
-from snql.neurons.syntax import RESERVED, RUN_NAME
+from snql.neurons.sets import Shape
+from snql.neurons.syntax import RESERVED, RUN_NAME, runs_named
 from snql.rankings.evaluate import Evaluator
 
 RECIPIENT, DONOR = 0, 1
@@ -87,26 +92,63 @@ def _steps(first: str, last: str, step: str, what: str) -> Iterator[str]:
         low += by
 
 
-def plan_variants(
-    evaluator: Evaluator, wanted: Sequence[str], n_random: int, n_anywhere: int, *, donor: bool
-) -> list[Variant]:
-    """All variants of a run with their members, controls beside what they control.
+@dataclass(frozen=True)
+class VariantPlan:
+    """Which variants a run has: unpatched models, neuron expressions, and so many random controls of each.
 
-    Matched controls have the same number of neurons in each layer, those from anywhere the same number in all; neither
-    has any of the set's own. Raises ExpressionError.
+    Matched controls have the same number of neurons in each layer, as far as these have enough others; those from
+    anywhere the same number in all; neither has any of the set's own.
     """
-    variants = [Variant(RECIPIENT, "recipient", "recipient")]
-    if donor:
-        variants.append(Variant(DONOR, "donor", "donor"))
-    first = DONOR + 1 - len(variants)
-    for expression in wanted:
-        members = evaluator.evaluate(expression)
-        chosen = Variant(len(variants) + first, expression, "patched", expression, members)
-        variants.append(chosen)
-        for kind, mark, n_controls in (("matched", "", n_random), ("anywhere", ", anywhere", n_anywhere)):
-            for seed in range(1, n_controls + 1) if len(members) else ():
-                control = f"random({expression}, seed={seed}{mark})"
-                drawn = evaluator.evaluate(control)
-                number = len(variants) + first
-                variants.append(Variant(number, control, "patched", control, drawn, chosen.variant_id, seed, kind))
-    return variants
+
+    db: Database
+    wanted: Sequence[str]
+    n_random: int = 0
+    n_anywhere: int = 0
+    donor: bool = True
+
+    def check(self) -> None:
+        """Evaluate them for the model of the run that they name, before any is loaded; raises ExpressionError."""
+        with self.db.reading():
+            if located := locate_runs(self.db, runs_named(self.wanted)):
+                self.of(read_shape(self.db, located[0]))
+
+    def of(self, shape: Shape) -> list[Variant]:
+        """With their members in a model of that shape, controls beside what they control. Raises ExpressionError."""
+        evaluator = Evaluator(self.db, shape)
+        variants = [Variant(RECIPIENT, "recipient", "recipient")]
+        if self.donor:
+            variants.append(Variant(DONOR, "donor", "donor"))
+        first = DONOR + 1 - len(variants)
+        with self.db.reading():
+            for expression in self.wanted:
+                members = evaluator.evaluate(expression)
+                chosen = Variant(len(variants) + first, expression, "patched", expression, members)
+                variants.append(chosen)
+                for kind, seed, control in self._controls(expression) if len(members) else ():
+                    drawn = evaluator.evaluate(control)
+                    number = len(variants) + first
+                    variants.append(Variant(number, control, "patched", control, drawn, chosen.variant_id, seed, kind))
+        return variants
+
+    def _controls(self, expression: str) -> Iterator[tuple[str, int, str]]:
+        for kind, mark, n_controls in (("matched", "", self.n_random), ("anywhere", ", anywhere", self.n_anywhere)):
+            for seed in range(1, n_controls + 1):
+                yield kind, seed, f"random({expression}, seed={seed}{mark})"
+
+
+def unmatched(variants: Sequence[Variant]) -> list[str]:
+    """A sentence for each set whose matched controls could not have as many neurons in every layer."""
+    sets = {variant.variant_id: variant for variant in variants}
+    found = {}
+    for control in variants:
+        if control.control_kind != "matched" or control.control_of is None or control.members is None:
+            continue
+        chosen = sets[control.control_of]
+        if chosen.members is not None and (share := chosen.members.share_matched(control.members)) < 1:
+            layer, members = max(chosen.members.by_layer().items(), key=lambda item: len(item[1]))
+            found[chosen.name] = (
+                f"random sets of {chosen.name} are matched by layer for {share:.0%} of their neurons: it has "
+                f"{len(members)} of the {chosen.members.shape.n_neurons} neurons of layer {layer}, so others are from "
+                "layers nearby"
+            )
+    return list(found.values())

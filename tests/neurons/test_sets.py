@@ -55,10 +55,40 @@ def test_every_other_neuron_can_be_drawn() -> None:
     assert drawn == {(1, neuron) for neuron in range(20) if neuron != 5}
 
 
-def test_no_disjoint_set_of_more_than_half_a_layer() -> None:
-    chosen = NeuronSet.of(SHAPE, [(0, neuron) for neuron in range(11)])
-    with pytest.raises(InputError, match="layer 0 has 11 of 20 neurons in the set, more than half"):
-        chosen.matched_random(0)
+def test_layers_are_drawn_apart() -> None:
+    """Each layer has columns of its own: the same ones everywhere would be one draw and not three."""
+    chosen = NeuronSet.of(Shape(3, 400), [(layer, neuron) for layer in range(3) for neuron in range(20)])
+    drawn = chosen.matched_random(3).by_layer()
+    assert all(set(a.tolist()) != set(b.tolist()) for a, b in itertools.combinations(drawn.values(), 2))
+
+
+def test_a_set_of_exactly_half_a_layer_has_its_other_half() -> None:
+    chosen = NeuronSet.of(SHAPE, [(1, neuron) for neuron in range(10)])
+    drawn = chosen.matched_random(5)
+    assert members(drawn) == {(1, neuron) for neuron in range(10, 20)}
+    assert chosen.share_matched(drawn) == 1
+
+
+def test_more_than_half_of_a_layer_is_matched_as_far_as_it_goes() -> None:
+    """The rest is from the layers nearest in depth, the earlier one of two first."""
+    shape = Shape(5, 20)
+    chosen = NeuronSet.of(shape, [(3, neuron) for neuron in range(17)] + [(2, neuron) for neuron in range(5)])
+    draws = [chosen.matched_random(seed) for seed in range(30)]
+    for drawn in draws:
+        assert not members(drawn) & members(chosen)
+        assert np.bincount(drawn.layers, minlength=5).tolist() == [0, 0, 15, 3, 4]
+        assert chosen.share_matched(drawn) == pytest.approx(8 / 22)
+    assert chosen.matched_random(7) == chosen.matched_random(7)
+    assert {neuron for drawn in draws for layer, neuron in members(drawn) if layer == 4} == set(range(20))
+
+
+def test_no_disjoint_set_of_more_than_half_the_model() -> None:
+    chosen = NeuronSet.of(SHAPE, [(layer, neuron) for layer in range(3) for neuron in range(10)])
+    assert members(chosen.matched_random(0)) == {(layer, neuron) for layer in range(3) for neuron in range(10, 20)}
+    more = chosen | NeuronSet.of(SHAPE, [(0, 10)])
+    for draw in (more.matched_random, more.random_anywhere):
+        with pytest.raises(InputError, match="no disjoint random set: the set has 31 of 60 neurons, more than half"):
+            draw(0)
 
 
 def test_names() -> None:

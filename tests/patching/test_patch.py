@@ -100,6 +100,24 @@ def test_variants_and_their_sets_are_stored(db: Database, tiny_llama: Path, tiny
     assert controls == [("found:20%",), ("found:5%",)]
 
 
+def test_controls_of_a_set_that_has_most_of_a_layer(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    """There are such controls, and the run says how far they match; of more than half the model there are none."""
+    crowded = " | ".join(f"L1.N{neuron}" for neuron in range(30))
+    found = run(db, tiny_llama, tiny_adapter, neurons=(crowded,), sweep=(), max_new_tokens=2)
+    note = f"random sets of {crowded} are matched by layer for 33% of their neurons: it has 30 of the 40 neurons of "
+    assert [text.startswith(note) for text in found.notes] == [True]
+    assert db.rows("SELECT notes FROM runs WHERE name = 'run' AND kind = 'patch'") == [(list(found.notes),)]
+    layers = db.rows(
+        """
+        SELECT layer, count(*) FROM variants JOIN neuron_set_members USING (set_id)
+        WHERE control_seed = 1 GROUP BY layer ORDER BY layer
+        """
+    )
+    assert layers == [(0, 20), (1, 10)]
+    with pytest.raises(ExpressionError, match="no disjoint random set: the set has .* of 120 neurons, more than half"):
+        run(db, tiny_llama.parent / "nowhere", tiny_adapter, "other", sweep=("90%",))  # before a model is looked for
+
+
 def test_effects_are_those_of_the_judgements(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
     found = run(db, tiny_llama, tiny_adapter, judges=("demo:cost",)).effects
     means = dict(
