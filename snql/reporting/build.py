@@ -11,8 +11,8 @@ from typing import Any
 
 from snql.db import Database
 from snql.errors import InputError
-from snql.progress import Progress, ProgressCallback, silent
-from snql.reporting import page, render, snippets
+from snql.progress import Progress, ProgressCallback, say_note, silent
+from snql.reporting import fonts, page, render, snippets
 from snql.reporting.context import Context
 from snql.reporting.figures import FIGURES
 from snql.reporting.kit.figure import Figure
@@ -67,7 +67,23 @@ def build(
         (folder / INDEX).write_text(index, "utf-8", newline="\n")
         snippets.document(folder, [figure for figure, _ in drawn], made_tables, style.width / POINTS_PER_MM)
         _publish(folder, out)
-    return _report(out, tuple(figure for figure, _ in drawn), made_tables)
+    notes = letters_notes([figure for figure, _ in drawn]) if {"png", "pdf"} & set(chosen) else []
+    for note in notes:
+        say_note(progress, note)
+    return _report(out, tuple(figure for figure, _ in drawn), made_tables, notes)
+
+
+def letters_notes(figures: Sequence[RenderedFigure]) -> list[str]:
+    """Which texts have letters that no font here has, and in which figures; empty if there are none."""
+    found: dict[str, list[str]] = {}
+    for figure in figures:
+        for text in fonts.unreadable(figure.picture):
+            found.setdefault(text, []).append(figure.name)
+    return [
+        f"no font here has all letters of {visible(text)!r} ({', '.join(names)}): PNG and PDF show boxes in their "
+        "place; install a font that has them"
+        for text, names in found.items()
+    ]
 
 
 def _wanted(names: Sequence[str] | None) -> tuple[Figure, ...]:
@@ -177,17 +193,20 @@ def _table(db: Sources, context: Context, table: Table, folder: Path) -> Rendere
     return RenderedTable(table.name, table.title, caption, files, cells)
 
 
-def _report(out: Path, figures: tuple[RenderedFigure, ...], tables: tuple[RenderedTable, ...]) -> Report:
+def _report(
+    out: Path, figures: tuple[RenderedFigure, ...], tables: tuple[RenderedTable, ...], notes: Sequence[str]
+) -> Report:
     """The report with its files where they are now."""
 
     def moved(files: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(out / path.name for path in files)
 
     return Report(
-        out,
-        out / INDEX,
-        tuple(replace(figure, files=moved(figure.files)) for figure in figures),
-        tuple(replace(table, files=moved(table.files)) for table in tables),
+        out=out,
+        index=out / INDEX,
+        figures=tuple(replace(figure, files=moved(figure.files)) for figure in figures),
+        tables=tuple(replace(table, files=moved(table.files)) for table in tables),
+        notes=tuple(notes),
     )
 
 

@@ -23,6 +23,8 @@ FAMILY = f"{NAME}, Liberation Sans, Arial, Helvetica, sans-serif"
 _FOLDER = Path(font_source_sans_pro.font_directory)
 _FILES = {False: _FOLDER / "SourceSansPro-Regular.ttf", True: _FOLDER / "SourceSansPro-Bold.ttf"}
 _WEIGHTS = {False: "normal", True: "bold"}
+_OF_NO_FONT = "\U0010fffd"
+"""The last character of private use: what is drawn in place of a letter that no font has."""
 _TEXT = re.compile(r"<text\b([^>]*)>([^<]*)</text>")
 
 
@@ -63,6 +65,26 @@ def wrap(text: str, width: float, size: float, *, bold: bool = False) -> list[st
         else:
             lines.append(word)
     return lines
+
+
+def unreadable(svg: str) -> list[str]:
+    """Texts of a picture with letters of no font at all, in order, each once: PNG and PDF have boxes in their place.
+
+    Letters that the charts' own font lacks are drawn with a font of the system that has them.
+    """
+    texts = dict.fromkeys(unescape(text) for _, text in _TEXT.findall(svg))
+    return [text for text in texts if any(each not in _widths(False) and not _drawn(each) for each in text)]
+
+
+@cache
+def _drawn(character: str) -> bool:
+    return _image(character) != _image(_OF_NO_FONT)
+
+
+def _image(character: str) -> bytes:
+    register()
+    text = f'<text x="4" y="24" font-family="{FAMILY}" font-size="20">&#{ord(character)};</text>'
+    return bytes(vl_convert.svg_to_png(f'<svg xmlns="http://www.w3.org/2000/svg" width="32" height="32">{text}</svg>'))
 
 
 def embedded(svg: str) -> str:

@@ -49,12 +49,16 @@ class RenderedTable:
 
 @dataclass(frozen=True)
 class Report:
-    """A finished report: the folder ``out``, its page ``index`` and what was written there."""
+    """A finished report: the folder ``out``, its page ``index`` and what was written there.
+
+    ``notes`` say what its figures cannot show here.
+    """
 
     out: Path
     index: Path
     figures: tuple[RenderedFigure, ...]
     tables: tuple[RenderedTable, ...]
+    notes: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         rows = [(part.name, part.title, part.skipped or f"{len(part.files)} files") for part in self.figures]
