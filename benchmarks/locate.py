@@ -63,7 +63,7 @@ class Setting:
 
     def models(self) -> dict[str, LoadedModel]:
         """Both models, loaded as a run loads them."""
-        return load_models({"before": self.before, "after": self.after}, self.options().load)
+        return load_models({"before": self.before, "after": self.after}, self.options().models)
 
 
 class Began:
@@ -92,7 +92,7 @@ def batches_of(setting: Setting, tokenizer: object) -> Batches:
     from snql.prompts.read import read_prompt_sets
     from snql.prompts.template import Formatter, format_prompts
 
-    source = setting.options().source
+    source = setting.options().prompts
     formatter = Formatter.of(source, tokenizer)  # type: ignore[arg-type]
     ids = [prompt.input_ids for prompt in format_prompts(read_prompt_sets(source).prompts, formatter)]
     return [[ids[index] for index in batch] for batch in by_length([len(row) for row in ids], setting.batch_size)]

@@ -88,7 +88,7 @@ def main() -> None:
         n, new, rows = (16, 32, 16) if given.quick else (64, 64, 16)
         prompts = write_prompts(folder / "prompts.txt", n)
         options = Setting(before, after, prompts, n, new, rows, device).options()
-        model = load_models({"before": before, "after": after}, options.load)["before"].base.model
+        model = load_models({"before": before, "after": after}, options.models)["before"].base.model
         parameters, width = model.num_parameters(), next(model.parameters()).element_size()
         read_seconds, read_tokens = run(replace(options, positions="prompt"))
         reading = 2 * 2 * parameters * read_tokens / read_seconds / operations
