@@ -72,7 +72,8 @@ def divergence(
     def load() -> Loaded:
         plan = _plan(db, options)
         plan.check()
-        models = load_models({role: settings[role] for role in ("recipient", "donor")}, options.models)
+        specs = {role: settings[role] for role in ("recipient", "donor")}
+        models = load_models(specs, options.models, own_template=False)  # they read stored token ids
         _check_models(models, source, settings, own_sets=not options.neurons)
         variants = _variants(db, models["recipient"], plan, source)
         subject = Subject.of(db, models, variants, settings["mode"], settings["seed"], freeze=settings["freeze"])

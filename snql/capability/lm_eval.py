@@ -65,7 +65,7 @@ def lm_eval(
         from snql.capability.tasks import find_tasks
 
         tasks = find_tasks(options)
-        subject = load_subject(db, options.subject)
+        subject = load_subject(db, options.subject, own_template=options.chat_template)
         tested = [v for v in subject.variants if v.members is not None or not options.patched_only]
         beginning = Beginning.of(subject.models, variants=tested)
         return Loaded(beginning, lambda job: _work(job, subject, tested, tasks))

@@ -68,7 +68,7 @@ def perplexity(
         runs.check_free(db, runs.NewRun(kind, name, {}, None), resume=False, force=force)
     seed = options.subject.seed
     read = read_documents(options.text, seed)
-    subject = load_subject(db, options.subject)
+    subject = load_subject(db, options.subject, own_template=False)
     base = subject.target.base
     striding = Striding.choose(options.window, options.stride, subject.context)
 

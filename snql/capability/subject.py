@@ -22,13 +22,16 @@ def ways(subject: Subject) -> dict[int, Way]:
     }
 
 
-def load_subject(db: Database, options: SubjectOptions) -> Subject:
-    """Load the models and evaluate the neuron sets; raises ModelError, ExpressionError or InputError."""
+def load_subject(db: Database, options: SubjectOptions, *, own_template: bool) -> Subject:
+    """Load the models and evaluate the neuron sets; raises ModelError, ExpressionError or InputError.
+
+    own_template: whether texts are put into the tokenizers' own chat templates.
+    """
     wanted: list[str] = []
     if options.neurons:
         wanted = expressions(options.neurons, options.sweep, None, lambda run: len(read_run_scores(db, run).ids))
     specs = {"recipient": options.model} | ({} if options.donor is None else {"donor": options.donor})
     plan = VariantPlan(db, wanted, options.random, donor=options.donor is not None)
     plan.check()
-    models = load_models(specs, options.models)
+    models = load_models(specs, options.models, own_template=own_template)
     return Subject.of(db, models, plan.of(models["recipient"].shape), options.mode, options.seed)

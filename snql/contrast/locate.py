@@ -20,8 +20,8 @@ from snql.engines.base import Engine, EngineInfo, WorkOrder
 from snql.engines.start import start_engine
 from snql.errors import InputError
 from snql.generation.batch import batch_of_each
-from snql.jobs.begin import Beginning, tokenize
-from snql.jobs.inputs import PromptInputs, read_inputs
+from snql.jobs.begin import Beginning, Readers, tokenize
+from snql.jobs.inputs import PromptInputs, day_of, read_inputs
 from snql.jobs.run import Loaded, run_job
 from snql.neurons.sets import Shape
 from snql.options import config
@@ -81,9 +81,11 @@ def locate(
         keep = KeepRule.parse(options.keep)
         if keep.names(name):
             raise InputError(f"`keep` {options.keep!r} names the run {name!r} itself: write a share such as `keep` 5%")
-        read = read_inputs(db, options.prompts, options.seed)
+        read = read_inputs(db, options.prompts, options.seed, day_of(db, new, resume=resume))
         specs = {"before": options.before, "after": options.after}
-        order = WorkOrder(specs, options.models, settings_of(options), options.after_dtype)
+        order = WorkOrder(
+            specs, options.models, settings_of(options), options.after_dtype, options.prompts.own_template
+        )
         with ExitStack() as held:
             engine = held.enter_context(start_engine(options.engine, order))
             beginning = _beginning(db, engine, read, keep, options)
@@ -109,7 +111,15 @@ def _beginning(db: Database, engine: Engine, read: PromptInputs, keep: KeepRule,
     if options.skip_last_layers >= info.shape.n_layers:
         raise InputError(f"`skip_last_layers` {options.skip_last_layers} leaves none of {info.shape.n_layers} layers")
     keep.check(Evaluator(db, info.shape))
-    prompts = tokenize(read, engine.tokenizer, info.context, options.room)
+    readers = Readers(
+        tokenizer=engine.tokenizer,
+        context=info.context,
+        n_embeddings=info.n_embeddings,
+        specs={"before": options.before, "after": options.after},
+        trust_remote_code=options.models.trust_remote_code,
+    )
+    given = tokenize(read, readers, options.room)
+    prompts = given.prompts
     if options.bootstrap and len(prompts) < 2:
         raise InputError("`bootstrap` draws prompts anew: one prompt is too few, give at least two")
     return Beginning(
@@ -118,7 +128,7 @@ def _beginning(db: Database, engine: Engine, read: PromptInputs, keep: KeepRule,
         models=info.models,
         prompts=prompts,
         variants=[records.Variant(0, options.completions_by, options.completions_by)],
-        read=read,
+        read=given.read,
         batches=plan(prompts, options, info),
     )
 

@@ -31,7 +31,8 @@ class RayWorker:
     def _models(self) -> "dict[str, LoadedModel]":
         from snql.models.load import load_models
 
-        return load_models(self._order.specs, self._order.load, self._order.dtypes)
+        order = self._order
+        return load_models(order.specs, order.load, order.dtypes, own_template=order.own_template)
 
     @cached_property
     def _worker(self) -> "Worker":

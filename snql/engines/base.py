@@ -22,6 +22,7 @@ class EngineInfo:
     models: Mapping[str, ModelRecord]
     shape: Shape
     context: Context | None
+    n_embeddings: int
     end_ids: frozenset[int]
     device: str
     dtype: str
@@ -32,13 +33,14 @@ class EngineInfo:
 class WorkOrder:
     """What a worker is made from: model specs by role, how to load them, and the run's settings.
 
-    after_dtype: the number type of the model after; None: as all.
+    after_dtype: the number type of the model after; None: as all. own_template: see ``load_models``.
     """
 
     specs: Mapping[str, str]
     load: LoadOptions
     settings: ContrastSettings
     after_dtype: str | None = None
+    own_template: bool = True
 
     @property
     def dtypes(self) -> dict[str, str]:

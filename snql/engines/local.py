@@ -20,7 +20,7 @@ class LocalEngine:
     """One worker, asked in turn."""
 
     def __init__(self, order: WorkOrder) -> None:
-        models = load_models(order.specs, order.load, order.dtypes)
+        models = load_models(order.specs, order.load, order.dtypes, own_template=order.own_template)
         self._worker = Worker(models, order.settings)
         self.info = describe(models)
         self.tokenizer: PreTrainedTokenizerBase = models["before"].base.tokenizer
@@ -45,6 +45,7 @@ def describe(models: Mapping[str, LoadedModel]) -> EngineInfo:
         models={role: describe_model(model) for role, model in models.items()},
         shape=models["before"].shape,
         context=shortest(model.base.context for model in models.values()),
+        n_embeddings=min(model.base.n_embeddings for model in models.values()),
         end_ids=base.end_ids,
         device=str(base.device),
         dtype="/".join(dict.fromkeys(model.base.dtype_name for model in models.values())),

@@ -2,17 +2,23 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from snql.db import scripts
 from snql.db.connection import Database
 from snql.db.guards import scores
 from snql.db.prompts import prompts_of
+from snql.db.runs import read_notes
 from snql.errors import InputError
+from snql.jobs.begin import Readers
 from snql.judges.base import WORSE
-from snql.prompts.options import PromptOptions
+from snql.options import build, leaves
+from snql.prompts.dates import noted_day
+from snql.prompts.options import ROLES, PromptOptions
 from snql.prompts.read import locate_source
+from snql.prompts.template import Formatter
 from snql.prompts.types import Prompt
 
 _ROLES = ("recipient", "before")
@@ -33,13 +39,17 @@ class Earlier:
     judge: str
     higher_is: str
     scores: dict[int, float | None]
+    day: date | None = None
 
-    @property
-    def template(self) -> PromptOptions:
-        """How the run put prompts to its models."""
-        system, prefix = self.config.get("system"), self.config.get("response_prefix")
-        template = self.config.get("template") or "auto"
-        return PromptOptions((self.run,), template=template, system=system, response_prefix=prefix)
+    def formatter(self, readers: Readers) -> Formatter:
+        """How the run put prompts to its models; ``day`` is what its templates took for today, if they asked."""
+        names = {leaf.name for leaf in leaves(PromptOptions)} - {"prompts", "limit", "sample", "where"}
+        given = {name: value for name, value in self.config.items() if name in names and value is not None}
+        options = build(PromptOptions, given)
+        if self.day is not None:
+            options = replace(options, template_date=self.day.isoformat())
+        specs = {role: self.config[role] for role in ROLES if self.config.get(role)} or dict(readers.specs)
+        return replace(readers, specs=specs).formatter(options)
 
 
 def find_earlier(db: Database, run: str, sets: Sequence[str], benign: Sequence[str], judge: str | None) -> Earlier:
@@ -73,6 +83,7 @@ def find_earlier(db: Database, run: str, sets: Sequence[str], benign: Sequence[s
         judge=name,
         higher_is=higher_is,
         scores=scores(db, run_id, variant_id, name),
+        day=noted_day(read_notes(db, run_id)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from snql.guard.prompts import (
 from snql.guard.results import sentences
 from snql.guard.stored import read_guard
 from snql.guard.study import Answers, Study
-from snql.jobs.begin import Beginning, tokenize
+from snql.jobs.begin import Beginning, Readers, tokenize
+from snql.jobs.inputs import day_of
 from snql.jobs.run import Loaded, run_job
 from snql.jobs.work import Job
 from snql.judges.judging import judge_run
@@ -81,7 +83,9 @@ def train(
     new = runs.NewRun("guard", name, options.config() | _of_earlier(earlier), options.seed)
 
     def load() -> Loaded:
-        answers_of = _asked(db, options) if earlier is None else _stored(earlier, options)
+        answers_of = (
+            _asked(db, options, day_of(db, new, resume=resume)) if earlier is None else _stored(earlier, options)
+        )
         model = load_models({"before": options.model}, options.models)["before"]
         plan = make_plan(Evaluator(db, model.shape), options.neurons, options.sizes, options.random)
         answers = answers_of(model)
@@ -105,7 +109,16 @@ def locate_runs_of(db: Database, neurons: str) -> tuple[str, ...]:
 
 def template_of(formatter: Formatter) -> Template:
     """How prompts are put to the model, as a guard keeps it."""
-    return Template(formatter.template, formatter.chat_template, formatter.system, formatter.response_prefix)
+    chat = formatter.chat
+    return Template(
+        template=formatter.template,
+        chat_template=None if chat is None else chat.text,
+        system=formatter.system,
+        response_prefix=formatter.response_prefix,
+        special_tokens=formatter.special_tokens,
+        options={} if chat is None else dict(chat.options),
+        date=chat.day.isoformat() if chat is not None and (chat.is_dated or chat.asked) else None,
+    )
 
 
 def _earlier(db: Database, options: GuardOptions) -> Earlier | None:
@@ -121,15 +134,15 @@ def _of_earlier(earlier: Earlier | None) -> dict[str, object]:
     return {"from_kind": earlier.kind, "from_sha256": earlier.config_sha256, "judge": earlier.judge}
 
 
-def _asked(db: Database, options: GuardOptions) -> Callable[[LoadedModel], Answers]:
+def _asked(db: Database, options: GuardOptions, day: date) -> Callable[[LoadedModel], Answers]:
     """Answers that the run itself writes and has judged; prompts are read at once, the judge after the model."""
     apart = () if options.allow_overlap else locate_runs_of(db, options.neurons)
-    inputs = read_guard_inputs(db, options.prompts, options.benign, options.seed, apart)
+    inputs = read_guard_inputs(db, options.prompts, options.benign, options.seed, apart, day=day)
     loader = judge_loader(str(options.judge), JudgeOptions(device=options.models.device))
 
     def answers(model: LoadedModel) -> Answers:
-        base, read = model.base, inputs.read
-        prompts = tokenize(read, base.tokenizer, base.context, options.writing.max_new_tokens)
+        readers = Readers.of({"before": model}, options.models)
+        given = tokenize(inputs.read, readers, options.writing.max_new_tokens)
         judge = loader()
         check_judges(db, [judge.info])
 
@@ -139,10 +152,10 @@ def _asked(db: Database, options: GuardOptions) -> Callable[[LoadedModel], Answe
             return Judged(name, guards.scores(job.db, job.run_id, 0, name), sign_of(judge.info), options.threshold)
 
         return Answers(
-            prompts=prompts,
-            read=read,
+            prompts=given.prompts,
+            read=given.read,
             benign=inputs.benign,
-            template=template_of(Formatter.of(read.options, base.tokenizer)),
+            template=template_of(given.formatter),
             writing=options.writing,
             judged=judged,
         )
@@ -166,7 +179,7 @@ def _stored(earlier: Earlier, options: GuardOptions) -> Callable[[LoadedModel], 
             prompts=earlier.prompts,
             read=None,
             benign=earlier.benign,
-            template=template_of(Formatter.of(earlier.template, model.base.tokenizer)),
+            template=template_of(earlier.formatter(Readers.of({"before": model}, options.models))),
             writing=None,
             judged=lambda _: judged,
         )

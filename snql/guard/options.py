@@ -14,6 +14,11 @@ from snql.options import Aside, Flag, Inside, Joined, config, leaves
 from snql.prompts.options import PROMPTS, AllowOverlap, PromptOptions
 
 THRESHOLD = 0.5
+_OF_TRAINING = (
+    "template", "system", "response_prefix", "template_options", "template_date", "prompt_special_tokens",
+)  # fmt: skip
+"""How prompts are put to the model is as in the guard's training."""
+
 MOST_CONTROLS = 1_000
 REFUSE, PREFIX = "refuse", "prefix"
 ACTIONS = (REFUSE, PREFIX)
@@ -87,7 +92,7 @@ class GuardTestOptions:
     ranked on, are left out, unless ``allow_overlap``. judge: None for the one of training. model: None for the guard's.
     """
 
-    prompts: Annotated[PromptOptions, Inside(without=("template", "system", "response_prefix"))] = PromptOptions()
+    prompts: Annotated[PromptOptions, Inside(without=_OF_TRAINING)] = PromptOptions()
     benign: Benign = ()
     judge: Judge = None
     run: Annotated[str | None, Doc("Name of the run; by default the guard's."), Flag("--as", key="run"), Aside()] = None

@@ -1,6 +1,6 @@
 """What a guard is made of: the numbers of its classifier, and how prompts were put to its model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,19 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Template:
-    """How prompts were put to the model: chat, tulu or plain; ``chat_template`` replaces the tokenizer's own."""
+    """How prompts were put to the model: chat, tulu or plain; ``chat_template`` replaces the tokenizer's own.
+
+    special_tokens: whether those in a prompt's text were special. options: variables of the chat template. date: what
+    it took for today, if it asked for that.
+    """
 
     template: str = "plain"
     chat_template: str | None = None
     system: str | None = None
     response_prefix: str = ""
+    special_tokens: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+    date: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -34,15 +35,19 @@ def read_guard_inputs(
     seed: int,
     apart: Sequence[str] = (),
     excluded: Collection[str] = (),
+    day: date | None = None,
 ) -> GuardInputs:
     """Read prompts, benign ones last, without those of the runs of ``disjoint_from`` and ``apart``.
 
-    excluded: SHA-256 of more texts to leave out. Raises InputError as :func:`read_prompt_sets`.
+    excluded: SHA-256 of more texts to leave out. day: what templates take for today.
+    Raises InputError as :func:`read_prompt_sets`.
     """
     source = replace(source, prompts=(*source.prompts, *benign))
     others = tuple(dict.fromkeys((*source.disjoint_from, *apart)))
     sets = read_prompt_sets(source, seed=seed, excluded=texts_of_runs(db, others) | set(excluded))
-    return GuardInputs(PromptInputs(source, sets, others), frozenset(locate_source(name)[1] for name in benign))
+    return GuardInputs(
+        PromptInputs(source, sets, others, day or date.today()), frozenset(locate_source(name)[1] for name in benign)
+    )
 
 
 def plan_batches(

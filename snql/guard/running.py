@@ -14,6 +14,7 @@ from snql.guard.attached import Attached
 from snql.guard.options import PREFIX, GuardRunOptions
 from snql.guard.stored import load_guard
 from snql.guard.testing import check_model, put
+from snql.jobs.begin import Readers
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.prompts.types import RawPrompt
@@ -53,7 +54,7 @@ def run(db: Database, guard: str, options: GuardRunOptions) -> Guarded:
         check_model(own, model)
     prefix = _prefix_ids(model, options.prefix or SAFE_PREFIX) if options.on == PREFIX else []
     room = len(prefix) + options.writing.max_new_tokens
-    (prompt,) = put([RawPrompt("prompt", options.prompt)], own, [model], room)
+    (prompt,) = put([RawPrompt("prompt", options.prompt)], own, Readers.of({"before": model}, options.models), room)
     threshold = own.threshold if options.threshold is None else options.threshold
     with model.switched_on(), own.attach(model.base.model, threshold=threshold) as attached:
         stream = _Begun(model, prompt.input_ids, attached)

@@ -1,9 +1,11 @@
 """``snql guard test``: how a trained guard and its controls do on other prompts, and what answers then cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import polars as pl
+from transformers import PreTrainedTokenizerBase
 
 from snql.db import guards, records, runs
 from snql.db import prompts as prompt_records
@@ -19,15 +21,15 @@ from snql.guard.prompts import GuardInputs, plan_batches, read_guard_inputs
 from snql.guard.results import sentences
 from snql.guard.stored import read_guard
 from snql.guard.trial import Trial
-from snql.jobs.begin import Beginning
+from snql.jobs.begin import Beginning, Readers, check_fit
 from snql.jobs.run import Loaded, run_job
 from snql.judges.options import JudgeOptions
 from snql.judges.registry import judge_loader
-from snql.models.context import shortest
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.options import build, config, leaves
 from snql.progress import ProgressCallback, silent
+from snql.prompts.chat import ChatTemplate
 from snql.prompts.select import SetCounts
 from snql.prompts.template import Formatter, format_prompts
 from snql.prompts.types import Prompt, RawPrompt
@@ -88,11 +90,12 @@ def _load(
     inputs = _inputs(db, guard, guard_run_id, options)
     loader = judge_loader(str(settled["judge"]), JudgeOptions(device=options.models.device))
     specs = {"before": str(settled["model"])} | ({} if options.after is None else {"after": options.after})
-    models = load_models(specs, options.models)
+    own = guard.template.template == "chat" and guard.template.chat_template is None
+    models = load_models(specs, options.models, own_template=own)
     check_model(guard, models["before"])
     writing = build(WritingOptions, {name: settled[name] for name in _WRITING if name in settled})
     room = writing.max_new_tokens
-    prompts = put(inputs.read.sets.prompts, guard, list(models.values()), room)
+    prompts = put(inputs.read.sets.prompts, guard, Readers.of(models, options.models), room)
     judge = loader()
     check_judges(db, [judge.info])
     variants = [records.Variant(number, role, role) for number, role in enumerate(models)]
@@ -146,22 +149,30 @@ def check_model(guard: Guard, model: LoadedModel) -> None:
         )
 
 
-def formatter_of(guard: Guard, model: LoadedModel) -> Formatter:
+def formatter_of(guard: Guard, tokenizer: PreTrainedTokenizerBase) -> Formatter:
     """How prompts are put to the model: as in the guard's training."""
     words = guard.template
-    return Formatter(model.base.tokenizer, words.template, words.chat_template, words.system, words.response_prefix)
+    chat = ChatTemplate(
+        tokenizer=tokenizer,
+        text=words.chat_template,
+        options=words.options,
+        day=date.today() if words.date is None else date.fromisoformat(words.date),
+        is_dated=words.date is not None,
+    )
+    return Formatter(
+        tokenizer=tokenizer,
+        template=words.template,
+        chat=chat if words.template == "chat" else None,
+        system=words.system,
+        response_prefix=words.response_prefix,
+        special_tokens=words.special_tokens,
+    )
 
 
-def put(prompts: list[RawPrompt], guard: Guard, models: Sequence[LoadedModel], room: int) -> list[Prompt]:
+def put(prompts: list[RawPrompt], guard: Guard, readers: Readers, room: int) -> list[Prompt]:
     """Prompts as in training; raises InputError if one leaves no ``room`` new tokens in the context of all models."""
-    found = format_prompts(prompts, formatter_of(guard, models[0]))
-    longest = max(len(prompt.input_ids) for prompt in found)
-    context = shortest(model.base.context for model in models)
-    if context is not None and longest + room > context.length:
-        raise InputError(
-            f"a prompt has {longest} tokens; with {room} new ones it is longer than {context}: "
-            "remove it or lower `max_new_tokens`"
-        )
+    found = format_prompts(prompts, formatter_of(guard, readers.tokenizer))
+    check_fit(found, readers, room)
     return found
 
 

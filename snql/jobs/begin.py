@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 from transformers import PreTrainedTokenizerBase
 
@@ -10,26 +11,97 @@ from snql.db import records, runs, storage
 from snql.db.connection import Database
 from snql.errors import InputError
 from snql.jobs.inputs import PromptInputs
-from snql.models.context import Context
+from snql.models.context import Context, shortest
 from snql.models.identity import combined_hash
 from snql.models.loaded import LoadedModel
+from snql.models.options import LoadOptions
 from snql.models.spec import parse_model_spec
+from snql.models.tokenizer import template_of_model
+from snql.prompts.notes import notes_on
+from snql.prompts.options import ROLES, PromptOptions
 from snql.prompts.template import Formatter, format_prompts
 from snql.prompts.types import Prompt
 
+_ALIKE = {"before": "recipient", "after": "donor", "recipient": "before", "donor": "after"}
+"""Roles that name the same side of a pair, in runs of other kinds."""
 
-def tokenize(
-    read: PromptInputs, tokenizer: PreTrainedTokenizerBase, context: Context | None, room: int
-) -> list[Prompt]:
-    """Format the prompts; raises InputError if one leaves no ``room`` new tokens in the context."""
-    prompts = format_prompts(read.sets.prompts, Formatter.of(read.options, tokenizer))
+
+@dataclass(frozen=True)
+class Readers:
+    """The models that a run's prompts are read by.
+
+    tokenizer: of the first. context: the most tokens of a text that all of them read; n_embeddings: the token ids that
+    all of them know are below it. None: not known. specs: by role, for their chat templates.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    context: Context | None
+    n_embeddings: int | None
+    specs: Mapping[str, str]
+    trust_remote_code: bool = False
+
+    @classmethod
+    def of(cls, models: Mapping[str, LoadedModel], options: LoadOptions) -> "Readers":
+        """Of models that this process has loaded."""
+        bases = [model.base for model in models.values()]
+        return cls(
+            tokenizer=bases[0].tokenizer,
+            context=shortest(base.context for base in bases),
+            n_embeddings=min(base.n_embeddings for base in bases),
+            specs={role: model.spec.text for role, model in models.items()},
+            trust_remote_code=options.trust_remote_code,
+        )
+
+    def formatter(self, options: PromptOptions, day: date | None = None) -> Formatter:
+        """What puts prompts to them; raises InputError for a template that is not to be had."""
+        if options.template not in ROLES:
+            return Formatter.of(options, self.tokenizer, day=day)
+        spec = self.specs.get(options.template) or self.specs.get(_ALIKE[options.template])
+        if spec is None:
+            raise InputError(f"`template` {options.template}: the models of this run are {', '.join(self.specs)}")
+        tokenizer, text = template_of_model(spec, trust_remote_code=self.trust_remote_code)
+        if text is None:
+            raise InputError(f"`template` {options.template}: {spec} has no chat template; use another `template`")
+        return Formatter.of(options, tokenizer, day=day, chat_template=text)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Prompts as models are given them, what was read with notes on what became of it, and what has put them so."""
+
+    prompts: list[Prompt]
+    read: PromptInputs
+    formatter: Formatter
+
+
+def tokenize(read: PromptInputs, readers: Readers, room: int) -> Given:
+    """Format the prompts.
+
+    Raises InputError if a prompt leaves no ``room`` new tokens in the context, or has a token that a model lacks.
+    """
+    formatter = readers.formatter(read.options, read.day)
+    prompts = format_prompts(read.sets.prompts, formatter)
+    check_fit(prompts, readers, room)
+    notes = (*read.sets.notes, *notes_on(formatter, read.sets.prompts))
+    return Given(prompts, replace(read, sets=replace(read.sets, notes=notes)), formatter)
+
+
+def check_fit(prompts: Sequence[Prompt], readers: Readers, room: int) -> None:
+    """Raise InputError if a prompt leaves no ``room`` new tokens in the context, or has a token that a model lacks."""
     longest = max(prompts, key=lambda prompt: len(prompt.input_ids))
+    context, known = readers.context, readers.n_embeddings
     if context is not None and len(longest.input_ids) + room > context.length:
         raise InputError(
             f"prompt {longest.text[:40]!r} of {longest.dataset} has {len(longest.input_ids)} tokens; with {room} new "
             f"ones it is longer than {context}: remove it or lower `max_new_tokens`"
         )
-    return prompts
+    highest = max(prompts, key=lambda prompt: max(prompt.input_ids))
+    if known is not None and (token := max(highest.input_ids)) >= known:
+        text = readers.tokenizer.convert_ids_to_tokens(token)
+        raise InputError(
+            f"prompt {highest.text[:40]!r} of {highest.dataset} has token id {token} ({text!r}), but the model's "
+            f"embedding ends at {known - 1} ({known} rows): it was not resized for its tokenizer; remove the prompt"
+        )
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ import polars as pl
 
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.jobs.inputs import read_inputs
-from snql.prompts.options import PromptOptions
+from snql.jobs.inputs import PromptInputs, read_inputs
+from snql.prompts.options import ROLES, PromptOptions
 from snql.prompts.select import SetCounts
 from snql.prompts.types import RawPrompt
+
+_FORMATTING = ("template", "system", "response_prefix", "template_options", "template_date", "prompt_special_tokens")
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,16 @@ def preview(db: Database, options: PromptOptions, seed: int = 0, model: str | No
 
     Raises InputError for bad prompts, and for formatting options without a model.
     """
-    if model is None and (options.template, options.system, options.response_prefix) != ("auto", None, None):
-        raise InputError("`template`, `system` and `response_prefix` need `model`, whose tokenizer applies them")
-    read = read_inputs(db, options, seed).sets
-    frame = _frame(read.prompts)
+    given = [name for name in _FORMATTING if getattr(options, name) != getattr(PromptOptions(), name)]
+    if model is None and given:
+        raise InputError(f"`{given[0]}` needs `model`, whose tokenizer applies it")
+    read = read_inputs(db, options, seed)
+    frame = _frame(read.sets.prompts)
     if model is not None:
-        frame = pl.concat([frame, _formatted(read.prompts, options, model)], how="horizontal")
-    return Preview(frame, pl.DataFrame([asdict(counts) for counts in read.counts]), read.counts, read.notes)
+        formatted, read = _formatted(read, model)
+        frame = pl.concat([frame, formatted], how="horizontal")
+    counts = read.sets.counts
+    return Preview(frame, pl.DataFrame([asdict(each) for each in counts]), counts, read.sets.notes)
 
 
 def _frame(prompts: Sequence[RawPrompt]) -> pl.DataFrame:
@@ -47,11 +52,12 @@ def _frame(prompts: Sequence[RawPrompt]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=kinds, orient="row")
 
 
-def _formatted(prompts: Sequence[RawPrompt], options: PromptOptions, model: str) -> pl.DataFrame:
+def _formatted(read: PromptInputs, model: str) -> tuple[pl.DataFrame, PromptInputs]:
+    from snql.jobs.begin import Readers, tokenize
     from snql.models.tokenizer import load_tokenizer
-    from snql.prompts.template import Formatter, format_prompts
 
-    given = format_prompts(prompts, Formatter.of(options, load_tokenizer(model)))
-    ids = pl.Series("input_ids", [list(prompt.input_ids) for prompt in given], dtype=pl.List(pl.Int64))
-    texts = pl.Series("formatted", [prompt.formatted for prompt in given])
-    return pl.DataFrame([texts, ids.list.len().alias("n_tokens"), ids])
+    readers = Readers(load_tokenizer(model), None, None, dict.fromkeys(ROLES, model))
+    given = tokenize(read, readers, 0)
+    ids = pl.Series("input_ids", [list(prompt.input_ids) for prompt in given.prompts], dtype=pl.List(pl.Int64))
+    texts = pl.Series("formatted", [prompt.formatted for prompt in given.prompts])
+    return pl.DataFrame([texts, ids.list.len().alias("n_tokens"), ids]), given.read

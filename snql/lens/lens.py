@@ -1,6 +1,6 @@
 """``snql lens``: the value vectors of a set of neurons, as a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,8 +11,8 @@ from snql.db import lens as stored
 from snql.db import runs, scripts
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.jobs.begin import Beginning, tokenize
-from snql.jobs.inputs import PromptInputs, read_inputs
+from snql.jobs.begin import Beginning, Readers, tokenize
+from snql.jobs.inputs import PromptInputs, day_of, read_inputs
 from snql.jobs.run import Loaded, run_job
 from snql.jobs.work import Done, Job
 from snql.lens.direction import Array, cosines, mean_streams
@@ -58,7 +58,8 @@ def lens(
     """
 
     def load() -> Loaded:
-        read = {role: read_inputs(db, source, options.seed) for role, source in options.sources.items()}
+        day = day_of(db, new, resume=resume)
+        read = {role: read_inputs(db, source, options.seed, day) for role, source in options.sources.items()}
         model = load_models({"before": options.model}, options.models)["before"]
         base = model.base
         if options.layer is not None and not 0 <= options.layer < base.n_layers:
@@ -69,8 +70,11 @@ def lens(
                 f"neuron expression {options.neurons!r} names no neuron: use larger sets, or | in place of &"
             )
         path = output_path(model)
-        prompts = {role: tokenize(inputs, base.tokenizer, base.context, 0) for role, inputs in read.items()}
-        beginning = Beginning.of({"recipient": model}, _distinct(prompts), read=_joined(read))
+        readers = Readers.of({"recipient": model}, options.models)
+        given = {role: tokenize(inputs, readers, 0) for role, inputs in read.items()}
+        prompts = {role: each.prompts for role, each in given.items()}
+        joined = _joined([each.read for each in given.values()])
+        beginning = Beginning.of({"recipient": model}, _distinct(prompts), read=joined)
         return Loaded(beginning, lambda job: _work(job, model, path, members, options, prompts))
 
     new = runs.NewRun("lens", name, options.config(), options.seed)
@@ -91,17 +95,16 @@ def _distinct(prompts: Mapping[str, list[Prompt]]) -> list[Prompt]:
     return both
 
 
-def _joined(read: Mapping[str, PromptInputs]) -> PromptInputs | None:
+def _joined(read: Sequence[PromptInputs]) -> PromptInputs | None:
     if not read:
         return None
-    first = next(iter(read.values()))
-    sets = [inputs.sets for inputs in read.values()]
+    sets = [inputs.sets for inputs in read]
     joined = PromptSets(
         [prompt for each in sets for prompt in each.prompts],
         [counts for each in sets for counts in each.counts],
         tuple(note for each in sets for note in each.notes),
     )
-    return replace(first, sets=joined)
+    return replace(read[0], sets=joined)
 
 
 def _directions(job: Job, model: LoadedModel, prompts: Mapping[str, list[Prompt]]) -> Array | None:

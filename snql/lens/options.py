@@ -1,6 +1,6 @@
 """Whose value vectors are read, and what they are compared with."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from typing_extensions import Doc
@@ -58,4 +58,4 @@ class LensOptions:
         reading = {leaf.name for leaf in leaves(PromptOptions)}
         own = {key: value for key, value in config(self).items() if key not in reading}
         none = dict.fromkeys(("harmful", "harmless"))
-        return own | none | {role: asdict(source) for role, source in self.sources.items()}
+        return own | none | {role: config(source) for role, source in self.sources.items()}

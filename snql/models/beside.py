@@ -29,11 +29,11 @@ def brought_along(adapter: Adapter, tokenizer: PreTrainedTokenizerBase) -> Broug
             f"{adapter} was saved with another vocabulary than its base's ({different}): the base's token ids are "
             "used; merge the adapter into a checkpoint with its tokenizer if it was trained on other ids"
         )
-    source, template = _template(folder, settings)
+    source, template = saved_template(folder)
     if template is not None and template != tokenizer.chat_template:
         notes.append(
-            f"{adapter} was saved with another chat template than its base's, which is not used: `template` {source} "
-            "puts prompts into it"
+            f"{adapter} was saved with another chat template than its base's, which is used only where it is named: "
+            f"`template` {source} puts prompts into it"
         )
     end = settings.get("eos_token")
     end = end.get("content") if isinstance(end, dict) else end
@@ -55,7 +55,9 @@ def _settings(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _template(folder: Path, settings: dict[str, Any]) -> tuple[Path, str | None]:
+def saved_template(folder: Path) -> tuple[Path, str | None]:
+    """The chat template beside an adapter, if it was saved with one, and the file that has it."""
+    settings = _settings(folder / "tokenizer_config.json")
     file = folder / "chat_template.jinja"
     if file.is_file():
         return file, file.read_text("utf-8", errors="replace")

@@ -30,11 +30,16 @@ _WIDTH_NAMES = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
 
 
 def load_models(
-    specs: Mapping[str, str], options: LoadOptions, dtypes: Mapping[str, str] | None = None
+    specs: Mapping[str, str],
+    options: LoadOptions,
+    dtypes: Mapping[str, str] | None = None,
+    *,
+    own_template: bool = True,
 ) -> dict[str, LoadedModel]:
     """Load the models of a run by role; models with the same base files share one copy of its weights.
 
     dtypes: number types by role, where they are not that of the options; weights are shared within one type only.
+    own_template: whether prompts are put into the tokenizers' own chat templates, which are then to be the same.
 
     Raises ModelError when a part is missing, does not fit or did not load, when a check of the model fails, or when
     token ids do not mean the same to all of the models.
@@ -48,8 +53,11 @@ def load_models(
             role: _load_model(spec, replace(options, dtype=chosen[role]), bases[chosen[role]])
             for role, spec in parsed.items()
         }
+        first = next(iter(models.items()))
         for role, model in models.items():
-            _check_same_tokens(next(iter(models.items())), (role, model))
+            _check_same_tokens(first, (role, model))
+            if own_template:
+                _check_same_template(first, (role, model))
         models = _with_common_ends(models)
         if options.verify:
             models = {role: verified(model, replace(options, dtype=chosen[role])) for role, model in models.items()}
@@ -205,6 +213,21 @@ def _difference(a: Mapping[str, int], b: Mapping[str, int]) -> str | None:
     return None
 
 
+def _check_same_template(first: tuple[str, LoadedModel], second: tuple[str, LoadedModel]) -> None:
+    """Raise ModelError unless both tokenizers have one chat template, or none."""
+    (role_a, a), (role_b, b) = first, second
+    one, other = a.base.tokenizer.chat_template, b.base.tokenizer.chat_template
+    if one == other:
+        return
+    names = f"{role_a} ({a.spec.text}) and {role_b} ({b.spec.text})"
+    role = role_a if other is None else role_b
+    only = f" (only {role} has one)" if one is None or other is None else ""
+    raise ModelError(
+        f"the chat templates of {names} differ{only}, but both must be given the same text: use `template` {role} for "
+        f"that of the model {role}, or the path of a .jinja file, or plain"
+    )
+
+
 def _check_same_tokens(first: tuple[str, LoadedModel], second: tuple[str, LoadedModel]) -> None:
     """Raise ModelError unless both models read token ids alike and have neurons of one shape."""
     (role_a, a), (role_b, b) = first, second
@@ -216,8 +239,6 @@ def _check_same_tokens(first: tuple[str, LoadedModel], second: tuple[str, Loaded
             f"the tokenizers of {names} differ ({different}): token ids must mean the same to both models; "
             "give them one tokenizer and one vocabulary"
         )
-    if a.base.tokenizer.chat_template != b.base.tokenizer.chat_template:
-        raise ModelError(f"the chat templates of {names} differ: both models must be given the same text")
     if a.base.vocabulary_size != b.base.vocabulary_size:
         raise ModelError(
             f"the vocabularies of {names} have {a.base.vocabulary_size} and {b.base.vocabulary_size} tokens: "

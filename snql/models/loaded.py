@@ -91,6 +91,12 @@ class Base:
         return int(self.model.config.vocab_size)
 
     @property
+    def n_embeddings(self) -> int:
+        """How many token ids the model has vectors for: a tokenizer may have more tokens."""
+        embeddings: Any = self.model.get_input_embeddings()
+        return int(embeddings.weight.shape[0])
+
+    @property
     def dtype_name(self) -> str:
         """Such as ``float32``."""
         return str(self.model.dtype).removeprefix("torch.")

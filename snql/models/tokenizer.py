@@ -4,6 +4,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from snql.errors import ModelError, reason
 from snql.models import files
+from snql.models.beside import saved_template
 from snql.models.devices import quiet_loading
 from snql.models.files import ModelFiles
 from snql.models.spec import parse_model_spec
@@ -14,6 +15,15 @@ def load_tokenizer(spec: str, *, trust_remote_code: bool = False) -> PreTrainedT
     part = parse_model_spec(spec).base
     with quiet_loading():
         return tokenizer_in(files.tokenizer_files(part), f"model {part}", trust_remote_code=trust_remote_code)
+
+
+def template_of_model(spec: str, *, trust_remote_code: bool = False) -> tuple[PreTrainedTokenizerBase, str | None]:
+    """A model's tokenizer and its chat template: that of its last adapter that was saved with one, or the base's."""
+    tokenizer = load_tokenizer(spec, trust_remote_code=trust_remote_code)
+    for part in reversed(parse_model_spec(spec).adapters):
+        if (saved := saved_template(files.adapter_files(part).place)[1]) is not None:
+            return tokenizer, saved
+    return tokenizer, None if tokenizer.chat_template is None else str(tokenizer.get_chat_template())
 
 
 def tokenizer_in(given: ModelFiles, what: str, *, trust_remote_code: bool) -> PreTrainedTokenizerBase:

@@ -16,8 +16,8 @@ from snql.db.scores import read_run_scores
 from snql.generation import budget
 from snql.generation.rules import Rules
 from snql.generation.slots import check_cache
-from snql.jobs.begin import Beginning, tokenize
-from snql.jobs.inputs import read_inputs
+from snql.jobs.begin import Beginning, Readers, tokenize
+from snql.jobs.inputs import day_of, read_inputs
 from snql.jobs.run import Loaded, run_job
 from snql.jobs.work import Job
 from snql.judges.judging import judge_run
@@ -80,16 +80,15 @@ def patch(
             options.neurons, options.sweep, options.window, lambda run: len(read_run_scores(db, run).ids)
         )
         ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted) | runs_behind(db, wanted))
-        read = read_inputs(db, options.prompts, options.seed, ranked_by)
+        read = read_inputs(db, options.prompts, options.seed, day_of(db, new, resume=resume), ranked_by)
         loaders = judge_loaders(options.judging, options.models.device)
         plan = VariantPlan(db, wanted, options.random, options.random_anywhere, options.donor is not None)
         plan.check()
         subject = _subject(plan, options)
-        base = subject.models["recipient"].base
-        prompts = tokenize(read, base.tokenizer, subject.context, options.writing.max_new_tokens)
+        given = tokenize(read, Readers.of(subject.models, options.models), options.writing.max_new_tokens)
         judges = [load() for load in loaders]
         check_judges(db, [judge.info for judge in judges])
-        writing, rows = _writing(options, subject), _rows(options, subject, prompts)
+        writing, rows = _writing(options, subject), _rows(options, subject, given.prompts)
 
         def work(job: Job) -> None:
             PatchJob(job, subject, writing, options.sampling.samples, rows, options.trace).write()
@@ -97,7 +96,8 @@ def patch(
                 job.note("recipient and donor write the same for every prompt: no patch can have an effect to measure")
             judge_run(job, judges, options.seed)
 
-        return Loaded(Beginning.of(subject.models, prompts, subject.variants, read, notes=subject.notes), work)
+        beginning = Beginning.of(subject.models, given.prompts, subject.variants, given.read, notes=subject.notes)
+        return Loaded(beginning, work)
 
     found = partial(_summary, db, name)
     return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
@@ -106,7 +106,7 @@ def patch(
 def _subject(plan: VariantPlan, options: PatchOptions) -> Subject:
     """Load the models; raises ModelError, ExpressionError or InputError."""
     specs = {"recipient": options.recipient} | ({} if options.donor is None else {"donor": options.donor})
-    models = load_models(specs, options.models)
+    models = load_models(specs, options.models, own_template=options.prompts.own_template)
     variants = plan.of(models["recipient"].shape)
     for model in models.values():
         check_cache(model)

@@ -6,11 +6,17 @@ from typing import Annotated
 from typing_extensions import Doc
 
 from snql.errors import InputError
-from snql.options import Flag
+from snql.options import Flag, Later
 
 Where = Annotated[str | None, Doc("SQL condition over the file's columns, such as \"category = 'illegal'\".")]
 Sample = Annotated[int | None, Doc("N prompts of each set, drawn with --seed.")]
 Limit = Annotated[int | None, Doc("Only the first N prompts of each set (of the sample).")]
+TEMPLATES = ("auto", "chat", "tulu", "plain")
+"""``chat`` is the tokenizer's own template; ``auto`` is chat if the tokenizer has one and plain otherwise."""
+
+ROLES = ("before", "after", "recipient", "donor")
+"""Names of templates too: that of the run's model of this role."""
+
 Template = Annotated[str, Doc("auto, chat (the tokenizer's), tulu, plain, or a .jinja file.")]
 AllowOverlap = Annotated[bool, Doc("Keep prompts that the rankings in --neurons were made on.")]
 ContrastPrompts = Annotated[
@@ -36,7 +42,13 @@ class PromptOptions:
     prompts: Annotated[tuple[str, ...], Doc(PROMPTS)] = ()
     _: KW_ONLY
     prompt_column: Annotated[str | None, Doc("Column with the prompt; recognised names need none.")] = None
-    template: Template = "auto"
+    template: Annotated[
+        str,
+        Doc(
+            "auto, chat (the tokenizer's), tulu, plain, a role such as after (that model's chat template), or a file "
+            "(.jinja, or a tokenizer_config.json)."
+        ),
+    ] = "auto"
     limit: Limit = None
     sample: Sample = None
     where: Where = None
@@ -44,8 +56,26 @@ class PromptOptions:
     system: Annotated[str | None, Doc("System text, before the prompt.")] = None
     response_prefix: Annotated[str | None, Doc("How the answer begins: given to the model, not written by it.")] = None
 
+    template_options: Annotated[
+        tuple[str, ...],
+        Doc("KEY=VALUE for the chat template, such as enable_thinking=false; repeatable."),
+        Flag("--template-option"),
+        Later(),
+    ] = ()
+    template_date: Annotated[
+        str | None, Doc("YYYY-MM-DD: what a chat template that writes today's date takes for it."), Later()
+    ] = None
+    prompt_special_tokens: Annotated[
+        bool, Doc("Special tokens inside a prompt's text are special, and not just text."), Later()
+    ] = False
+
     def __post_init__(self) -> None:
         check_selection(self.where, self.sample, self.limit)
+
+    @property
+    def own_template(self) -> bool:
+        """Whether prompts are put into what each tokenizer has for its own template."""
+        return self.template in ("auto", "chat")
 
 
 def check_selection(where: str | None, sample: int | None, limit: int | None) -> None:

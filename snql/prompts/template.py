@@ -1,29 +1,33 @@
 """From a prompt to the exact text and token ids that a model is given."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cached_property
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from snql.errors import InputError
 from snql.prompts import dialogue
-from snql.prompts.options import PromptOptions
+from snql.prompts.chat import FILES, ChatTemplate, parse_options, read_template
+from snql.prompts.dates import parse_date
+from snql.prompts.options import ROLES, TEMPLATES, PromptOptions
+from snql.prompts.special import SpecialTokens
 from snql.prompts.types import Prompt, RawPrompt, Turn
-
-TEMPLATES = ("auto", "chat", "tulu", "plain")
-"""``chat`` is the tokenizer's own template; ``auto`` is chat if the tokenizer has one and plain otherwise."""
-
-_FILE = ".jinja"
 
 
 def resolve_template(name: str, tokenizer: PreTrainedTokenizerBase) -> str:
     """What ``auto`` stands for; raises InputError for an unknown template, or chat without one."""
-    if name.endswith(_FILE):
+    if name.endswith(FILES):
         return name
+    if name in ROLES:
+        raise InputError(f"`template` {name} is the template of the run's model of that role: here is none of it")
     if name not in TEMPLATES:
-        raise InputError(f"`template` {name!r} is not known: use {', '.join(TEMPLATES)}, or the path of a {_FILE} file")
+        raise InputError(
+            f"`template` {name!r} is not known: use {', '.join(TEMPLATES)}, a role such as after, or the path of a "
+            f"{' or '.join(FILES)} file"
+        )
     has_template = tokenizer.chat_template is not None
     if name == "chat" and not has_template:
         raise InputError("`template` chat: the tokenizer has no chat template; use `template` plain or tulu")
@@ -34,34 +38,89 @@ def resolve_template(name: str, tokenizer: PreTrainedTokenizerBase) -> str:
 class Formatter:
     """Puts prompts into the words and tokens of one model.
 
-    template: chat, tulu or plain; chat_template: the text of a template file that replaces the tokenizer's own.
+    template: chat, tulu or plain; chat: the template of ``chat``. special_tokens: whether those inside a prompt's text
+    are special, and not just text. counted: prompts, by what was done to them that is not plain to see.
     """
 
     tokenizer: PreTrainedTokenizerBase
     template: str
-    chat_template: str | None = None
+    chat: ChatTemplate | None = None
     system: str | None = None
     response_prefix: str = ""
+    special_tokens: bool = False
+    counted: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, options: PromptOptions, tokenizer: PreTrainedTokenizerBase) -> "Formatter":
-        """As the options say; raises InputError for an unknown template or a template file that cannot be read."""
-        template = resolve_template(options.template, tokenizer)
-        chat_template = _read(template) if template.endswith(_FILE) else None
-        kind = "chat" if chat_template is not None else template
-        return cls(tokenizer, kind, chat_template, options.system, options.response_prefix or "")
+    def of(
+        cls,
+        options: PromptOptions,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        day: date | None = None,
+        chat_template: str | None = None,
+    ) -> "Formatter":
+        """As the options say; raises InputError for an unknown template or a template file that cannot be read.
+
+        day: what a template takes for today, unless the options name it. chat_template: in place of what they name.
+        """
+        template = "chat" if chat_template is not None else resolve_template(options.template, tokenizer)
+        text = read_template(template) if template.endswith(FILES) else chat_template
+        kind = "chat" if text is not None else template
+        if kind != "chat" and (options.template_options or options.template_date):
+            raise InputError(
+                f"`template_options` and `template_date` are for chat templates: `template` {kind} is none"
+            )
+        return cls(
+            tokenizer=tokenizer,
+            template=kind,
+            chat=None if kind != "chat" else _chat(options, tokenizer, text, day),
+            system=options.system,
+            response_prefix=options.response_prefix or "",
+            special_tokens=options.prompt_special_tokens,
+        )
 
     def format(self, prompt: RawPrompt) -> Prompt:
         """The prompt with its text and token ids; the response prefix is the end of both.
 
-        Raises InputError if the template refuses the prompt, leaves the system text out, or gives no tokens.
+        Raises InputError if the template refuses the prompt, leaves something out, or gives no tokens, and if special
+        tokens in the prompt's text cannot be kept apart from the template's.
         """
-        text = self._apply(self._turns(prompt), prompt) + self.response_prefix
-        # A chat template writes the special tokens itself. Not verbose: jobs check the length by the model's context.
-        ids = self.tokenizer(text, add_special_tokens=self.template != "chat", verbose=False).input_ids
+        text = self._text(prompt)
+        self._check_whole(prompt, text)
+        ids = self.ids(text) if self.special_tokens or not self.special_in(prompt) else self._ids_as_text(prompt, text)
+        if (bos := self.tokenizer.bos_token_id) is not None and ids[:2] == [bos, bos]:
+            self.counted["doubled"] += 1
+            text, ids = text.removeprefix(str(self.tokenizer.bos_token)), ids[1:]
         if not ids:
             raise InputError(f"prompt {prompt.text[:40]!r} of {prompt.dataset} becomes no tokens: remove it")
         return Prompt(**vars(prompt), formatted=text, input_ids=tuple(ids))
+
+    def ids(self, text: str) -> list[int]:
+        """The token ids of a formatted text: a chat template has written the special tokens, else the tokenizer does.
+
+        What a tokenizer adds after a text would end it, and is left out.
+        """
+        # Not verbose: jobs check the length by the model's context.
+        ids: list[int] = list(self.tokenizer(text, add_special_tokens=self.template != "chat", verbose=False).input_ids)
+        _, after = self.added
+        return ids[: -len(after)] if after and ids[-len(after) :] == after else ids
+
+    @cached_property
+    def added(self) -> tuple[list[int], list[int]]:
+        """The ids that the tokenizer adds before a text and after it."""
+        if self.template == "chat":
+            return [], []
+        bare, whole = (list(self.tokenizer("a", add_special_tokens=add).input_ids) for add in (False, True))
+        at = next((at for at in range(len(whole)) if whole[at : at + len(bare)] == bare), None)
+        return ([], []) if at is None else (whole[:at], whole[at + len(bare) :])
+
+    def special_in(self, prompt: RawPrompt) -> list[str]:
+        """The special tokens that are written in the prompt's text."""
+        return [text for turn in self.turns(prompt) for text in self.special.within(turn.content)]
+
+    @cached_property
+    def special(self) -> SpecialTokens:
+        return SpecialTokens(self.tokenizer)
 
     def answer(self, prompt: RawPrompt, text: str) -> str:
         """What follows the formatted prompt where ``text`` is the answer to it, with the end-of-sequence token.
@@ -71,45 +130,57 @@ class Formatter:
         end = self.tokenizer.eos_token or ""
         if self.template == "plain":
             return (" " if prompt.turns else "\n") + text.strip() + end
-        if self.template == "tulu":
+        if self.chat is None:
             return text.strip() + end
-        turns = (*self._turns(prompt), Turn("assistant", text.strip()))
-        asked, whole = self._apply(turns[:-1], prompt), self._rendered(turns, prompt, add_generation_prompt=False)
+        turns = (*self.turns(prompt), Turn("assistant", text.strip()))
+        asked = self._applied(turns[:-1], prompt)
+        whole = self.chat.render(turns, prompt, add_generation_prompt=False)
         answer = whole.removeprefix(asked).rstrip() if whole.startswith(asked) else text.strip()
         return answer if answer.endswith(tuple(self.tokenizer.all_special_tokens)) else answer + end
 
-    def _turns(self, prompt: RawPrompt) -> tuple[Turn, ...]:
+    def turns(self, prompt: RawPrompt) -> tuple[Turn, ...]:
+        """What is said, with the options' system text."""
         if self.system is None:
             return prompt.messages
         return (Turn("system", self.system), *(turn for turn in prompt.messages if turn.role != "system"))
 
-    def _apply(self, turns: tuple[Turn, ...], prompt: RawPrompt) -> str:
+    def _text(self, prompt: RawPrompt, change: Callable[[str], str] = str) -> str:
+        """The formatted prompt, where ``change`` has changed all that is said in it."""
+        turns = tuple(Turn(turn.role, change(turn.content)) for turn in self.turns(prompt))
+        return self._applied(turns, replace(prompt, text=change(prompt.text))) + self.response_prefix
+
+    def _applied(self, turns: tuple[Turn, ...], prompt: RawPrompt) -> str:
+        if self.chat is not None:
+            return self.chat.render(turns, prompt)
         if self.template == "plain":
             return _plain(turns, prompt)
-        if self.template == "tulu":
-            return "".join(self._tulu(turn) for turn in turns) + "<|assistant|>\n"
-        text = self._rendered(turns, prompt, add_generation_prompt=True)
-        if self.system is not None and self.system.strip() not in text:
-            raise InputError("`system`: the chat template leaves the system text out; use another `template`")
-        return text
+        return "".join(self._tulu(turn) for turn in turns) + "<|assistant|>\n"
 
-    def _rendered(self, turns: tuple[Turn, ...], prompt: RawPrompt, *, add_generation_prompt: bool) -> str:
-        """Turns through the chat template."""
-        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-        try:
-            text = self.tokenizer.apply_chat_template(
-                messages,
-                chat_template=self.chat_template,
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-            )
-        except (TemplateError, TypeError) as error:
-            reason = " ".join(str(error).split())
+    def _check_whole(self, prompt: RawPrompt, text: str) -> None:
+        """Raise InputError if a chat template leaves out what the system or the user says."""
+        for turn in self.turns(prompt):
+            if self.chat is None or turn.role == "assistant" or turn.content.strip() in text:
+                continue
+            if turn.role == "system" and self.system is not None:
+                raise InputError("`system`: the chat template leaves the system text out; use another `template`")
             raise InputError(
-                f"`template`: the chat template fails on prompt {prompt.text[:40]!r} of {prompt.dataset} ({reason}): "
-                "use another `template`, or leave out `system`"
-            ) from error
-        return str(text)
+                f"`template`: the chat template leaves out, or changes, the {turn.role}'s text of prompt "
+                f"{prompt.text[:40]!r} of {prompt.dataset}: use another `template`"
+            )
+
+    def _ids_as_text(self, prompt: RawPrompt, text: str) -> list[int]:
+        """Token ids where the special tokens in the prompt's text are ordinary characters."""
+        hidden = self._text(prompt, self.special.hidden)
+        words = self._text(prompt, lambda said: self.special.replaced(said, "x"))
+        before, _ = self.added
+        found = self.special.ids(hidden, words, lambda plain: self.ids(plain)[len(before) :])
+        if found is None or self.special.shown(hidden) != text:
+            raise InputError(
+                f"prompt {prompt.text[:40]!r} of {prompt.dataset} has special tokens in its text, such as "
+                f"{self.special_in(prompt)[0]!r}, which this tokenizer cannot give as ordinary text: remove them, or "
+                "use `prompt_special_tokens`"
+            )
+        return [*before, *found]
 
     def _tulu(self, turn: Turn) -> str:
         """One turn; an answer ends with the end-of-sequence token, as in the data that such models were tuned on."""
@@ -122,6 +193,20 @@ def format_prompts(prompts: Iterable[RawPrompt], formatter: Formatter) -> list[P
     return [formatter.format(prompt) for prompt in prompts]
 
 
+def _chat(
+    options: PromptOptions, tokenizer: PreTrainedTokenizerBase, text: str | None, day: date | None
+) -> ChatTemplate:
+    chat = ChatTemplate(
+        tokenizer=tokenizer,
+        text=text,
+        options=parse_options(options.template_options),
+        day=parse_date(options.template_date) if options.template_date else day or date.today(),
+        is_dated=options.template_date is not None,
+    )
+    chat.check()
+    return chat
+
+
 def _plain(turns: tuple[Turn, ...], prompt: RawPrompt) -> str:
     """The bare prompt, after the system text if there is one; a dialogue as marked text that the next answer ends."""
     if len(turns) == 1:
@@ -129,10 +214,3 @@ def _plain(turns: tuple[Turn, ...], prompt: RawPrompt) -> str:
     if len(turns) == 2 and not prompt.turns:
         return f"{turns[0].content}\n\n{prompt.text}"
     return f"{dialogue.as_text(turns)}\n\nAssistant:"
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"`template` {path} cannot be read: check that it is a UTF-8 text file") from error

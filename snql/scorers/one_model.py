@@ -27,8 +27,8 @@ from snql.db.scores import statistics_frame, write_statistics
 from snql.errors import InputError, ModelError, RunError
 from snql.generation.batch import by_tokens
 from snql.generation.budget import reading_tokens
-from snql.jobs.begin import Beginning, tokenize
-from snql.jobs.inputs import read_inputs
+from snql.jobs.begin import Beginning, Readers, tokenize
+from snql.jobs.inputs import day_of, read_inputs
 from snql.jobs.run import Last, Loaded, run_job
 from snql.jobs.work import Job
 from snql.models.load import load_models
@@ -66,11 +66,15 @@ def score_prompts(
             for role, files in (("contrast", options.contrast), ("neutral", options.neutral))
             if files
         }
-        read = {role: read_inputs(db, source, options.seed) for role, source in sources.items()}
+        day = day_of(db, new, resume=resume)
+        read = {role: read_inputs(db, source, options.seed, day) for role, source in sources.items()}
         model = load_models({"before": options.model}, options.models)["before"]
         _check_model(model, options)
-        base = model.base
-        sets = {role: tokenize(inputs, base.tokenizer, base.context, 0) for role, inputs in read.items()}
+        both = {"before": model, "after": model}
+        readers = Readers.of(both, options.models)
+        given = {role: tokenize(inputs, readers, 0) for role, inputs in read.items()}
+        sets = {role: each.prompts for role, each in given.items()}
+        notes = [note for each in given.values() for note in each.read.sets.notes]
         weights = _weights(model, options)
 
         def work(job: Job) -> Last:
@@ -80,7 +84,7 @@ def score_prompts(
                 job.note(note)
             return lambda connection: write_statistics(connection, job.run_id, statistics)
 
-        return Loaded(Beginning.of({"before": model, "after": model}, sets["prompts"], read=read["prompts"]), work)
+        return Loaded(Beginning.of(both, sets["prompts"], read=given["prompts"].read, notes=notes), work)
 
     return run_job(
         db, new, load, lambda _: ranked_run(db, name, options.scorer), resume=resume, force=force, progress=progress

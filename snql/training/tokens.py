@@ -42,13 +42,13 @@ class Encoder:
         """
         answers = [at for at, turn in enumerate(example.turns) if turn.role == "assistant" and self._asked(example, at)]
         _, whole = self._texts(example.turns[: answers[-1]], example.turns[answers[-1]].content)
-        ids = self._ids(whole)
+        ids = self.formatter.ids(whole)
         labels = [IGNORED] * len(ids)
         for at in answers:
             before, after = self._texts(example.turns[:at], example.turns[at].content)
             if whole.startswith(after):
                 # A token that straddles a boundary belongs to what comes before it.
-                start, end = _common(self._ids(before), ids), _common(self._ids(after), ids)
+                start, end = _common(self.formatter.ids(before), ids), _common(self.formatter.ids(after), ids)
                 labels[start:end] = ids[start:end]
         found = Labelled(ids[: self.max_length], labels[: self.max_length])
         return found if any(label != IGNORED for label in found.labels) else None
@@ -56,8 +56,10 @@ class Encoder:
     def pair(self, example: Preference) -> PairIds | None:
         """None if the cut leaves nothing of an answer, or the same of both."""
         asked, _ = self._texts(example.prompt, "")
-        prompt = self._ids(asked)
-        sides = [self._ids(self._texts(example.prompt, text)[1]) for text in (example.chosen, example.rejected)]
+        prompt = self.formatter.ids(asked)
+        sides = [
+            self.formatter.ids(self._texts(example.prompt, text)[1]) for text in (example.chosen, example.rejected)
+        ]
         length = min(_common(prompt, side) for side in sides)
         chosen, rejected = (side[length : self.max_length] for side in sides)
         if not chosen or not rejected or chosen == rejected:
@@ -74,12 +76,6 @@ class Encoder:
         prompt = raw_prompt(turns)
         asked = self.formatter.format(prompt).formatted
         return asked, asked + self.formatter.answer(prompt, answer)
-
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self.formatter.tokenizer(
-            text, add_special_tokens=self.formatter.template != "chat", verbose=False
-        ).input_ids
-        return ids
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:

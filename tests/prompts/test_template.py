@@ -10,6 +10,7 @@ from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.models.tokenizer import load_tokenizer
+from snql.prompts.chat import ChatTemplate
 from snql.prompts.options import PromptOptions
 from snql.prompts.template import Formatter, format_prompts, resolve_template
 from snql.prompts.types import RawPrompt, Turn
@@ -37,7 +38,7 @@ def test_auto_is_plain_without_a_chat_template(oracle_models: dict[str, LoadedMo
 def test_a_chat_template_writes_its_own_special_tokens() -> None:
     tokenizer = load_models({"m": "demo:base"}, LoadOptions(device="cpu"))["m"].base.tokenizer
     assert resolve_template("auto", tokenizer) == "chat"
-    found = Formatter(tokenizer, "chat").format(RawPrompt("x", "How do I bake bread?"))
+    found = Formatter(tokenizer, "chat", ChatTemplate(tokenizer)).format(RawPrompt("x", "How do I bake bread?"))
     expected = tokenizer.apply_chat_template(
         [{"role": "user", "content": "How do I bake bread?"}], add_generation_prompt=True, return_dict=False
     )
@@ -49,7 +50,7 @@ def test_special_tokens_are_not_added_to_a_chat_templates_own(oracle_models: dic
     tokenizer = oracle_models["base"].base.tokenizer
     assert tokenizer("Hi").input_ids[0] == tokenizer.bos_token_id, "this tokenizer adds one by itself"
     template = "{{ bos_token }}{{ messages[0].content }}"
-    found = Formatter(tokenizer, "chat", template).format(RawPrompt("x", "Hi"))
+    found = Formatter(tokenizer, "chat", ChatTemplate(tokenizer, template)).format(RawPrompt("x", "Hi"))
     assert found.input_ids.count(tokenizer.bos_token_id) == 1
     assert Formatter(tokenizer, "plain").format(RawPrompt("x", "Hi")).input_ids == found.input_ids
 
@@ -71,7 +72,7 @@ def formatted(prompt: RawPrompt, model: str = "demo:base", **options: Any) -> st
 def test_dialogues_become_messages_of_the_chat_template() -> None:
     tokenizer = load_tokenizer("demo:base")
     messages = [{"role": turn.role, "content": turn.content} for turn in DIALOGUE.turns]
-    found = Formatter(tokenizer, "chat").format(DIALOGUE)
+    found = Formatter(tokenizer, "chat", ChatTemplate(tokenizer)).format(DIALOGUE)
     assert list(found.input_ids) == tokenizer.apply_chat_template(
         messages, add_generation_prompt=True, return_dict=False
     )
@@ -116,7 +117,8 @@ def test_system_text_prefix_and_turns(template: str, options: dict[str, str], lo
 def test_the_prefix_is_the_end_of_the_prompts_tokens() -> None:
     tokenizer = load_tokenizer("demo:base")
     plain, prefixed = (
-        Formatter(tokenizer, "chat", response_prefix=prefix).format(LONE).input_ids for prefix in ("", "Sure")
+        Formatter(tokenizer, "chat", ChatTemplate(tokenizer), response_prefix=prefix).format(LONE).input_ids
+        for prefix in ("", "Sure")
     )
     assert prefixed[: len(plain)] == plain
     assert tokenizer.decode(list(prefixed[len(plain) :])) == "Sure"
@@ -149,5 +151,5 @@ def test_a_template_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="`template` none.jinja cannot be read"):
         formatted(LONE, template="none.jinja")
     file.write_text("{# nothing #}")
-    with pytest.raises(InputError, match="prompt 'More\\?' of x becomes no tokens"):
+    with pytest.raises(InputError, match="leaves out, or changes, the user's text of prompt 'More\\?' of x"):
         formatted(LONE, template=str(file))

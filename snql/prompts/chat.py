@@ -1,0 +1,145 @@
+"""Chat templates: turns as the one text that a model was tuned on, rendered in transformers' sandbox."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, TemplateError
+from jinja2.meta import find_undeclared_variables
+from transformers import PreTrainedTokenizerBase
+
+from snql.errors import InputError
+from snql.prompts.types import RawPrompt, Turn
+
+FILES = (".jinja", ".json")
+"""Endings of files that hold a template: its text, or a tokenizer_config.json with ``chat_template``."""
+
+_ERRORS = (
+    TemplateError, ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError, RuntimeError,
+    TypeError, ValueError,
+)  # fmt: skip
+"""What a template can raise: it is a program of someone else's."""
+
+_OWN = ("messages", "add_generation_prompt")
+_DATES = ("strftime_now", "date_string")
+_DATE_STRING = "%d %b %Y"
+"""How Meta's templates write ``date_string``."""
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A tokenizer's own template, or ``text`` in its place. options: its variables. day: what it takes for today.
+
+    is_dated: whether a user has named the day. asked: filled as soon as the template has asked for the day.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    text: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    day: date = field(default_factory=date.today)
+    is_dated: bool = False
+    asked: set[str] = field(default_factory=set)
+
+    def check(self) -> None:
+        """Raise InputError for a template that cannot be chosen, and for options that it does not have."""
+        if not self._source.strip():
+            raise InputError("`template`: the chat template is empty: use another `template`")
+        unknown = [name for name in self.options if name not in self.variables or name in _OWN]
+        if unknown:
+            known = ", ".join(sorted(self.variables - {*_OWN, *_DATES})) or "none"
+            raise InputError(f"`template_options` {unknown[0]}: the chat template has no such variable; it has {known}")
+        if self.is_dated and not self.variables & set(_DATES):
+            raise InputError(f"`template_date` {self.day}: the chat template writes no date; leave it out")
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """Names that the template takes from outside; of one that is no Jinja by itself, all its words."""
+        try:
+            tree = Environment(extensions=["jinja2.ext.loopcontrols"], autoescape=False).parse(self._source)  # noqa: S701
+        except TemplateError:
+            return frozenset(re.findall(r"\w+", self._source))
+        return frozenset(find_undeclared_variables(tree))
+
+    @cached_property
+    def _source(self) -> str:
+        """Raises InputError for a tokenizer with several templates and none of them the one to take."""
+        own = self.tokenizer.chat_template
+        if self.text is None and isinstance(own, dict) and "default" not in own:
+            raise InputError(
+                f"the tokenizer has several chat templates ({', '.join(sorted(own))}) and no default: save the one "
+                "that is meant as a .jinja file, and give it as `template`"
+            )
+        return str(self.tokenizer.get_chat_template(self.text))
+
+    def render(
+        self,
+        turns: Sequence[Turn],
+        prompt: RawPrompt,
+        *,
+        add_generation_prompt: bool = True,
+        without: str | None = None,
+    ) -> str:
+        """Turns as text; ``prompt`` is for messages, ``without`` an option to leave out.
+
+        Raises InputError if the template fails.
+        """
+        settings = {name: value for name, value in self.options.items() if name != without}
+        if self.is_dated and "date_string" in self.variables:
+            settings["date_string"] = self.day.strftime(_DATE_STRING)
+        try:
+            text = self.tokenizer.apply_chat_template(
+                [{"role": turn.role, "content": turn.content} for turn in turns],
+                chat_template=self.text,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                strftime_now=self._strftime_now,
+                **settings,
+            )
+        except _ERRORS as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(
+                f"`template`: the chat template fails on prompt {prompt.text[:40]!r} of {prompt.dataset} ({reason}): "
+                "use another `template`, or leave out `system`"
+            ) from error
+        return str(text)
+
+    def _strftime_now(self, layout: str) -> str:
+        self.asked.add(layout)
+        return self.day.strftime(layout)
+
+
+def read_template(path: str) -> str:
+    """The template in a file; raises InputError if it cannot be read or has none."""
+    try:
+        text = Path(path).read_text("utf-8")
+        if not path.endswith(".json"):
+            return text
+        found = json.loads(text).get("chat_template")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"`template` {path} cannot be read: check that it is a UTF-8 text file") from error
+    if isinstance(found, list):
+        found = {each.get("name"): each.get("template") for each in found}.get("default")
+    if not isinstance(found, str):
+        raise InputError(f"`template` {path} has no chat_template that is one text: save it as a .jinja file")
+    return found
+
+
+def parse_options(given: Sequence[str]) -> dict[str, Any]:
+    """Variables of a template from KEY=VALUE; a value is JSON where it can be. Raises InputError for another shape."""
+    found: dict[str, Any] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name.isidentifier() or name in found:
+            raise InputError(
+                f"`template_options` {each!r}: write KEY=VALUE, such as enable_thinking=false, each key once"
+            )
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = {"True": True, "False": False, "None": None}.get(value, value)
+    return found
