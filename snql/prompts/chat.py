@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,17 @@ _ERRORS = (
 )  # fmt: skip
 """What a template can raise: it is a program of someone else's."""
 
+_CALL = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
+_CLOCK = (
+    "{%- macro strftime_now(format) -%}{%- if format not in snql_days -%}"
+    "{{ raise_exception('it asks for the date in a format that it makes up') }}"
+    "{%- endif -%}{{ snql_days[format] }}{%- endmacro -%}{{ '' }}"
+)
+"""In place of transformers' own clock, for templates get no functions: the day in each format that they name."""
+
+_ELSE = timedelta(days=400)
+"""A day that is another in every part of a date."""
+
 _OWN = ("messages", "add_generation_prompt")
 _DATES = ("strftime_now", "date_string")
 _DATE_STRING = "%d %b %Y"
@@ -35,7 +46,7 @@ _DATE_STRING = "%d %b %Y"
 class ChatTemplate:
     """A tokenizer's own template, or ``text`` in its place. options: its variables. day: what it takes for today.
 
-    is_dated: whether a user has named the day. asked: filled as soon as the template has asked for the day.
+    is_dated: whether a user has named the day. asked: holds something as soon as a text has depended on the day.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -89,28 +100,29 @@ class ChatTemplate:
         Raises InputError if the template fails.
         """
         settings = {name: value for name, value in self.options.items() if name != without}
-        if self.is_dated and "date_string" in self.variables:
-            settings["date_string"] = self.day.strftime(_DATE_STRING)
+        settings["add_generation_prompt"] = add_generation_prompt
+        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         try:
-            text = self.tokenizer.apply_chat_template(
-                [{"role": turn.role, "content": turn.content} for turn in turns],
-                chat_template=self.text,
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                strftime_now=self._strftime_now,
-                **settings,
-            )
+            text = self._rendered(messages, settings, self.day)
+            asks = "strftime_now" in self.variables and not self.asked
+            if asks and self._rendered(messages, settings, self.day + _ELSE) != text:
+                self.asked.add("date")
         except _ERRORS as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(
                 f"`template`: the chat template fails on prompt {prompt.text[:40]!r} of {prompt.dataset} ({reason}): "
                 "use another `template`, or leave out `system`"
             ) from error
-        return str(text)
+        return text
 
-    def _strftime_now(self, layout: str) -> str:
-        self.asked.add(layout)
-        return self.day.strftime(layout)
+    def _rendered(self, messages: list[dict[str, str]], settings: dict[str, Any], day: date) -> str:
+        template = self.text
+        if "strftime_now" in self.variables:
+            template = _CLOCK + self._source
+            settings = settings | {"snql_days": {layout: day.strftime(layout) for _, layout in _CALL.findall(template)}}
+        if self.is_dated and "date_string" in self.variables:
+            settings = settings | {"date_string": day.strftime(_DATE_STRING)}
+        return str(self.tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, **settings))
 
 
 def read_template(path: str) -> str:

@@ -247,10 +247,10 @@ def test_a_name_taken_while_models_load_is_not_deleted(
 
     real: Any = vars(module)["load_models"]
 
-    def load_slowly(*arguments: Any) -> Any:
+    def load_slowly(*arguments: Any, **settings: Any) -> Any:
         monkeypatch.setattr(module, "load_models", real)
         run(db, tiny_llama, tiny_adapter)
-        return real(*arguments)
+        return real(*arguments, **settings)
 
     monkeypatch.setattr(module, "load_models", load_slowly)
     with pytest.raises(InputError, match=r"'run' exists \(done\)"):

@@ -61,7 +61,8 @@ def _finished(
     if bos or ends:
         single = f"{f'{first} ' if bos else ''}$A{f' {last}' if ends else ''}"
         made.post_processor = processors.TemplateProcessing(single=single, special_tokens=[(first, 0), (last, 1)])
-    tokenizer = PreTrainedTokenizerFast(
+    made_of: Any = PreTrainedTokenizerFast
+    tokenizer: PreTrainedTokenizerFast = made_of(
         tokenizer_object=made, bos_token=first, eos_token=last, pad_token=pad, unk_token=unknown
     )
     tokenizer.chat_template = chat

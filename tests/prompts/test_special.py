@@ -95,7 +95,7 @@ def test_prompts_begin_once() -> None:
         if shown is None:
             assert found.formatted.startswith("<s><|im_start|>user")
         else:
-            assert tokenizer.decode(found.input_ids) == shown
+            assert tokenizer.decode(list(found.input_ids)) == shown
             assert list(found.input_ids) == tokenizer(shown, add_special_tokens=False).input_ids
 
 
@@ -136,4 +136,4 @@ def test_dialogues_hold_special_tokens_too() -> None:
     made = formatter(byte_tokenizer(CHATML))
     found = made.format(RawPrompt("x", "A", turns=turns))
     assert {0, 1} & set(found.input_ids) == set()
-    assert byte_tokenizer().decode(found.input_ids) == found.formatted
+    assert byte_tokenizer().decode(list(found.input_ids)) == found.formatted
