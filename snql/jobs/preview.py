@@ -1,7 +1,7 @@
 """``snql prompts``: what a job would read, before any model is loaded."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import polars as pl
 
@@ -54,10 +54,14 @@ def _frame(prompts: Sequence[RawPrompt]) -> pl.DataFrame:
 
 def _formatted(read: PromptInputs, model: str) -> tuple[pl.DataFrame, PromptInputs]:
     from snql.jobs.begin import Readers, tokenize
-    from snql.models.tokenizer import load_tokenizer
+    from snql.models.tokenizer import load_tokenizer, own_template, template_of_model
 
     readers = Readers(load_tokenizer(model), None, None, dict.fromkeys(ROLES, model))
     given = tokenize(read, readers, 0)
     ids = pl.Series("input_ids", [list(prompt.input_ids) for prompt in given.prompts], dtype=pl.List(pl.Int64))
     texts = pl.Series("formatted", [prompt.formatted for prompt in given.prompts])
-    return pl.DataFrame([texts, ids.list.len().alias("n_tokens"), ids]), given.read
+    read = given.read
+    if read.options.own_template and template_of_model(model)[1] != own_template(readers.tokenizer):
+        note = f"an adapter of {model} was saved with another chat template: `template` after puts prompts into it"
+        read = replace(read, sets=replace(read.sets, notes=(*read.sets.notes, note)))
+    return pl.DataFrame([texts, ids.list.len().alias("n_tokens"), ids]), read

@@ -23,7 +23,13 @@ def template_of_model(spec: str, *, trust_remote_code: bool = False) -> tuple[Pr
     for part in reversed(parse_model_spec(spec).adapters):
         if (saved := saved_template(files.adapter_files(part).place)[1]) is not None:
             return tokenizer, saved
-    return tokenizer, None if tokenizer.chat_template is None else str(tokenizer.get_chat_template())
+    return tokenizer, own_template(tokenizer)
+
+
+def own_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The chat template that a tokenizer takes if none is named; None if it has none."""
+    own = tokenizer.chat_template
+    return own.get("default") if isinstance(own, dict) else own
 
 
 def tokenizer_in(given: ModelFiles, what: str, *, trust_remote_code: bool) -> PreTrainedTokenizerBase:
