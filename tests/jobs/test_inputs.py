@@ -52,7 +52,7 @@ def test_a_base_and_its_chat_model_are_given_one_text(tmp_path: Path) -> None:
     (tmp_path / "mine.jinja").write_text(LLAMA2)
     with pytest.raises(ModelError, match="only after has one.*use `template` after"):
         locate(Database(tmp_path / "x.duckdb"), "run", options(tmp_path, before, after))
-    texts = {}
+    texts: dict[str, list[str]] = {}
     for template in ("after", "donor", str(tmp_path / "mine.jinja"), "plain"):
         db = Database(tmp_path / f"{len(texts)}.duckdb")
         locate(db, "run", options(tmp_path, before, after, template))
