@@ -34,9 +34,8 @@ def preview(db: Database, options: PromptOptions, seed: int = 0, model: str | No
 
     Raises InputError for bad prompts, and for formatting options without a model.
     """
-    given = [name for name in _FORMATTING if getattr(options, name) != getattr(PromptOptions(), name)]
-    if model is None and given:
-        raise InputError(f"`{given[0]}` needs `model`, whose tokenizer applies it")
+    if model is None and any(getattr(options, name) != getattr(PromptOptions(), name) for name in _FORMATTING):
+        raise InputError("`template`, `system` and `response_prefix` need `model`, whose tokenizer applies them")
     read = read_inputs(db, options, seed)
     frame = _frame(read.sets.prompts)
     if model is not None:
