@@ -10,6 +10,8 @@ import duckdb
 from snql.errors import DatabaseError
 
 _MAGIC, _MAGIC_AT = b"DUCK", 8
+_HEADERS = 3 * 4096
+"""Bytes before the first block."""
 _SQLITE = b"SQLite format 3\0"
 _SHORT = re.compile(r'Could not read enough bytes from file "(?P<file>.*?)"', re.DOTALL)
 _LOG = re.compile(r"replaying WAL|Corrupt WAL|WAL file", re.IGNORECASE)
@@ -32,10 +34,15 @@ def check_kind(path: Path) -> None:
 
 
 def check_length(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
-    """Raise DatabaseError if the file is shorter than its blocks; nobody may be writing."""
-    row = connection.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchone()
-    if row is not None and path.stat().st_size < row[0]:
-        raise DatabaseError(_short(path))
+    """Raise DatabaseError if the file ends within a block, or has fewer blocks than are in use; nobody may be writing.
+
+    Blocks that are free may lie behind its end.
+    """
+    query = "SELECT block_size, used_blocks FROM pragma_database_size() WHERE block_size > 0"
+    for block_size, n_used in connection.execute(query).fetchall():
+        n_blocks, part = divmod(path.stat().st_size - _HEADERS, block_size)
+        if part or n_blocks < n_used:
+            raise DatabaseError(_short(path))
 
 
 def damage(error: duckdb.Error, path: Path) -> str | None:
