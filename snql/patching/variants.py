@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -108,9 +109,8 @@ class VariantPlan:
 
     def check(self) -> None:
         """Evaluate them for the model of the run that they name, before any is loaded; raises ExpressionError."""
-        with self.db.reading():
-            if located := locate_runs(self.db, runs_named(self.wanted)):
-                self.of(read_shape(self.db, located[0]))
+        if located := locate_runs(self.db, runs_named(self.wanted)):
+            self.of(read_shape(self.db, located[0]))
 
     def of(self, shape: Shape) -> list[Variant]:
         """With their members in a model of that shape, controls beside what they control. Raises ExpressionError."""
@@ -119,7 +119,7 @@ class VariantPlan:
         if self.donor:
             variants.append(Variant(DONOR, "donor", "donor"))
         first = DONOR + 1 - len(variants)
-        with self.db.reading():
+        with self.db.reading() if self.db.path.exists() else nullcontext():  # plain neurons need no database
             for expression in self.wanted:
                 members = evaluator.evaluate(expression)
                 chosen = Variant(len(variants) + first, expression, "patched", expression, members)

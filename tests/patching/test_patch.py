@@ -341,3 +341,10 @@ def test_a_judge_that_changed_is_known_before_anything_is_written(
     with pytest.raises(InputError, match="has scored in this database with other files"):
         run(db, tiny_llama, tiny_adapter, "second")
     assert db.rows("SELECT count(*) FROM runs WHERE name = 'second'") == [(0,)]
+
+
+def test_plain_neurons_need_no_earlier_run(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    """The first thing in a new database may be a patch."""
+    chosen = options(tiny_llama, tiny_adapter, neurons=("L1.N3",), sweep=(), max_new_tokens=2, limit=2)
+    assert not db.path.exists()
+    assert patch(db, "first", chosen).effects["neurons"].drop_nulls().to_list()[0] == "L1.N3"
