@@ -24,12 +24,13 @@ import torch
 from snql.contrast.scorers import Array
 
 NOISE = "the ranking is noise"
+PERHAPS = "the ranking may be noise"
 _OF_TYPE, _OF_SUMS = 16, 1024
 
 
 def said_of(notes: Iterable[str]) -> str | None:
     """What notes of a run say of its ranking being noise, if they do."""
-    return next((note for note in notes if note.endswith(NOISE)), None)
+    return next((note for note in notes if note.endswith((NOISE, PERHAPS))), None)
 
 
 def rounding_bound(dtypes: Iterable[str]) -> float:
@@ -60,7 +61,8 @@ def rounding_note(differences: Array, dtypes: Iterable[str], what: str) -> str |
         return f"{what} are equal to the last bit: {NOISE}"
     if largest > rounding_bound(dtypes):
         return None
-    return f"{what} differ by rounding only (at most {largest:.1g} of a neuron's activations): {NOISE}"
+    size = f"at most {largest:.1g} of a neuron's activations"
+    return f"{what} differ by no more than rounding can make ({size}): {PERHAPS}"
 
 
 def equal_scores_note(statistics: pl.DataFrame) -> str | None:

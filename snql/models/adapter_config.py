@@ -34,6 +34,14 @@ _INERT_INITS = (True, False, None, "gaussian", "eva", "orthogonal")
 _CHANGING_INITS = ("pissa", "olora")
 """Ways that take something out of the base's weights, which PEFT does again, to the same effect, when it loads."""
 
+_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "r": ((int,), "a whole number"),
+    "lora_alpha": ((int, float), "a number"),
+    "modules_to_save": ((list,), "a list of names"),
+    "rank_pattern": ((dict,), "ranks by name"),
+    "alpha_pattern": ((dict,), "numbers by name"),
+}
+
 _WHY: Mapping[str, str] = {
     "alora_invocation_tokens": "it is an aLoRA, active only after those tokens",
     "bias": "PEFT would change the biases of the base, which other models share; merge it into a checkpoint first",
@@ -96,6 +104,9 @@ def read_config(folder: Path) -> AdapterConfig:
             why = _WHY.get(name, "which snql does not know")
             end = "" if name == "bias" else f"; {_REMEDY}"
             raise ModelError(f"adapter {folder} has {name}={_short(value)}, which snql cannot run: {why}{end}")
+    for name, (kinds, wanted) in _TYPES.items():
+        if settings.get(name) is not None and not isinstance(settings[name], kinds):
+            raise ModelError(f"adapter {folder} has {name}={_short(settings[name])}, not {wanted}: save it again")
     config = AdapterConfig(folder, settings)
     if kind == "LORA" and not config.changes_base and not _is_inert(config.init):
         raise ModelError(

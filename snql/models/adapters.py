@@ -67,8 +67,14 @@ class Adapter:
         for key in self.shapes:
             module = key.removeprefix(_PREFIX).rpartition(".")[0]
             own = any(part in key for part in _OWN_PARTS)
-            if not own and not any(module == name or module.endswith(f".{name}") for name in self.config.replaced):
+            if not own and not self._replaces(module):
                 yield key
+
+    def _replaces(self, module: str) -> bool:
+        """Whether it has its own copy of a module, or of one that holds it: PEFT goes by the ends of names."""
+        parts = module.split(".")
+        holders = [".".join(parts[: n + 1]) for n in range(len(parts))]
+        return any(holder.endswith(name) for holder in holders for name in self.config.replaced)
 
 
 def check_fits(base: nn.Module, adapter: Adapter) -> None:

@@ -62,6 +62,9 @@ def saved_template(folder: Path) -> tuple[Path, str | None]:
     if file.is_file():
         return file, file.read_text("utf-8", errors="replace")
     template = settings.get("chat_template")
+    if isinstance(template, list):  # several by name
+        named = {each.get("name"): each.get("template") for each in template if isinstance(each, dict)}
+        template = named.get("default")
     return folder / "tokenizer_config.json", template if isinstance(template, str) else None
 
 

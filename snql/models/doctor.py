@@ -28,6 +28,13 @@ class Diagnosis:
     notes: tuple[str, ...] = ()
 
 
+def _weights(model: LoadedModel) -> list[str]:
+    """The base's files that its weights are in."""
+    files = model.base.files
+    names = [name for name in files.files if name.endswith(".safetensors") or name == files.gguf]
+    return names if len(names) < 4 else [names[0], f"… {names[-1]} ({len(names)} files)"]
+
+
 def _neurons(model: LoadedModel) -> str:
     shape, down = model.shape, model.base.architecture.down
     if shape.n_experts == 1:
@@ -72,6 +79,7 @@ def diagnose(spec: str, options: LoadOptions) -> Diagnosis:
         "end tokens": ", ".join(map(str, sorted(base.end_ids))) or "none",
         "device and type": f"{base.device}, {base.dtype_name}",
         "positions": "given" if "position_ids" in base.accepts else "from the mask",
+        "weights": ", ".join(_weights(model)),
         "identity": model.model_id,
     }
     if model.adapter_names:

@@ -67,18 +67,27 @@ def load_models(
 def _with_common_ends(models: dict[str, LoadedModel]) -> dict[str, LoadedModel]:
     """All end a completion at the same tokens: at those that end one for any of them."""
     common = frozenset().union(*(model.base.end_ids for model in models.values()))
-    said = {role: _names_of(model, model.base.end_ids) for role, model in models.items()}
+    ends = {role: _names_of(model, sorted(model.base.end_ids)) for role, model in models.items()}
+    around = {role: _names_of(model, model.base.tokenizer("a").input_ids) for role, model in models.items()}
     for model in models.values():
         model.base.end_ids = common
-    if len(set(said.values())) <= 1:
-        return models
-    ends = ", ".join(f"{role}: {names}" for role, names in said.items())
-    note = f"the models' end tokens differ ({ends}): a completion ends at any of them"
-    return {role: replace(model, notes=(*model.notes, note)) for role, model in models.items()}
+    notes = []
+    if len(set(ends.values())) > 1:
+        notes.append(f"the models' end tokens differ ({_by_role(ends)}): a completion ends at any of them")
+    if len(set(around.values())) > 1:
+        notes.append(
+            f"the models' tokenizers put other special tokens around a text ({_by_role(around)}): both are given what "
+            f"that of {next(iter(around))} gives"
+        )
+    return {role: replace(model, notes=(*model.notes, *notes)) for role, model in models.items()}
+
+
+def _by_role(words: Mapping[str, str]) -> str:
+    return ", ".join(f"{role}: {text}" for role, text in words.items())
 
 
 def _names_of(model: LoadedModel, ids: Iterable[int]) -> str:
-    return " ".join(str(token) for token in model.base.tokenizer.convert_ids_to_tokens(sorted(ids))) or "none"
+    return " ".join(str(token) for token in model.base.tokenizer.convert_ids_to_tokens(list(ids))) or "none"
 
 
 def inspect_model(spec: str, options: LoadOptions) -> LoadedModel:

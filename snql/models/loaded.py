@@ -125,6 +125,13 @@ class Base:
                 f"{adapter} changes the weight {changed} of its base when PEFT loads it, and so the models that share "
                 "the base: merge it into a checkpoint (merge_and_unload, save_pretrained), and name that"
             )
+        try:
+            find_sites(self.model, self.architecture)
+        except ModelError as error:
+            raise ModelError(
+                f"{adapter} replaces a part of the MLP that snql reads ({error}): merge it into a checkpoint with PEFT "
+                "(merge_and_unload, save_pretrained), and name that"
+            ) from error
         self.adapters[adapter.name] = adapter
         self.kind = adapter.config.kind
         self._sites = None

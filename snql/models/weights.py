@@ -58,7 +58,9 @@ def load_weights(part: PartSpec, files: ModelFiles, options: LoadOptions) -> Pre
         try:
             model, info = _loaded(folder, part, files, options, settings)
         except LOADING_ERRORS as error:
-            raise ModelError(f"model {part} cannot be loaded: {_words(error)}") from error
+            words = _words(error).replace(str(folder), str(files.place))
+            again = "" if files.gguf is None else ": the file is damaged or of a kind that transformers cannot read"
+            raise ModelError(f"model {part} cannot be loaded: {words}{again}") from error
     check_whole(f"model {part}", info)
     model.name_or_path = model.config._name_or_path = str(files.place)
     ready: PreTrainedModel = (model if placed else model.to(device)).eval()

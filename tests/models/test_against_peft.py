@@ -51,6 +51,7 @@ KINDS: dict[str, Any] = {
     "embedding": lora(target_modules=["embed_tokens", "down_proj"]),
     "head": lora(target_modules=["lm_head", "down_proj"]),
     "head of its own": lora(modules_to_save=["lm_head"]),
+    "norms of its own": lora(modules_to_save=["norm"]),
     "tokens of its own": lora(trainable_token_indices=[5, 17]),
     "ia3": ia3(),
     "ia3 by pattern": ia3(target_modules=r".*\.(k_proj|down_proj)", feedforward_modules=r".*\.down_proj"),
@@ -176,6 +177,20 @@ def test_stacks_that_cannot_be(tiny_llama: Path, tmp_path: Path) -> None:
     for spec in (f"{tiny_llama}+{pissa}+{other}", f"{tiny_llama}+{other}+{pissa}"):
         with pytest.raises(ModelError, match="stacks adapter .*/p, which takes its part out of the base's weights"):
             load_models({"m": spec}, CPU)
+
+
+def test_a_part_of_the_mlp_of_its_own(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = save(tiny_llama, tmp_path / "a", lora(target_modules=["q_proj"], modules_to_save=["down_proj"]))
+    with pytest.raises(ModelError, match="replaces a part of the MLP that snql reads .*: merge it into a checkpoint"):
+        load_models({"m": f"{tiny_llama}+{folder}"}, CPU)
+
+
+@pytest.mark.parametrize(("name", "value"), [("r", "four"), ("modules_to_save", "lm_head")])
+def test_values_of_other_types(tiny_llama: Path, tmp_path: Path, name: str, value: str) -> None:
+    folder = save(tiny_llama, tmp_path / "a", lora())
+    rewrite(folder / "adapter_config.json", {name: value})
+    with pytest.raises(ModelError, match=f'has {name}="{value}", not a '):
+        load_models({"m": f"{tiny_llama}+{folder}"}, CPU)
 
 
 def test_an_adapter_that_changes_the_base_unknown_to_snql(

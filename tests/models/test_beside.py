@@ -41,13 +41,16 @@ def test_the_same_tokenizer_is_nothing_to_say(tiny_llama: Path, adapter: Path) -
 def test_a_chat_template_of_its_own(tiny_llama: Path, adapter: Path) -> None:
     settings(adapter, chat_template="{{ messages[0].content }}")
     (note,) = load_models({"m": f"{tiny_llama}+{adapter}"}, CPU)["m"].notes
-    assert note == (
-        f"adapter {adapter} was saved with another chat template than its base's, which is not used: `template` "
-        f"{adapter / 'tokenizer_config.json'} puts prompts into it"
-    )
+    start = f"adapter {adapter} was saved with another chat template than its base's, which is used only where"
+    assert note == f"{start} it is named: `template` {adapter / 'tokenizer_config.json'} puts prompts into it"
     (adapter / "chat_template.jinja").write_text("{{ messages[0].content }}!")
     (note,) = load_models({"m": f"{tiny_llama}+{adapter}"}, CPU)["m"].notes
     assert f"`template` {adapter / 'chat_template.jinja'} puts" in note
+
+
+def test_a_chat_template_among_named_ones(tiny_llama: Path, adapter: Path) -> None:
+    settings(adapter, chat_template=[{"name": "default", "template": "{{ messages[0].content }}"}])
+    assert "another chat template" in load_models({"m": f"{tiny_llama}+{adapter}"}, CPU)["m"].notes[0]
 
 
 def test_an_end_token_of_its_own_ends_completions_of_all(tiny_llama: Path, adapter: Path) -> None:
@@ -93,3 +96,11 @@ def test_end_tokens_of_two_models(tiny_llama: Path, tmp_path: Path) -> None:
     (note,) = models["before"].notes
     assert note.startswith("the models' end tokens differ (before: ")
     assert note.endswith("): a completion ends at any of them")
+
+
+def test_other_special_tokens_around_a_text(tiny_llama: Path, tmp_path: Path) -> None:
+    bare = save_tiny_llama(tmp_path / "bare", seed=3)
+    tokenizer = json.loads((bare / "tokenizer.json").read_text())
+    (bare / "tokenizer.json").write_text(json.dumps(tokenizer | {"post_processor": None}))
+    (note,) = load_models({"before": str(tiny_llama), "after": str(bare)}, CPU)["after"].notes
+    assert note.startswith("the models' tokenizers put other special tokens around a text (before: <s> a, after: a)")

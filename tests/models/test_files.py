@@ -179,3 +179,57 @@ def test_a_kind_of_rotary_embedding_that_nobody_knows(tiny_llama: Path, tmp_path
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=r"its rope type 'brandnew' is unknown to this transformers \("):
         load_models({"m": str(folder)}, CPU)
+
+
+def test_two_models_in_one_folder(tiny_llama: Path, tmp_path: Path) -> None:
+    """As when a model is saved again in more files: transformers would load the older one."""
+    folder = copy(tiny_llama, tmp_path / "m")
+    newer: Any = plain(tiny_llama)
+    newer.save_pretrained(tmp_path / "newer", max_shard_size="40KB")
+    for file in (tmp_path / "newer").glob("model*"):
+        shutil.copy(file, folder / file.name)
+    with pytest.raises(ModelError, match=r"has model\.safetensors and a weight map .* of other files \(model-00001-of"):
+        load_models({"m": str(folder)}, CPU)
+    (folder / WEIGHTS).unlink()
+    (folder / "left-over.safetensors").write_bytes(b"no weights")
+    model = load_models({"m": str(folder)}, CPU)["m"]
+    assert "left-over.safetensors" not in model.base.hashes
+    ids = torch.tensor([[1, 114, 138, 116, 103, 43, 76, 200, 5, 17]])
+    with torch.no_grad():
+        assert torch.equal(by_snql(model), newer(ids).logits)
+
+
+def test_a_tensor_in_another_file_than_the_map_says(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    plain(tiny_llama).save_pretrained(folder, max_shard_size="40KB")
+    for file in tiny_llama.glob("tokenizer*"):
+        shutil.copy(file, folder / file.name)
+    first, second = sorted(folder.glob("model-0000[12]*"))
+    tensors, name = load_file(second), next(iter(load_file(first)))
+    save_file(tensors | {name: load_file(first)[name] * 2}, second, {"format": "pt"})
+    with pytest.raises(ModelError, match=rf"{second.name} holds the tensor {name}, unlike what the weight map"):
+        load_models({"m": str(folder)}, CPU)
+    missing = next(iter(tensors))
+    save_file({key: value for key, value in tensors.items() if key != missing}, second, {"format": "pt"})
+    with pytest.raises(ModelError, match=rf"{second.name} does not hold the tensor {missing}"):
+        load_models({"m": str(folder)}, CPU)
+
+
+def test_weights_that_the_config_or_nobody_names(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = copy(tiny_llama, tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"transformers_weights": "other.safetensors"}))
+    with pytest.raises(ModelError, match=r"names the weights to load \(transformers_weights\): save the model with"):
+        load_models({"m": str(folder)}, CPU)
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / WEIGHTS).rename(folder / "model.fp16.safetensors")
+    with pytest.raises(ModelError, match=r"has model\.fp16\.safetensors, but no model\.safetensors and no .*: rename"):
+        load_models({"m": str(folder)}, CPU)
+    shard(folder, {})
+    with pytest.raises(ModelError, match="without weights: fetch it again"):
+        load_models({"m": str(folder)}, CPU)
+
+
+def test_a_revision_of_a_local_folder(tiny_llama: Path) -> None:
+    with pytest.raises(ModelError, match="is on this machine, and revisions are of hub ids: leave out @v2"):
+        load_models({"m": f"{tiny_llama}@v2"}, CPU)
