@@ -6,6 +6,7 @@ It costs a load; what held once for a model's files and the versions of the libr
 
 import time
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -113,10 +114,14 @@ def _ids(model: LoadedModel) -> list[int]:
     return ids[:_MOST_TOKENS] or [min(3, size - 1)]
 
 
+@cache
+def _libraries() -> str:
+    return " ".join(f"{name}={version(name)}" for name in _LIBRARIES)
+
+
 def _key(model: LoadedModel, options: LoadOptions) -> str:
-    libraries = " ".join(f"{name}={version(name)}" for name in _LIBRARIES)
     way = f"{model.base.dtype_name} {model.base.device.type} {options.attn_implementation} {options.quantize}"
-    return f"{model.model_id} {way} {options.device_map} {libraries}"
+    return f"{model.model_id} {way} {options.device_map} {_libraries()}"
 
 
 def _lacking_bytes(model: LoadedModel) -> float:
