@@ -76,9 +76,7 @@ def patch(
     new = runs.NewRun("patch", name, config(options), options.seed)
 
     def load() -> Loaded:
-        wanted = expressions(
-            options.neurons, options.sweep, options.window, lambda run: len(read_run_scores(db, run).ids)
-        )
+        wanted = _wanted(db, options)
         ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted) | runs_behind(db, wanted))
         read = read_inputs(db, options.prompts, options.seed, day_of(db, new, resume=resume), ranked_by)
         loaders = judge_loaders(options.judging, options.models.device)
@@ -92,8 +90,7 @@ def patch(
 
         def work(job: Job) -> None:
             PatchJob(job, subject, writing, options.sampling.samples, rows, options.trace).write()
-            if options.donor is not None and records.all_write_the_same(db, job.run_id, (RECIPIENT, DONOR)):
-                job.note("recipient and donor write the same for every prompt: no patch can have an effect to measure")
+            _note_equal_models(job, options)
             judge_run(job, judges, options.seed)
 
         beginning = Beginning.of(subject.models, given.prompts, subject.variants, given.read, notes=subject.notes)
@@ -101,6 +98,15 @@ def patch(
 
     found = partial(_summary, db, name)
     return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
+
+
+def _wanted(db: Database, options: PatchOptions) -> list[str]:
+    return expressions(options.neurons, options.sweep, options.window, lambda run: len(read_run_scores(db, run).ids))
+
+
+def _note_equal_models(job: Job, options: PatchOptions) -> None:
+    if options.donor is not None and records.all_write_the_same(job.db, job.run_id, (RECIPIENT, DONOR)):
+        job.note("recipient and donor write the same for every prompt: no patch can have an effect to measure")
 
 
 def _subject(plan: VariantPlan, options: PatchOptions) -> Subject:

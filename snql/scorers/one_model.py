@@ -35,6 +35,7 @@ from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.options import words
 from snql.progress import ProgressCallback, silent
+from snql.prompts.options import PromptOptions
 from snql.prompts.types import Prompt
 from snql.scorers.options import ScorerOptions
 from snql.scorers.reading import PromptStatistics, Settings, column_norms, read_prompts
@@ -61,13 +62,8 @@ def score_prompts(
     new = runs.NewRun("locate", name, config, options.seed)
 
     def load() -> Loaded:
-        sources = {"prompts": options.prompts} | {
-            role: replace(options.prompts, prompts=files, prompt_column=None, where=None)
-            for role, files in (("contrast", options.contrast), ("neutral", options.neutral))
-            if files
-        }
         day = day_of(db, new, resume=resume)
-        read = {role: read_inputs(db, source, options.seed, day) for role, source in sources.items()}
+        read = {role: read_inputs(db, source, options.seed, day) for role, source in _sources(options).items()}
         model = load_models({"before": options.model}, options.models)["before"]
         _check_model(model, options)
         both = {"before": model, "after": model}
@@ -89,6 +85,14 @@ def score_prompts(
     return run_job(
         db, new, load, lambda _: ranked_run(db, name, options.scorer), resume=resume, force=force, progress=progress
     )
+
+
+def _sources(options: ScorerOptions) -> dict[str, PromptOptions]:
+    """The prompt sets by what they are for."""
+    others = (("contrast", options.contrast), ("neutral", options.neutral))
+    return {"prompts": options.prompts} | {
+        role: replace(options.prompts, prompts=files, prompt_column=None, where=None) for role, files in others if files
+    }
 
 
 def _check_model(model: LoadedModel, options: ScorerOptions) -> None:
