@@ -113,7 +113,8 @@ class _Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run it; an error of the library names options as Python does, in backticks, and leaves here with flags."""
         try:
-            with naming(self, ctx.find_root().command):
+            root = ctx.find_root()
+            with naming(self, root.command, quiet=getattr(root.obj, "quiet", False)):
                 return super().invoke(ctx)
         except SnqlError as error:
             error.args = (with_flags(str(error), self, ctx.find_root().command),)

@@ -9,16 +9,23 @@ from typing import Any
 _NAME = re.compile("`([a-z][a-z_]*)(=False)?`")
 
 _SHOWN: ContextVar[Callable[[str], str]] = ContextVar("shown", default=str)
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
 @contextmanager
-def naming(command: Any, root: Any) -> Iterator[None]:
-    """Within the block, what is said while the command runs names its flags."""
-    token = _SHOWN.set(lambda text: with_flags(text, command, root))
+def naming(command: Any, root: Any, *, quiet: bool = False) -> Iterator[None]:
+    """Within the block, what is said while the command runs names its flags; quiet: what the user wants of notes."""
+    shown, still = _SHOWN.set(lambda text: with_flags(text, command, root)), _QUIET.set(quiet)
     try:
         yield
     finally:
-        _SHOWN.reset(token)
+        _SHOWN.reset(shown)
+        _QUIET.reset(still)
+
+
+def is_quiet() -> bool:
+    """Whether the user of the command at work wants no notes."""
+    return _QUIET.get()
 
 
 def said(text: str) -> str:

@@ -8,7 +8,7 @@ from snql.jobs.options import RunFlags
 from snql.lens.options import LensOptions
 
 from .progress import progress_shown
-from .render import note, print_cells, print_json
+from .render import note, note_hidden, print_cells, print_json
 from .state import state
 
 if TYPE_CHECKING:
@@ -58,4 +58,4 @@ def _print(vectors: "pl.DataFrame", run: str) -> None:
     if with_direction:
         title += f" (cosine of a random vector: 0 ± {vectors['chance_deviation'][0]:.3f})"
     numeric = [heading in ("norm", "refusal cosine", "percentile") for heading in headings]
-    print_cells(headings, numeric, rows, title)
+    note_hidden(print_cells(headings, numeric, rows, title))

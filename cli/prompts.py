@@ -39,7 +39,9 @@ def prompts(
     if here.json:
         print_json_parts({"sets": found.sets, "prompts": found.prompts})
         return
-    print_table(found.sets, title="Rows of the prompt sets: read, left out by each step, kept")
+    first = ["dataset", "rows", "kept"]
+    steps = [name for name in found.sets.columns if name not in first]
+    print_table(found.sets, [*first, *steps], "Rows of the prompt sets: read, kept, left out by each step")
     shown = [name for name in ("dataset", "category", "label", "turns", "n_tokens") if name in found.prompts.columns]
     text = "formatted" if model is not None else "text"
     print_table(

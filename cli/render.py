@@ -12,7 +12,7 @@ from rich.text import Text
 from snql.writing import terminal
 from snql.writing.inert import visible
 
-from .flags import said
+from .flags import is_quiet, said
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,9 +38,16 @@ def print_table(
     headings = dict(columns) if isinstance(columns, Mapping) else {name: name for name in columns or frame.columns}
     shown = frame.select(list(headings))
     numeric = [kind.is_numeric() for kind in shown.dtypes]
-    print_cells(list(headings.values()), numeric, shown.head(MAX_ROWS).rows(), title)
+    hidden = print_cells(list(headings.values()), numeric, shown.head(MAX_ROWS).rows(), title)
+    note_hidden(hidden)
     if len(frame) > MAX_ROWS and not quiet:
         sys.stderr.write(f"showing {MAX_ROWS} of {len(frame)} rows; --format csv, json or parquet gives all\n")
+
+
+def note_hidden(hidden: Sequence[str]) -> None:
+    """Say which columns of a table did not fit, unless the user wants quiet."""
+    if hidden and not is_quiet():
+        sys.stderr.write(f"not shown, for want of room: {plain(', '.join(hidden))}\n")
 
 
 def print_cells(

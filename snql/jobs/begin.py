@@ -52,11 +52,15 @@ class Readers:
             trust_remote_code=options.trust_remote_code,
         )
 
+    def role(self, template: str) -> str:
+        """The role that a template's name stands for: of runs of other kinds, the same side of the pair."""
+        return template if template in self.specs else _ALIKE.get(template, template)
+
     def formatter(self, options: PromptOptions, day: date | None = None) -> Formatter:
         """What puts prompts to them; raises InputError for a template that is not to be had."""
         if options.template not in ROLES:
             return Formatter.of(options, self.tokenizer, day=day)
-        spec = self.specs.get(options.template) or self.specs.get(_ALIKE[options.template])
+        spec = self.specs.get(self.role(options.template))
         if spec is None:
             raise InputError(f"`template` {options.template}: the models of this run are {', '.join(self.specs)}")
         tokenizer, text = template_of_model(spec, trust_remote_code=self.trust_remote_code)
@@ -82,7 +86,10 @@ def tokenize(read: PromptInputs, readers: Readers, room: int) -> Given:
     formatter = readers.formatter(read.options, read.day)
     prompts = format_prompts(read.sets.prompts, formatter)
     check_fit(prompts, readers, room)
-    notes = (*read.sets.notes, *notes_on(formatter, read.sets.prompts))
+    name = read.options.template
+    other = readers.role(name) if name in ROLES else name
+    taken = () if other == name else (f"`template` {name}: this run has no such model; it is taken for {other}",)
+    notes = (*read.sets.notes, *taken, *notes_on(formatter, read.sets.prompts))
     return Given(prompts, replace(read, sets=replace(read.sets, notes=notes)), formatter)
 
 

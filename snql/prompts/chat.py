@@ -4,12 +4,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, TemplateError
+from jinja2 import Environment, TemplateError, TemplateSyntaxError
 from jinja2.meta import find_undeclared_variables
 from transformers import PreTrainedTokenizerBase
 
@@ -36,6 +36,12 @@ _CLOCK = (
 _ELSE = timedelta(days=400)
 """A day that is another in every part of a date."""
 
+_HOUR = time(13, 14, 15, 16)
+"""A time that is another than midnight in every part."""
+
+_TIMES = re.compile(r"%[-_^#0]?[HIMSfpXcTRr]")
+"""Parts of a format that write the time of day."""
+
 _OWN = ("messages", "add_generation_prompt")
 _DATES = ("strftime_now", "date_string")
 _DATE_STRING = "%d %b %Y"
@@ -46,7 +52,8 @@ _DATE_STRING = "%d %b %Y"
 class ChatTemplate:
     """A tokenizer's own template, or ``text`` in its place. options: its variables. day: what it takes for today.
 
-    is_dated: whether a user has named the day. asked: holds something as soon as a text has depended on the day.
+    is_dated: whether a user has named the day. asked: holds "date" as soon as a text has depended on the day, and
+    "time" as soon as one has depended on the time of day.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -104,9 +111,15 @@ class ChatTemplate:
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         try:
             text = self._rendered(messages, settings, self.day)
-            asks = "strftime_now" in self.variables and not self.asked
-            if asks and self._rendered(messages, settings, self.day + _ELSE) != text:
-                self.asked.add("date")
+            for name, other in self._others.items():
+                if name not in self.asked and self._rendered(messages, settings, other) != text:
+                    self.asked.add(name)
+        except TemplateSyntaxError as error:
+            reason = " ".join(str(error.message).split())
+            raise InputError(
+                f"`template`: the chat template has a syntax error in line {error.lineno} ({reason}): use another "
+                "`template`"
+            ) from error
         except _ERRORS as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(
@@ -114,6 +127,14 @@ class ChatTemplate:
                 "use another `template`, or leave out `system`"
             ) from error
         return text
+
+    @cached_property
+    def _others(self) -> dict[str, date]:
+        """Other days and times than the one that the template is given, to see whether it writes them."""
+        if "strftime_now" not in self.variables:
+            return {}
+        times = any(_TIMES.search(layout) for _, layout in _CALL.findall(self._source))
+        return {"date": self.day + _ELSE} | ({"time": datetime.combine(self.day, _HOUR)} if times else {})
 
     def _rendered(self, messages: list[dict[str, str]], settings: dict[str, Any], day: date) -> str:
         template = self.text

@@ -30,13 +30,15 @@ COMPANIONS = {
 }
 """Columns that belong to a recognised one, and how the two make one prompt (as HarmBench does it, and Alpaca)."""
 
-SYSTEM = ("system", "system_prompt")
+SYSTEM = ("system", "system_prompt", "system_message")
 HISTORY = "history"
 
 CATEGORIES = ("category", "SemanticCategory", "semantic_category", "FunctionalCategory")
 LABELS = ("label", "is_safe")
 
-_MESSAGES = ("messages", "conversations", "conversation")
+_ASIDE = {"goal": ("behavior",)}
+"""Prompt columns that are something else beside another: JailbreakBench's Behavior names the goal."""
+
 _MARKED = ("chosen", "rejected")
 _LAYOUTS = {name.lower(): layout for name, layout in COMPANIONS.items()}
 
@@ -71,6 +73,8 @@ class Columns:
                 f"have a column {key!r} that is not used: `prompt_column` stands alone" for key in companions
             )
         self._check_text(text, name)
+        if self.column is None:
+            self._counted.update(f"also have a column {key!r}, which is not used" for key in _rivals(row, name))
         return RawPrompt(self.dataset, text, category_of(row), label_of(row), turns if len(turns) > 1 else ())
 
     @property
@@ -95,13 +99,18 @@ class Columns:
         """Text, and the turns of a dialogue."""
         if value is None or value == "":
             return "", ()
-        if isinstance(value, list) or name.lower() in (*_MESSAGES, *_MARKED):
+        listed = isinstance(value, list) or dialogue.messages_in(value) is not None
+        if listed or name.lower() in (*dialogue.LISTS, *_MARKED):
             return self._dialogue(value, name)
         if not isinstance(value, str):
             raise InputError(f"prompt file {self.source}: column {name!r} holds a {type(value).__name__}, not text")
         if dialogue.holds_messages(value):
             self._counted[f"hold messages as text in the column {name!r}: they are read as dialogues"] += 1
             return self._dialogue(value, name)
+        if dialogue.holds_texts(value):
+            self._counted[
+                f"hold a list of texts in the column {name!r}: it is asked as it is written, not by turns"
+            ] += 1
         return value, ()
 
     def _dialogue(self, value: Any, name: str) -> tuple[str, tuple[Turn, ...]]:
@@ -213,6 +222,14 @@ def _keys(row: Row, name: str) -> list[str]:
     """The columns of that name, spelled so or otherwise, first the one that is spelled so."""
     found = [key for key in row if key.lower() == name.lower()]
     return sorted(found, key=lambda key: key != name)
+
+
+def _rivals(row: Row, name: str) -> list[str]:
+    """Other columns that could have been the prompt's, and hold something else; an answer beside a prompt is none."""
+    aside = ("chosen", *_ASIDE.get(name.lower(), ()))
+    names = {column.lower() for column in COLUMNS}.difference(aside)
+    used = row[name]
+    return [key for key in row if key.lower() in names and key != name and row[key] not in (None, "", [], used)]
 
 
 def _is_companion(name: str) -> bool:

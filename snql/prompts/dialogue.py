@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import warnings
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -24,7 +25,17 @@ ROLES = {
 
 _NAMES = {"system": "System", "user": "Human", "assistant": "Assistant"}
 _ANSWER = "\n\nAssistant:"
-_MESSAGES = re.compile(r"""\s*\[\s*\{\s*(["'])(role|from|content|value)\1\s*:""")
+LISTS = ("messages", "conversations", "conversation")
+"""Where data sets keep the messages of a dialogue: names of columns, and keys of an object."""
+
+_EXPECTED = '[{"role": "user", "content": "…"}, …]'
+_MESSAGES = re.compile(
+    r"""\s*\[\s*\{\s*(["'])(role|from|content|value)\1\s*:"""
+    rf"""|\s*[\[{{].*?(["'])(role|from)\3\s*:\s*(["'])({"|".join(ROLES)})\5""",
+    re.DOTALL | re.IGNORECASE,
+)
+"""Messages in a text that cannot be parsed, such as one that is cut off."""
+
 _MARKER = re.compile(r"\n\n(Human|Assistant): ?")
 
 
@@ -33,10 +44,38 @@ def from_messages(value: Any) -> tuple[Turn, ...]:
 
     Raises ValueError if it is no such list or a role is unknown.
     """
-    messages = parsed(value) if isinstance(value, str) else value
+    given = _expected(value, _EXPECTED)
+    messages = messages_in(given) or given
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise ValueError("it is not a list of messages")
+        raise ValueError(f"it is not a list of messages: {_EXPECTED} is expected")
     return merged([_turn(message) for message in messages])
+
+
+def messages_in(value: Any) -> list[Any] | None:
+    """The messages in a list of them, a list of one such list, an object that has one, or one message alone; or None.
+
+    A system text beside the list, as ShareGPT has it, is the first message.
+    """
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+        (value,) = value
+    if isinstance(value, dict):
+        own = next((value[name] for name in LISTS if isinstance(value.get(name), list)), None)
+        system = value.get("system")
+        first = [{"role": "system", "content": system}] if own and isinstance(system, str) and system.strip() else []
+        value = [value] if own is None else [*first, *own]
+    return value if _are_messages(value) else None
+
+
+def _are_messages(value: Any) -> bool:
+    """Whether it is a list of objects which all have a speaker, of whom one is known, and of which some say something.
+
+    Raises no error for any value.
+    """
+    if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
+        return False
+    speakers = [each.get("role", each.get("from")) for each in value]
+    says = any(key in each for each in value for key in ("content", "value"))
+    return says and all(isinstance(name, str) for name in speakers) and any(name.lower() in ROLES for name in speakers)
 
 
 def from_history(value: Any) -> tuple[Turn, ...]:
@@ -44,7 +83,7 @@ def from_history(value: Any) -> tuple[Turn, ...]:
 
     Raises ValueError if it is neither.
     """
-    history = parsed(value) if isinstance(value, str) else value
+    history = _expected(value, f'[["what the user said", "the answer"], …] or {_EXPECTED}')
     if not isinstance(history, list) or not all(isinstance(pair, list | tuple) for pair in history):
         return from_messages(history)
     if not all(len(pair) == 2 and all(said is None or isinstance(said, str) for said in pair) for pair in history):
@@ -54,19 +93,47 @@ def from_history(value: Any) -> tuple[Turn, ...]:
 
 
 def holds_messages(text: str) -> bool:
-    """Whether a text is a list of messages, such as a table without types has them."""
-    return _MESSAGES.match(text) is not None
+    """Whether a text is messages, such as a table without types has them, or begins as they do and is cut off."""
+    if not text.lstrip().startswith(("[", "{")):
+        return False
+    try:
+        return messages_in(_parsed(text)) is not None
+    except ValueError:
+        return _MESSAGES.match(text) is not None
 
 
-def parsed(text: str) -> Any:
+def holds_texts(text: str) -> bool:
+    """Whether a text is a JSON list of two texts or more."""
+    if not text.lstrip().startswith("["):
+        return False
+    try:
+        value = _parsed(text)
+    except ValueError:
+        return False
+    return isinstance(value, list) and len(value) > 1 and all(isinstance(each, str) for each in value)
+
+
+def _expected(value: Any, shape: str) -> Any:
+    """What a text stands for, another value as it is; raises ValueError for a text that stands for nothing."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return _parsed(value)
+    except ValueError as error:
+        raise ValueError(f"{shape} is expected, and this is no JSON ({error})") from error
+
+
+def _parsed(text: str) -> Any:
     """What a text of JSON stands for, or of Python, as tables write it that know no lists. Raises ValueError."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         try:
-            return ast.literal_eval(text.strip())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about backslashes
+                return ast.literal_eval(text.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError):
-            raise error from None
+            raise ValueError(str(error)) from None
 
 
 def marked_prompt(text: str) -> tuple[str, tuple[Turn, ...]]:

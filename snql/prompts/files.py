@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import polars as pl
 from snql.errors import InputError
 
 Row = dict[str, Any]
+
+_BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"))
 
 _UNPACKERS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lzma.decompress}
 
@@ -115,15 +118,16 @@ def _separated(data: bytes, delimiter: str) -> list[Row]:
     rows = _cells(text, delimiter)
     names = rows[0][1] if rows else []
     if len(set(names)) < len(names):
-        raise ValueError(f"two columns are named {_twice(names)!r}: rename one of the two")
+        twice = _twice(names)
+        named = f"are named {twice!r}: rename one of the two" if twice else "have no name: name them in the first line"
+        raise ValueError(f"two columns {named}")
     for line, cells in rows:
         if len(cells) != len(names):
             more = "more" if len(cells) > len(names) else "fewer"
             raise ValueError(
                 f"line {line} has {more} cells than the first line has column names ({len(cells)} and {len(names)})"
             )
-    if delimiter == "\t":
-        _check_breaks(text, rows)
+    _check_breaks(text, rows, delimiter)
     return [dict(zip(names, cells, strict=True)) for _, cells in rows[1:]]
 
 
@@ -146,15 +150,30 @@ def _cells(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
             rows.append((line, cells))
 
 
-def _check_breaks(text: str, rows: list[tuple[int, list[str]]]) -> None:
-    """Raise ValueError if what is read as one cell over several lines is as well several rows, each with its tabs."""
-    n_tabs = len(rows[0][1]) - 1 if rows else 0
-    broken = [line for line, cells in rows if any("\n" in cell and "\t" in cell for cell in cells)]
-    if broken and all(line.count("\t") == n_tabs for line in text.split("\n") if line.strip()):
-        raise ValueError(
-            f"line {broken[0]} begins a cell in quotation marks that runs over whole rows: write each quotation mark "
-            "of a text twice, between two more"
-        )
+def _check_breaks(text: str, rows: list[tuple[int, list[str]]], delimiter: str) -> None:
+    """Raise ValueError if what is read as one row with line breaks in a cell is as well several rows."""
+    lines = list(io.StringIO(text, newline=""))
+    for (line, cells), (after, _) in list(pairwise([*rows, (len(lines) + 1, [])]))[1:]:
+        if any("\n" in cell for cell in cells) and _are_rows(lines[line - 1 : after - 1], len(cells), delimiter):
+            raise ValueError(
+                f"line {line} begins a cell in quotation marks that runs over whole rows: write each quotation mark of "
+                "a text twice, between two more; or, if the lines belong together, use JSONL"
+            )
+
+
+def _are_rows(lines: list[str], n_cells: int, delimiter: str) -> bool:
+    """Whether each of several lines could be a row by itself: as many cells, a number first if the first line has one.
+
+    Commas of prose, and not those between cells, have a blank or the end of the line after them; those of code are
+    within brackets.
+    """
+    split = [line.rstrip("\r\n").split(delimiter) for line in lines if line.strip()]
+    is_numbered = {cells[0].strip('" ').isdecimal() for cells in split}
+    if n_cells == 1 or len(is_numbered) > 1 or {len(cells) for cells in split} != {n_cells}:
+        return False
+    prose = any(not cell or cell[0] == " " for cells in split for cell in cells[1:])
+    code = any(cell.count(left) != cell.count(right) for cells in split for cell in cells for left, right in _BRACKETS)
+    return delimiter != "," or not (prose or code)
 
 
 def _parquet(data: bytes) -> Iterable[Row]:

@@ -25,6 +25,9 @@ def _of_tokens(formatter: Formatter, prompts: Sequence[RawPrompt]) -> Iterator[s
     if after:
         text = formatter.tokenizer.decode(after)
         yield f"the tokenizer ends every text with {text!r}: it is left out of prompts, which the model goes on with"
+    if formatter.counted["ended"]:
+        end = formatter.tokenizer.eos_token
+        yield f"the chat template ends every text with {end!r}: it is left out of prompts, which the model goes on with"
     if formatter.counted["doubled"]:
         yield (
             f"{formatter.counted['doubled']} prompts begin with {formatter.tokenizer.bos_token!r} twice, which is once "
@@ -71,8 +74,12 @@ def _of_template(formatter: Formatter, prompts: Sequence[RawPrompt]) -> Iterator
     chat = formatter.chat
     if chat is None:
         return
-    if chat.asked and not chat.is_dated:
+    if "date" in chat.asked and not chat.is_dated:
         yield date_note(chat.day)
+    if "time" in chat.asked:
+        yield "the chat template writes the time of day: it is taken to be 00:00"
+    if n_lost := formatter.counted["lost answers"]:
+        yield f"the chat template leaves out, or changes, what the assistant said earlier, in {n_lost} prompts"
     for name in chat.options:
         if all(_rendered(formatter, prompt) == _rendered(formatter, prompt, without=name) for prompt in prompts):
             yield f"`template_options` {name}: the chat template gives the same text without it"

@@ -1,11 +1,15 @@
 """Special tokens inside the text of prompts: given as the characters that they are written with."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
+
+from snql.prompts.markers import KNOWN
 
 _HIDDEN = 0xF0000
 """Where the characters begin that stand for special tokens while a template is applied: they are for private use."""
@@ -14,17 +18,46 @@ _LEADS = ("", "\n")
 """What a text is encoded after, to have it as within another: some tokenizers put a blank before the first word."""
 
 
+_BRACKETED = re.compile(r"[<\[]\S+[>\]]")
+"""How tokens that steer a model are written; templates also hold words and white space that are tokens."""
+
+
 @dataclass(frozen=True)
 class SpecialTokens:
-    """The special tokens of one tokenizer, as they are written."""
+    """The special tokens of one tokenizer, as they are written; those too that ``template`` or others write as such.
+
+    template: the text of the chat templates that are, or could be, in use.
+    """
 
     tokenizer: PreTrainedTokenizerBase
+    template: str = ""
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
         """The longest first."""
         added = {token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special}
-        return tuple(sorted(added | set(self.tokenizer.all_special_tokens), key=lambda text: (-len(text), text)))
+        found = added | set(self.tokenizer.all_special_tokens) | self._unflagged
+        return tuple(sorted(found, key=lambda text: (-len(text), text)))
+
+    @cached_property
+    def _unflagged(self) -> frozenset[str]:
+        """Added tokens that are not said to be special, and steer the model all the same."""
+        added = {token.content for token in self.tokenizer.added_tokens_decoder.values() if not token.special}
+        steer = (text for text in added if _BRACKETED.fullmatch(text) and (text in self.template or text in KNOWN))
+        return frozenset(steer).difference(self.tokenizer.all_special_tokens)
+
+    @cached_property
+    def _blind(self) -> Tokenizer | None:
+        """A copy of the tokenizer that sees no special token in a text, nor an unflagged one; None: it has no copy."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            return None
+        described = json.loads(backend.to_str())
+        for token in described["added_tokens"]:
+            token["special"] = token["special"] or token["content"] in self._unflagged
+        blind: Tokenizer = Tokenizer.from_str(json.dumps(described))
+        blind.encode_special_tokens = True
+        return blind
 
     def within(self, text: str) -> list[str]:
         """Those in a text, in order."""
@@ -86,10 +119,14 @@ class SpecialTokens:
         """Ids of a text without special tokens; None if the tokenizer finds some, or joins the text to its lead."""
         if not text:
             return []
-        head, whole = (
-            list(self.tokenizer(each, add_special_tokens=False, split_special_tokens=True, verbose=False).input_ids)
-            for each in (lead, lead + text)
-        )
+        head, whole = self._seen_as_text(lead), self._seen_as_text(lead + text)
         ids = whole[len(head) :]
-        special = set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}
+        steering = (at for at, token in self.tokenizer.added_tokens_decoder.items() if token.content in self._unflagged)
+        special = {*self.tokenizer.all_special_ids, *steering} - {self.tokenizer.unk_token_id}
         return None if whole[: len(head)] != head or special & set(ids) else ids
+
+    def _seen_as_text(self, text: str) -> list[int]:
+        """Ids of a text, of which no token is to be special: whether that is so must be looked at."""
+        if self._unflagged and self._blind is not None:
+            return list(self._blind.encode(text, add_special_tokens=False).ids)
+        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False).input_ids)

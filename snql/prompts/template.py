@@ -120,7 +120,8 @@ class Formatter:
 
     @cached_property
     def special(self) -> SpecialTokens:
-        return SpecialTokens(self.tokenizer)
+        own, chosen = self.tokenizer.chat_template, self.chat.text if self.chat is not None else None
+        return SpecialTokens(self.tokenizer, f"{own or ''}{chosen or ''}")
 
     def answer(self, prompt: RawPrompt, text: str) -> str:
         """What follows the formatted prompt where ``text`` is the answer to it, with the end-of-sequence token.
@@ -151,15 +152,37 @@ class Formatter:
 
     def _applied(self, turns: tuple[Turn, ...], prompt: RawPrompt) -> str:
         if self.chat is not None:
-            return self.chat.render(turns, prompt)
+            return self._open(self.chat, turns, prompt)
         if self.template == "plain":
             return _plain(turns, prompt)
         return "".join(self._tulu(turn) for turn in turns) + "<|assistant|>\n"
 
+    def _open(self, chat: ChatTemplate, turns: tuple[Turn, ...], prompt: RawPrompt) -> str:
+        """The turns in a chat template, without an end of the sequence that it writes after its generation prompt."""
+        text, end = chat.render(turns, prompt), self.tokenizer.eos_token
+        if not end or not text.endswith(end):
+            return text
+        opened = text.removesuffix(end)
+        if chat.render(turns, prompt, add_generation_prompt=False).removesuffix(end) == opened:
+            return text  # it ends the user's turn
+        self.counted["ended"] += 1
+        return opened
+
     def _check_whole(self, prompt: RawPrompt, text: str) -> None:
-        """Raise InputError if a chat template leaves out what the system or the user says."""
-        for turn in self.turns(prompt):
-            if self.chat is None or turn.role == "assistant" or turn.content.strip() in text:
+        """Raise InputError if a chat template leaves out what the system or the user says; count lost answers.
+
+        What is said twice, or again within another turn, must be there as often.
+        """
+        if self.chat is None:
+            return
+        given = text.removesuffix(self.response_prefix)
+        turns = [replace(turn, content=turn.content.strip()) for turn in self.turns(prompt)]
+        lost = [turn for turn in turns if turn.role == "assistant" and turn.content not in given]
+        self.counted["lost answers"] += bool(lost)
+        kept = [turn for turn in turns if turn not in lost]
+        for turn in kept:
+            least = sum(other.content.count(turn.content) for other in kept) if turn.content else 0
+            if turn.role == "assistant" or given.count(turn.content) >= least:
                 continue
             if turn.role == "system" and self.system is not None:
                 raise InputError("`system`: the chat template leaves the system text out; use another `template`")

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import duckdb
+import pytest
+from rich.console import Console
 
 from snql.models.tokenizer import load_tokenizer
 
@@ -139,3 +141,17 @@ def test_notes_of_prompt_sets_are_said_and_kept(snql: Snql, tmp_path: Path) -> N
     done = snql(*LOCATE, "--prompts", "x.jsonl", "--keep", "none")
     assert f"note: {taken}" in done.err.splitlines()
     assert json.loads(snql("query", "SELECT notes FROM runs", "--format", "json").out) == [{"notes": [taken]}]
+
+
+def test_columns_for_which_there_is_no_room_are_named(
+    snql: Snql, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path)
+    wide = snql("prompts", "x.jsonl")
+    assert "not shown" not in wide.err
+    monkeypatch.setattr("snql.cli.render.Console", lambda **_: Console(width=80))
+    narrow = snql("prompts", "x.jsonl")
+    assert "kept" in narrow.out
+    (said,) = [line for line in narrow.err.splitlines() if line.startswith("not shown")]
+    assert said.endswith("cut")
+    assert snql("-q", "prompts", "x.jsonl").err == ""

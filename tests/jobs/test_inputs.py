@@ -57,6 +57,8 @@ def test_a_base_and_its_chat_model_are_given_one_text(tmp_path: Path) -> None:
         db = Database(tmp_path / f"{len(texts)}.duckdb")
         locate(db, "run", options(tmp_path, before, after, template))
         texts[template] = given(db)
+        taken = "`template` donor: this run has no such model; it is taken for after"
+        assert [taken in (notes or []) for (notes,) in db.rows("SELECT notes FROM runs")] == [template == "donor"]
     plain = texts.pop("plain")
     assert plain == ["Hello there", "Who is it?"]
     assert list(texts.values()) == [[f"<s>[INST] {text} [/INST]" for text in plain]] * 3

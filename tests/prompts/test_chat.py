@@ -157,3 +157,52 @@ def test_a_template_that_knows_the_date_but_does_not_write_it() -> None:
         "\n{%- for m in messages %}{{ m['content'] }} {{ strftime_now(\"%Y\") }}{% endfor %}", day=date(2026, 3, 1)
     )
     assert found.formatted == "Hello there 2026"
+
+
+def asked(*said: str) -> RawPrompt:
+    """A dialogue in which the user and the assistant take turns."""
+    turns = (Turn(("user", "assistant")[at % 2], text) for at, text in enumerate(said))
+    return RawPrompt("x", said[-1], turns=tuple(turns))
+
+
+def test_an_answer_that_is_left_out_is_noted() -> None:
+    deaf = CHATML.replace("{% for m in messages %}", "{% for m in messages if m['role'] == 'user' %}")
+    _, notes = put(deaf, asked("A?", "An answer", "B?"), HELLO)
+    assert notes == ("the chat template leaves out, or changes, what the assistant said earlier, in 1 prompts",)
+    assert put(CHATML, asked("A?", "An answer", "B?"))[1] == ()
+
+
+def test_a_turn_that_is_said_again_within_another_is_not_lost() -> None:
+    last = "<|im_start|>user\n{{ messages[-1]['content'] }}<|im_end|>\n<|im_start|>assistant\n"
+    for said in (("Why?", "X", "I ask: Why?"), ("Why?", "X", "Why?")):
+        with pytest.raises(InputError, match="leaves out, or changes, the user's text"):
+            put(last, asked(*said))
+        (found,), _ = put(CHATML, asked(*said))
+        assert found.formatted.count("Why?") == 2
+    (found,), _ = put(last, RawPrompt("x", "Why?"), response_prefix="Why?")
+    assert found.formatted.count("Why?") == 2
+    with pytest.raises(InputError, match="leaves out, or changes, the user's text"):
+        put("{{ messages[-1]['content'] }}!", asked("Why?", "X", "B"), response_prefix="Why?")
+
+
+def test_an_end_after_the_generation_prompt_is_left_out() -> None:
+    (found,), notes = put(CHATML + "{{ eos_token }}", response_prefix="Sure")
+    (usual,), _ = put(CHATML, response_prefix="Sure")
+    assert found == usual
+    assert [note for note in notes if "ends every text with '</s>': it is left out" in note] == list(notes) != []
+    for ends in (
+        "{{ messages[0]['content'] }}</s>",
+        "{{ messages[0]['content'] }}{% if add_generation_prompt %}</s>{% endif %}",
+    ):
+        (found,), notes = put(ends)
+        assert found.formatted == "Hello there</s>", "the end of the user's turn calls for the answer"
+        assert not any("is left out" in note for note in notes)
+
+
+def test_a_template_that_writes_the_time() -> None:
+    (found,), notes = put("{{ strftime_now('%d %b %Y, %H:%M') }}: " + CHATML, template_date="2024-12-31")
+    assert found.formatted.startswith("31 Dec 2024, 00:00: ")
+    assert notes == ("the chat template writes the time of day: it is taken to be 00:00",)
+    _, notes = put("{{ strftime_now('%H') }}: " + CHATML)
+    assert notes == ("the chat template writes the time of day: it is taken to be 00:00",)
+    assert noted_day(notes) is None

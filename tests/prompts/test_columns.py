@@ -39,6 +39,7 @@ def test_an_unnamed_index_changes_nothing(tmp_path: Path) -> None:
         ("input", "Asked?\n\nMore"),
         ("system", "System: More\n\nHuman: Asked?"),
         ("System_Prompt", "System: More\n\nHuman: Asked?"),
+        ("system_message", "System: More\n\nHuman: Asked?"),
     ],
 )
 def test_companions_come_along(tmp_path: Path, column: str, name: str, expected: str) -> None:
@@ -87,7 +88,11 @@ def test_companions_of_dialogues(tmp_path: Path) -> None:
     [
         ({"prompt": "a", "context": ["x"]}, "column 'context' belongs to the prompt, but holds a list"),
         ({"prompt": "a", "system": 3}, "column 'system' belongs to the prompt, but holds a int"),
-        ({"prompt": "a", "history": "hello"}, "column 'history' holds no earlier turns: Expecting value"),
+        ({"prompt": "a", "history": "hello"}, "column 'history' holds no earlier turns: [["),
+        (
+            {"prompt": "[{'role': 'user', 'content': 'a'}\n {'role': 'user', 'content': 'b'}]"},
+            "is expected, and this is no",
+        ),
         ({"prompt": "a", "history": [["x"]]}, "column 'history' holds no earlier turns: it holds a pair that is not"),
         ({"prompt": "a", "system": "x", "system_prompt": "y"}, "two system texts"),
         ({"Prompt": "a", "PROMPT": "b"}, "which of the columns Prompt, PROMPT?"),
@@ -132,3 +137,74 @@ def test_a_dialogue_that_is_cut_off_is_refused_and_a_list_of_words_is_text(tmp_p
         read(tmp_path / "x.jsonl", {"prompt": '[{"role": "user", "content": "Hel'})
     (prompt,) = read(tmp_path / "x.jsonl", {"prompt": '["a", "b"] is a list'}).prompts
     assert prompt.text == '["a", "b"] is a list'
+
+
+USER = {"role": "user", "content": "Hello"}
+MORE = [USER, {"role": "assistant", "content": "Hi"}, {"content": "More?", "role": "user"}]
+MANY = (*HI, Turn("user", "More?"))
+
+
+@pytest.mark.parametrize("dump", [json.dumps, str])
+@pytest.mark.parametrize(
+    ("value", "turns"),
+    [
+        ([{"id": 1, **USER}, *MORE[1:]], MANY),
+        ({"messages": MORE}, MANY),
+        ({"id": "a", "conversations": [{"weight": 0, "from": "human", "value": "Hello"}]}, ()),
+        ({"system": "Be kind.", "messages": [USER]}, (Turn("system", "Be kind."), Turn("user", "Hello"))),
+        (USER, ()),
+        ([MORE], MANY),
+    ],
+)
+def test_a_dialogue_however_it_is_wrapped(tmp_path: Path, value: Any, turns: tuple[Turn, ...], dump: Any) -> None:
+    with (tmp_path / "x.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["prompt"], [dump(value)]])
+    for found in (
+        read_prompt_sets(PromptOptions((str(tmp_path / "x.csv"),))),
+        read(tmp_path / "x.jsonl", {"prompt": dump(value)}),
+        read(tmp_path / "y.jsonl", {"prompt": value}),
+    ):
+        (prompt,) = found.prompts
+        assert prompt.turns == turns
+        assert turns or prompt.text == "Hello"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "Bob", "role": "Engineer", "content": "x"}',
+        '[{"from": "Berlin", "value": 3}]',
+        '{"messages": ["a"]}',
+        "[INST] Hello [/INST]",
+        "{x} is a placeholder",
+        "[]",
+        "[" * 100_000,
+        '{"role": "user"}',
+    ],
+)
+def test_other_json_is_asked_as_it_is(tmp_path: Path, text: str) -> None:
+    found = read(tmp_path / "x.jsonl", {"prompt": text})
+    assert [(prompt.text, prompt.turns) for prompt in found.prompts] == [(text, ())]
+    assert found.notes == ()
+
+
+def test_a_list_of_texts_is_asked_as_it_is_and_noted(tmp_path: Path) -> None:
+    found = read(tmp_path / "x.jsonl", {"prompt": '["Hi there", "Yo", "More"]'}, {"prompt": "Hello"})
+    assert found.prompts[0].text == '["Hi there", "Yo", "More"]'
+    (note,) = found.notes
+    assert note.startswith("x.jsonl: 1 rows hold a list of texts in the column 'prompt'")
+
+
+@pytest.mark.parametrize(
+    ("row", "unused"),
+    [
+        ({"prompt": "Go on", "instruction": "Translate:"}, ["instruction"]),
+        ({"messages": [USER], "question": "What?", "prompt": "Go on"}, ["messages", "question"]),
+        ({"Prompt": "A", "prompt": "Go on"}, ["Prompt"]),
+        ({"prompt": "Go on", "question": "Go on", "instruction": "", "chosen": "An answer"}, []),
+    ],
+)
+def test_columns_that_compete_are_noted(tmp_path: Path, row: dict[str, Any], unused: list[str]) -> None:
+    found = read(tmp_path / "x.jsonl", row)
+    assert [prompt.text for prompt in found.prompts] == ["Go on"]
+    assert found.notes == tuple(f"x.jsonl: 1 rows also have a column {name!r}, which is not used" for name in unused)

@@ -26,6 +26,13 @@ def read(path: Path, content: str) -> list[dict[str, object]]:
         ("q.csv", 'prompt\nfirst\n"yes" he said\n', "line 3 has a quotation mark that opens a cell and does not end"),
         ("q.tsv", OPEN, "line 3 has a quotation mark that opens a cell"),
         ("q.tsv", 'prompt\tkind\n"open\ta\nclosed"\tb\n', "line 2 begins a cell in quotation marks that runs over"),
+        (
+            "q.csv",
+            'id,prompt\n1,"Open one\n2,Second one\n3,Third"\n',
+            "line 2 begins a cell in quotation marks that runs",
+        ),
+        ("q.csv", 'prompt,kind\nyes,a\n"Open,b\n\nThe next,c\nThird",d\n', "line 3 begins a cell in quotation marks"),
+        ("n.csv", ",,prompt\n0,0,first\n", "two columns have no name: name them in the first line"),
         ("d.csv", "prompt,prompt\nfirst,second\n", "two columns are named 'prompt'"),
         ("d.tsv", "prompt\tx\tx\nfirst\ta\tb\n", "two columns are named 'x'"),
         ("d.json", '[{"prompt": "a", "prompt": "b"}]', "an object has the key 'prompt' twice"),
@@ -58,3 +65,25 @@ def test_whatever_a_writer_quotes_is_read_back(tmp_path: Path, delimiter: str) -
 def test_an_empty_table_has_no_rows(tmp_path: Path) -> None:
     for content in ("", "prompt,kind\n", "\n\n"):
         assert read(tmp_path / "e.csv", content) == []
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "Dear Sir,\nI write to you,\nyours",
+        "Is it so?\nYes, it is\nNo, it is not",
+        "Add these:\n1,2\n3,4\n5,6",
+        "print(a)\nf(b,c)",
+        "one\n\ntwo",
+    ],
+)
+@pytest.mark.parametrize("columns", [("id", "prompt"), ("prompt", "kind"), ("prompt",)])
+def test_prompts_with_line_breaks_are_no_rows(tmp_path: Path, cell: str, columns: tuple[str, ...]) -> None:
+    given = [{"id": "x7", "kind": "a", "prompt": cell}, {"id": "x8", "kind": "b", "prompt": "Another"}]
+    rows = [{name: row[name] for name in columns} for row in given]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    (tmp_path / "x.csv").write_bytes(text.getvalue().encode())
+    assert read_rows(tmp_path / "x.csv", "x.csv") == rows

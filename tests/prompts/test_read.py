@@ -136,7 +136,7 @@ def test_bundled_sets() -> None:
         ("a.csv", "prompt,x\na,b,c\n", "line 2 has more cells than the first line has column names"),
         ("a.jsonl", '{"prompt": "\\ud800"}\n', "holds half of a surrogate pair"),
         ("a.jsonl", '{"chosen": "hello"}\n', "column 'chosen' holds no dialogue: it has no turn that begins with"),
-        ("a.jsonl", '{"messages": "x"}\n', "column 'messages' holds no dialogue: Expecting value"),
+        ("a.jsonl", '{"messages": "x"}\n', "is expected, and this is no JSON (Expecting value"),
         ("a.jsonl", '{"messages": ["x"]}\n', "holds no dialogue: it is not a list of messages"),
         ("a.jsonl", '{"messages": [{"role": "tool", "content": "x"}]}\n', "has the role 'tool': known roles are"),
         ("a.txt", "one\none\none\n", "all 3 prompts of a.txt are duplicates of one another: check `prompt_column`"),

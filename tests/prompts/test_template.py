@@ -140,7 +140,7 @@ def test_a_template_file(tmp_path: Path) -> None:
         "<s>[user: Hello][assistant: Hi][user: More?][assistant: Ok"
     )
     for content, message in (
-        ("{% if %}", r"the chat template fails on prompt 'More\?' of x \(Expected an expression"),
+        ("{% if %}", r"the chat template has a syntax error in line 1 \(Expected an expression"),
         ("{{ raise_exception('no\nsystem') }}", r"fails on prompt 'More\?' of x \(no system\)"),
         ("{{ messages.__class__.__mro__ }}", "the chat template fails"),
         ("{{ messages[-1].content }}", "`system`: the chat template leaves the system text out"),
