@@ -183,13 +183,10 @@ def n_completions(db: Database, run_id: int) -> int:
 def all_write_the_same(db: Database, run_id: int, variant_ids: Sequence[int]) -> bool:
     """Whether these variants have the same completion, token by token, of every prompt and sample."""
     query = """
-        SELECT count(*) FROM (
-            SELECT 1 FROM completions WHERE run_id = ? AND variant_id IN (SELECT unnest(?))
-            GROUP BY prompt_id, sample HAVING count(DISTINCT token_ids) > 1
-        )
+        SELECT prompt_id FROM completions WHERE run_id = ? AND variant_id IN (SELECT unnest(?))
+        GROUP BY prompt_id, sample HAVING count(DISTINCT token_ids) > 1 LIMIT 1
         """
-    ((n_different,),) = db.rows(query, [run_id, list(variant_ids)])
-    return int(n_different) == 0
+    return not db.rows(query, [run_id, list(variant_ids)])
 
 
 def read_tokens(
