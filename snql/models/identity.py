@@ -10,7 +10,7 @@ from snql.errors import ModelError
 from snql.models.remembered import recall, remember
 
 _REMEMBERED_FROM = 32 << 20
-"""Bytes from which a hash is remembered: half a gigabyte a second is what computing one takes."""
+"""Bytes from which a hash is remembered: smaller files are hashed faster than a memory of them is read."""
 _SETTLED_NS = 2_000_000_000
 """A file that changed a moment ago could change again within the same tick of its clock."""
 
