@@ -78,6 +78,23 @@ def test_capturing_agrees_with_reading_both(pair: Models, writer: str) -> None:
     assert swapped.completions != captured.completions
 
 
+@pytest.mark.parametrize("recompute", [False, True])
+def test_sums_per_prompt_are_those_of_each_prompt_alone(pair: Models, recompute: bool) -> None:
+    """Texts are read longest first, which is not the order that prompts are given in."""
+    asks = worker(pair, per_prompt=True, recompute=recompute)
+    together = asks.contrast(ContrastTask(0, PROMPTS))
+    lengths = [len(ids) + len(c.token_ids) for ids, c in zip(PROMPTS, together.completions, strict=True)]
+    assert lengths != sorted(lengths, reverse=True)
+    sums = together.prompt_sums
+    assert sums is not None
+    assert sums.counts.tolist() == [len(completion.token_ids) for completion in together.completions]
+    for index, prompt in enumerate(PROMPTS):
+        alone = asks.contrast(ContrastTask(0, (prompt,))).prompt_sums
+        assert alone is not None
+        torch.testing.assert_close(sums.squared[index], alone.squared[0], atol=1e-5, rtol=1e-3)
+    assert not torch.allclose(sums.squared[0], sums.squared[2], rtol=1e-2)
+
+
 def test_one_model_writes_and_the_other_reads_once(pair: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     counts: dict[tuple[str, ...], int] = {}
     real = LoadedModel.logits

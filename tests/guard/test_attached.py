@@ -105,6 +105,22 @@ def test_refused_rows_get_the_refusal_and_others_what_they_would_write(model: An
     assert plain(model) == alone  # the hooks are off
 
 
+def test_a_probability_that_equals_the_threshold_is_refused(model: Any) -> None:
+    guard = made()
+    with guard.attach(model, refusal=REFUSAL) as attached:
+        generate(model, attached)
+        probabilities = attached.probabilities.tolist()
+    at = sorted(probabilities)[2]
+    for threshold, refused in (
+        (at, [p >= at for p in probabilities]),
+        (np.nextafter(at, 1), [p > at for p in probabilities]),
+    ):
+        with guard.attach(model, refusal=REFUSAL, threshold=threshold) as attached:
+            written = generate(model, attached)
+            assert attached.refused.tolist() == refused
+        assert [row[: len(REFUSAL)] == list(REFUSAL) for row in written] == refused
+
+
 def test_a_prefix_begins_the_answer_which_goes_on(model: Any) -> None:
     guard = made()
     refused = [p >= 0.5 for p in expected(guard, model)]

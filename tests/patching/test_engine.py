@@ -17,7 +17,8 @@ from snql.generation.types import Completion
 from snql.models.mixed import can_mix
 from snql.neurons.sets import NeuronSet
 from snql.patching.engine import PatchEngine
-from snql.patching.interventions import Constant, FromSource, Intervention, Noise, Scaled, Where
+from snql.patching.interventions import Constant, FromSource, Intervention, Noise, PatchedRow, Scaled, Where
+from snql.patching.overwrite import Overwriter
 from snql.patching.passes import SOURCE, TARGET, ModelPass
 from snql.patching.rows import Task, Writing, Written
 
@@ -229,6 +230,26 @@ WHERES = [
     Where("completion", 1),
     Where("completion", 4),
 ]
+
+
+@pytest.mark.parametrize("where", [*WHERES, Where("all", 2)], ids=str)
+def test_a_draft_is_patched_at_the_positions_asked_for_and_no_other(oracle_models: Models, where: Where) -> None:
+    """Prompts and drafts of several lengths are read at once; every neuron of a patched position is 0 after it."""
+    model = oracle_models["sft"]
+    sizes = ((3, 5), (6, 1), (2, 4), (4, 0))  # tokens of the prompt, of its draft
+    overwriter = Overwriter(model, None, [NeuronSet.all(SHAPE)], Scaled(0.0))
+    rows = [PatchedRow(0, 0, n + more, where.positions(n), str(n), 0) for n, more in sizes]
+    width = max(n + more for n, more in sizes)
+    overwriter.assign([*rows, None])
+    for layer in range(SHAPE.n_layers):
+        patched = overwriter._rewrite(layer, torch.ones(len(rows) + 1, width, SHAPE.n_neurons))
+        assert bool((patched[-1] == 1).all())
+        for found, (n, more) in zip(patched, sizes, strict=False):
+            text = found[width - n - more :]
+            prompt = where.steps != "completion"
+            written = 0 if where.steps == "prompt" else more if where.first is None else min(more, where.first - 1)
+            expected = [0.0 if prompt else 1.0] * n + [0.0] * written + [1.0] * (more - written)
+            assert text.amax(-1).tolist() == text.amin(-1).tolist() == expected
 
 
 @pytest.mark.parametrize("where", WHERES, ids=str)
