@@ -80,7 +80,7 @@ def _summary(found: "DemoResult") -> None:
     }
     print_table(tax, changes, "Alignment tax: neurons that safety and helpfulness share, patched both ways")
     overlaps = found.overlaps.filter(pl.col("run_a") == "safety")
-    shared = ("run_b", "k", "overlap", "chance", "p_value_by_layer", "spearman_all", "spearman_common")
+    shared = ("run_b", "k", "overlap", "chance", "chance_by_magnitude", "p_value_by_magnitude", "spearman_all")
     print_table(overlaps, shared, "Overlap of the top 5% with safety's")
 
 

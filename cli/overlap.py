@@ -17,6 +17,8 @@ _COLUMNS = {
     "p_value": "p",
     "chance_by_layer": "chance (by layer)",
     "p_value_by_layer": "p (by layer)",
+    "chance_by_magnitude": "chance (by size)",
+    "p_value_by_magnitude": "p (by size)",
     "jaccard": "Jaccard",
     "rank_biased_overlap": "RBO",
     "spearman_all": "Spearman, all",

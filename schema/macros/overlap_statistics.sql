@@ -16,8 +16,8 @@
 --   rank_biased_overlap: agreement at all depths, with an expected depth of k (p = 1 - 1/k)
 --   spearman_all: rank correlation of the scores of all ranked neurons
 --   spearman_common: the same over the shared neurons; NULL for fewer than three
--- Caveats: spearman_common is high even for rankings that agree on little: read it beside overlap. p_value_by_layer is
---          in `snql overlap` only.
+-- Caveats: spearman_common is high even for rankings that agree on little: read it beside overlap. p_value_by_layer and
+--          what chance gives among neurons of like size are in `snql overlap` only.
 -- Example: FROM overlap_statistics('safety', 'helpful', 100)
 CREATE OR REPLACE MACRO overlap_statistics(run_a, run_b, k) AS TABLE
 WITH ranked AS (

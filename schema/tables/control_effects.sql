@@ -6,7 +6,7 @@
 --   variant_id -> variants.variant_id: the patched set
 --   judge -> judges.judge: the judge
 --   dataset: the data set; * for all of the run's
---   control_kind: matched (as many neurons in each layer) or anywhere (as many in all)
+--   control_kind: matched (as many neurons in each layer), magnitude (and as large ones) or anywhere (as many in all)
 --   n_controls [controls]: random controls of that kind
 --   n_prompts [prompts]: prompts with a score under the set and all controls
 --   mean_controls [judge's units]: mean score of the controls

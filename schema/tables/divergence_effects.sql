@@ -18,7 +18,7 @@
 --   ci_high [share]: upper end of it
 --   agreement_recipient [share]: tokens where recipient and donor find the same one most likely
 --   agreement_patched [share]: tokens where patched model and donor do
---   control_kind: kind of the random controls: matched or anywhere; NULL without controls
+--   control_kind: kind of the random controls: matched, magnitude or anywhere; NULL without controls
 --   n_controls [controls]: their number; NULL without controls
 --   controls_closed [share]: mean share that they close; NULL without controls, or where undefined
 --   controls_difference [share]: closed minus controls_closed

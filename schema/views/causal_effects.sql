@@ -31,7 +31,7 @@
 --   set_id -> neuron_sets.set_id: the patched neurons
 --   run_id -> runs.run_id: the run
 --   variant_id -> variants.variant_id: the patched variant
---   control_kind: matched or anywhere; NULL for variants that are no control
+--   control_kind: matched, magnitude or anywhere; NULL for variants that are no control
 --   controls_kind: which kind of control the set is compared with; NULL without controls
 --   n_controls [controls]: random controls of that kind
 --   controls_mean [judge's units]: mean score of the controls
@@ -47,8 +47,8 @@
 -- Units:   effect is a share: 1 = the set carries the whole donor-recipient difference, 0 = none of it. Means, gap
 --          (donor - recipient) and change (patched - recipient) are in the judge's units.
 -- Caveats: effect is NULL, and defined is false, when the interval of the gap covers 0. Rows with control_seed are
---          random controls of the variant named in control_of; control_kind is matched (as many neurons in each layer)
---          or anywhere. A run without a donor has changes, but no gap and no effect. controls_* compare a set with its
+--          random controls of the variant named in control_of; control_kind is matched (as many neurons in each layer),
+--          magnitude (and as large ones) or anywhere. A run without a donor has changes, but no gap and no effect. controls_* compare a set with its
 --          own controls, the matched ones if it has any (docs/method.md): controls_difference is patched minus the mean
 --          of the controls in the judge's units, controls_effect_difference the same as a share of the gap; NULL
 --          without controls.

@@ -26,7 +26,7 @@
 --   mode: what chosen neurons become, such as donor or zero
 --   frozen: whether the donor writes, with neurons of the recipient
 --   is_window: whether the set is a window of ranks; NULL if it is no part of one ranking
---   controls_kind: matched or anywhere; NULL without controls
+--   controls_kind: matched, magnitude or anywhere; NULL without controls
 --   n_controls [controls]: random controls of that kind; NULL without
 --   controls_mean [judge's units]: mean score of the controls
 --   controls_difference [judge's units]: mean over prompts of the set's score minus the mean of its controls

@@ -34,7 +34,7 @@
 --   kl_recipient_ci_high [nats per token]: upper end of it
 --   kl_patched_ci_low [nats per token]: lower end of the interval of kl_patched
 --   kl_patched_ci_high [nats per token]: upper end of it
---   control_kind: matched or anywhere: kind of the controls; NULL without controls
+--   control_kind: matched, magnitude or anywhere: kind of the controls; NULL without controls
 --   confidence [share]: level of the intervals, such as 0.95
 --   set_id -> neuron_sets.set_id: the patched neurons
 --   run_id -> runs.run_id: the divergence run

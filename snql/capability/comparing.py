@@ -26,7 +26,7 @@ from snql.stats.closing import Closing, Closings
 from snql.stats.pooled import CONFIDENCE, RESAMPLES
 
 _TYPICAL_LOGIT = 10.0
-_KINDS = ("matched", "anywhere")
+_KINDS = ("matched", "magnitude", "anywhere")
 """Of a set's controls; it is compared with the first kind that it has."""
 
 

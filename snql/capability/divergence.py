@@ -28,7 +28,7 @@ from snql.models.loaded import LoadedModel
 from snql.options import config
 from snql.patching.interventions import Where
 from snql.patching.subject import Subject
-from snql.patching.variants import VariantPlan, expressions
+from snql.patching.variants import VariantPlan, expressions, unmatched
 from snql.progress import ProgressCallback, silent
 from snql.writing.html import table
 
@@ -81,7 +81,7 @@ def divergence(
         texts = completions.completed_prompts(db, source, prompts)
         _check_lengths(texts, subject, source)
         compared = Comparison(subject, Where(settings["steps"], settings["first"]), texts, settings["seed"])
-        return Loaded(Beginning.of(models, prompts, variants, notes=subject.notes), compared.work)
+        return Loaded(Beginning.of(models, prompts, variants, notes=unmatched(variants)), compared.work)
 
     new = runs.NewRun("divergence", name, _config(options, source, settings), settings["seed"])
     found = partial(_summary, db, name)
@@ -147,7 +147,7 @@ def _plan(db: Database, options: DivergenceOptions) -> VariantPlan:
     if not options.neurons:
         return VariantPlan(db, ())
     wanted = expressions(options.neurons, options.sweep, None, lambda run: len(read_run_scores(db, run).ids))
-    return VariantPlan(db, wanted, options.random)
+    return VariantPlan(db, wanted, {"matched": options.random})
 
 
 def _variants(db: Database, recipient: LoadedModel, plan: VariantPlan, source: WrittenBy) -> list[Variant]:

@@ -31,7 +31,7 @@ def load_subject(db: Database, options: SubjectOptions, *, own_template: bool) -
     if options.neurons:
         wanted = expressions(options.neurons, options.sweep, None, lambda run: len(read_run_scores(db, run).ids))
     specs = {"recipient": options.model} | ({} if options.donor is None else {"donor": options.donor})
-    plan = VariantPlan(db, wanted, options.random, donor=options.donor is not None)
+    plan = VariantPlan(db, wanted, {"matched": options.random}, donor=options.donor is not None)
     plan.check()
     models = load_models(specs, options.models, own_template=own_template)
     return Subject.of(db, models, plan.of(models["recipient"].shape), options.mode, options.seed)

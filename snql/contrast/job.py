@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from snql.contrast.bootstrap import bootstrap_intervals
@@ -138,7 +139,8 @@ class LocateJob:
             "mean_difference": found.mean_differences,
         }
         n_ranked_layers = shape.n_layers - self.options.skip_last_layers
-        scores = contrast_scores(self.options.scorer, found.change_scores, columns)
+        known = columns | {"n_tokens": found.count.astype(np.float64)}
+        scores = contrast_scores(self.options.scorer, found.change_scores, known)
         statistics = statistics_frame(shape, scores, columns, found.count, n_ranked_layers)
         self._note_noise(found, statistics)
         kept = rule.members(Evaluator(self.job.db, shape), statistics, shape)

@@ -18,8 +18,8 @@ from snql.stats.resampling import FEWEST, MOST
 ROLES = ("before", "after")
 STORES = ("auto", "rows", "parquet")
 SCORERS_HELP = (
-    "change-score, mean-difference, cohens-d or activation-variance (of two models); prompt-difference, wanda or "
-    "safety-specific (of one, `model`)."
+    "change-score, mean-difference, cohens-d, activation-variance or activation-size (of two models); "
+    "prompt-difference, wanda or safety-specific (of one, `model`)."
 )
 SkipLastLayers = Annotated[int, Doc("Score but do not rank this many last layers.")]
 

@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from snql.errors import InputError
+from snql.stats.sizes import root_mean_square
 
 Array = npt.NDArray[np.float64]
 
 Scorer = Callable[[Array, Mapping[str, Array]], Array]
 """The scores of all neurons, NaN where undefined, from their change scores and from the columns ``mean_difference``
-(after - before), ``std_before`` and ``std_after`` (n-1), over the scored tokens; all arrays have one shape."""
+(after - before), ``mean_before``, ``std_before`` and ``std_after`` (n-1) and ``n_tokens``, over the scored tokens; all
+arrays have one shape."""
 
 
 def change_score(change_scores: Array, _: Mapping[str, Array]) -> Array:
@@ -40,12 +42,18 @@ def activation_variance(_: Array, columns: Mapping[str, Array]) -> Array:
     return np.square(columns["std_after"])
 
 
+def activation_size(_: Array, columns: Mapping[str, Array]) -> Array:
+    """Root mean square of the model before: how large a neuron is, whatever alignment does to it."""
+    return root_mean_square(columns["mean_before"], columns["std_before"], columns["n_tokens"])
+
+
 CHANGE_SCORE = "change-score"
 CONTRAST: dict[str, Scorer] = {
     CHANGE_SCORE: change_score,
     "mean-difference": mean_difference,
     "cohens-d": cohens_d,
     "activation-variance": activation_variance,
+    "activation-size": activation_size,
 }
 """Scorers that need nothing but what every locate run stores."""
 ONE_MODEL = ("prompt-difference", "wanda", "safety-specific")

@@ -47,7 +47,7 @@ class AdapterRecord:
 class Variant:
     """One way of generating in a run. ``control_of`` is the variant_id whose random control this is.
 
-    control_kind: ``matched`` or ``anywhere``.
+    control_kind: ``matched``, ``magnitude`` or ``anywhere``.
     """
 
     variant_id: int

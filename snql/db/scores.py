@@ -13,6 +13,7 @@ from snql.db.digest import frame_digest
 from snql.db.tables import delete, insert
 from snql.errors import InputError
 from snql.neurons.sets import Ids, Shape
+from snql.stats.sizes import root_mean_square
 
 DIGESTED = (
     *("layer", "expert", "neuron", "rank", "score"),
@@ -96,6 +97,28 @@ def read_columns(db: Database, run: str, column: str, shape: Shape) -> npt.NDArr
     """One statistic of every neuron of a run, such as ``mean_before``: Float64["layers neurons"], NaN where unknown."""
     values = read_scores(db, run)[column].cast(pl.Float64).fill_null(float("nan"))
     return values.to_numpy().reshape(shape.n_layers, shape.n_neurons).copy()
+
+
+def find_sizes(db: Database, run: str) -> npt.NDArray[np.float64] | None:
+    """How large each neuron is by flat id: root mean square of the model before; of the one after, where only it is
+    known. Shape (shape.size,), NaN for neurons without tokens. None for a run that has stored none.
+    """
+    stored = read_scores(db, run)
+    tokens = stored["n_tokens"].fill_null(0).to_numpy().astype(np.float64)
+    for side in ("before", "after"):
+        mean, std = (
+            stored[f"{column}_{side}"].cast(pl.Float64).fill_null(float("nan")).to_numpy() for column in ("mean", "std")
+        )
+        if not np.isnan(mean).all():
+            return root_mean_square(mean, std, tokens)
+    return None
+
+
+def read_sizes(db: Database, run: str) -> npt.NDArray[np.float64]:
+    """As :func:`find_sizes`; raises InputError for a run that has stored none."""
+    if (found := find_sizes(db, run)) is None:
+        raise InputError(f"run {run!r} has stored no activation statistics, so the sizes of its neurons are not known")
+    return found
 
 
 def _run_id(db: Database, run: str) -> int | None:

@@ -64,7 +64,8 @@ def overlap_headlines(overlaps: pl.DataFrame) -> list[str]:
     """Overlap of two runs beside chance."""
     return [
         f"The top {row['k']} of {row['run_a']} and {row['run_b']} share {_share(row['overlap'])} "
-        f"(by chance {_share(row['chance'])}; within layers {_share(row['chance_by_layer'])})."
+        f"(by chance {_share(row['chance'])}; within layers {_share(row['chance_by_layer'])}; among neurons of like "
+        f"size {_share(row['chance_by_magnitude'])})."
         for row in overlaps.iter_rows(named=True)
     ]
 

@@ -11,6 +11,10 @@ import numpy.typing as npt
 from snql.errors import InputError
 
 Ids = npt.NDArray[np.int64]
+Sizes = npt.NDArray[np.float64]
+
+BINS = 20
+"""Parts of a layer's neurons by size, of as many neurons each, in which magnitude-matched sets are drawn."""
 
 NEURON = re.compile(
     r"(?:L(?P<l>\d+)(?:[./:]E(?P<e>\d+))?[./:]N(?P<n>\d+))"
@@ -138,6 +142,29 @@ class NeuronSet:
             found = found | self._from_nearby(int(layer), int(short[layer]), found, seed)
         return found
 
+    def magnitude_matched(self, sizes: Sizes, seed: int) -> "NeuronSet":
+        """A random set that is also alike in size: as many of each BINS-th of every layer's neurons by ``sizes``.
+
+        sizes: of shape (shape.size,), such as root mean squares of activations; NaN is below all. Where a part of a
+        layer has too few other neurons, the parts nearest in size give the rest, then the nearest layers: see
+        :meth:`relative_size`. Raises InputError if the set is more than half of the model.
+        """
+        self._check_half()
+        found = NeuronSet.from_ids(self.shape, np.array([], dtype=np.int64))
+        for layer, members in self.by_layer().items():
+            first = layer * self.shape.n_neurons
+            parts = size_bins(sizes[first : first + self.shape.n_neurons])
+            found = found | NeuronSet.from_ids(self.shape, first + _alike(parts, members, [seed, layer, BINS]))
+        short = self._per_layer() - found._per_layer()
+        for place in np.flatnonzero(short):
+            found = found | self._from_nearby(int(place), int(short[place]), found, seed)
+        return found
+
+    def relative_size(self, control: "NeuronSet", sizes: Sizes) -> float:
+        """Root mean square of a control's sizes over that of this set's: 1 if they are alike; NaN without any size."""
+        own, other = (float(np.sqrt(np.nanmean(np.square(sizes[ids])))) for ids in (self.ids, control.ids))
+        return other / own if own > 0 else float("nan")
+
     def share_matched(self, control: "NeuronSet") -> float:
         """The share of a control's neurons that stand for one of this set in the same layer; 1 if all do."""
         return float(np.minimum(self._per_layer(), control._per_layer()).sum() / max(1, len(control)))
@@ -179,3 +206,30 @@ class NeuronSet:
             if n_here:
                 chosen.append(generator.choice(there, size=n_here, replace=False))
         return NeuronSet.from_ids(self.shape, np.concatenate(chosen))
+
+
+def size_bins(sizes: Sizes) -> Ids:
+    """The part of each neuron of a layer, 0 for the smallest to BINS - 1: parts of as many neurons each, by size."""
+    order = np.argsort(np.where(np.isnan(sizes), -np.inf, sizes), kind="stable")
+    parts = np.empty(len(sizes), dtype=np.int64)
+    parts[order] = np.arange(len(sizes)) * BINS // max(1, len(sizes))
+    return parts
+
+
+def _alike(parts: Ids, members: Ids, seed: list[int]) -> Ids:
+    """Random other neurons of a layer, as many of each part as ``members`` has; of the nearest parts where it has none.
+
+    All others of the layer if there are fewer.
+    """
+    generator = np.random.default_rng(seed)
+    others = np.setdiff1d(np.arange(len(parts), dtype=np.int64), members)
+    waiting = [list(generator.permutation(others[parts[others] == part])) for part in range(BINS)]
+    wanted = np.bincount(parts[members], minlength=BINS)
+    chosen: list[int] = []
+    for distance in range(BINS):
+        for part in range(BINS - 1, -1, -1):  # the largest first: of these there are fewest
+            for near in dict.fromkeys((part - distance, part + distance)):
+                while wanted[part] and 0 <= near < BINS and waiting[near]:
+                    chosen.append(waiting[near].pop())
+                    wanted[part] -= 1
+    return np.array(chosen, dtype=np.int64)

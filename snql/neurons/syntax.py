@@ -2,8 +2,9 @@
 
 expression := term (("|" | "-") term)*          left to right
 term       := factor ("&" factor)*              binds tighter
-factor     := "(" expression ")" | "all" | "random(" expression "," "seed=" INT ("," "anywhere")? ")"
+factor     := "(" expression ")" | "all" | "random(" expression "," "seed=" INT ("," HOW)? ")"
             | NEURON ("," NEURON)* | "sql(" SELECT … ")" | RUN ":" AMOUNT | "@" NAME
+HOW        := "anywhere" | "match=magnitude" (":" RUN)?
 AMOUNT     := 5% | 20000 | 5%..10% | 1000..2000      (a window leaves its lower end out)
 """
 
@@ -19,6 +20,7 @@ _MAX_DEPTH = 50
 RESERVED = frozenset({"all", "random", "sql"})
 _LITERAL = re.compile(r"'((?:[^']|'')*)'")
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)(%?)")
+_HOW = re.compile(rf"(?P<anywhere>anywhere)|match\s*=\s*(?P<magnitude>magnitude)(?:\s*:\s*(?P<by>{RUN_NAME.pattern}))?")
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,17 @@ class Listed:
 
 @dataclass(frozen=True)
 class Random:
-    """``random(EXPR, seed=N)``: disjoint from EXPR, per-layer matched unless ``anywhere``."""
+    """``random(EXPR, seed=N)``: disjoint from EXPR, with as many neurons in each layer unless ``anywhere``.
+
+    magnitude: neurons of like size of activations, too. by: the run that knows these, None for one that EXPR names.
+    """
 
     of: "Node"
     seed: int
     column: int
     anywhere: bool = False
+    magnitude: bool = False
+    by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,18 @@ def runs_ranked(node: Node) -> frozenset[str]:
     return frozenset()
 
 
+def first_ranked(node: Node) -> str | None:
+    """The first run in an expression whose ranking it uses, as it is written."""
+    match node:
+        case Ranked(run):
+            return run
+        case Random(of):
+            return first_ranked(of)
+        case Combined(_, left, right):
+            return first_ranked(left) or first_ranked(right)
+    return None
+
+
 def names_used(node: Node) -> frozenset[str]:
     """The saved sets that an expression names."""
     match node:
@@ -137,8 +156,8 @@ def _runs(node: Node) -> frozenset[str]:
     match node:
         case Ranked(run):
             return frozenset({run})
-        case Random(of):
-            return _runs(of)
+        case Random(of, by=by):
+            return _runs(of) | ({by} if by else frozenset())
         case Combined(_, left, right):
             return _runs(left) | _runs(right)
         case Sql(query):
@@ -238,18 +257,17 @@ class _Parser:
         if match is None:
             raise self._error("expected seed=NUMBER")
         self.at = match.end()
-        anywhere = self._peek() == ","
-        if anywhere:
+        anywhere, magnitude, by = False, False, None
+        if self._peek() == ",":
             self.at += 1
-            self._word("anywhere")
+            self._peek()
+            how = _HOW.match(self.text, self.at)
+            if how is None:
+                raise self._error("expected 'anywhere' or 'match=magnitude'")
+            self.at = how.end()
+            anywhere, magnitude, by = how["anywhere"] is not None, how["magnitude"] is not None, how["by"]
         self._expect(")")
-        return Random(of, int(match.group(1)), start + 1, anywhere)
-
-    def _word(self, word: str) -> None:
-        self._peek()
-        if not self.text.startswith(word, self.at):
-            raise self._error(f"expected {word!r}")
-        self.at += len(word)
+        return Random(of, int(match.group(1)), start + 1, anywhere, magnitude, by)
 
     def _saved(self) -> Named:
         start = self.at

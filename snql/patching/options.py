@@ -12,7 +12,7 @@ from snql.jobs.options import Seed, check_seed
 from snql.judges.options import JudgingOptions
 from snql.judges.signs import sign_of
 from snql.models.options import LoadOptions
-from snql.options import Flag, Inside, Joined
+from snql.options import Flag, Inside, Joined, Later
 from snql.prompts.options import AllowOverlap, PromptOptions
 
 STEPS = ("prompt", "completion", "all")
@@ -101,6 +101,9 @@ class PatchOptions:
     ] = None
     random: Random = 0
     random_anywhere: Annotated[int, Doc("Random controls for each set from all layers, not matched.")] = 0
+    random_magnitude: Annotated[
+        int, Doc("Random controls for each set with activations as large as its own, layer by layer."), Later()
+    ] = 0
     sampling: SamplingOptions = SamplingOptions()
     trace: Annotated[bool, Doc("Store what would have been written without the patch, step by step.")] = True
     drafts: Annotated[
@@ -116,8 +119,9 @@ class PatchOptions:
     models: LoadOptions = LoadOptions()
 
     def __post_init__(self) -> None:
-        if not 0 <= min(self.random, self.random_anywhere) <= max(self.random, self.random_anywhere) <= MOST_CONTROLS:
-            raise InputError(f"`random` and `random_anywhere` must be at least 0, at most {MOST_CONTROLS}")
+        for option in ("random", "random_anywhere", "random_magnitude"):
+            if not 0 <= getattr(self, option) <= MOST_CONTROLS:
+                raise InputError(f"`{option}` {getattr(self, option)}: it must be at least 0, at most {MOST_CONTROLS}")
         mode = Mode.parse(self.mode)
         if self.donor is None and mode.kind == "donor":
             raise InputError("`mode` donor needs a donor: give `donor`, or another mode such as `mode` zero")
@@ -130,6 +134,11 @@ class PatchOptions:
                 f"`first` {self.first} is for tokens of the completion: use at least 1, with `steps` completion or all"
             )
         check_seed(self.seed)
+
+    @property
+    def controls(self) -> dict[str, int]:
+        """How many random controls of each kind a set gets."""
+        return {"matched": self.random, "magnitude": self.random_magnitude, "anywhere": self.random_anywhere}
 
 
 @dataclass(frozen=True, kw_only=True)

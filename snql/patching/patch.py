@@ -80,7 +80,7 @@ def patch(
         ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted) | runs_behind(db, wanted))
         read = read_inputs(db, options.prompts, options.seed, day_of(db, new, resume=resume), ranked_by)
         loaders = judge_loaders(options.judging, options.models.device)
-        plan = VariantPlan(db, wanted, options.random, options.random_anywhere, options.donor is not None)
+        plan = VariantPlan(db, wanted, options.controls, donor=options.donor is not None)
         plan.check()
         subject = _subject(plan, options)
         given = tokenize(read, Readers.of(subject.models, options.models), options.writing.max_new_tokens)
@@ -93,7 +93,9 @@ def patch(
             _note_equal_models(job, options)
             judge_run(job, judges, options.seed)
 
-        beginning = Beginning.of(subject.models, given.prompts, subject.variants, given.read, notes=subject.notes)
+        beginning = Beginning.of(
+            subject.models, given.prompts, subject.variants, given.read, notes=plan.notes(subject.variants)
+        )
         return Loaded(beginning, work)
 
     found = partial(_summary, db, name)

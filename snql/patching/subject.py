@@ -11,7 +11,6 @@ from snql.neurons.sets import NeuronSet
 from snql.patching.interventions import Intervention, Scaled
 from snql.patching.modes import intervention
 from snql.patching.options import Mode
-from snql.patching.variants import unmatched
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,6 @@ class Subject:
         target = plain.target
         chosen = intervention(db, Mode.parse(mode), target.model_id, target.shape, sets, seed)
         return replace(plain, intervention=chosen)
-
-    @property
-    def notes(self) -> list[str]:
-        """What the numbers of its variants must be read with."""
-        return unmatched(self.variants)
 
     @property
     def target(self) -> LoadedModel:

@@ -1,11 +1,12 @@
 """Which variants a patch run has: unpatched recipient, donor, each neuron set, and the random controls of each."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
+from statistics import fmean
 
 from snql.db.connection import Database
 from snql.db.prompts import locate_runs
@@ -22,6 +23,11 @@ _SIZE = re.compile(_NUMBER)
 _STEPS = re.compile(rf"({_NUMBER})\.\.({_NUMBER}):({_NUMBER})")
 _WINDOW = re.compile(rf"({_NUMBER})(?::({_NUMBER}))?")
 MOST_SIZES = 10_000
+MARKS = {"matched": "", "magnitude": ", match=magnitude", "anywhere": ", anywhere"}
+"""Kinds of random controls, and what their expressions say."""
+
+_ALIKE = 0.1
+"""Root mean squares that differ by a larger share are said to."""
 
 
 def expressions(
@@ -97,14 +103,14 @@ def _steps(first: str, last: str, step: str, what: str) -> Iterator[str]:
 class VariantPlan:
     """Which variants a run has: unpatched models, neuron expressions, and so many random controls of each.
 
-    Matched controls have the same number of neurons in each layer, as far as these have enough others; those from
-    anywhere the same number in all; neither has any of the set's own.
+    controls: how many of each kind of MARKS. Matched ones have the same number of neurons in each layer, as far as
+    these have enough others, those matched in magnitude neurons of like size, too; those from anywhere the same number
+    in all; none has any of the set's own.
     """
 
     db: Database
     wanted: Sequence[str]
-    n_random: int = 0
-    n_anywhere: int = 0
+    controls: Mapping[str, int] = field(default_factory=dict)
     donor: bool = True
 
     def check(self) -> None:
@@ -131,9 +137,30 @@ class VariantPlan:
         return variants
 
     def _controls(self, expression: str) -> Iterator[tuple[str, int, str]]:
-        for kind, mark, n_controls in (("matched", "", self.n_random), ("anywhere", ", anywhere", self.n_anywhere)):
-            for seed in range(1, n_controls + 1):
+        for kind, mark in MARKS.items():
+            for seed in range(1, self.controls.get(kind, 0) + 1):
                 yield kind, seed, f"random({expression}, seed={seed}{mark})"
+
+    def notes(self, variants: Sequence[Variant]) -> list[str]:
+        """What the numbers of such variants must be read with: how far random controls are like what they control."""
+        return unmatched(variants) + self._other_sizes(variants)
+
+    def _other_sizes(self, variants: Sequence[Variant]) -> list[str]:
+        """A sentence for each set whose controls, matched in magnitude, are not as large by more than a little."""
+        sets = {variant.variant_id: variant for variant in variants}
+        ratios: dict[str, list[float]] = {}
+        for control in variants:
+            if control.control_kind == "magnitude" and control.members is not None and control.control_of is not None:
+                chosen = sets[control.control_of]
+                if chosen.members is not None:
+                    sizes = Evaluator(self.db, chosen.members.shape).sizes(chosen.name)
+                    ratios.setdefault(chosen.name, []).append(chosen.members.relative_size(control.members, sizes))
+        return [
+            f"random sets like {name} in magnitude have {fmean(found):.2f} of its root mean square activation: the "
+            "model has not enough other neurons of that size"
+            for name, found in ratios.items()
+            if abs(fmean(found) - 1) > _ALIKE
+        ]
 
 
 def unmatched(variants: Sequence[Variant]) -> list[str]:

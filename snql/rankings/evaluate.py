@@ -1,11 +1,13 @@
 """From a parsed neuron expression and a database to a set of neurons."""
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from snql.db.connection import Database
-from snql.db.named_sets import read_named
-from snql.db.scores import RunScores, read_run_scores
+from snql.db.named_sets import read_named, runs_behind
+from snql.db.scores import RunScores, read_run_scores, read_shape, read_sizes
 from snql.errors import ExpressionError, InputError
 from snql.neurons import syntax
 from snql.neurons.sets import NeuronSet, Shape
@@ -18,6 +20,7 @@ class Evaluator:
         self._db = db
         self._shape = shape
         self._rankings: dict[str, RunScores] = {}
+        self._known_sizes: dict[str, npt.NDArray[np.float64]] = {}
 
     def evaluate(self, text: str) -> NeuronSet:
         """The set that an expression names.
@@ -40,9 +43,8 @@ class Evaluator:
             match node:
                 case syntax.Listed(members):
                     return NeuronSet.of(self._shape, members)
-                case syntax.Random(of, seed, _, anywhere):
-                    controlled = self._visit(of, text)
-                    return controlled.random_anywhere(seed) if anywhere else controlled.matched_random(seed)
+                case syntax.Random():
+                    return self._random(node, text)
                 case syntax.Named(name):
                     return read_named(self._db, name, self._shape)
                 case syntax.Sql(query):
@@ -51,6 +53,35 @@ class Evaluator:
             raise
         except InputError as error:
             raise ExpressionError(str(error), text, node.column) from error
+
+    def sizes(self, text: str) -> npt.NDArray[np.float64]:
+        """The sizes of all neurons by flat id that sets like the named ones in magnitude are drawn by.
+
+        They are those of the first run that the expression names, or that its saved sets were made from. Raises
+        InputError where there is none, or one of another shape, or without statistics.
+        """
+        node = syntax.parse(text)
+        return self._sizes(node.by if isinstance(node, syntax.Random) else None, node, text)
+
+    def _random(self, node: syntax.Random, text: str) -> NeuronSet:
+        controlled = self._visit(node.of, text)
+        if node.anywhere:
+            return controlled.random_anywhere(node.seed)
+        if node.magnitude:
+            return controlled.magnitude_matched(self._sizes(node.by, node.of, text), node.seed)
+        return controlled.matched_random(node.seed)
+
+    def _sizes(self, run: str | None, node: syntax.Node, text: str) -> npt.NDArray[np.float64]:
+        run = run or syntax.first_ranked(node) or min(runs_behind(self._db, [text]), default=None)
+        if run is None:
+            raise InputError(
+                "match=magnitude needs a locate run that knows the sizes of activations: write match=magnitude:RUN"
+            )
+        if run not in self._known_sizes:
+            if (shape := read_shape(self._db, run)) != self._shape:
+                raise InputError(f"run {run!r} is of a model with {shape} neurons, this one has {self._shape}")
+            self._known_sizes[run] = read_sizes(self._db, run)
+        return self._known_sizes[run]
 
     def _ranked(self, node: syntax.Ranked, text: str) -> NeuronSet:
         ranking = self._ranking(node, text)

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import combinations
 
+import numpy as np
 import polars as pl
 
 from snql.db.connection import Database
-from snql.db.scores import read_run_scores
+from snql.db.scores import find_sizes, read_run_scores
 from snql.errors import ExpressionError, InputError
 from snql.neurons import syntax
+from snql.neurons.sets import BINS, Ids, Sizes, size_bins
 from snql.stats.overlap import Overlap, Pair, RankedScores
 
 CURVE = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
@@ -68,9 +70,25 @@ def _pairs(db: Database, runs: Sequence[str]) -> Iterator[Pair]:
             "an overlap needs at least two different runs: name them, such as `snql overlap safety helpful`"
         )
     with db.reading():
-        rankings = [ranked_scores(db, run) for run in dict.fromkeys(runs)]
-    for a, b in combinations(rankings, 2):
-        yield Pair(a, b)
+        rankings = [(ranked_scores(db, run), find_sizes(db, run)) for run in dict.fromkeys(runs)]
+    for (a, sizes_a), (b, sizes_b) in combinations(rankings, 2):
+        yield Pair(a, b, parts_of(a, sizes_a, sizes_b))
+
+
+def parts_of(run: RankedScores, *sizes: Sizes | None) -> Ids | None:
+    """For each ranked neuron its layer and twentieth of this by size: neurons of one number are alike in both.
+
+    sizes: of one or two runs; of two, their root mean square counts. None where those of one are not known.
+    """
+    known = [each for each in sizes if each is not None and len(each) == len(run.ranks)]
+    if len(known) < len(sizes):
+        return None
+    size = np.sqrt(np.sum(np.square(known), axis=0))[run.ranked]
+    layers = run.ranked // run.n_neurons
+    parts = layers * BINS
+    for layer in np.unique(layers):
+        parts[layers == layer] += size_bins(size[layers == layer])
+    return parts
 
 
 def _frame(rows: Sequence[Overlap]) -> pl.DataFrame:

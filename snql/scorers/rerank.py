@@ -61,8 +61,9 @@ def rerank(
     resumed = runs.check_free(db, new, resume=resume, force=force)
     if resumed is None or resumed.status != "done":
         columns = {column: _array(stored, column, shape) for column in STATISTICS}
-        scores = contrast_scores(scorer, _array(stored, "score", shape), columns)
         tokens = stored["n_tokens"].fill_null(0).to_numpy().reshape(shape.n_layers, shape.n_neurons)
+        known = columns | {"n_tokens": tokens.astype(np.float64)}
+        scores = contrast_scores(scorer, _array(stored, "score", shape), known)
         statistics = statistics_frame(shape, scores, columns, tokens, n_layers)
         notes = [*runs.read_notes(db, source_id), equal_scores_note(statistics)]
         with runs.stored_at_once(db, new, resumed, force=force) as (connection, run_id):

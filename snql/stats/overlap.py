@@ -58,8 +58,9 @@ class Overlap:
     """Overlap of the top k of two rankings.
 
     overlap: |A & B| / k. chance: its expectation for random sets of size k; chance_by_layer: for random sets with
-    the same number of neurons in each layer as A and B; each with the probability of an overlap at least this large
-    (1e-300 stands for any smaller one).
+    the same number of neurons in each layer as A and B; chance_by_magnitude: with the same number in each twentieth of
+    a layer's neurons by size of activation, too, None where sizes are not known; each with the probability of an
+    overlap at least this large (1e-300 stands for any smaller one).
     rank_biased_overlap: agreement at all depths, weighted so that the expected depth is k (Webber et al. 2010, with
     p = 1 - 1/k); for random rankings it is about ``chance``. spearman_all: rank correlation of scores over all ranked
     neurons. spearman_common: over A & B only, which is high even for unrelated tops that agree on little, so never read
@@ -77,6 +78,8 @@ class Overlap:
     p_value: float
     chance_by_layer: float
     p_value_by_layer: float
+    chance_by_magnitude: float | None
+    p_value_by_magnitude: float | None
     rank_biased_overlap: float
     spearman_all: float
     spearman_common: float | None
@@ -85,17 +88,18 @@ class Overlap:
 class Pair:
     """Two rankings of the same neurons.
 
-    Raises InputError if they rank different neurons.
+    parts: a number for each ranked neuron, in order of their places, the same for neurons of one layer and of like
+    size; None where sizes are not known. Raises InputError if the runs rank different neurons.
     """
 
-    def __init__(self, a: RankedScores, b: RankedScores) -> None:
+    def __init__(self, a: RankedScores, b: RankedScores, parts: Ranks | None = None) -> None:
         if len(a.ranks) != len(b.ranks) or not np.array_equal(a.ranked, b.ranked):
             raise InputError(
                 f"runs {a.run!r} and {b.run!r} rank different neurons ({len(a.ranked)} and {len(b.ranked)}): compare "
                 "runs of models of one shape with the same `skip_last_layers` (of a mixture of experts: whose prompts "
                 "reached the same experts)"
             )
-        self.a, self.b = a, b
+        self.a, self.b, self._parts = a, b, parts
         self.n_ranked = len(a.ranked)
         self._ranks = [run.ranks[run.ranked] for run in (a, b)]
         self._layers = a.ranked // a.n_neurons
@@ -112,7 +116,8 @@ class Pair:
         if not 1 <= k <= self.n_ranked:
             raise InputError(f"`top` gives {k} neurons: it must be between 1 and the {self.n_ranked} that are ranked")
         shared = int(self.shared[k - 1])
-        chance_by_layer, p_by_layer = self._by_layer(k, shared)
+        by_layer = self._within(self._layers, k, shared)
+        by_magnitude = (None, None) if self._parts is None else self._within(self._parts, k, shared)
         return Overlap(
             run_a=self.a.run,
             run_b=self.b.run,
@@ -123,8 +128,10 @@ class Pair:
             jaccard=shared / (2 * k - shared),
             chance=k / self.n_ranked,
             p_value=_chance(log_tail([Draws(self.n_ranked, k, k)], shared)),
-            chance_by_layer=chance_by_layer / k,
-            p_value_by_layer=p_by_layer,
+            chance_by_layer=by_layer[0],
+            p_value_by_layer=by_layer[1],
+            chance_by_magnitude=by_magnitude[0],
+            p_value_by_magnitude=by_magnitude[1],
             rank_biased_overlap=self.rank_biased_overlap(1 - 1 / k),
             spearman_all=self.spearman,
             spearman_common=self._spearman_common(k) if shared > 2 else None,
@@ -147,13 +154,13 @@ class Pair:
         a, b = (stats.rankdata(run.mean_ranks[common]) for run in (self.a, self.b))
         return correlation(a, b)
 
-    def _by_layer(self, k: int, shared: int) -> tuple[float, float]:
-        """Expected shared neurons when each layer's choice is random, and the chance of at least ``shared``."""
-        sizes = np.bincount(self._layers)
-        tops = [np.bincount(self._layers[ranks <= k], minlength=len(sizes)) for ranks in self._ranks]
+    def _within(self, parts: Ranks, k: int, shared: int) -> tuple[float, float]:
+        """Expected overlap when the choice in each part is random, and the chance of at least ``shared`` neurons."""
+        sizes = np.bincount(parts)
+        tops = [np.bincount(parts[ranks <= k], minlength=len(sizes)) for ranks in self._ranks]
         counts = zip(sizes.tolist(), *(top.tolist() for top in tops), strict=True)
-        layers = [Draws(size, in_a, in_b) for size, in_a, in_b in counts if in_a and in_b]
-        return sum(layer.expected for layer in layers), _chance(log_tail(layers, shared))
+        draws = [Draws(size, in_a, in_b) for size, in_a, in_b in counts if in_a and in_b]
+        return sum(part.expected for part in draws) / k, _chance(log_tail(draws, shared))
 
 
 @dataclass(frozen=True)

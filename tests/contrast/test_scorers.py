@@ -40,6 +40,8 @@ def by_hand(tokens: pl.DataFrame, scorer: str) -> float:
         return float(difference)
     if scorer == "cohens-d":
         return float(difference / np.sqrt((before.var(ddof=1) + after.var(ddof=1)) / 2))
+    if scorer == "activation-size":
+        return float(np.sqrt((before**2).mean()))
     if scorer == "activation-variance":
         return float(after.var(ddof=1))
     return float(np.sqrt(((after - before) ** 2).mean()))

@@ -49,6 +49,37 @@ def test_random_sets_match_layer_by_layer_and_are_disjoint() -> None:
     assert any(a != b for a, b in itertools.pairwise(draws))
 
 
+def test_sets_matched_in_magnitude_have_as_many_of_each_twentieth_of_a_layer() -> None:
+    shape, generator = Shape(3, 400), np.random.default_rng(2)
+    sizes = generator.lognormal(sigma=0.4, size=shape.size)
+    chosen = NeuronSet.from_ids(shape, np.argsort(-sizes * generator.lognormal(sigma=0.4, size=shape.size))[:60])
+    draws = [chosen.magnitude_matched(sizes, seed) for seed in range(20)]
+    ranks = np.argsort(np.argsort(sizes.reshape(3, 400), axis=1), axis=1) // 20
+    parts = (ranks + 20 * np.arange(3)[:, None]).ravel()
+    others = 20 - np.bincount(parts[chosen.ids], minlength=60)
+    for drawn in draws:
+        assert len(drawn) == 60 and not len(drawn & chosen)
+        assert np.array_equal(np.bincount(drawn.layers, minlength=3), np.bincount(chosen.layers, minlength=3))
+        wanted, found = (np.bincount(parts[each.ids], minlength=60) for each in (chosen, drawn))
+        assert np.all((found >= wanted) | (found == others)), "as many of a part as it has"
+        assert 0.75 < chosen.relative_size(drawn, sizes) < 1.25
+    plain = [chosen.relative_size(chosen.matched_random(seed), sizes) for seed in range(20)]
+    assert max(plain) < 0.75, "those that are matched by layer alone are smaller"
+    assert draws[3] == chosen.magnitude_matched(sizes, 3) != draws[4]
+
+
+def test_where_a_part_of_a_layer_is_used_up_those_nearest_in_size_stand_in() -> None:
+    shape, sizes = Shape(1, 400), np.arange(400.0)
+    chosen = NeuronSet.from_ids(shape, np.arange(365, 400))  # 15 of the 20 below the last 20, and these
+    drawn = chosen.magnitude_matched(sizes, 1)
+    assert len(drawn) == 35 and {365 - each for each in range(1, 6)} <= set(drawn.ids.tolist())
+    assert drawn.ids.min() >= 320, "the next two parts down have the other 30"
+    nothing = NeuronSet.from_ids(shape, np.arange(3)).magnitude_matched(np.full(400, np.nan), 1)
+    assert len(nothing) == 3
+    with pytest.raises(InputError, match="more than half"):
+        NeuronSet.from_ids(shape, np.arange(201)).magnitude_matched(sizes, 1)
+
+
 def test_every_other_neuron_can_be_drawn() -> None:
     chosen = NeuronSet.of(SHAPE, [(1, 5)])
     drawn = {next(iter(members(chosen.matched_random(seed)))) for seed in range(400)}

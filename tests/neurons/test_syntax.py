@@ -24,6 +24,11 @@ ZERO = Bound(0, False)
         ("L12.E3.N345,12.4.5", Listed(((12, 3, 345), (12, 4, 5)), 1)),
         ("random(a:5%, seed=3)", Random(Ranked("a", ZERO, TOP5, 8), 3, 1)),
         ("random(a:5%, seed=3 , anywhere )", Random(Ranked("a", ZERO, TOP5, 8), 3, 1, True)),
+        ("random(a:5%, seed=3, match=magnitude)", Random(Ranked("a", ZERO, TOP5, 8), 3, 1, magnitude=True)),
+        (
+            "random(a:5%, seed=3, match = magnitude : b.1 )",
+            Random(Ranked("a", ZERO, TOP5, 8), 3, 1, magnitude=True, by="b.1"),
+        ),
         ("@mine", Named("mine", 1)),
         ("a:5% & @my-set.2", Combined("&", Ranked("a", ZERO, TOP5, 1), Named("my-set.2", 8))),
         ("sql(SELECT ')' AS x, layer FROM (SELECT 1))", Sql("SELECT ')' AS x, layer FROM (SELECT 1)", 1)),
@@ -59,7 +64,8 @@ def test_and_binds_tighter_and_chains_go_left() -> None:
         ("a:5%..10", 1, "both in % or neither"),
         ("random(a:5%)", 12, "expected ','"),
         ("random(a:5%, 3)", 14, "expected seed=NUMBER"),
-        ("random(a:5%, seed=3, here)", 22, "expected 'anywhere'"),
+        ("random(a:5%, seed=3, here)", 22, "expected 'anywhere' or 'match=magnitude'"),
+        ("random(a:5%, seed=3, match=layer)", 22, "expected 'anywhere' or 'match=magnitude'"),
         ("random(a:5%, seed=3", 20, "expected ')'"),
         ("a:5% | @", 8, "expected the name of a saved set after @"),
         ("@5", 1, "expected the name of a saved set after @"),
@@ -85,6 +91,7 @@ def test_percentages_are_of_the_ranked_neurons(bound: Bound, n_ranked: int, rank
 
 def test_runs_that_expressions_name() -> None:
     assert runs_named(["a:5% & (b:10 - random(c:1%, seed=2))", "d:5%..10% | L1.N2", "all"]) == {"a", "b", "c", "d"}
+    assert runs_named(["random(L0.N1, seed=1, match=magnitude:e)"]) == {"e"}
     assert runs_named(["sql(SELECT layer, neuron FROM top_neurons('it''s', 3) WHERE x = 'y')"]) == {"it's", "y"}
     assert runs_named([]) == runs_named(["L1.N2,L3.N4", "all"]) == frozenset()
     with pytest.raises(ExpressionError):

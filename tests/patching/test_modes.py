@@ -203,7 +203,7 @@ def test_modes_that_are_not_known(text: str) -> None:
         ({"temperature": -1.0}, "`temperature` -1.0 is out of range"),
         ({"top_p": 0.0}, "`top_p` 0.0 is out of range"),
         ({"batch_size": "all"}, "`batch_size` 'all' is not known"),
-        ({"random_anywhere": -1}, "`random_anywhere` must be at least 0"),
+        ({"random_anywhere": -1}, "`random_anywhere` -1: it must be at least 0"),
     ],
 )
 def test_settings_that_make_no_sense(settings: dict[str, Any], message: str) -> None:
@@ -290,14 +290,15 @@ def test_samples_are_paired_and_stored_one_by_one(located: Database, run: Any) -
     assert located.rows("SELECT done, total FROM run_progress WHERE run = 'drawn'") == [(180, 180)]
 
 
-def test_controls_of_both_kinds_and_what_a_set_has_over_them(located: Database, run: Any) -> None:
-    result = run("controlled", ("found:10%",), random=3, random_anywhere=2)
+def test_controls_of_all_kinds_and_what_a_set_has_over_them(located: Database, run: Any) -> None:
+    result = run("controlled", ("found:10%",), random=3, random_magnitude=2, random_anywhere=2)
     variants = located.rows(
         "SELECT v.name, control_kind, n_neurons FROM variants AS v JOIN runs USING (run_id) "
         "WHERE runs.name = 'controlled' AND control_of IS NOT NULL ORDER BY variant_id"
     )
     assert variants == [
         *((f"random(found:10%, seed={seed})", "matched", 8) for seed in (1, 2, 3)),
+        *((f"random(found:10%, seed={seed}, match=magnitude)", "magnitude", 8) for seed in (1, 2)),
         *((f"random(found:10%, seed={seed}, anywhere)", "anywhere", 8) for seed in (1, 2)),
     ]
     rows = {row["control_kind"]: row for row in located.frame("SELECT * FROM control_effects").iter_rows(named=True)}
@@ -306,7 +307,7 @@ def test_controls_of_both_kinds_and_what_a_set_has_over_them(located: Database, 
         "JOIN variants AS v USING (run_id, variant_id) JOIN runs USING (run_id) WHERE runs.name = 'controlled'"
     ).sort("prompt_id")
     patched = scores.filter(name="found:10%")["score"].to_numpy()
-    for kind, n in (("matched", 3), ("anywhere", 2)):
+    for kind, n in (("matched", 3), ("magnitude", 2), ("anywhere", 2)):
         controls = scores.filter(control_kind=kind).group_by("prompt_id").agg(pl.col("score").mean()).sort("prompt_id")
         differences = patched - controls["score"].to_numpy()
         assert rows[kind]["n_controls"] == n

@@ -105,6 +105,31 @@ def test_random_anywhere_has_the_size_and_no_more(evaluator: Evaluator) -> None:
         evaluator.evaluate("random(a:101, seed=1, anywhere)")
 
 
+def test_random_sets_like_one_in_magnitude(db: Database, evaluator: Evaluator) -> None:
+    sizes = np.exp(SCORES["a"])
+    add_locate_run(db, "sized", SCORES["a"], sizes=sizes)
+    chosen, drawn = (evaluator.evaluate(text) for text in ("sized:10%", "random(sized:10%, seed=2, match=magnitude)"))
+    assert drawn == chosen.magnitude_matched(sizes.ravel(), 2)
+    assert np.array_equal(evaluator.sizes("b:5% & sized:10%"), np.zeros(200)), "those of the first run that is named"
+    save_set(db, "mine", "sized:10%")
+    for text in ("random(@mine, seed=2, match=magnitude)", "random(@mine, seed=2, match=magnitude:sized)"):
+        assert evaluator.evaluate(text) == drawn
+
+
+def test_sizes_that_are_not_known(db: Database, evaluator: Evaluator) -> None:
+    add_locate_run(db, "unsized", SCORES["a"], sizes=np.full((4, 50), np.nan))
+    with db.write() as connection:
+        connection.execute("UPDATE neuron_statistics SET mean_after = NULL")
+    for text, message in (
+        ("random(L0.N1, seed=1, match=magnitude)", "write match=magnitude:RUN"),
+        ("random(unsized:5%, seed=1, match=magnitude)", "run 'unsized' has stored no activation statistics"),
+        ("random(L0.N1, seed=1, match=magnitude:other)", "run 'other' is of a model with 2x50 neurons"),
+        ("random(L0.N1, seed=1, match=magnitude:lost)", "no finished locate run 'lost'"),
+    ):
+        with pytest.raises(ExpressionError, match=message):
+            evaluator.evaluate(text)
+
+
 def test_random_is_matched_to_what_it_is_of(evaluator: Evaluator) -> None:
     chosen, drawn = evaluator.evaluate("a:10%"), evaluator.evaluate("random(a:10%, seed=4)")
     assert np.bincount(chosen.layers, minlength=4).tolist() == np.bincount(drawn.layers, minlength=4).tolist()

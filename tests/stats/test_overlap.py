@@ -69,6 +69,33 @@ def test_chance_by_layer_against_simulation() -> None:
     assert found.chance_by_layer > found.chance
 
 
+def test_chance_by_magnitude_against_sets_drawn_in_magnitude(db: Database) -> None:
+    """Rankings that follow size share far more than layers explain; sets drawn like one of them share as much."""
+    generator = np.random.default_rng(4)
+    sizes = generator.lognormal(sigma=1.5, size=(2, 400))
+    scores = [sizes * generator.lognormal(sigma=0.8, size=sizes.shape) for _ in range(2)]
+    for name, each in zip("ab", scores, strict=True):
+        add_locate_run(db, name, each, sizes=sizes)
+    (row,) = compare(db, ["a", "b"], "80").iter_rows(named=True)
+    tops = [set(np.argsort(-each.ravel(), kind="stable")[:80].tolist()) for each in scores]
+    parts = np.empty(800, dtype=int)
+    for layer in range(2):
+        parts[layer * 400 + np.argsort(sizes[layer])] = layer * 20 + np.arange(400) // 20
+    drawn = []
+    for _ in range(4000):
+        chosen = [
+            generator.choice(np.flatnonzero(parts == part), size=n, replace=False)
+            for part, n in enumerate(np.bincount(parts[list(tops[1])], minlength=40))
+            if n
+        ]
+        drawn.append(len(tops[0] & set(np.concatenate(chosen).tolist())))
+    assert row["shared"] == len(tops[0] & tops[1])
+    assert row["chance_by_magnitude"] == pytest.approx(np.mean(drawn) / 80, rel=0.02)
+    assert row["p_value_by_magnitude"] == pytest.approx(np.mean(np.array(drawn) >= row["shared"]), abs=0.03)
+    assert row["chance_by_magnitude"] > 3 * row["chance_by_layer"]
+    assert row["p_value_by_magnitude"] > 1e-3 > row["p_value_by_layer"]
+
+
 def exact_tail(parts: list[Draws], at_least: int) -> Fraction:
     """With whole numbers, by counting."""
     ways = {0: 1}
@@ -192,7 +219,8 @@ def test_equal_scores_share_their_rank() -> None:
 def test_the_sql_macros_give_all_the_same_numbers(db: Database) -> None:
     for name, scores in (("a", tied(0)), ("b", tied(0) + tied(1)), ("c", uneven(2))):
         add_locate_run(db, name, scores, n_ranked_layers=2)
-    names = [field for field in Overlap.__dataclass_fields__ if field not in ("run_a", "run_b", "p_value_by_layer")]
+    only_here = ("run_a", "run_b", "p_value_by_layer", "chance_by_magnitude", "p_value_by_magnitude")
+    names = [field for field in Overlap.__dataclass_fields__ if field not in only_here]
     assert {"rank_biased_overlap", "chance_by_layer", "spearman_common", "p_value"} <= set(names)
     for k in (1, 8, 30, 80):
         for row in compare(db, ["a", "b", "c"], str(k)).rows(named=True):
