@@ -22,6 +22,7 @@ COMMANDS = {
     "locate": ("locate", "Contrast two models: score and rank every neuron."),
     "overlap": ("overlap", "Compare rankings, beside what chance would share."),
     "stability": ("overlap", "How far rankings depend on prompts, seeds and rounding."),
+    "null": ("overlap", "Locate shuffled adapters: what a contentless one would share."),
     "patch": ("patch", "Patch neurons while a model writes; causal effects."),
     "tax": ("tax", "The alignment tax: shared neurons, patched both ways."),
     "judge": ("judge", "Score what a run has stored by one more judge."),

@@ -1,11 +1,18 @@
 """``snql overlap`` and ``snql stability``: comparing rankings, and how sure they are."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from snql.contrast.options import NullOptions
+from snql.jobs.options import RunFlags
+
+from .progress import progress_shown
 from .render import note, print_json_parts, print_rows, print_table
 from .state import state
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _COLUMNS = {
     "run_a": "A",
@@ -15,10 +22,12 @@ _COLUMNS = {
     "overlap": "overlap",
     "chance": "chance",
     "p_value": "p",
-    "chance_by_layer": "chance (by layer)",
-    "p_value_by_layer": "p (by layer)",
     "chance_by_magnitude": "chance (by size)",
     "p_value_by_magnitude": "p (by size)",
+    "null_overlap": "shuffled adapters",
+    "null_p_value": "p (shuffled)",
+    "chance_by_layer": "chance (by layer)",
+    "p_value_by_layer": "p (by layer)",
     "jaccard": "Jaccard",
     "rank_biased_overlap": "RBO",
     "spearman_all": "Spearman, all",
@@ -42,7 +51,7 @@ def overlap(
     here = state(context)
     pairs = overlaps.curve(here.open(), runs) if curve else overlaps.compare(here.open(), runs, top)
     title = "Overlap of growing tops" if curve else f"Overlap of the top {top}"
-    print_rows(pairs, as_json=here.json, columns=_COLUMNS, title=title)
+    print_rows(pairs, as_json=here.json, columns=_shown(pairs), title=title)
     if not here.json and not curve and len(pairs) > 1:
         chance = f"{pairs['chance'][0]:.3g}"
         print_table(overlaps.matrix(pairs), title=f"Overlap of each two (chance {chance}, more within layers)")
@@ -52,6 +61,30 @@ def overlap(
         "RBO: agreement at all depths, with k as the expected depth; by chance about as large as chance.",
         quiet=here.quiet,
     )
+
+
+def _shown(pairs: "pl.DataFrame") -> dict[str, str]:
+    """The columns that say something: without shuffled adapters, none about them."""
+    return {
+        name: words for name, words in _COLUMNS.items() if name in pairs.columns and not pairs[name].is_null().all()
+    }
+
+
+def null(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the draws, which become locate runs NAME.1, NAME.2, ...")],
+    options: NullOptions,
+    run: RunFlags,
+) -> None:
+    """Locate contentless adapters: a run's own, shuffled. What its ranking shares with theirs is no finding."""
+    from snql.contrast.null import null as run_null
+
+    here = state(context)
+    with progress_shown(quiet=here.quiet) as progress:
+        found = run_null(here.open(), name, options, resume=run.resume, force=run.force, progress=progress)
+    title = f"Shuffled adapters of {found.source}: what their top 5% shares with its own"
+    print_rows(found.draws, as_json=here.json, columns=tuple(found.draws.columns), title=title)
+    note(f"snql overlap {found.source} RUN now shows what shuffled adapters share with RUN", quiet=here.quiet)
 
 
 def stability(

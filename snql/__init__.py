@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from snql.capability.perplexity import perplexity as perplexity
     from snql.contrast.locate import LocateResult as LocateResult
     from snql.contrast.locate import locate as locate
+    from snql.contrast.null import NullResult as NullResult
+    from snql.contrast.null import null as null
     from snql.contrast.options import LocateOptions as LocateOptions
+    from snql.contrast.options import NullOptions as NullOptions
     from snql.db.connection import Database as Database
     from snql.demonstration.experiment import demo as demo
     from snql.engines.options import EngineOptions as EngineOptions
@@ -104,6 +107,8 @@ _HOMES = {
     "LoadOptions": ("snql.models.options", "LoadOptions"),
     "LocateOptions": ("snql.contrast.options", "LocateOptions"),
     "LocateResult": ("snql.contrast.locate", "LocateResult"),
+    "NullOptions": ("snql.contrast.options", "NullOptions"),
+    "NullResult": ("snql.contrast.null", "NullResult"),
     "PatchOptions": ("snql.patching.options", "PatchOptions"),
     "PatchResult": ("snql.patching.patch", "PatchResult"),
     "PerplexityOptions": ("snql.capability.options", "PerplexityOptions"),
@@ -128,6 +133,7 @@ _HOMES = {
     "divergence": ("snql.capability.divergence", "divergence"),
     "lm_eval": ("snql.capability.lm_eval", "lm_eval"),
     "locate": ("snql.contrast.locate", "locate"),
+    "null": ("snql.contrast.null", "null"),
     "open": ("snql.analysis", "open_database"),
     "overlap": ("snql.rankings.overlaps", "compare"),
     "patch": ("snql.patching.patch", "patch"),

@@ -15,4 +15,4 @@ bases AS (
 )
 SELECT runs.run_id, name, n_layers, n_experts, per_expert, n_ranked, base
 FROM runs JOIN sizes USING (run_id) LEFT JOIN bases USING (run_id)
-WHERE kind = 'locate' AND status = 'done' ORDER BY started_at, runs.run_id
+WHERE kind = 'locate' AND status = 'done' AND config ->> '$.null_of' IS NULL ORDER BY started_at, runs.run_id

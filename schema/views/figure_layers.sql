@@ -33,7 +33,7 @@ limits AS (
         round(b.to_fraction * r.n_ranked)::INTEGER AS to_rank
     FROM locate_runs AS r
     CROSS JOIN bands AS b
-    WHERE round(b.to_fraction * r.n_ranked) > round(b.from_fraction * r.n_ranked)
+    WHERE r.null_of IS NULL AND round(b.to_fraction * r.n_ranked) > round(b.from_fraction * r.n_ranked)
 ),
 ranked AS (
     SELECT run_id, layer, rank FROM neuron_scores WHERE rank IS NOT NULL

@@ -22,7 +22,7 @@ CREATE OR REPLACE VIEW figure_overlap AS
 WITH sized AS (
     SELECT run_id, run, n_ranked, n_all, n_layers, greatest(1, round(0.05 * n_ranked))::INTEGER AS k
     FROM locate_runs
-    WHERE n_ranked > 0
+    WHERE n_ranked > 0 AND null_of IS NULL
 ),
 pairs AS (
     SELECT a.run_id AS id_a, b.run_id AS id_b, a.run AS run_a, b.run AS run_b, a.k, a.n_ranked

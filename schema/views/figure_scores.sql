@@ -29,7 +29,7 @@ CREATE OR REPLACE VIEW figure_scores AS
 WITH scored AS (
     SELECT s.run_id, s.run, s.score, s.rank
     FROM neuron_scores AS s
-    SEMI JOIN (FROM locate_runs WHERE scorer = 'change-score') USING (run_id)
+    SEMI JOIN (FROM locate_runs WHERE scorer = 'change-score' AND null_of IS NULL) USING (run_id)
     WHERE s.rank IS NOT NULL
 ),
 sizes AS (

@@ -50,4 +50,4 @@ SELECT
     r.n_layers
 FROM layers AS l
 JOIN locate_runs AS r USING (run_id)
-WHERE r.scorer = 'change-score';
+WHERE r.scorer = 'change-score' AND r.null_of IS NULL;

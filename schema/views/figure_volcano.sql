@@ -37,7 +37,7 @@ WITH neurons AS (
         s.mean_difference / nullif(sqrt((s.std_before * s.std_before + s.std_after * s.std_after) / 2), 0) AS d,
         d IS NOT NULL AND s.score > 0 AS defined
     FROM neuron_scores AS s
-    SEMI JOIN (FROM locate_runs WHERE scorer = 'change-score') USING (run_id)
+    SEMI JOIN (FROM locate_runs WHERE scorer = 'change-score' AND null_of IS NULL) USING (run_id)
     WHERE s.rank IS NOT NULL
 ),
 limits AS (

@@ -15,8 +15,9 @@
 --   finished_at [UTC]: when the run ended
 --   run_id -> runs.run_id: the run
 --   scorer: what score is: change-score, or another of docs/scorers.md
+--   null_of: locate run whose adapter was shuffled for this one (`snql null`); NULL for all others
 -- Units:   n_ranked counts neurons that have a rank; n_all counts all neurons of the model.
--- Caveats: n_layers counts all layers, n_ranked_layers only those ranked.
+-- Caveats: n_layers counts all layers, n_ranked_layers only those ranked. Charts leave runs with null_of out.
 CREATE OR REPLACE VIEW locate_runs AS
 WITH sizes AS (
     SELECT
@@ -42,7 +43,8 @@ SELECT
     runs.config ->> '$.positions' AS positions,
     runs.finished_at,
     runs.run_id,
-    coalesce(runs.config ->> '$.scorer', 'change-score') AS scorer
+    coalesce(runs.config ->> '$.scorer', 'change-score') AS scorer,
+    runs.config ->> '$.null_of' AS null_of
 FROM sizes
 JOIN runs USING (run_id)
 WHERE runs.kind = 'locate' AND runs.status = 'done';

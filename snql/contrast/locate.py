@@ -1,6 +1,6 @@
 """``snql locate``: let one model write, let both read, score every neuron, store the ranking."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -69,13 +69,16 @@ def locate(
     resume: bool = False,
     force: bool = False,
     progress: ProgressCallback = silent,
+    facts: Mapping[str, object] | None = None,
 ) -> LocateResult:
     """Run a contrast and store it as run ``name``.
+
+    facts: stored with its settings, such as what it is a null of.
 
     Raises InputError before anything is written for bad input. A failure later, or Ctrl-C, leaves the run's row with
     its reason and every batch that was committed, which ``resume`` continues from, to the same numbers.
     """
-    new = runs.NewRun("locate", name, config(options), options.seed)
+    new = runs.NewRun("locate", name, config(options) | dict(facts or {}), options.seed)
 
     def load() -> Loaded:
         keep = KeepRule.parse(options.keep)

@@ -1,6 +1,7 @@
 """Which models are contrasted, where, and what is kept of it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from typing_extensions import Doc
@@ -12,11 +13,13 @@ from snql.errors import InputError
 from snql.generation.options import WritingOptions
 from snql.jobs.options import Seed, check_seed
 from snql.models.options import LoadOptions
+from snql.options import Flag
 from snql.prompts.options import PromptOptions
 from snql.stats.resampling import FEWEST, MOST
 
 ROLES = ("before", "after")
 STORES = ("auto", "rows", "parquet")
+MOST_DRAWS = 1000
 SCORERS_HELP = (
     "change-score, mean-difference, cohens-d, activation-variance or activation-size (of two models); "
     "prompt-difference, wanda or safety-specific (of one, `model`)."
@@ -66,3 +69,25 @@ class LocateOptions:
     def room(self) -> int:
         """Tokens that a prompt must leave in the context."""
         return self.writing.max_new_tokens if needs_completions(parse_positions(self.positions)) else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NullOptions:
+    """Of which run contentless adapters are made, and how many.
+
+    adapters: the folder that they are written to, kept so that runs can be resumed and repeated.
+    """
+
+    from_run: Annotated[str, Doc("Locate run whose adapter is shuffled."), Flag("--from", key="from_run")]
+    draws: Annotated[int, Doc("How many shuffled adapters are located.")] = 20
+    adapters: Annotated[Path | None, Doc("Folder for the shuffled adapters; by default one beside the database.")] = (
+        None
+    )
+    seed: Annotated[int, Doc("Seed of the first draw; the others follow it.")] = 0
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.draws <= MOST_DRAWS:
+            raise InputError(
+                f"`draws` {self.draws}: use at least 2, for one draw has no spread, and at most {MOST_DRAWS}"
+            )
+        check_seed(self.seed)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
+from snql.db import scripts
 from snql.db.connection import Database
 from snql.db.tables import insert, insert_new, next_values, now, replace
 from snql.generation.types import Completion
@@ -142,6 +143,11 @@ def _variant_row(connection: duckdb.DuckDBPyConnection, variant: Variant) -> dic
 def read_models(db: Database, run_id: int) -> dict[str, str]:
     """The model_id of each role of a run."""
     return dict(db.rows("SELECT role, model_id FROM run_models WHERE run_id = ?", [run_id]))
+
+
+def read_adapter_ids(db: Database, run: str) -> frozenset[str]:
+    """The adapters of all models of a locate run."""
+    return frozenset(adapter_id for (adapter_id,) in db.rows(scripts.query("adapters_of_run"), [run]))
 
 
 def read_set_hashes(db: Database, run_id: int) -> dict[str, str | None]:

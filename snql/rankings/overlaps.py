@@ -1,12 +1,13 @@
 """``snql overlap``: every pair of some locate runs compared at the top of their rankings."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import combinations
 
 import numpy as np
 import polars as pl
 
+from snql.db import scripts
 from snql.db.connection import Database
 from snql.db.scores import find_sizes, read_run_scores
 from snql.errors import ExpressionError, InputError
@@ -21,11 +22,67 @@ CURVE = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3
 def compare(db: Database, runs: Sequence[str], top: str = "5%") -> pl.DataFrame:
     """One row per pair of runs; columns are those of :class:`snql.stats.overlap.Overlap`.
 
+    With contentless adapters made of one of the runs (``snql null``), also those of :class:`Nulls`; null without.
     ``top`` is a percentage of the ranked neurons or a number of them. Raises InputError for fewer than two runs, an
     unknown run, a malformed ``top``, or runs that rank different neurons.
     """
     bound = bound_of(top)
-    return _frame([pair.at(bound.rank(pair.n_ranked)) for pair in _pairs(db, runs)])
+    found = [(pair, pair.at(bound.rank(pair.n_ranked))) for pair in _pairs(db, runs)]
+    draws = _draws(db, runs)
+    rows = [asdict(overlap) | asdict(_nulls(pair, overlap, draws)) for pair, overlap in found]
+    return pl.DataFrame(rows, schema_overrides=NULL_TYPES, infer_schema_length=None)
+
+
+@dataclass(frozen=True)
+class Nulls:
+    """What a run's top shares with contentless adapters that were made of the other one.
+
+    null_of: the run that was shuffled; where draws of both are there, the one with the larger p. null_overlap,
+    null_spearman: means over the draws; null_low, null_high: the smallest and the largest overlap. null_p_value: chance
+    that a draw shares as much, (1 + draws that do) / (1 + draws).
+    """
+
+    null_of: str | None = None
+    null_draws: int = 0
+    null_overlap: float | None = None
+    null_low: float | None = None
+    null_high: float | None = None
+    null_spearman: float | None = None
+    null_p_value: float | None = None
+
+
+NULL_TYPES = {"null_of": pl.String} | dict.fromkeys(
+    ("null_overlap", "null_low", "null_high", "null_spearman", "null_p_value"), pl.Float64
+)
+
+
+def _draws(db: Database, runs: Sequence[str]) -> dict[str, list[RankedScores]]:
+    """The rankings of contentless adapters by the run that they were made of."""
+    found: dict[str, list[RankedScores]] = {}
+    with db.reading():
+        for run, source in db.rows(scripts.query("null_draws"), [list(runs)]):
+            found.setdefault(source, []).append(ranked_scores(db, run))
+    return found
+
+
+def _nulls(pair: Pair, overlap: Overlap, draws: Mapping[str, Sequence[RankedScores]]) -> Nulls:
+    sides = [(pair.a, pair.b.run), (pair.b, pair.a.run)]
+    found = [_null(kept, shuffled, draws[shuffled], overlap) for kept, shuffled in sides if shuffled in draws]
+    return max(found, key=lambda null: null.null_p_value or 0, default=Nulls())
+
+
+def _null(kept: RankedScores, shuffled: str, draws: Sequence[RankedScores], overlap: Overlap) -> Nulls:
+    pairs = [Pair(kept, draw) for draw in draws]
+    shared = np.array([pair.shared[overlap.k - 1] for pair in pairs]) / overlap.k
+    return Nulls(
+        null_of=shuffled,
+        null_draws=len(pairs),
+        null_overlap=float(shared.mean()),
+        null_low=float(shared.min()),
+        null_high=float(shared.max()),
+        null_spearman=float(np.mean([pair.spearman for pair in pairs])),
+        null_p_value=(1 + int((shared >= overlap.overlap).sum())) / (1 + len(pairs)),
+    )
 
 
 def curve(db: Database, runs: Sequence[str]) -> pl.DataFrame:
