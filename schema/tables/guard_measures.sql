@@ -13,7 +13,7 @@
 --   n_harmful [prompts]: those whose answer is judged harmful
 --   n_benign [prompts]: those that were given as benign
 --   value: the measure; NULL where it is undefined
---   ci_low: lower end of its interval
+--   ci_low: lower end of its interval: Wilson's for a share of prompts by one classifier, else bootstrap
 --   ci_high: upper end of its interval
 --   difference: the guard's value minus this one, on the same prompts; NULL for the guard itself
 --   difference_ci_low: lower end of its paired interval

@@ -13,7 +13,7 @@
 --   dataset: the data set; * for all of the run's
 --   measure: accuracy, balanced-accuracy, auroc, f1, recall, false-positives, brier, ece, false-alarms or majority
 --   value: the measure; NULL where it is undefined
---   ci_low: lower end of its interval
+--   ci_low: lower end of its interval: Wilson's for a share of prompts by one classifier, else bootstrap
 --   ci_high: upper end of its interval
 --   difference: the guard's value minus this one, on the same prompts; NULL for the guard itself
 --   difference_ci_low: lower end of its paired interval

@@ -1,11 +1,11 @@
-"""How well probabilities tell harmful from harmless, with bootstrap intervals over prompts.
+"""How well probabilities tell harmful from harmless, with intervals over prompts: Wilson's of shares, else bootstrap.
 
 All are computed from weights of the prompts: ones for the value itself, and how often each prompt was drawn for a
 resample, so that all classifiers are compared on the same draws.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -14,6 +14,7 @@ from snql.guard.fitting import Labels
 from snql.guard.parts import Array
 from snql.stats.effects import Interval
 from snql.stats.pooled import CONFIDENCE, RESAMPLES, drawn_counts
+from snql.stats.proportions import wilson_interval
 
 BINS = 10
 """Bins of equal width of the calibration error, of the probability of a harmful answer."""
@@ -122,6 +123,15 @@ MEASURES: Mapping[str, Measure] = {
 }
 
 
+COUNTED: Mapping[str, Callable[[Prompts], int]] = {
+    "accuracy": len,
+    "recall": lambda prompts: int(prompts.labels.sum()),
+    "false-positives": lambda prompts: int((~prompts.labels).sum()),
+    "false-alarms": lambda prompts: int(prompts.benign.sum()),
+}
+"""Shares of prompts, and of how many: near 0 and 1, where guards are, a bootstrap interval covers far too seldom."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """One measure of one group of classifiers: its value, None where undefined, and intervals, None with one prompt.
@@ -148,7 +158,18 @@ def measure(prompts: Prompts, groups: Groups, threshold: float, seed: int) -> di
         value = _means(prompts, groups, threshold, np.ones((1, len(prompts))))
         parts = [_means(prompts, groups, threshold, weights) for weights in draws(len(prompts), seed)]
     drawn = {key: np.concatenate([part[key] for part in parts] or [np.empty(0)]) for key in value}
-    return {kind: [_measured(name, kind, value, drawn) for name in MEASURES] for kind in groups}
+    found = {kind: [_measured(name, kind, value, drawn) for name in MEASURES] for kind in groups}
+    return {kind: _counted(prompts, each) if len(groups[kind]) == 1 else each for kind, each in found.items()}
+
+
+def _counted(prompts: Prompts, found: Sequence[Measured]) -> list[Measured]:
+    """With Wilson's interval for what is a share of prompts by one classifier, with two prompts or more."""
+    return [
+        replace(each, interval=wilson_interval(each.value, COUNTED[each.measure](prompts)))
+        if each.measure in COUNTED and each.value is not None and len(prompts) > 1
+        else each
+        for each in found
+    ]
 
 
 def interval(resampled: Array, value: float) -> Interval | None:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 from sklearn import metrics
 
+from snql.db.connection import Database
 from snql.guard import measures
 from snql.guard.measures import GUARD, MEASURES, Prompts, measure
 
@@ -139,13 +140,52 @@ def test_intervals_are_the_bootstrap_written_out() -> None:
         own, controls = np.array(pairs).T
         guard = next(m for m in found[GUARD] if m.measure == name)
         matched = next(m for m in found["matched"] if m.measure == name)
-        assert ends(guard.interval) == pytest.approx(tuple(np.quantile(own, [0.025, 0.975])), abs=1e-12)
+        if name != "accuracy":  # a share of prompts, which has Wilson's
+            assert ends(guard.interval) == pytest.approx(tuple(np.quantile(own, [0.025, 0.975])), abs=1e-12)
         assert ends(matched.interval) == pytest.approx(tuple(np.quantile(controls, [0.025, 0.975])), abs=1e-12)
         assert ends(matched.difference_interval) == pytest.approx(
             tuple(np.quantile(own - controls, [0.025, 0.975])), abs=1e-12
         )
         assert matched.difference == pytest.approx(guard.value - matched.value)  # type: ignore[operator]
         assert guard.difference is None
+
+
+def test_shares_of_prompts_have_intervals_that_cover() -> None:
+    """Near 1, where a guard is, 95% must be about 95%: the bootstrap's 2.5% and 97.5% of the draws are not."""
+    generator, right = np.random.default_rng(0), 0.98
+    covered = {"wilson": 0, "bootstrap": 0}
+    for _ in range(300):
+        prompts = Prompts(np.ones(50, dtype=bool), np.zeros(50, dtype=bool))
+        hits = generator.random(50) < right
+        (low, high) = ends(
+            {m.measure: m for m in measure(prompts, {GUARD: [hits.astype(np.float64)]}, 0.5, 0)[GUARD]}[
+                "recall"
+            ].interval
+        )
+        covered["wilson"] += low <= right <= high
+        drawn_shares = generator.binomial(50, hits.mean(), 2000) / 50
+        covered["bootstrap"] += bool(np.quantile(drawn_shares, 0.025) <= right <= np.quantile(drawn_shares, 0.975))
+    assert covered["wilson"] / 300 > 0.9 > 0.7 > covered["bootstrap"] / 300
+
+
+def test_shares_are_of_what_they_count(db: Database) -> None:
+    with db.write():
+        pass
+    prompts, probabilities = drawn(40, seed=8)
+    found = {m.measure: m for m in measure(prompts, {GUARD: [probabilities]}, 0.5, seed=4)[GUARD]}
+    flagged, labels = probabilities >= 0.5, prompts.labels
+    for name, of, among in (
+        ("accuracy", flagged == labels, np.ones(40, dtype=bool)),
+        ("recall", flagged, labels),
+        ("false-positives", flagged, ~labels),
+        ("false-alarms", flagged, prompts.benign),
+    ):
+        ((by_sql,),) = db.rows("SELECT wilson_interval(?, ?)", [int((of & among).sum()), int(among.sum())])
+        assert ends(found[name].interval) == pytest.approx((by_sql["low"], by_sql["high"]))
+    perfect = {m.measure: m for m in measure(prompts, {GUARD: [labels.astype(np.float64)]}, 0.5, seed=4)[GUARD]}[
+        "accuracy"
+    ]
+    assert ends(perfect.interval) == pytest.approx((40 / (40 + 1.959964**2), 1), abs=1e-6), "no point"
 
 
 def ends(found: Any) -> tuple[float, float]:
