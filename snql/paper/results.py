@@ -25,7 +25,8 @@ VERDICTS = {
     UNDECIDED: "the interval of ours covers the bound",
     UNDEFINED: "ours has no value, such as an effect where both models score alike",
     MISSING: "the database has no such rows",
-    SHOWN: "numbers stand beside each other; the paper states no bound that could be tested",
+    SHOWN: "numbers stand beside each other; the paper states no bound that could be tested, or one that models that "
+    "mean nothing pass, too",
 }
 
 
