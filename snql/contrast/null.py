@@ -1,15 +1,18 @@
 """``snql null``: what a contentless adapter would give. The run's adapter is shuffled, and each shuffle located."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import polars as pl
+from safetensors import SafetensorError
 
 from snql.contrast.locate import locate
 from snql.contrast.options import LocateOptions, NullOptions
 from snql.db import records, runs
 from snql.db.connection import Database
 from snql.db.scores import read_shape
-from snql.errors import InputError
+from snql.errors import InputError, reason
 from snql.models import files
 from snql.models.adapter_config import read_config
 from snql.models.adapters import Adapter
@@ -19,6 +22,9 @@ from snql.models.spec import ModelSpec, PartSpec, parse_model_spec
 from snql.options import build
 from snql.progress import ProgressCallback, say, silent
 from snql.rankings.overlaps import compare
+
+_APART = 1_000_003
+"""Between the draws of one seed and those of the next."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ def null(
     adapter that has more than IA3 vectors and LoRA updates.
     """
     settings, before, after = _source(db, options.from_run)
+    runs.check_name(f"{name}.1")
     if not (resume or force) and runs.find_run(db, "locate", f"{name}.1") is not None:
         raise InputError(f"null {name!r} exists ({name}.1): choose another name, `resume` it, or `force` to replace it")
     own = _adapters(db, options.from_run, after.adapters[len(before.adapters) :])
@@ -59,10 +66,9 @@ def null(
     for draw in range(1, options.draws + 1):
         say(progress, f"null {draw} of {options.draws}")
         parts = [folder / f"{draw}-{number}" for number in range(1, len(own) + 1)]
-        for adapter, part in zip(own, parts, strict=True):
-            write_permuted(adapter, part, options.seed + draw)
+        _write(own, parts, options.seed * _APART + draw)
         spec = "+".join([settings.before, *map(str, parts)])
-        facts = {"null_of": options.from_run, "draw": draw, "command": _command(name, options)}
+        facts = {"null_of": options.from_run, "draw": draw, "command": _command(name, options, draw)}
         drawn = replace(settings, after=spec, keep="none", bootstrap=0)
         locate(db, f"{name}.{draw}", drawn, resume=resume, force=force, progress=progress, facts=facts)
     return NullResult(name, options.from_run, _draws(db, name, options))
@@ -102,10 +108,19 @@ def _adapters(db: Database, run: str, parts: tuple[PartSpec, ...]) -> list[Adapt
     return found
 
 
-def _command(name: str, options: NullOptions) -> list[str]:
+def _write(adapters: Sequence[Adapter], folders: Sequence[Path], seed: int) -> None:
+    try:
+        for adapter, folder in zip(adapters, folders, strict=True):
+            write_permuted(adapter, folder, seed)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot write adapters to {folders[0].parent}: {reason(error)}; use `adapters`") from error
+
+
+def _command(name: str, options: NullOptions, draw: int) -> list[str]:
+    """The command that makes a draw; the others do not count, so that more of them may follow with ``resume``."""
     folder = [] if options.adapters is None else ["--adapters", str(options.adapters)]
     seed = [] if options.seed == 0 else ["--seed", str(options.seed)]
-    return ["snql", "null", name, "--from", options.from_run, "--draws", str(options.draws), *folder, *seed]
+    return ["snql", "null", name, "--from", options.from_run, "--draws", str(max(2, draw)), *folder, *seed]
 
 
 def _draws(db: Database, name: str, options: NullOptions) -> pl.DataFrame:

@@ -120,6 +120,22 @@ def test_a_null_is_resumed_and_its_name_is_taken(located: Database) -> None:
     assert located.rows("SELECT run_id, finished_at FROM runs ORDER BY run_id") == before
 
 
+def test_draws_are_added_and_seeds_have_draws_of_their_own(located: Database, tmp_path: Path) -> None:
+    with Database(shutil.copy(located.path, tmp_path / "copy.duckdb")) as db:
+        more = null(db, "more", NullOptions(from_run="real", draws=2))
+        more = null(db, "more", NullOptions(from_run="real", draws=3), resume=True)
+        assert more.draws["run"].to_list() == ["more.1", "more.2", "more.3"]
+        null(db, "other", NullOptions(from_run="real", draws=2, seed=1, adapters=tmp_path / "mine"))
+        names = ("more.1", "more.2", "more.3", "other.1", "other.2")
+        assert len({read_run_scores(db, run).scores.tobytes() for run in names}) == 5
+        assert (tmp_path / "mine" / "2-1" / WEIGHTS).is_file()
+        (tmp_path / "file").write_text("")
+        with pytest.raises(InputError, match="cannot write adapters to .*file"):
+            null(db, "third", NullOptions(from_run="real", draws=2, adapters=tmp_path / "file"))
+        with pytest.raises(InputError, match="run name '5%.1'"):
+            null(db, "5%", NullOptions(from_run="real", draws=2))
+
+
 def test_runs_without_an_adapter_to_shuffle(tmp_path: Path) -> None:
     with Database(tmp_path / "bad.duckdb") as db:
         stacked, other = f"{BASE}+{SFT}", tmp_path / "other"
