@@ -13,7 +13,7 @@ from typing_extensions import Doc
 from snql.errors import InputError, RunError, SnqlError
 from snql.options import Argument, Flag
 
-from .render import note, print_rows
+from .render import note, print_lines, print_rows
 from .state import State, state
 
 if TYPE_CHECKING:
@@ -108,7 +108,10 @@ def _run(context: typer.Context, here: State, planned: "Plan", out: Path, *, for
         text = _output(root, here, step, force=force)
         (out / "steps" / f"{step.name}.txt").write_text(f"$ {step.line}\n\n{text}", "utf-8")
     made = write(here.open(), planned, out)
-    print_rows(made.counts, as_json=here.json, title="Claims of the paper")
+    if here.json or len(made.counts):
+        print_rows(made.counts, as_json=here.json, title="Claims of the paper")
+    else:
+        print_lines("Claims of the paper", ["None of these rows is tested against the paper."])
     note(f"Open {made.index}; the rows are in {made.words}", quiet=here.quiet)
 
 

@@ -12,5 +12,5 @@
 --   fraction [share]: n_neurons over all neurons of the model; NULL for unpatched models
 --   control_of -> variants.variant_id: variant whose random control this is; NULL for others
 --   control_seed: seed of the random control; NULL for others
---   control_kind: matched (as many neurons in each layer), magnitude (and as large ones) or anywhere (as many in all); NULL for others
+--   control_kind: matched (layer by layer), magnitude (and as large) or anywhere (as many in all); NULL for others
 -- Caveats: a run that reads prompts without writing has no variants.

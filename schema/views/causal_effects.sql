@@ -48,10 +48,10 @@
 --          (donor - recipient) and change (patched - recipient) are in the judge's units.
 -- Caveats: effect is NULL, and defined is false, when the interval of the gap covers 0. Rows with control_seed are
 --          random controls of the variant named in control_of; control_kind is matched (as many neurons in each layer),
---          magnitude (and as large ones) or anywhere. A run without a donor has changes, but no gap and no effect. controls_* compare a set with its
---          own controls, the matched ones if it has any (docs/method.md): controls_difference is patched minus the mean
---          of the controls in the judge's units, controls_effect_difference the same as a share of the gap; NULL
---          without controls.
+--          magnitude (and as large ones) or anywhere. A run without a donor has changes, but no gap and no effect.
+--          controls_* compare a set with its own controls, the matched ones if it has any (docs/method.md):
+--          controls_difference is patched minus the mean of the controls in the judge's units,
+--          controls_effect_difference the same as a share of the gap; NULL without controls.
 CREATE OR REPLACE VIEW causal_effects AS
 SELECT
     runs.name AS run,

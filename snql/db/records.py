@@ -147,7 +147,7 @@ def read_models(db: Database, run_id: int) -> dict[str, str]:
 
 def read_adapter_ids(db: Database, run: str) -> frozenset[str]:
     """The adapters of all models of a locate run."""
-    return frozenset(adapter_id for (adapter_id,) in db.rows(scripts.query("adapters_of_run"), [run]))
+    return frozenset(adapter_id for (adapter_id,) in db.rows(scripts.query("adapters_of_run"), {"run": run}))
 
 
 def read_set_hashes(db: Database, run_id: int) -> dict[str, str | None]:

@@ -60,7 +60,7 @@ def _draws(db: Database, runs: Sequence[str]) -> dict[str, list[RankedScores]]:
     """The rankings of contentless adapters by the run that they were made of."""
     found: dict[str, list[RankedScores]] = {}
     with db.reading():
-        for run, source in db.rows(scripts.query("null_draws"), [list(runs)]):
+        for run, source in db.rows(scripts.query("null_draws"), {"runs": list(runs)}):
             found.setdefault(source, []).append(ranked_scores(db, run))
     return found
 
