@@ -9,6 +9,7 @@ first that fails or the time limit. Prints those that no test noticed, and the s
 
 import argparse
 import ast
+import hashlib
 import json
 import os
 import random
@@ -50,6 +51,12 @@ class Mutant:
     end: int
     old: str
     new: str
+    source: str
+    """The SHA-256 of the file: what was found of an earlier version says nothing of this one."""
+
+    @property
+    def key(self) -> tuple[str, int, str, str]:
+        return self.path, self.start, self.new, self.source
 
 
 class _Places(ast.NodeVisitor):
@@ -105,13 +112,19 @@ class _Places(ast.NodeVisitor):
 
     def _replace(self, start: int, end: int, new: str) -> None:
         line = sum(first <= start for first in self.lines)
-        self.found.append(Mutant(self.path, line, start, end, self.source[start:end].decode(), new))
+        self.found.append(
+            Mutant(self.path, line, start, end, self.source[start:end].decode(), new, _sha256(self.source))
+        )
 
     def _start(self, node: ast.expr) -> int:
         return self.lines[node.lineno - 1] + node.col_offset
 
     def _end(self, node: ast.expr) -> int:
         return self.lines[(node.end_lineno or 1) - 1] + (node.end_col_offset or 0)
+
+
+def _sha256(source: bytes) -> str:
+    return hashlib.sha256(source).hexdigest()
 
 
 def mutants(room: str) -> Iterator[Mutant]:
@@ -132,7 +145,7 @@ def _in_sql(name: str, source: bytes) -> Iterator[Mutant]:
     for number, line in enumerate(source.splitlines(keepends=True), 1):
         for old, new in IN_SQL.items() if not line.startswith(b"--") else ():
             if (place := line.find(old.encode())) >= 0:
-                yield Mutant(name, number, first + place, first + place + len(old), old, new)
+                yield Mutant(name, number, first + place, first + place + len(old), old, new, _sha256(source))
         first += len(line)
 
 
@@ -180,20 +193,19 @@ def main() -> None:
     pool = [(room, mutant) for room in given.rooms for mutant in mutants(room)]
     chosen = random.Random(given.seed).sample(pool, min(given.n, len(pool)))
     results = [json.loads(line) for line in given.log.read_text().splitlines()] if given.log.exists() else []
-    known = {(each["path"], each["start"], each["new"]): each["noticed"] for each in results}
+    known = {(each["path"], each["start"], each["new"], each["source"]): each["noticed"] for each in results}
     with tempfile.TemporaryDirectory() as folder, given.log.open("a") as log:
         tree = copied(Path(folder))
         for room in sorted({room for room, _ in chosen}):
             if fails(tree, ROOMS[room]):
                 sys.exit(f"the tests of {room} fail as it is: {ROOMS[room]}")
         for room, mutant in chosen:
-            key = (mutant.path, mutant.start, mutant.new)
-            if key not in known:
-                known[key] = noticed(tree, mutant, ROOMS[room])
-                print(json.dumps(asdict(mutant) | {"noticed": known[key]}), file=log, flush=True)
-            if not known[key]:
+            if mutant.key not in known:
+                known[mutant.key] = noticed(tree, mutant, ROOMS[room])
+                print(json.dumps(asdict(mutant) | {"noticed": known[mutant.key]}), file=log, flush=True)
+            if not known[mutant.key]:
                 print(f"survived: {mutant.path}:{mutant.line}: {mutant.old!r} -> {mutant.new!r}", flush=True)
-    n_noticed = sum(known[mutant.path, mutant.start, mutant.new] for _, mutant in chosen)
+    n_noticed = sum(known[mutant.key] for _, mutant in chosen)
     print(f"{n_noticed} of {len(chosen)} noticed, drawn from {len(pool)} with seed {given.seed}")
 
 

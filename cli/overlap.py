@@ -34,6 +34,15 @@ _COLUMNS = {
     "spearman_common": "Spearman, common",
 }
 
+_DRAWS = {
+    "run": "draw",
+    "k": "k",
+    "overlap": "overlap",
+    "chance": "chance",
+    "chance_by_magnitude": "chance (by size)",
+    "spearman_all": "Spearman, all",
+}
+
 Top = Annotated[str, typer.Option(help="How much of each ranking: 5% or a number of neurons.")]
 
 
@@ -82,8 +91,8 @@ def null(
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:
         found = run_null(here.open(), name, options, resume=run.resume, force=run.force, progress=progress)
-    title = f"Shuffled adapters of {found.source}: what their top 5% shares with its own"
-    print_rows(found.draws, as_json=here.json, columns=tuple(found.draws.columns), title=title)
+    title = f"What the top 5% of shuffled adapters shares with {found.source}"
+    print_rows(found.draws, as_json=here.json, columns=_DRAWS, title=title)
     note(f"snql overlap {found.source} RUN now shows what shuffled adapters share with RUN", quiet=here.quiet)
 
 

@@ -21,7 +21,7 @@ from snql.models.permuted import write_permuted
 from snql.models.spec import ModelSpec, PartSpec, parse_model_spec
 from snql.options import build
 from snql.progress import ProgressCallback, say, silent
-from snql.rankings.overlaps import compare
+from snql.rankings.overlaps import beside
 
 _APART = 1_000_003
 """Between the draws of one seed and those of the next."""
@@ -124,6 +124,6 @@ def _command(name: str, options: NullOptions, draw: int) -> list[str]:
 
 
 def _draws(db: Database, name: str, options: NullOptions) -> pl.DataFrame:
-    rows = [compare(db, [options.from_run, f"{name}.{draw}"]) for draw in range(1, options.draws + 1)]
+    found = beside(db, options.from_run, [f"{name}.{draw}" for draw in range(1, options.draws + 1)])
     columns = ("k", "overlap", "chance", "chance_by_magnitude", "spearman_all")
-    return pl.concat(rows).select(pl.col("run_b").alias("run"), *columns)
+    return found.select(pl.col("run_b").alias("run"), *columns)

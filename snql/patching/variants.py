@@ -15,7 +15,7 @@ from snql.db.scores import read_shape
 from snql.errors import InputError
 from snql.neurons.sets import Shape
 from snql.neurons.syntax import RESERVED, RUN_NAME, runs_named
-from snql.rankings.evaluate import Evaluator
+from snql.rankings.evaluate import Evaluator, sized_by
 
 RECIPIENT, DONOR = 0, 1
 _NUMBER = r"\d+(?:\.\d+)?%?"
@@ -115,6 +115,9 @@ class VariantPlan:
 
     def check(self) -> None:
         """Evaluate them for the model of the run that they name, before any is loaded; raises ExpressionError."""
+        if self.controls.get("magnitude"):
+            for expression in self.wanted:
+                sized_by(self.db, expression)
         if located := locate_runs(self.db, runs_named(self.wanted)):
             self.of(read_shape(self.db, located[0]))
 
@@ -147,14 +150,16 @@ class VariantPlan:
 
     def _other_sizes(self, variants: Sequence[Variant]) -> list[str]:
         """A sentence for each set whose controls, matched in magnitude, are not as large by more than a little."""
-        sets = {variant.variant_id: variant for variant in variants}
+        sets = {variant.variant_id: variant for variant in variants if variant.members is not None}
+        evaluator: Evaluator | None = None
         ratios: dict[str, list[float]] = {}
         for control in variants:
-            if control.control_kind == "magnitude" and control.members is not None and control.control_of is not None:
-                chosen = sets[control.control_of]
-                if chosen.members is not None:
-                    sizes = Evaluator(self.db, chosen.members.shape).sizes(chosen.name)
-                    ratios.setdefault(chosen.name, []).append(chosen.members.relative_size(control.members, sizes))
+            chosen = None if control.control_of is None else sets.get(control.control_of)
+            if control.control_kind != "magnitude" or chosen is None or not (chosen.members and control.members):
+                continue
+            evaluator = evaluator or Evaluator(self.db, chosen.members.shape)
+            ratio = chosen.members.relative_size(control.members, evaluator.sizes(chosen.name))
+            ratios.setdefault(chosen.name, []).append(ratio)
         return [
             f"random sets like {name} in magnitude have {fmean(found):.2f} of its root mean square activation: the "
             "model has not enough other neurons of that size"

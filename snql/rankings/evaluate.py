@@ -57,26 +57,20 @@ class Evaluator:
     def sizes(self, text: str) -> npt.NDArray[np.float64]:
         """The sizes of all neurons by flat id that sets like the named ones in magnitude are drawn by.
 
-        They are those of the first run that the expression names, or that its saved sets were made from. Raises
-        InputError where there is none, or one of another shape, or without statistics.
+        Raises InputError where :func:`sized_by` finds no run, or one of another shape, or without statistics.
         """
-        node = syntax.parse(text)
-        return self._sizes(node.by if isinstance(node, syntax.Random) else None, node, text)
+        return self._sizes(sized_by(self._db, text))
 
     def _random(self, node: syntax.Random, text: str) -> NeuronSet:
         controlled = self._visit(node.of, text)
         if node.anywhere:
             return controlled.random_anywhere(node.seed)
         if node.magnitude:
-            return controlled.magnitude_matched(self._sizes(node.by, node.of, text), node.seed)
+            run = node.by or syntax.first_ranked(node.of) or sized_by(self._db, text)
+            return controlled.magnitude_matched(self._sizes(run), node.seed)
         return controlled.matched_random(node.seed)
 
-    def _sizes(self, run: str | None, node: syntax.Node, text: str) -> npt.NDArray[np.float64]:
-        run = run or syntax.first_ranked(node) or min(runs_behind(self._db, [text]), default=None)
-        if run is None:
-            raise InputError(
-                "match=magnitude needs a locate run that knows the sizes of activations: write match=magnitude:RUN"
-            )
+    def _sizes(self, run: str) -> npt.NDArray[np.float64]:
         if run not in self._known_sizes:
             if (shape := read_shape(self._db, run)) != self._shape:
                 raise InputError(f"run {run!r} is of a model with {shape} neurons, this one has {self._shape}")
@@ -124,3 +118,18 @@ class Evaluator:
         return NeuronSet.of(
             self._shape, ((int(la), None if ex is None else int(ex), int(ne)) for la, ex, ne in members)
         )
+
+
+def sized_by(db: Database, text: str) -> str:
+    """The run by whose sizes sets like the one that an expression names are drawn.
+
+    It is the first that the expression ranks by, else one that its saved sets were made from. Raises InputError where
+    there is none.
+    """
+    run = syntax.first_ranked(syntax.parse(text)) or min(runs_behind(db, [text]), default=None)
+    if run is None:
+        raise InputError(
+            f"sets like {text} in magnitude need a locate run that knows the sizes of activations: write "
+            f"random(EXPR, seed=1, match=magnitude:RUN)"
+        )
+    return run

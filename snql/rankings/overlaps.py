@@ -67,7 +67,10 @@ def _draws(db: Database, runs: Sequence[str]) -> dict[str, list[RankedScores]]:
 
 def _nulls(pair: Pair, overlap: Overlap, draws: Mapping[str, Sequence[RankedScores]]) -> Nulls:
     sides = [(pair.a, pair.b.run), (pair.b, pair.a.run)]
-    found = [_null(kept, shuffled, draws[shuffled], overlap) for kept, shuffled in sides if shuffled in draws]
+    others = [
+        (kept, shuffled, [draw for draw in draws.get(shuffled, ()) if draw.run != kept.run]) for kept, shuffled in sides
+    ]
+    found = [_null(kept, shuffled, drawn, overlap) for kept, shuffled, drawn in others if drawn]
     return max(found, key=lambda null: null.null_p_value or 0, default=Nulls())
 
 
@@ -83,6 +86,18 @@ def _null(kept: RankedScores, shuffled: str, draws: Sequence[RankedScores], over
         null_spearman=float(np.mean([pair.spearman for pair in pairs])),
         null_p_value=(1 + int((shared >= overlap.overlap).sum())) / (1 + len(pairs)),
     )
+
+
+def beside(db: Database, run: str, others: Sequence[str], top: str = "5%") -> pl.DataFrame:
+    """One row for each of the others compared with one run, which is read once; columns are those of Overlap."""
+    bound = bound_of(top)
+    with db.reading():
+        own, sizes = ranked_scores(db, run), find_sizes(db, run)
+        rows = []
+        for other in others:
+            pair = Pair(own, ranked_scores(db, other), parts_of(own, sizes, find_sizes(db, other)))
+            rows.append(pair.at(bound.rank(pair.n_ranked)))
+    return _frame(rows)
 
 
 def curve(db: Database, runs: Sequence[str]) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from snql.models.permuted import write_permuted
 from snql.models.spec import PartSpec
 from snql.options import changed
 from snql.prompts.options import PromptOptions
-from snql.rankings.overlaps import compare
+from snql.rankings.overlaps import beside, compare
 from snql.scorers.rerank import rerank
 from tests.conftest import ORACLE
 from tests.synthetic import add_locate_run
@@ -107,6 +107,10 @@ def test_overlaps_stand_beside_the_draws(located: Database) -> None:
     assert row["null_overlap"] == pytest.approx(np.mean(shared))
     assert (row["null_low"], row["null_high"]) == (min(shared), max(shared))
     assert row["null_p_value"] == (1 + sum(each >= row["overlap"] for each in shared)) / 4
+    itself = compare(located, ["real", "drawn.1"])
+    assert itself["null_draws"].item() == 2, "a draw is no null of itself"
+    alone = beside(located, "size", ["real", "drawn.2"], "10%")
+    assert alone["overlap"].to_list() == [row["overlap"], shared[1]]
     plain = compare(located, ["drawn.1", "size"])
     assert plain["null_draws"].item() == 0 and plain["null_p_value"].item() is None
 

@@ -118,6 +118,17 @@ def test_controls_of_a_set_that_has_most_of_a_layer(db: Database, tiny_llama: Pa
         run(db, tiny_llama.parent / "nowhere", tiny_adapter, "other", sweep=("90%",))  # before a model is looked for
 
 
+def test_controls_in_magnitude_need_a_ranking_before_a_model_is_looked_for(
+    db: Database, tiny_llama: Path, tiny_adapter: Path
+) -> None:
+    with pytest.raises(InputError, match="sets like L1.N2 in magnitude need a locate run that knows the sizes"):
+        patch(
+            db,
+            "x",
+            options(tiny_llama.parent / "nowhere", tiny_adapter, neurons=("L1.N2",), sweep=(), random_magnitude=2),
+        )
+
+
 def test_effects_are_those_of_the_judgements(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
     found = run(db, tiny_llama, tiny_adapter, judges=("demo:cost",)).effects
     means = dict(

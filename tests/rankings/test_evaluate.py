@@ -121,7 +121,7 @@ def test_sizes_that_are_not_known(db: Database, evaluator: Evaluator) -> None:
     with db.write() as connection:
         connection.execute("UPDATE neuron_statistics SET mean_after = NULL")
     for text, message in (
-        ("random(L0.N1, seed=1, match=magnitude)", "write match=magnitude:RUN"),
+        ("random(L0.N1, seed=1, match=magnitude)", r"write random\(EXPR, seed=1, match=magnitude:RUN\)"),
         ("random(unsized:5%, seed=1, match=magnitude)", "run 'unsized' has stored no activation statistics"),
         ("random(L0.N1, seed=1, match=magnitude:other)", "run 'other' is of a model with 2x50 neurons"),
         ("random(L0.N1, seed=1, match=magnitude:lost)", "no finished locate run 'lost'"),
