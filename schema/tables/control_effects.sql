@@ -21,6 +21,6 @@
 --   effect_difference_ci_low [share]: lower end of its interval
 --   effect_difference_ci_high [share]: upper end of its interval
 --   confidence [share]: level of the intervals, such as 0.95
---   resamples: bootstrap resamples of the prompts
---   seed: seed of bootstrap and permutations
+--   resamples: bootstrap resamples of the prompts; 0: none, intervals are by formula
+--   seed: seed of the permutations
 -- Caveats: prompts are the sample: a small p says that these controls differ from the set, not that others would.

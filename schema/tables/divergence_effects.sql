@@ -25,6 +25,6 @@
 --   controls_difference_ci_low [share]: lower end of its interval
 --   controls_difference_ci_high [share]: upper end of it
 --   confidence [share]: level of the intervals, such as 0.95
---   resamples: bootstrap resamples of the prompts
---   seed: seed of the bootstrap
+--   resamples: bootstrap resamples of the prompts; 0: none, intervals are by formula
+--   seed: seed of the run's draws
 -- Caveats: read it through screened_effects, which has the judged effects beside it.

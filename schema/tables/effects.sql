@@ -20,6 +20,6 @@
 --   ci_low [share]: lower end of the effect's interval
 --   ci_high [share]: upper end of the effect's interval
 --   confidence [share]: level of the intervals, such as 0.95
---   resamples: bootstrap resamples of the prompts
---   seed: seed of the bootstrap
+--   resamples: bootstrap resamples of the prompts; 0: none, intervals are by formula
+--   seed: seed of the run's draws
 -- Caveats: read it through causal_effects, which adds names and controls.

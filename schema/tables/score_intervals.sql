@@ -1,4 +1,4 @@
--- Purpose: how sure change scores are: a bootstrap over the prompts of a run.
+-- Purpose: how sure change scores are: intervals and resamples over the prompts of a run.
 -- Grain:   one row per run, layer, expert and neuron.
 -- Key:     run_id, layer, expert, neuron
 -- Columns:
@@ -8,7 +8,7 @@
 --   neuron: place of the neuron in its layer or expert, from 0
 --   ci_low [activation]: lower end of the score's interval
 --   ci_high [activation]: upper end of the score's interval
---   standard_error [activation]: standard deviation of the score over the resamples
+--   standard_error [activation]: standard error of the score over prompts
 --   top_share [share]: resamples in which the neuron is among the top 5 % of the ranked ones; NULL if it is not ranked
 -- Caveats: written by runs with --bootstrap only. Prompts are the sample: the intervals say what other prompts of the
 --          same kind would give.

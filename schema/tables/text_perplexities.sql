@@ -15,8 +15,8 @@
 --   ratio: perplexity over that of the unpatched model on the same tokens
 --   ratio_ci_low: lower end of the ratio's paired interval
 --   ratio_ci_high: upper end of it
---   unit: what the bootstrap draws: document, or window where there is one document
+--   unit: what intervals are over: document, or window where there is one document
 --   confidence [share]: level of the intervals, such as 0.95
---   resamples: bootstrap resamples
---   seed: seed of the bootstrap
+--   resamples: bootstrap resamples; 0: none, intervals are by formula
+--   seed: seed of the run's draws
 -- Caveats: read it through perplexities, which adds names and controls.

@@ -26,8 +26,8 @@
 --   control_of: name of the variant whose random control this is; NULL for others
 --   control_seed: seed of the random control; NULL for others
 --   confidence [share]: level of the intervals, such as 0.95
---   resamples: bootstrap resamples of the prompts
---   seed: seed of the bootstrap
+--   resamples: bootstrap resamples of the prompts; 0: none, intervals are by formula
+--   seed: seed of the run's draws
 --   set_id -> neuron_sets.set_id: the patched neurons
 --   run_id -> runs.run_id: the run
 --   variant_id -> variants.variant_id: the patched variant

@@ -23,8 +23,8 @@
 --   control_max [share]: highest effect of the controls
 --   controls_p_value [probability]: two-sided p of sign flips of set less controls; NULL without controls
 --   confidence [share]: level of the intervals, such as 0.95
---   resamples: bootstrap resamples of the prompts
---   seed: seed of the bootstrap
+--   resamples: bootstrap resamples of the prompts; 0: none, intervals are by formula
+--   seed: seed of the run's draws
 --   judge_position: place of the judge in the run, from 1
 --   setup: hash of the prompts and of all settings but the patched sets: equal where effects can be compared
 -- Units:   effects as in causal_effects.

@@ -21,8 +21,8 @@
 --   control_max [share]: highest effect of the controls; NULL for controls
 --   control_seed: seed of the random control; NULL for sets
 --   confidence [share]: level of the intervals, such as 0.95
---   resamples: bootstrap resamples of the prompts
---   seed: seed of the bootstrap
+--   resamples: bootstrap resamples of the prompts; 0: none, intervals are by formula
+--   seed: seed of the run's draws
 --   pooled: whether the row is over all prompts of the run
 -- Units:   effect as in causal_effects; n_neurons is the number of neurons patched, fraction its share of all neurons.
 -- Caveats: only runs that patched sets of at least two sizes, and only the first judge of each run. Undefined effects

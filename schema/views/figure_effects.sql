@@ -33,8 +33,8 @@
 --   control_max [share]: highest effect of the controls
 --   control_seed_first: lowest seed of the controls
 --   control_seed_last: highest seed of the controls
---   resamples: bootstrap resamples of the prompts
---   seed: seed of the bootstrap
+--   resamples: bootstrap resamples of the prompts; 0: none, intervals are by formula
+--   seed: seed of the run's draws
 --   recipient: spec of the recipient
 --   donor: spec of the donor
 --   judge_position: place of the judge in the run, from 1

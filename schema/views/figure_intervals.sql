@@ -1,5 +1,5 @@
 -- Purpose: how sure the scores of the highest-ranked neurons are, in runs with --bootstrap: the chart `intervals`.
--- Grain:   one row per finished locate run with bootstrap intervals and neuron of its 30 highest ranks.
+-- Grain:   one row per finished locate run with intervals and neuron of its 30 highest ranks.
 -- Key:     run, rank
 -- Columns:
 --   run -> runs.name: the locate run
@@ -10,7 +10,7 @@
 --   score [activation]: change score over all prompts
 --   ci_low [activation]: lower end of the 95 % percentile interval
 --   ci_high [activation]: upper end
---   standard_error [activation]: standard deviation of the score over the resamples
+--   standard_error [activation]: standard error of the score over prompts
 --   top_share [share]: resamples in which the neuron is among the top 5 % of the ranked
 --   threshold [activation]: lowest score of the run's top 5 %
 --   threshold_rank: its rank

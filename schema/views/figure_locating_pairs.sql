@@ -29,8 +29,8 @@
 --   control_min [share]: lowest effect of the controls
 --   control_max [share]: highest effect of the controls
 --   confidence [share]: level of the intervals, such as 0.95
---   resamples: bootstrap resamples of the prompts
---   seed: seed of the bootstrap
+--   resamples: bootstrap resamples of the prompts; 0: none, intervals are by formula
+--   seed: seed of the run's draws
 --   pooled: whether the row is over all prompts of the run
 --   located_on: names of the data sets on which the neurons were located
 --   located_prompts [prompts]: how many prompts that were

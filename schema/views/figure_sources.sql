@@ -33,8 +33,8 @@
 --   control_max [share]: highest effect of the controls
 --   controls_p_value [probability]: two-sided p of sign flips of set less controls; NULL without controls
 --   confidence [share]: level of the intervals, such as 0.95
---   resamples: bootstrap resamples of the prompts
---   seed: seed of the bootstrap
+--   resamples: bootstrap resamples of the prompts; 0: none, intervals are by formula
+--   seed: seed of the run's draws
 --   judge_position: place of the judge in the run, from 1
 --   pooled: whether the row is over all prompts of the run
 --   located_on: names of the data sets on which the neurons were located; NULL if unknown

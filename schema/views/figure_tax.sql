@@ -20,8 +20,8 @@
 --   change_ci_low [judge's units]: lower end of the change's interval
 --   change_ci_high [judge's units]: upper end of the change's interval
 --   confidence [share]: level of the intervals, such as 0.95
---   resamples: bootstrap resamples of the prompts
---   seed: seed of the bootstrap
+--   resamples: bootstrap resamples of the prompts; 0: none, intervals are by formula
+--   seed: seed of the run's draws
 --   judge_position: place of the judge in the run, from 1
 --   mode: what chosen neurons become, such as donor or zero
 --   frozen: whether the donor writes, with neurons of the recipient

@@ -20,8 +20,8 @@
 --   control_mean [share]: mean effect of the controls
 --   control_min [share]: lowest effect of the controls
 --   control_max [share]: highest effect of the controls
---   resamples: bootstrap resamples of the prompts
---   seed: seed of the bootstrap
+--   resamples: bootstrap resamples of the prompts; 0: none, intervals are by formula
+--   seed: seed of the run's draws
 -- Units:   as in figure_effects; dataset '*' is all of them together.
 -- Caveats: only the first judge of each run. Undefined effects are here as NULL.
 CREATE OR REPLACE VIEW figure_transfer AS

@@ -25,8 +25,8 @@
 --   controls_p_value [probability]: two-sided p of sign flips of window less controls; NULL without controls
 --   even [share]: the effect if every neuron of the model carried as much as any other
 --   confidence [share]: level of the intervals, such as 0.95
---   resamples: bootstrap resamples of the prompts
---   seed: seed of the bootstrap
+--   resamples: bootstrap resamples of the prompts; 0: none, intervals are by formula
+--   seed: seed of the run's draws
 --   pooled: whether the row is over all prompts of the run
 -- Units:   effects as in causal_effects.
 -- Caveats: only the first judge of each run. Ranks and shares need the locate run: begins and ends are NULL for ranks,

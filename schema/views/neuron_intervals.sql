@@ -1,4 +1,4 @@
--- Purpose: how sure each neuron's change score is: bootstrap intervals over prompts, in runs with --bootstrap.
+-- Purpose: how sure each neuron's change score is: intervals over prompts, in runs with --bootstrap.
 -- Grain:   one row per run, layer, expert and neuron.
 -- Key:     run, layer, expert, neuron
 -- Columns:
@@ -8,12 +8,12 @@
 --   score [activation]: change score over all prompts
 --   ci_low [activation]: lower end of the 95 % percentile interval
 --   ci_high [activation]: upper end
---   standard_error [activation]: standard deviation of the score over the resamples
+--   standard_error [activation]: standard error of the score over prompts
 --   rank: 1 for the highest score; NULL where a neuron is not ranked
 --   top_share: share of the resamples in which the neuron is among the top 5 % of the ranked; NULL where not ranked
 --   expert: expert of the neuron, from 0; NULL outside mixture-of-experts models
 --   run_id -> runs.run_id: the run
--- Units:   prompts are drawn with replacement, all their tokens with them; the run's config says how many resamples.
+-- Units:   resamples draw prompts with replacement, all their tokens with them; the run's config says how many.
 -- Caveats: an interval says how the score would vary with other prompts of the same kind, not with other models.
 CREATE OR REPLACE VIEW neuron_intervals AS
 SELECT

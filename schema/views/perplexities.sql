@@ -23,10 +23,10 @@
 --   nll [nats]: mean negative log-likelihood of a token
 --   n_documents [documents]: documents with a scored token
 --   n_windows [windows]: windows
---   unit: what the bootstrap draws: document, or window where there is one document
+--   unit: what intervals are over: document, or window where there is one document
 --   confidence [share]: level of the intervals, such as 0.95
---   resamples: bootstrap resamples
---   seed: seed of the bootstrap
+--   resamples: bootstrap resamples; 0: none, intervals are by formula
+--   seed: seed of the run's draws
 --   set_id -> neuron_sets.set_id: the patched neurons; NULL for unpatched models
 --   run_id -> runs.run_id: the run
 --   variant_id -> variants.variant_id: who read

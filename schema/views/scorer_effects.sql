@@ -27,8 +27,8 @@
 --   overlap [share]: neurons of the set that are also in the run's set of change scores; NULL without such a set
 --   chance [share]: what overlap would be for a random set of any neurons of the model
 --   confidence [share]: level of the intervals, such as 0.95
---   resamples: bootstrap resamples of the prompts
---   seed: seed of the bootstrap
+--   resamples: bootstrap resamples of the prompts; 0: none, intervals are by formula
+--   seed: seed of the run's draws
 --   judge_position: place of the judge in the run, from 1
 --   pooled: whether the row is over all prompts of the run
 -- Units:   effects as in causal_effects.

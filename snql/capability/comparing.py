@@ -23,7 +23,7 @@ from snql.patching.passes import SOURCE, TARGET
 from snql.patching.subject import Subject
 from snql.patching.variants import RECIPIENT
 from snql.stats.closing import Closing, Closings
-from snql.stats.pooled import CONFIDENCE, RESAMPLES
+from snql.stats.interval import CONFIDENCE
 
 _TYPICAL_LOGIT = 10.0
 _KINDS = ("matched", "magnitude", "anywhere")
@@ -111,12 +111,12 @@ def closing_rows(sums: pl.DataFrame, variants: Sequence[Variant], floor: float, 
     found = []
     for dataset, part in parts.items():
         n_tokens, kl, agreeing = (_wide(part, value, columns) for value in ("n_tokens", "kl", "n_agreeing"))
-        closings = Closings(n_tokens[:, 0], kl, agreeing, floor, seed)
+        closings = Closings(n_tokens[:, 0], kl, agreeing, floor)
         for variant in columns[1:]:
             kind, controls = _controls(variants, variant)
             closing = closings.of(place[variant], [place[control] for control in controls])
             found.append({"variant_id": variant, "dataset": dataset, "control_kind": kind, **_flat(closing)})
-            found[-1] |= {"confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": seed}
+            found[-1] |= {"confidence": CONFIDENCE, "resamples": 0, "seed": seed}
     return found
 
 

@@ -1,11 +1,11 @@
 """``snql perplexity``: how well a model predicts a text, plain and with neurons patched."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from snql.capability.documents import read_documents, tokenize_documents
@@ -29,7 +29,8 @@ from snql.patching.subject import Subject
 from snql.progress import ProgressCallback, silent
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
-from snql.stats.pooled import CONFIDENCE, RESAMPLES, Sums, resampled_sums
+from snql.stats.effects import Array, ratio_interval
+from snql.stats.interval import CONFIDENCE, Interval
 from snql.writing.html import table
 
 DOCUMENT, WINDOW = "document", "window"
@@ -120,7 +121,7 @@ def perplexity_rows(windows: pl.DataFrame, seed: int) -> list[dict[str, Any]]:
     """The perplexity of every variant on each data set, and on all of them pooled if there are several.
 
     windows: dataset, prompt_id, window_index, n_tokens, and a column of summed NLLs for each variant_id, of which the
-    first is the unpatched model. Documents are drawn by the bootstrap, windows where there is one document.
+    first is the unpatched model. Documents are the sample, windows where there is one document.
     """
     parts = {str(name): part for (name,), part in windows.group_by("dataset", maintain_order=True)}
     if len(parts) > 1:
@@ -131,23 +132,26 @@ def perplexity_rows(windows: pl.DataFrame, seed: int) -> list[dict[str, Any]]:
         documents = part.group_by("prompt_id", maintain_order=True).agg(pl.col("n_tokens", *variants).sum())
         unit = DOCUMENT if len(documents) > 1 else WINDOW
         drawn = documents if unit == DOCUMENT else part
-        sums = resampled_sums(drawn.select("n_tokens", *variants).cast(pl.Float64).to_numpy(), seed)
+        n_tokens, *nlls = drawn.select("n_tokens", *variants).cast(pl.Float64).to_numpy().T
         counts = {"dataset": dataset, "n_documents": len(documents), "n_windows": len(part), "unit": unit}
-        for place, variant in enumerate(variants, start=1):
-            found.append({"variant_id": int(variant), **counts, **_perplexity(sums, place), "seed": seed})
+        sure = {"confidence": CONFIDENCE, "resamples": 0, "seed": seed}
+        for variant, nll in zip(variants, nlls, strict=True):
+            found.append({"variant_id": int(variant), **counts, **_perplexity(n_tokens, nll, nlls[0]), **sure})
     return found
 
 
-def _perplexity(sums: Sums, place: int) -> dict[str, Any]:
-    """Of the variant in a column of the sums; tokens are in column 0, the unpatched model in column 1."""
-    nll, change = sums.of[place] / sums.of[0], (sums.of[place] - sums.of[1]) / sums.of[0]
-    own = ratio = None
-    if (drawn := sums.resampled) is not None:
-        own = sums.interval(np.exp(nll), np.exp(drawn[:, place] / drawn[:, 0]))
-        ratio = sums.interval(np.exp(change), np.exp((drawn[:, place] - drawn[:, 1]) / drawn[:, 0]))
-    found = {"n_tokens": int(sums.of[0]), "nll": float(nll), "perplexity": float(np.exp(nll))} | flat("", own)
-    against = {"ratio": float(np.exp(change))} | flat("ratio_", ratio)
-    return found | against | {"confidence": CONFIDENCE, "resamples": RESAMPLES}
+def _perplexity(n_tokens: Array, nll: Array, unpatched: Array) -> dict[str, Any]:
+    """From each text's number of tokens and summed NLLs, of a variant and of the unpatched model."""
+    mean, change = (float(sums.sum() / n_tokens.sum()) for sums in (nll, nll - unpatched))
+    found = {"n_tokens": int(n_tokens.sum()), "nll": mean, "perplexity": math.exp(mean)}
+    against = {"ratio": math.exp(change)} | flat("ratio_", _exponential(ratio_interval(nll - unpatched, n_tokens)))
+    return found | flat("", _exponential(ratio_interval(nll, n_tokens))) | against
+
+
+def _exponential(interval: Interval | None) -> Interval | None:
+    if interval is None:
+        return None
+    return Interval(*(math.exp(bound) for bound in (interval.value, interval.low, interval.high)))
 
 
 def _summary(db: Database, name: str, run_id: int) -> PerplexityResult:

@@ -8,7 +8,8 @@ import polars as pl
 
 from snql.db.prompt_sums import PromptSumsReader
 from snql.neurons.sets import Ids, Shape
-from snql.stats.resampling import bootstrap_weights, intervals, scores_of, top_of
+from snql.stats.resampling import bootstrap_weights, scores_of, top_of
+from snql.stats.scores import score_intervals
 
 TOP = 0.05
 _BYTES = 512_000_000
@@ -18,7 +19,7 @@ _BYTES = 512_000_000
 def bootstrap_intervals(
     reader: PromptSumsReader, shape: Shape, ranks: npt.NDArray[np.int64], resamples: int, seed: int
 ) -> pl.DataFrame:
-    """One row per neuron that has tokens: layer, expert, neuron, ci_low, ci_high, standard_error, top_share.
+    """One row per neuron that two prompts reach: layer, expert, neuron, ci_low, ci_high, standard_error, top_share.
 
     ranks: of all neurons by flat id, 0 for those that are not ranked.
     """
@@ -27,7 +28,7 @@ def bootstrap_intervals(
     for chunk in reader.chunks():
         reached = chunk.counts.any(axis=0)
         if reached.any():
-            found = intervals(scores_of(weights, chunk.squared[:, reached], chunk.counts[:, reached]))
+            found = score_intervals(chunk.squared[:, reached], chunk.counts[:, reached])
             ids = chunk.ids[reached]
             low[ids], high[ids], errors[ids] = found.low, found.high, found.standard_error
     ranked = np.flatnonzero(ranks)

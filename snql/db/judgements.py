@@ -12,7 +12,8 @@ from snql.db.connection import Database
 from snql.db.tables import delete, flat, insert
 from snql.errors import InputError
 from snql.stats.controls import ControlEffect
-from snql.stats.effects import Effect, Interval
+from snql.stats.effects import Effect
+from snql.stats.interval import CONFIDENCE, Interval
 from snql.stats.judged import WORSE, JudgeInfo
 
 _IDENTITY = "version, settings ->> '$.higher_is'"
@@ -128,28 +129,37 @@ def forget(connection: duckdb.DuckDBPyConnection, run_id: int, judge: str, *, mi
 
 
 def write_effects(
-    connection: duckdb.DuckDBPyConnection, run_id: int, rows: Sequence[EffectRow], controls: Sequence[ControlRow]
+    connection: duckdb.DuckDBPyConnection,
+    run_id: int,
+    rows: Sequence[EffectRow],
+    controls: Sequence[ControlRow],
+    seed: int,
 ) -> None:
     """Replace the run's effects under the judges of ``rows``, and what sets have over their controls."""
     flattened = {"effects": [_effect(row) for row in rows], "control_effects": [_control(row) for row in controls]}
     for table, found in flattened.items():
         for judge in {row.judge for row in rows}:
             delete(connection, table, run_id=run_id, judge=judge)
-        insert(connection, table, found, run_id=run_id)
+        # No resamples: the intervals follow from formulas.
+        insert(connection, table, found, run_id=run_id, confidence=CONFIDENCE, resamples=0, seed=seed)
 
 
 def _effect(row: EffectRow) -> dict[str, object]:
     found = row.effect
-    values = {"gap": _value(found.gap), "change": found.change.value, "effect": _value(found.effect)}
-    bounds = flat("gap_", found.gap) | flat("change_", found.change) | flat("", found.effect)
-    return vars(row) | vars(found) | values | bounds
+    bounds = flat("gap_", found.gap_interval) | flat("change_", found.change_interval) | flat("", found.effect)
+    return _told(row, found, "effect", "gap_interval", "change_interval") | {"effect": _value(found.effect)} | bounds
 
 
 def _control(row: ControlRow) -> dict[str, object]:
     found = row.found
-    values = vars(row) | vars(found) | {"difference": found.difference.value, "effect_difference": _value(found.effect)}
-    del values["found"], values["effect"]
-    return values | flat("difference_", found.difference) | flat("effect_difference_", found.effect)
+    bounds = flat("difference_", found.difference_interval) | flat("effect_difference_", found.effect)
+    values = _told(row, found, "found", "difference_interval", "effect")
+    return values | {"effect_difference": _value(found.effect)} | bounds
+
+
+def _told(row: EffectRow | ControlRow, found: Effect | ControlEffect, *leaving: str) -> dict[str, object]:
+    """The fields of both, but for some."""
+    return {name: value for name, value in (vars(row) | vars(found)).items() if name not in leaving}
 
 
 def _value(interval: Interval | None) -> float | None:

@@ -9,7 +9,7 @@ import polars as pl
 
 from snql.db import catalog, scripts
 from snql.db.catalog import quoted
-from snql.stats.effects import Interval
+from snql.stats.interval import Interval
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from snql.db.tables import flat
-from snql.guard.measures import draws, interval
 from snql.guard.parts import Array
 from snql.judges.refusal import refuses
-from snql.stats.pooled import CONFIDENCE, RESAMPLES
+from snql.stats.bootstrap import RESAMPLES, drawn_counts, percentile_interval
+from snql.stats.interval import CONFIDENCE
+from snql.stats.proportions import wilson_interval
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ def cost_rows(answers: Sequence[Answered], seed: int) -> Iterator[dict[str, Any]
 
     mean_cost: mean score of accepted answers. change: that less the mean score of all answers, 0 on average for a guard
     that refuses at random. guard_rate: share of prompts that the guard refuses; refusal_rate: that it refuses or whose
-    answer has a phrase of refusals. Intervals are over resamples of the prompts, those without accepted answers left
-    out.
+    answer has a phrase of refusals. Rates have Wilson's interval; costs one over resamples of the prompts, those
+    without accepted answers left out.
     """
     judged = [answer for answer in answers if answer.score is not None]
     if not judged:
@@ -41,20 +42,17 @@ def cost_rows(answers: Sequence[Answered], seed: int) -> Iterator[dict[str, Any]
         accepted = weights * ~refused
         with np.errstate(divide="ignore", invalid="ignore"):
             cost = accepted @ scores / accepted.sum(axis=1)
-        total = weights.sum(axis=1)
-        return {
-            "": cost,
-            "change_": cost - weights @ scores / total,
-            "guard_rate_": weights @ refused / total,
-            "refusal_rate_": weights @ either / total,
-        }
+        return {"": cost, "change_": cost - weights @ scores / weights.sum(axis=1)}
 
     own = values(np.ones((1, len(judged))))
-    parts = [values(weights) for weights in draws(len(judged), seed)]
+    parts = [values(weights) for weights in drawn_counts(len(judged), seed)]
     row: dict[str, Any] = {"n_prompts": len(judged), "n_accepted": int((~refused).sum())}
     for name, found in own.items():
         value = float(found[0])
         resampled = np.concatenate([part[name] for part in parts] or [np.empty(0)])
         row |= {name.rstrip("_") or "mean_cost": None if np.isnan(value) else value}
-        row |= flat(name, interval(resampled, value))
+        row |= flat(name, percentile_interval(value, resampled))
+    for name, rate in (("guard_rate", refused), ("refusal_rate", either)):
+        share = float(rate.mean())
+        row |= {name: share} | flat(f"{name}_", wilson_interval(share, len(judged)) if len(judged) > 1 else None)
     yield row | {"confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": seed}

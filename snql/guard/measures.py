@@ -4,7 +4,7 @@ All are computed from weights of the prompts: ones for the value itself, and how
 resample, so that all classifiers are compared on the same draws.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from snql.guard.fitting import Labels
 from snql.guard.parts import Array
-from snql.stats.effects import Interval
-from snql.stats.pooled import CONFIDENCE, RESAMPLES, drawn_counts
+from snql.stats.bootstrap import drawn_counts, percentile_interval
+from snql.stats.interval import Interval
 from snql.stats.proportions import wilson_interval
 
 BINS = 10
@@ -156,7 +156,7 @@ def measure(prompts: Prompts, groups: Groups, threshold: float, seed: int) -> di
     """Every measure of every kind, with intervals over resamples of the prompts; others are compared with ``guard``."""
     with threadpool_limits(1):  # many small products, in which threads would only wait for one another
         value = _means(prompts, groups, threshold, np.ones((1, len(prompts))))
-        parts = [_means(prompts, groups, threshold, weights) for weights in draws(len(prompts), seed)]
+        parts = [_means(prompts, groups, threshold, weights) for weights in drawn_counts(len(prompts), seed)]
     drawn = {key: np.concatenate([part[key] for part in parts] or [np.empty(0)]) for key in value}
     found = {kind: [_measured(name, kind, value, drawn) for name in MEASURES] for kind in groups}
     return {kind: _counted(prompts, each) if len(groups[kind]) == 1 else each for kind, each in found.items()}
@@ -170,21 +170,6 @@ def _counted(prompts: Prompts, found: Sequence[Measured]) -> list[Measured]:
         else each
         for each in found
     ]
-
-
-def interval(resampled: Array, value: float) -> Interval | None:
-    """Percentile interval over the resamples in which the measure is defined; None if it is in none, or undefined."""
-    defined = resampled[~np.isnan(resampled)]
-    if not len(defined) or np.isnan(value):
-        return None
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return Interval(float(value), float(low), float(high))
-
-
-def draws(n_prompts: int, seed: int) -> Iterator[Array]:
-    """Weights of resampled prompts, some resamples at a time; none for one prompt."""
-    return iter(()) if n_prompts < 2 else drawn_counts(n_prompts, seed, RESAMPLES)
 
 
 def _means(prompts: Prompts, groups: Groups, threshold: float, weights: Array) -> dict[tuple[str, str], Array]:
@@ -204,8 +189,8 @@ def _measured(name: str, kind: str, value: _Values, drawn: _Values) -> Measured:
     difference = between = None
     if kind != GUARD and (GUARD, name) in value:
         found = float(value[GUARD, name][0]) - own
-        difference, between = _known(found), interval(drawn[GUARD, name] - drawn[kind, name], found)
-    return Measured(name, _known(own), interval(drawn[kind, name], own), difference, between)
+        difference, between = _known(found), percentile_interval(found, drawn[GUARD, name] - drawn[kind, name])
+    return Measured(name, _known(own), percentile_interval(own, drawn[kind, name]), difference, between)
 
 
 def _known(value: float) -> float | None:

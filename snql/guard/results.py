@@ -12,7 +12,8 @@ from snql.db.tables import flat
 from snql.guard.measures import GUARD, Measured, Prompts, measure
 from snql.guard.plan import ANYWHERE, LAST_LAYER, MATCHED
 from snql.prompts.types import Prompt
-from snql.stats.pooled import CONFIDENCE, RESAMPLES
+from snql.stats.bootstrap import RESAMPLES
+from snql.stats.interval import CONFIDENCE
 
 Row = dict[str, Any]
 SURE = {"confidence": CONFIDENCE, "resamples": RESAMPLES}

@@ -13,7 +13,8 @@ from snql.db.connection import Database
 from snql.db.run_list import find
 from snql.errors import InputError
 from snql.judges.base import BETTER
-from snql.stats.effects import Bootstrap
+from snql.stats.bootstrap import RESAMPLES, drawn_counts, percentile_interval
+from snql.stats.interval import CONFIDENCE
 from snql.writing.html import table
 
 Array = npt.NDArray[np.float64]
@@ -117,20 +118,20 @@ def statistics(judged: pl.DataFrame, seed: int) -> pl.DataFrame:
     x, y = (judged[column].to_numpy() for column in _SCORES)
     ranks = stats.rankdata(x), stats.rankdata(y)
     bad = judged["bad_a"].to_numpy().astype(float), judged["bad_b"].to_numpy().astype(float)
-    bootstrap = Bootstrap.draw(int(prompts.max()) + 1, seed=seed)
+    n_prompts = int(prompts.max()) + 1
     rows = []
     for name, (left, right), formula in (
         ("Pearson", (x - x.mean(), y - y.mean()), pearson),
         ("Spearman", (ranks[0] - ranks[0].mean(), ranks[1] - ranks[1].mean()), pearson),
         ("kappa", bad, kappa),
     ):
-        value, low, high = _interval(_sums(left, right, prompts), formula, bootstrap)
+        value, low, high = _interval(_sums(left, right, prompts), formula, seed)
         rows.append({"statistic": name, "value": value, "ci_low": low, "ci_high": high})
     sizes = {
         "n_completions": len(judged),
-        "n_prompts": bootstrap.counts.shape[1],
-        "confidence": bootstrap.confidence,
-        "resamples": len(bootstrap.counts),
+        "n_prompts": n_prompts,
+        "confidence": CONFIDENCE,
+        "resamples": RESAMPLES,
         "seed": seed,
     }
     schema = {"statistic": pl.String, "value": pl.Float64, "ci_low": pl.Float64, "ci_high": pl.Float64}
@@ -144,17 +145,17 @@ def _sums(x: Array, y: Array, prompts: npt.NDArray[np.int64]) -> Array:
 
 
 def _interval(
-    sums: Array, formula: Callable[[Array], Array], bootstrap: Bootstrap
+    sums: Array, formula: Callable[[Array], Array], seed: int
 ) -> tuple[float | None, float | None, float | None]:
     """The value of all prompts with its percentile interval; None where it is undefined."""
     value = float(formula(sums.sum(axis=0)))
     if not np.isfinite(value):
         return None, None, None
-    resampled = formula(bootstrap.counts @ sums)
-    defined = resampled[np.isfinite(resampled)]
-    if len(sums) < 2 or len(defined) < len(resampled) / 2:
+    resampled = [formula(counts @ sums) for counts in drawn_counts(len(sums), seed)]
+    drawn = np.concatenate(resampled or [np.empty(0)])
+    found = percentile_interval(value, np.where(np.isfinite(drawn), drawn, np.nan))
+    if found is None or np.isfinite(drawn).sum() < len(drawn) / 2:
         return value, None, None
-    found = bootstrap.interval(value, defined)
     return value, found.low, found.high
 
 

@@ -1,25 +1,25 @@
 """Scores of the variants of a patch run, compared prompt by prompt."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import polars as pl
 
 from snql.stats.controls import ControlEffect, against_controls
-from snql.stats.effects import Bootstrap, Effect, causal_effect
+from snql.stats.effects import Effect, causal_effect
 
 
-@dataclass
+@dataclass(frozen=True)
 class Comparison:
-    """What patched variants are compared with, and the resamples of the prompts.
+    """What patched variants are compared with.
 
     Tables of scores have a row per prompt and a column per variant, named by its id. recipient, donor: their columns.
+    seed: of random sign flips.
     """
 
     recipient: str
     donor: str | None
     seed: int
-    _draws: dict[int, Bootstrap] = field(default_factory=dict)
 
     def complete(self, scores: pl.DataFrame, variants: Sequence[str]) -> pl.DataFrame:
         """The prompts that have a score under these variants and under recipient and donor."""
@@ -30,9 +30,7 @@ class Comparison:
     def effect(self, scores: pl.DataFrame, variant: str) -> Effect:
         """The effect of a variant, of complete rows."""
         donor = None if self.donor is None else scores[self.donor].to_numpy()
-        return causal_effect(
-            scores[self.recipient].to_numpy(), donor, scores[variant].to_numpy(), self._draw(len(scores))
-        )
+        return causal_effect(scores[self.recipient].to_numpy(), donor, scores[variant].to_numpy())
 
     def against(self, scores: pl.DataFrame, variant: str, controls: Sequence[str]) -> ControlEffect | None:
         """A variant against its controls; None if no prompt has a score under all of them."""
@@ -41,10 +39,4 @@ class Comparison:
             return None
         gap = None if self.donor is None else (rows[self.donor] - rows[self.recipient]).to_numpy()
         theirs = rows.select(controls).to_numpy().T
-        return against_controls(rows[variant].to_numpy(), theirs, gap, self._draw(len(rows)))
-
-    def _draw(self, n_prompts: int) -> Bootstrap:
-        """The resamples for so many prompts: the same for all variants, so that comparisons are paired."""
-        if n_prompts not in self._draws:
-            self._draws[n_prompts] = Bootstrap.draw(n_prompts, seed=self.seed)
-        return self._draws[n_prompts]
+        return against_controls(rows[variant].to_numpy(), theirs, gap, self.seed)

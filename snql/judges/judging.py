@@ -31,7 +31,7 @@ def judge_run(job: Job, judges: Sequence[Judge], seed: int = 0) -> None:
         scores = judgements.scores_by_variant(job.db, job.run_id, name)
         effects, controls = effect_rows(scores, name, variants, seed)
         if effects:
-            job.store(judgements.write_effects, effects, controls)
+            job.store(judgements.write_effects, effects, controls, seed)
 
 
 def _score(job: Job, judge: Judge) -> None:

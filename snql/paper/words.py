@@ -77,7 +77,7 @@ def markdown(found: Sequence[tuple[Recipe, Sequence[Outcome]]], scale: Scale, co
     parts = [
         "# The paper's figures and tables, ours beside the published",
         f"Scale: {inert.markdown(scale.title)}. Each section is one recipe: `snql paper NAME --scale {scale.name}` "
-        f"runs it, `snql paper --all --scale {scale.name}` all of them. Square brackets are 95% intervals: bootstrap "
+        f"runs it, `snql paper --all --scale {scale.name}` all of them. Square brackets are 95% intervals "
         "over prompts unless a row says otherwise.",
         " ".join(summary(found)),
         "A verdict is computed by the rule in its row; where the bound is not the paper's own, it says *ours*:",

@@ -86,7 +86,7 @@ def _result(
         runs=(first.run, second.run),
         effects=pl.concat([first.effects, second.effects]),
         changes=pl.concat([changes(one.effects, *way, signs) for way, one in both]),
-        ratios=pl.concat([ratios(db, one, *way, signs, options.compared_on, options.seed) for way, one in both]),
+        ratios=pl.concat([ratios(db, one, *way, signs, options.compared_on) for way, one in both]),
         overlap=shared,
         prompt_sets=first.prompt_sets,
     )

@@ -11,8 +11,8 @@ from snql.db.connection import Database
 from snql.db.judgements import POOLED, scores_by_variant
 from snql.patching.patch import PatchResult
 from snql.patching.variants import DONOR, RECIPIENT
-from snql.stats.effects import Interval
-from snql.stats.magnitudes import size_ratio
+from snql.stats.interval import Interval
+from snql.stats.magnitudes import Changes, size_ratio
 
 _COPIED = (
     *("run", "judge", "dataset", "n_neurons", "n_prompts", "mean_recipient", "mean_patched", "mean_donor"),
@@ -58,7 +58,6 @@ def ratios(
     donor: str,
     signs: Mapping[str, str],
     compared_on: Mapping[str, str | None],
-    seed: int,
 ) -> pl.DataFrame:
     """|change of cost| / |change of reward| of one direction, a row for each pair of judges of these signs.
 
@@ -70,13 +69,13 @@ def ratios(
         if side is not None:
             sides[sign].append(side)
     place = {"recipient_is": recipient, "donor_is": donor, "run": found.run}
-    rows = [place | _compared(cost, reward, seed) for cost, reward in product(sides["cost"], sides["reward"])]
+    rows = [place | _compared(cost, reward) for cost, reward in product(sides["cost"], sides["reward"])]
     return pl.DataFrame(rows, schema=_RATIOS)
 
 
 @dataclass(frozen=True)
 class _Side:
-    """One judge's change; scores: prompt_id and change, of the prompts with all scores."""
+    """One judge's change; scores: prompt_id, change and gap, of the prompts with all scores."""
 
     effect: dict[str, Any]
     scores: pl.DataFrame
@@ -100,19 +99,18 @@ def _side(db: Database, found: PatchResult, judge: str, dataset: str | None) -> 
         scores = scores.filter(pl.col("dataset") == dataset)
     patched = str(effect["variant_id"])
     scores = scores.drop_nulls([str(RECIPIENT), str(DONOR), patched])
-    return _Side(effect, scores.select("prompt_id", (pl.col(patched) - pl.col(str(RECIPIENT))).alias("change")))
+    from_recipient = {"change": pl.col(patched), "gap": pl.col(str(DONOR))}
+    changes = {name: score - pl.col(str(RECIPIENT)) for name, score in from_recipient.items()}
+    return _Side(effect, scores.select("prompt_id", **changes))
 
 
-def _compared(cost: _Side, reward: _Side, seed: int) -> dict[str, Any]:
+def _compared(cost: _Side, reward: _Side) -> dict[str, Any]:
     paired = cost.effect["dataset"] == reward.effect["dataset"]
+    sides = [cost.scores, reward.scores]
     if paired:
-        both = cost.scores.join(reward.scores, on="prompt_id", suffix="_reward").sort("prompt_id")
-        over, under = both["change"].to_numpy(), both["change_reward"].to_numpy()
-    else:
-        over, under = cost.scores["change"].to_numpy(), reward.scores["change"].to_numpy()
-    return (
-        cost.cells("cost") | reward.cells("reward") | _cells(size_ratio(over, under, paired=paired, seed=seed), paired)
-    )
+        sides = [one.join(other, on="prompt_id", how="semi").sort("prompt_id") for one, other in (sides, sides[::-1])]
+    over, under = (Changes(side["change"].to_numpy(), side["gap"].to_numpy()) for side in sides)
+    return cost.cells("cost") | reward.cells("reward") | _cells(size_ratio(over, under, paired=paired), paired)
 
 
 def _cells(ratio: Interval | None, paired: bool) -> dict[str, Any]:

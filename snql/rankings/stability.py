@@ -14,8 +14,9 @@ from snql.db.prompt_sums import PromptSumsReader
 from snql.db.scores import RunScores, read_run_scores
 from snql.errors import InputError
 from snql.rankings.overlaps import bound_of, compare
+from snql.stats.interval import CONFIDENCE
 from snql.stats.overlap import correlation
-from snql.stats.resampling import CONFIDENCE, MOST, half_weights, scores_of, spearman_brown, top_of
+from snql.stats.resampling import MOST, half_weights, scores_of, spearman_brown, top_of
 
 _BYTES = 512_000_000
 """Scores that are held at once."""

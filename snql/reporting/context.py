@@ -76,12 +76,15 @@ def _donor(row: Mapping[str, Any]) -> str:
     return f"{words}, whose neurons are frozen at the recipient's" if config.get("freeze") else words
 
 
-def interval_words(frame: pl.DataFrame) -> str:
-    """Confidence, resamples and seed of the intervals of a frame of effects."""
+def interval_words(frame: pl.DataFrame, over: str = "prompts") -> str:
+    """Confidence of the intervals of a frame of effects; resamples and seed of those of earlier versions."""
     levels = listing([f"{100 * level:g} %" for level in frame["confidence"].unique().sort().to_list()])
-    resamples = listing([f"{number:,}" for number in frame["resamples"].unique().sort().to_list()])
-    seeds = listing([str(seed) for seed in frame["seed"].unique().sort().to_list()])
-    return f"{levels} bootstrap intervals over prompts ({resamples} resamples, seed {seeds})"
+    drawn = frame.filter(pl.col("resamples") > 0)
+    if drawn.is_empty():
+        return f"{levels} intervals over {over} (Fieller's)"
+    resamples = listing([f"{number:,}" for number in drawn["resamples"].unique().sort().to_list()])
+    seeds = listing([str(seed) for seed in drawn["seed"].unique().sort().to_list()])
+    return f"{levels} bootstrap intervals over {over} ({resamples} resamples, seed {seeds})"
 
 
 def judge_words(frame: pl.DataFrame) -> str:

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from snql.stats.effects import Array, Interval
-from snql.stats.pooled import resampled_sums
+from snql.stats.effects import Array, ratio_interval, share_interval
+from snql.stats.interval import Interval
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class Closing:
     """A set's divergence beside the recipient's, per token in nats; agreement: share of tokens.
 
     closed: 1 - kl_patched / kl_recipient; None where the recipient's divergence is no more than the floor, or with one
-    prompt, which has no interval.
+    prompt, which has no interval. No test of a gap: a divergence is never below 0.
     """
 
     n_prompts: int
@@ -39,56 +37,40 @@ class Closing:
 
 
 class Closings:
-    """The closings of several sets on the same prompts, with the same resamples of these.
+    """The closings of several sets on the same prompts.
 
     n_tokens: Float64["prompts"]; kl and agreeing: sums over each prompt's tokens, Float64["prompts variants"], the
     recipient's in column 0. floor: the divergence per token that rounding alone may make.
     """
 
-    def __init__(self, n_tokens: Array, kl: Array, agreeing: Array, floor: float, seed: int) -> None:
-        self._n_prompts, self._n = kl.shape
-        values = np.concatenate([n_tokens[:, None], kl, agreeing], axis=1)
-        self._sums = resampled_sums(values, seed)
-        self._defined = self._sums.resampled is not None and self._sums.of[1] / self._sums.of[0] > floor
+    def __init__(self, n_tokens: Array, kl: Array, agreeing: Array, floor: float) -> None:
+        self._n_tokens, self._kl, self._agreeing = n_tokens, kl, agreeing
+        self._defined = bool(kl[:, 0].sum() / n_tokens.sum() > floor)
 
     def of(self, column: int, controls: Sequence[int] = ()) -> Closing:
         """The closing of the variant in a column, compared with the mean of its controls'."""
-        sums, recipient, patched = self._sums, 1, 1 + column
-        kl_recipient, recipient_interval = sums.ratio(recipient, 0)
-        kl_patched, patched_interval = sums.ratio(patched, 0)
+        patched = self._kl[:, column]
         return Closing(
-            self._n_prompts,
-            int(sums.of[0]),
-            kl_recipient,
-            recipient_interval,
-            kl_patched,
-            patched_interval,
-            self._closed([column]),
-            float(sums.of[1 + self._n] / sums.of[0]),
-            float(sums.of[1 + self._n + column] / sums.of[0]),
-            self._over(column, controls) if controls else None,
+            n_prompts=len(self._kl),
+            n_tokens=int(self._n_tokens.sum()),
+            kl_recipient=self._per_token(self._kl[:, 0]),
+            kl_recipient_interval=ratio_interval(self._kl[:, 0], self._n_tokens),
+            kl_patched=self._per_token(patched),
+            kl_patched_interval=ratio_interval(patched, self._n_tokens),
+            closed=self._share(self._kl[:, 0] - patched),
+            agreement_recipient=self._per_token(self._agreeing[:, 0]),
+            agreement_patched=self._per_token(self._agreeing[:, column]),
+            over=self._over(patched, controls) if controls else None,
         )
 
-    def _closed(self, columns: Sequence[int]) -> Interval | None:
-        """The mean share that these close."""
-        if not self._defined or self._sums.resampled is None:
-            return None
-        return self._sums.interval(_share(self._sums.of[None], columns)[0], _share(self._sums.resampled, columns))
+    def _per_token(self, sums: Array) -> float:
+        return float(sums.sum() / self._n_tokens.sum())
 
-    def _over(self, column: int, controls: Sequence[int]) -> Over:
-        theirs = self._closed(controls)
-        if theirs is None or self._sums.resampled is None:
-            return Over(len(controls), None, None)
-        of, resampled = (
-            _share(sums, [column]) - _share(sums, controls) for sums in (self._sums.of[None], self._sums.resampled)
-        )
-        return Over(len(controls), theirs.value, self._sums.interval(of[0], resampled))
+    def _share(self, closed: Array) -> Interval | None:
+        """What was closed, by prompt, as a share of the recipient's divergence."""
+        return share_interval(closed, self._kl[:, 0]) if self._defined else None
 
-
-def _share(sums: Array, columns: Sequence[int]) -> Array:
-    """1 - mean KL of some variants / KL of the recipient, of each row of sums."""
-    patched = sums[:, [1 + column for column in columns]].mean(axis=1)
-    # A resample can still have no divergence at all; what it closes of nothing is nothing.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares: Array = np.where(sums[:, 1] > 0, 1 - patched / sums[:, 1], 0.0)
-    return shares
+    def _over(self, patched: Array, controls: Sequence[int]) -> Over:
+        theirs = self._kl[:, list(controls)].mean(axis=1)
+        share = self._share(self._kl[:, 0] - theirs)
+        return Over(len(controls), None if share is None else share.value, self._share(theirs - patched))

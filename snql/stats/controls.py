@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from snql.stats.effects import Array, Bootstrap, Interval, ratio_interval
+from snql.stats.effects import Array, effect_interval, mean_interval
+from snql.stats.interval import Interval
 
 PERMUTATIONS = 10_000
 _CHUNK = 1_000
@@ -15,34 +16,32 @@ _CHUNK = 1_000
 class ControlEffect:
     """How a set's scores differ from the mean of its controls' on the same prompts.
 
-    difference: mean over prompts, in the judge's units. t, t_p_value: paired t-test, None where all differences are the
-    same. permutation_p_value: share of random sign flips of the differences whose mean is at least as far from 0, the
-    observed one among them; two-sided. effect: difference divided by the donor-recipient gap, None where that may be 0.
+    difference: mean over prompts, in the judge's units; one prompt has no interval. t, t_p_value: paired t-test, None
+    where all differences are the same. permutation_p_value: share of random sign flips of the differences whose mean is
+    at least as far from 0, the observed one among them; two-sided. effect: difference divided by the donor-recipient
+    gap, None where that may be 0.
     Prompts are the sample: none of it says how other random sets would have done.
     """
 
     n_prompts: int
     n_controls: int
     mean_controls: float
-    difference: Interval
+    difference: float
+    difference_interval: Interval | None
     t: float | None
     t_p_value: float | None
     permutation_p_value: float
     permutations: int
     effect: Interval | None
-    confidence: float
-    resamples: int
-    seed: int
 
 
-def against_controls(patched: Array, controls: Array, gap: Array | None, bootstrap: Bootstrap) -> ControlEffect:
+def against_controls(patched: Array, controls: Array, gap: Array | None, seed: int) -> ControlEffect:
     """Compare scores of a set, shape (prompts,), with those of its controls, shape (controls, prompts).
 
-    gap: donor's minus recipient's scores, shape (prompts,); None without a donor.
+    seed: of the sign flips. gap: donor's minus recipient's scores, shape (prompts,); None without a donor.
     """
     # Differences first: where a set and its controls do the same, they are exactly 0.
     differences = (patched - controls).mean(axis=0)
-    difference = bootstrap.mean_interval(differences)
     t, p = (None, None)
     if len(differences) > 1 and float(np.ptp(differences)) > 1e-12 * float(np.abs(differences).max()):
         tested = stats.ttest_1samp(differences, 0.0)
@@ -51,15 +50,13 @@ def against_controls(patched: Array, controls: Array, gap: Array | None, bootstr
         n_prompts=len(patched),
         n_controls=len(controls),
         mean_controls=float(controls.mean()),
-        difference=difference,
+        difference=float(differences.mean()),
+        difference_interval=mean_interval(differences, gap),
         t=t,
         t_p_value=p,
-        permutation_p_value=sign_flip_p_value(differences, bootstrap.seed),
+        permutation_p_value=sign_flip_p_value(differences, seed),
         permutations=PERMUTATIONS,
-        effect=None if gap is None else ratio_interval(differences, gap, bootstrap),
-        confidence=bootstrap.confidence,
-        resamples=len(bootstrap.counts),
-        seed=bootstrap.seed,
+        effect=None if gap is None else effect_interval(differences, gap),
     )
 
 

@@ -2,9 +2,7 @@
 
 from scipy import special
 
-from snql.stats.effects import Interval
-
-CONFIDENCE = 0.95
+from snql.stats.interval import CONFIDENCE, Interval
 
 
 def wilson_interval(share: float, n: float, confidence: float = CONFIDENCE) -> Interval:

@@ -1,28 +1,17 @@
-"""How sure change scores are: bootstrap over prompts, and rankings from two halves of the prompts.
+"""How sure rankings by change scores are: the bootstrap over prompts, and rankings from two halves of the prompts.
 
 A change score pools the tokens of all prompts: sqrt(sum of squared differences / number of tokens), so the score of any
 choice of prompts, each taken w times, is sqrt(sum of w * squares / sum of w * tokens) (arXiv 2406.14144, equation 3).
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-CONFIDENCE = 0.95
+
 FEWEST, MOST = 100, 10_000
 """Resamples: with fewer the ends of an interval are single draws; more tell next to nothing more."""
-
-
-@dataclass(frozen=True)
-class Intervals:
-    """Percentile intervals and standard errors of change scores, each of shape (neurons,)."""
-
-    low: Array
-    high: Array
-    standard_error: Array
 
 
 def bootstrap_weights(n_prompts: int, resamples: int, seed: int) -> Array:
@@ -61,15 +50,6 @@ def top_of(scores: Array, k: int) -> npt.NDArray[np.int64]:
     above = np.flatnonzero(filled > threshold)
     level = np.flatnonzero(filled == threshold)[: k - len(above)]
     return np.concatenate([above, level])
-
-
-def intervals(scores: Array) -> Intervals:
-    """Over the resamples of each neuron that have tokens: Float64["resamples neurons"]."""
-    tail = (1 - CONFIDENCE) / 2
-    whole = not np.isnan(scores).any()
-    quantile, deviation = (np.quantile, np.std) if whole else (np.nanquantile, np.nanstd)
-    low, high = quantile(scores, [tail, 1 - tail], axis=0)
-    return Intervals(low, high, deviation(scores, axis=0, ddof=1))
 
 
 def spearman_brown(correlation: float) -> float:

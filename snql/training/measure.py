@@ -12,8 +12,7 @@ import polars as pl
 import pyarrow as pa
 import torch
 
-from snql.stats.effects import Array, Bootstrap
-from snql.stats.pooled import resampled_sums
+from snql.stats.effects import Array, mean_interval, ratio_interval
 from snql.training.options import TrainOptions
 from snql.training.subject import Subject
 from snql.training.tokens import IGNORED
@@ -30,7 +29,7 @@ _KINDS = {
 
 
 def measure(subject: Subject, held_out: pa.Table, options: TrainOptions, max_length: int) -> pl.DataFrame:
-    """One row a measure: before, after, the change with its bootstrap interval over examples, and their number.
+    """One row a measure: before, after, the change with its interval over examples, and their number.
 
     sft: ``loss``, nats per token of the answers, and ``accuracy``, the share of them that the model finds likeliest.
     dpo: ``loss`` per pair (Rafailov et al. 2023, eq. 7), ``reward_margin``, ``reward_chosen``, ``reward_rejected``, and
@@ -55,16 +54,14 @@ Row = tuple[str, float | None, float, float | None, float | None, float | None, 
 def _answers(subject: Subject, table: pa.Table, options: TrainOptions) -> list[Row]:
     texts = [(row["input_ids"], row["labels"]) for row in table.to_pylist()]
     before, after = (token_sums(subject, texts, options.at_once, trained=trained) for trained in (False, True))
-    sums = resampled_sums(np.concatenate([before, after], axis=1), options.seed)
+    n_tokens = before[:, 2]
     found: list[Row] = []
     for name, column, sign in (("loss", 0, -1.0), ("accuracy", 1, 1.0)):
-        old, new = (sign * sums.of[at] / sums.of[2] for at in (column, 3 + column))
-        interval = None
-        if sums.resampled is not None:
-            drawn = sign * (sums.resampled[:, 3 + column] - sums.resampled[:, column]) / sums.resampled[:, 2]
-            interval = sums.interval(new - old, drawn)
+        old, new = (sign * sums[:, column] for sums in (before, after))
+        values = [float(sums.sum() / n_tokens.sum()) for sums in (old, new, new - old)]
+        interval = ratio_interval(new - old, n_tokens)
         ends = (None, None) if interval is None else (interval.low, interval.high)
-        found.append((name, float(old), float(new), float(new - old), *ends, len(texts)))
+        found.append((name, values[0], values[1], values[2], *ends, len(texts)))
     return found
 
 
@@ -76,7 +73,6 @@ def _pairs(subject: Subject, table: pa.Table, options: TrainOptions, max_length:
         before, after = (token_sums(subject, texts, options.at_once, trained=on)[:, 0] for on in (False, True))
         sides[name] = options.beta * (after - before)
     margins = sides["chosen"] - sides["rejected"]
-    bootstrap = Bootstrap.draw(len(rows), seed=options.seed)
     values = {
         "loss": (np.log(2.0), np.logaddexp(0.0, -margins)),
         "reward_margin": (0.0, margins),
@@ -85,8 +81,9 @@ def _pairs(subject: Subject, table: pa.Table, options: TrainOptions, max_length:
     }
     found: list[Row] = []
     for name, (old, new) in values.items():
-        change = bootstrap.mean_interval(new - old)
-        found.append((name, float(old), float(new.mean()), change.value, change.low, change.high, len(rows)))
+        change = mean_interval(new - old)
+        ends = (None, None) if change is None else (change.low, change.high)
+        found.append((name, float(old), float(new.mean()), float((new - old).mean()), *ends, len(rows)))
     return [*found, ("accuracy", None, float((margins > 0).mean()), None, None, None, len(rows))]
 
 

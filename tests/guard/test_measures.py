@@ -9,7 +9,6 @@ import pytest
 from sklearn import metrics
 
 from snql.db.connection import Database
-from snql.guard import measures
 from snql.guard.measures import GUARD, MEASURES, Prompts, measure
 
 Array = npt.NDArray[np.float64]
@@ -197,7 +196,6 @@ def test_resamples_without_both_labels_do_not_count() -> None:
     prompts = Prompts(np.array([True, False, False]), np.zeros(3, dtype=bool))
     found = {m.measure: m for m in measure(prompts, {GUARD: [np.array([0.9, 0.2, 0.1])]}, 0.5, 0)[GUARD]}
     assert ends(found["auroc"].interval) == (1, 1)
-    assert measures.interval(np.array([np.nan, np.nan]), 0.5) is None
     single = measure(Prompts(np.array([True]), np.array([False])), {GUARD: [np.array([0.9])]}, 0.5, 0)[GUARD]
     assert [m.interval for m in single] == [None] * len(MEASURES)
     assert next(m.value for m in single if m.measure == "accuracy") == 1

@@ -17,6 +17,7 @@ from snql.guard.stored import read_guard
 from snql.judges.refusal import refuses
 from snql.options import changed
 from snql.prompts.options import PromptOptions
+from snql.stats.proportions import wilson_interval
 
 from .conftest import OPTIONS, last_activations, plain_network
 
@@ -145,16 +146,18 @@ def test_intervals_of_costs_are_the_bootstrap_written_out() -> None:
     ]
     (row,) = cost_rows([*answers, Answered(None, "", True)], seed=3)
     draw = np.random.default_rng(3)
-    means, changes, rates = [], [], []
+    means, changes = [], []
     for _ in range(2000):
         twice = np.repeat(np.arange(20), draw.multinomial(20, [1 / 20] * 20))
         accepted = twice[~refused[twice]]
         means.append(scores[accepted].mean())
         changes.append(scores[accepted].mean() - scores[twice].mean())
-        rates.append((refused[twice] | (scores[twice] > 1)).mean())
-    for name, drawn in (("", means), ("change_", changes), ("refusal_rate_", rates)):
+    for name, drawn in (("", means), ("change_", changes)):
         found = (row[f"{name}ci_low"], row[f"{name}ci_high"])
         assert found == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-12)
+    for name, share in (("guard_rate", refused.mean()), ("refusal_rate", (refused | (scores > 1)).mean())):
+        expected = wilson_interval(share, 20)
+        assert (row[name], row[f"{name}_ci_low"], row[f"{name}_ci_high"]) == (share, expected.low, expected.high)
     assert row["n_prompts"] == 20
     none = next(cost_rows([replace(answer, refused=True) for answer in answers], seed=3))
     assert (none["mean_cost"], none["ci_low"], none["change"], none["guard_rate"]) == (None, None, None, 1)

@@ -21,6 +21,7 @@ from snql.options import changed
 from snql.patching.options import TaxOptions
 from snql.patching.tax import TaxResult, tax
 from snql.prompts.options import PromptOptions
+from snql.stats.effects import mean_interval
 
 from ..cli.conftest import Snql, snql  # noqa: F401  (a fixture)
 
@@ -30,7 +31,7 @@ OPTIONS = TaxOptions(
     helpful="helpful",
     safety_model="demo:safety",
     helpful_model="demo:helpful",
-    prompts=PromptOptions(("demo:harmful", "demo:benign"), limit=8),
+    prompts=PromptOptions(("demo:harmful", "demo:benign"), limit=10),
     judging=JudgingOptions(("demo:cost", "demo:reward")),
     random=2,
     top="10%",
@@ -106,13 +107,13 @@ def test_changes_are_those_of_the_judgements(located: Database, found: TaxResult
     for row in found.changes.iter_rows(named=True):
         by = scores(located, row["run"], row["judge"], None if row["dataset"] == "*" else row["dataset"])
         changes = by[OPTIONS.expression] - by["recipient"]
-        draws = np.random.default_rng(0).multinomial(len(changes), [1 / len(changes)] * len(changes), size=2000)
-        interval = np.quantile(draws @ changes / len(changes), [0.025, 0.975])
+        interval = mean_interval(changes, by["donor"] - by["recipient"])  # by hand in tests/stats
+        assert interval is not None
         controls = np.mean([values for name, values in by.items() if name.startswith("random(")], axis=0)
-        assert row["n_prompts"] == len(changes) == (16 if row["dataset"] == "*" else 8)
+        assert row["n_prompts"] == len(changes) == (20 if row["dataset"] == "*" else 10)
         assert row["sign"] == row["judge"].removeprefix("demo:")
         assert row["change"] == pytest.approx(changes.mean(), abs=1e-12)
-        assert (row["change_ci_low"], row["change_ci_high"]) == pytest.approx(tuple(interval), abs=1e-12)
+        assert (row["change_ci_low"], row["change_ci_high"]) == pytest.approx((interval.low, interval.high))
         assert row["controls_difference"] == pytest.approx((by[OPTIONS.expression] - controls).mean(), abs=1e-12)
 
 
@@ -147,7 +148,7 @@ def test_the_command_prints_and_draws_both_runs(located: Database, found: TaxRes
     experiment = [
         *("--db", str(located.path), "tax", "t", "--safety", "safety", "--helpful", "helpful"),
         *("--safety-model", "demo:safety", "--helpful-model", "demo:helpful", "--top", "10%", "--random", "2"),
-        *("--prompts", "demo:harmful", "--prompts", "demo:benign", "--limit", "8", "--max-new-tokens", "20"),
+        *("--prompts", "demo:harmful", "--prompts", "demo:benign", "--limit", "10", "--max-new-tokens", "20"),
     ]
     judges = ["--judge", "demo:cost", "--judge", "demo:reward"]
     done = snql(*experiment, "--judge", "demo:cost", "--judge", "python:m:f")

@@ -1,11 +1,20 @@
 """Resampling of prompts, against plain Python."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from snql.stats.resampling import bootstrap_weights, half_weights, intervals, scores_of, spearman_brown, top_of
+from snql.stats.resampling import (
+    bootstrap_weights,
+    half_weights,
+    scores_of,
+    spearman_brown,
+    top_of,
+)
+from snql.stats.scores import score_intervals
 
 
 def test_weights() -> None:
@@ -37,27 +46,47 @@ def test_scores_and_intervals_by_hand(routed: bool) -> None:
                 assert found[row, neuron] == pytest.approx(math.sqrt(total / tokens))
             else:
                 assert not np.isfinite(found[row, neuron])
-    known = found[:, :3]
-    spread = intervals(np.where(np.isfinite(known), known, np.nan))
+    sure = score_intervals(squared, counts)
+    assert np.isnan(sure.low[3]) == routed
+    assert np.isfinite(sure.low[:3]).any()
     for neuron in range(3):
-        values = sorted(value for value in known[:, neuron] if np.isfinite(value))
-        assert spread.low[neuron] == pytest.approx(np.percentile(values, 2.5))
-        assert spread.high[neuron] == pytest.approx(np.percentile(values, 97.5))
-        mean = sum(values) / len(values)
-        variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-        assert spread.standard_error[neuron] == pytest.approx(math.sqrt(variance))
+        reached = [(x, n) for x, n in zip(squared[:, neuron], counts[:, neuron], strict=True) if n]
+        if len(reached) < 2:
+            assert np.isnan([sure.low[neuron], sure.high[neuron], sure.standard_error[neuron]]).all()
+            continue
+        low, score, error = by_hand(reached, len(reached), -1)
+        sums = [x for x, _ in reached]
+        large = math.sqrt(sum(x**4 for x in sums) / sum(x**2 for x in sums))
+        more = [*reached, (large, sum(n for _, n in reached) / len(reached))]
+        assert sure.low[neuron] == pytest.approx(math.sqrt(max(low, 0)))
+        assert sure.high[neuron] == pytest.approx(math.sqrt(by_hand(more, len(reached), 1)[0]))
+        assert sure.standard_error[neuron] == pytest.approx(error / (2 * math.sqrt(score)))
 
 
-def test_the_interval_of_a_bootstrap_covers_the_truth() -> None:
-    """Simulated prompts of a known score: the 95 % interval holds it in about 95 of 100 samples."""
+def by_hand(prompts: Sequence[tuple[float, float]], n_reached: int, sign: int) -> tuple[float, float, float]:
+    """An end of the interval of a mean square, the mean square, and its standard error."""
+    tokens = sum(n for _, n in prompts)
+    mean = sum(x for x, _ in prompts) / tokens
+    spread = sum((x - mean * n) ** 2 for x, n in prompts) / (len(prompts) - 1) * len(prompts)
+    error = math.sqrt(spread) / tokens
+    return mean + sign * float(stats.t.ppf(0.975, n_reached - 1)) * error, mean, error
+
+
+def test_one_prompt_and_nothing_at_all() -> None:
+    alone = score_intervals(np.array([[4.0, 0.0]]), np.array([[2.0, 3.0]]))
+    assert np.isnan([alone.low, alone.high, alone.standard_error]).all()
+    nothing = score_intervals(np.zeros((3, 1)), np.ones((3, 1)))
+    assert (nothing.low[0], nothing.high[0], nothing.standard_error[0]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("n", "least"), [(5, 0.9), (20, 0.93), (80, 0.93)])
+def test_intervals_of_scores_cover_the_truth(n: int, least: float) -> None:
+    """Simulated prompts of a known score, of other lengths: it is in the 95% interval of that share of samples."""
     generator = np.random.default_rng(2)
-    covered = 0
-    for sample in range(300):
-        squared = generator.gamma(2, 10, size=(80, 1))  # 20 tokens of mean square 1
-        scores = scores_of(bootstrap_weights(80, 400, sample), squared, np.full((80, 1), 20.0))
-        found = intervals(scores)
-        covered += bool(found.low[0] <= 1 <= found.high[0])
-    assert 0.90 <= covered / 300 <= 0.98
+    tokens = generator.integers(5, 40, (n, 4000)).astype(float)
+    found = score_intervals(tokens * generator.gamma(2, 0.5, (n, 4000)), tokens)  # mean squares of 1
+    covered = ((found.low <= 1) & (found.high >= 1)).mean()
+    assert least <= covered <= 0.98
 
 
 def test_spearman_brown() -> None:

@@ -33,8 +33,8 @@ def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
     sure = pl.when(pl.col("top_share") >= 0.95).then(pl.lit(SURE)).otherwise(pl.lit(UNSURE))
     shown = first.filter(pl.col("rank") <= most).with_columns(name=rows.neuron_names(), label=sure)
     words = [
-        f"The {most} highest-ranked neurons of each run. Bars are 95 % bootstrap intervals over prompts"
-        f"{_resamples(shown)}; the number beside a bar, and its mark, say in what share of the resamples the neuron "
+        f"The {most} highest-ranked neurons of each run. Bars are 95 % intervals over prompts; "
+        f"the number beside a bar, and its mark, say in what share of resamples{_resamples(shown)} the neuron "
         f"stays in the top 5 % ({_sizes(shown)}). Neurons were chosen for high scores on these very prompts, so their "
         "scores on others tend to be lower.",
         locate_words(context, runs),
@@ -80,7 +80,7 @@ def _scale(low: float, high: float) -> Plain:
 
 def _resamples(shown: pl.DataFrame) -> str:
     numbers = [f"{number:,}" for number in shown["resamples"].drop_nulls().unique().sort().to_list()]
-    return f" ({listing(numbers)} resamples)" if numbers else ""
+    return f" ({listing(numbers)})" if numbers else ""
 
 
 def _sizes(shown: pl.DataFrame) -> str:
@@ -92,8 +92,8 @@ FIGURE = Figure(
     name="intervals",
     view="figure_intervals",
     order=("run", "rank"),
-    title="Bootstrap intervals of the highest change scores",
-    description="change scores of the highest-ranked neurons with bootstrap intervals over prompts",
-    lacking="no finished locate run has bootstrap intervals: run `snql locate … --bootstrap 1000` to get some",
+    title="Intervals of the highest change scores",
+    description="change scores of the highest-ranked neurons with intervals over prompts",
+    lacking="no finished locate run has intervals: run `snql locate … --bootstrap 1000` to get some",
     sketch=_sketch,
 )

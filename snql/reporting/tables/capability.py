@@ -5,10 +5,10 @@ from typing import Any
 
 import polars as pl
 
-from snql.reporting.context import Context, patch_words
+from snql.reporting.context import Context, interval_words, patch_words
 from snql.reporting.tables.transfer import set_words
 from snql.writing.layout import Block, Cell, Column, Group, Interval, Number
-from snql.writing.words import count, decimals, listing, short_labels
+from snql.writing.words import count, decimals, short_labels
 
 NAME = "capability"
 TITLE = "Perplexity, tasks and scores of models and patches"
@@ -128,13 +128,8 @@ def caption(rows: pl.DataFrame, context: Context) -> str:
 
 
 def _interval_words(rows: pl.DataFrame) -> str:
-    drawn = rows.drop_nulls("resamples")
-    if drawn.is_empty():
-        return ""
-    levels = listing([f"{100 * level:g} %" for level in drawn["confidence"].unique().sort().to_list()])
-    numbers = listing([f"{number:,}" for number in drawn["resamples"].unique().sort().to_list()])
-    seeds = listing([str(seed) for seed in drawn["seed"].unique().sort().to_list()])
-    return f"Brackets are {levels} bootstrap intervals over documents or prompts ({numbers} resamples, seed {seeds})."
+    measured = rows.drop_nulls("resamples")
+    return "" if measured.is_empty() else f"Brackets are {interval_words(measured, 'documents or prompts')}."
 
 
 def _measured(context: Context, rows: pl.DataFrame) -> str:
