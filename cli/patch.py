@@ -29,6 +29,8 @@ EFFECT_COLUMNS = {
 }
 
 
+GRADED_COLUMNS = {"graded": "log-odds"}
+
 CHANGE_COLUMNS = {"change": "change", "change_ci_low": "low", "change_ci_high": "high"}
 
 CONTROL_COLUMNS = {
@@ -37,6 +39,7 @@ CONTROL_COLUMNS = {
     "controls_difference_ci_low": "low",
     "controls_difference_ci_high": "high",
     "controls_permutation_p_value": "p",
+    "adjusted": "p (Holm)",
 }
 
 
@@ -58,11 +61,20 @@ def patch(
     else:
         _print_sets(found.run, found.effects, quiet=here.quiet)
     note_undefined(found.effects, quiet=here.quiet)
+    if found.effects["graded"].is_not_null().any():
+        note(
+            "log-odds: how far the sets go from recipient to donor where their texts part; a judge sees an answer "
+            "change only where these cross even (view graded_effects)",
+            quiet=here.quiet,
+        )
 
 
 def _print_sets(run: str, effects: "pl.DataFrame", *, quiet: bool) -> None:
     """A table of the chosen sets, each beside its controls."""
-    sets = effects.filter(effects["control_of"].is_null())
+    from snql.stats.holm import adjusted
+
+    chosen = effects.filter(effects["control_of"].is_null())
+    sets = chosen.with_columns(adjusted(chosen["controls_permutation_p_value"]))
     print_table(sets, _columns(sets), f"Causal effects of {run}")
     if n_controls := len(effects) - len(sets):
         note(f"the view causal_effects has the {n_controls} effects of single random controls, too", quiet=quiet)
@@ -74,7 +86,12 @@ def _columns(effects: "pl.DataFrame") -> dict[str, str]:
     if effects["gap"].is_null().all():
         left_out = ("mean_donor", "effect", "ci_low", "ci_high")
         columns = {name: head for name, head in columns.items() if name not in left_out} | CHANGE_COLUMNS
-    return columns | CONTROL_COLUMNS if effects["n_controls"].is_not_null().any() else columns
+    if effects["graded"].is_not_null().any():
+        columns = columns | GRADED_COLUMNS
+    if effects["n_controls"].is_null().all():
+        return columns
+    alone = effects["adjusted"].count() == 1
+    return columns | {name: head for name, head in CONTROL_COLUMNS.items() if name != "adjusted" or not alone}
 
 
 def note_undefined(effects: "pl.DataFrame", *, quiet: bool) -> None:

@@ -44,6 +44,9 @@
 --   controls_t: statistic of the paired t-test
 --   controls_t_p_value [probability]: its two-sided p
 --   controls_permutation_p_value [probability]: two-sided p of random sign flips of the differences
+--   graded [share]: how far the set goes in log-odds where the models part; NULL where not measured or undefined
+--   graded_ci_low [share]: lower end of its interval
+--   graded_ci_high [share]: upper end of its interval
 -- Units:   effect is a share: 1 = the set carries the whole donor-recipient difference, 0 = none of it. Means, gap
 --          (donor - recipient) and change (patched - recipient) are in the judge's units.
 -- Caveats: effect is NULL, and defined is false, when the interval of the gap covers 0. Rows with control_seed are
@@ -51,7 +54,8 @@
 --          magnitude (and as large ones) or anywhere. A run without a donor has changes, but no gap and no effect.
 --          controls_* compare a set with its own controls, the matched ones if it has any (docs/method.md):
 --          controls_difference is patched minus the mean of the controls in the judge's units,
---          controls_effect_difference the same as a share of the gap; NULL without controls.
+--          controls_effect_difference the same as a share of the gap; NULL without controls. graded is explained in
+--          graded_effects: an effect under a judge is about answers that change, graded about how near they are to it.
 CREATE OR REPLACE VIEW causal_effects AS
 SELECT
     runs.name AS run,
@@ -95,7 +99,10 @@ SELECT
     k.effect_difference_ci_high AS controls_effect_difference_ci_high,
     k.t AS controls_t,
     k.t_p_value AS controls_t_p_value,
-    k.permutation_p_value AS controls_permutation_p_value
+    k.permutation_p_value AS controls_permutation_p_value,
+    m.effect AS graded,
+    m.ci_low AS graded_ci_low,
+    m.ci_high AS graded_ci_high
 FROM effects AS e
 JOIN runs USING (run_id)
 JOIN variants AS v USING (run_id, variant_id)
@@ -105,4 +112,6 @@ LEFT JOIN (
     FROM control_effects
     QUALIFY row_number() OVER (PARTITION BY run_id, variant_id, judge, dataset ORDER BY control_kind DESC) = 1
 ) AS k
-    ON k.run_id = e.run_id AND k.variant_id = e.variant_id AND k.judge = e.judge AND k.dataset = e.dataset;
+    ON k.run_id = e.run_id AND k.variant_id = e.variant_id AND k.judge = e.judge AND k.dataset = e.dataset
+LEFT JOIN margin_effects AS m
+    ON m.run_id = e.run_id AND m.variant_id = e.variant_id AND m.dataset = e.dataset;

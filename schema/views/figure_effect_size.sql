@@ -14,6 +14,9 @@
 --   effect [share]: causal effect; NULL where it is undefined
 --   ci_low [share]: lower end of the effect's interval
 --   ci_high [share]: upper end of the effect's interval
+--   graded [share]: how far the set goes in log-odds where recipient and donor part; NULL where not measured
+--   graded_ci_low [share]: lower end of its interval
+--   graded_ci_high [share]: upper end of its interval
 --   defined: whether there is an effect
 --   n_controls [controls]: matched random controls of the set; NULL for controls
 --   control_mean [share]: mean effect of the controls; NULL for controls
@@ -35,15 +38,16 @@ WITH sweeps AS (
     HAVING count(DISTINCT n_neurons) >= 2
 ),
 sets AS (
-    SELECT figure_effects.*
+    SELECT figure_effects.*, m.effect AS graded, m.ci_low AS graded_ci_low, m.ci_high AS graded_ci_high
     FROM figure_effects
     SEMI JOIN sweeps USING (run_id)
+    LEFT JOIN margin_effects AS m USING (run_id, variant_id, dataset)
     WHERE judge_position = 1 AND n_neurons IS NOT NULL
 )
 SELECT
     'set' AS kind,
-    run, series, variant, n_neurons, fraction, judge, dataset, n_prompts, effect, ci_low, ci_high, defined,
-    n_controls, control_mean, control_min, control_max,
+    run, series, variant, n_neurons, fraction, judge, dataset, n_prompts, effect, ci_low, ci_high, graded,
+    graded_ci_low, graded_ci_high, defined, n_controls, control_mean, control_min, control_max,
     NULL::INTEGER AS control_seed,
     confidence, resamples, seed, pooled
 FROM sets
@@ -51,7 +55,7 @@ UNION ALL
 SELECT
     'control' AS kind,
     s.run, s.series, c.variant, c.n_neurons, c.fraction, s.judge, s.dataset, c.n_prompts, c.effect, c.ci_low,
-    c.ci_high, c.defined,
+    c.ci_high, c.graded, c.graded_ci_low, c.graded_ci_high, c.defined,
     NULL AS n_controls, NULL AS control_mean, NULL AS control_min, NULL AS control_max,
     c.control_seed,
     c.confidence, c.resamples, c.seed, s.pooled

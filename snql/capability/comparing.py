@@ -10,7 +10,6 @@ import torch
 
 from snql.capability.completions import Completed
 from snql.capability.measures import divergence
-from snql.capability.reader import Reader, Text, Way
 from snql.db import capability as rows
 from snql.db.capability import DivergenceRow
 from snql.db.judgements import POOLED
@@ -19,15 +18,13 @@ from snql.db.tables import flat, insert
 from snql.jobs.run import Last
 from snql.jobs.work import Done, Job
 from snql.patching.interventions import Where
-from snql.patching.passes import SOURCE, TARGET
+from snql.patching.reader import Reader, Text, ways
 from snql.patching.subject import Subject
-from snql.patching.variants import RECIPIENT
+from snql.patching.variants import DONOR, MARKS, RECIPIENT
 from snql.stats.closing import Closing, Closings
 from snql.stats.interval import CONFIDENCE
 
 _TYPICAL_LOGIT = 10.0
-_KINDS = ("matched", "magnitude", "anywhere")
-"""Of a set's controls; it is compared with the first kind that it has."""
 
 
 def rounding_floor(dtype: torch.dtype) -> float:
@@ -46,9 +43,10 @@ class Comparison:
 
     def work(self, job: Job) -> Last:
         """Read what is left, in batches that are the same however often the run is resumed."""
-        donor, ways = self._ways()
+        read_as = ways(self.subject)
+        donor = read_as.pop(DONOR)
         reader = Reader(self.subject, self.where)
-        plan = reader.plan([len(t.prompt.input_ids) + len(t.token_ids) - 1 for t in self.texts], len(ways))
+        plan = reader.plan([len(t.prompt.input_ids) + len(t.token_ids) - 1 for t in self.texts], len(read_as))
         known = rows.completions_read(job.db, job.run_id)
 
         def batches() -> Iterator[Done[DivergenceRow]]:
@@ -58,24 +56,17 @@ class Comparison:
                     continue
                 texts = [_text(each) for each in batch]
                 found = []
-                for group in plan.groups(list(ways)):
-                    for index, (theirs, *others) in reader.read(texts, [donor, *(ways[v] for v in group)]):
+                for group in plan.groups(list(read_as)):
+                    for index, (theirs, *others) in reader.read(texts, [donor, *(read_as[v] for v in group)]):
                         for variant, logits in zip(group, others, strict=True):
                             found.append(_row(variant, batch[index], theirs, logits))
-                yield Done(found, len(found), sum(len(text.ids) for text in texts) * (len(ways) + 1))
+                yield Done(found, len(found), sum(len(text.ids) for text in texts) * (len(read_as) + 1))
 
-        watch = job.watch("divergence", len(known) * len(ways), len(self.texts) * len(ways), "completions")
+        watch = job.watch("divergence", len(known) * len(read_as), len(self.texts) * len(read_as), "completions")
         job.work_through(watch, batches(), lambda found: job.store(rows.write_rows, found))
         floor = rounding_floor(self.subject.target.base.model.dtype)
         found = closing_rows(rows.divergence_sums(job.db, job.run_id), self.subject.variants, floor, self.seed)
         return lambda connection: insert(connection, "divergence_effects", found, run_id=job.run_id)
-
-    def _ways(self) -> tuple[Way, dict[int, Way]]:
-        """How the donor reads, and every other variant by its id."""
-        donor, recipient = (TARGET, SOURCE) if self.subject.freeze else (SOURCE, TARGET)
-        patched = [variant.variant_id for variant in self.subject.variants if variant.members is not None]
-        ways = {RECIPIENT: Way(recipient)} | {number: Way(TARGET, index) for index, number in enumerate(patched)}
-        return Way(donor), ways
 
 
 def _text(each: Completed) -> Text:
@@ -127,7 +118,7 @@ def _wide(part: pl.DataFrame, value: str, columns: Sequence[int]) -> np.ndarray[
 
 
 def _controls(variants: Sequence[Variant], of: int) -> tuple[str | None, list[int]]:
-    for kind in _KINDS:
+    for kind in MARKS:  # a set is compared with the first kind that it has
         if found := [v.variant_id for v in variants if v.control_of == of and v.control_kind == kind]:
             return kind, found
     return None, []

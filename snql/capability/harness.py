@@ -15,13 +15,13 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 
 from snql.capability.measures import is_greedy, token_nlls
-from snql.capability.reader import Reader, Text, Way
 from snql.errors import InputError
 from snql.generation import budget
 from snql.generation.options import SamplingOptions
 from snql.generation.rules import Rules, StopTexts
 from snql.patching.engine import PatchEngine
 from snql.patching.passes import ModelPass
+from snql.patching.reader import Reader, Text, Way
 from snql.patching.rows import Task, Writing
 from snql.patching.subject import Subject
 

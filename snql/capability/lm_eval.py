@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from snql.capability.options import LmEvalOptions
-from snql.capability.subject import load_subject, ways
+from snql.capability.subject import load_subject
 from snql.db import capability as rows
 from snql.db import runs
 from snql.db.capability import Row
@@ -20,6 +20,7 @@ from snql.errors import InputError
 from snql.jobs.begin import Beginning
 from snql.jobs.run import Loaded, run_job
 from snql.jobs.work import Done, Job
+from snql.patching.reader import ways
 from snql.patching.subject import Subject
 from snql.progress import Progress, ProgressCallback, silent
 from snql.writing.html import table

@@ -11,8 +11,7 @@ import polars as pl
 from snql.capability.documents import read_documents, tokenize_documents
 from snql.capability.measures import token_nlls
 from snql.capability.options import PerplexityOptions
-from snql.capability.reader import Reader, Text
-from snql.capability.subject import load_subject, ways
+from snql.capability.subject import load_subject
 from snql.capability.windows import Striding, Window
 from snql.db import capability as rows
 from snql.db import runs
@@ -25,6 +24,7 @@ from snql.jobs.begin import Beginning
 from snql.jobs.run import Last, Loaded, run_job
 from snql.jobs.work import Done, Job
 from snql.options import config
+from snql.patching.reader import Reader, Text, ways
 from snql.patching.subject import Subject
 from snql.progress import ProgressCallback, silent
 from snql.prompts.select import SetCounts

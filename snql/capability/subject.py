@@ -4,22 +4,8 @@ from snql.capability.options import SubjectOptions
 from snql.db.connection import Database
 from snql.db.scores import read_run_scores
 from snql.models.load import load_models
-from snql.patching.passes import SOURCE, TARGET
 from snql.patching.subject import Subject
-from snql.patching.variants import DONOR, VariantPlan, expressions
-
-from .reader import Way
-
-
-def ways(subject: Subject) -> dict[int, Way]:
-    """How each variant reads, by its id."""
-    patched = iter(range(len(subject.variants)))
-    return {
-        variant.variant_id: Way(TARGET, next(patched))
-        if variant.members is not None
-        else Way(SOURCE if variant.variant_id == DONOR else TARGET)
-        for variant in subject.variants
-    }
+from snql.patching.variants import VariantPlan, expressions
 
 
 def load_subject(db: Database, options: SubjectOptions, *, own_template: bool) -> Subject:

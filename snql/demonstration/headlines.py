@@ -30,6 +30,12 @@ def sweep_headlines(sweep: pl.DataFrame, run: str, variant: str, judge: str) -> 
     rows = with_controls(sweep.filter((pl.col("run") == run) & (pl.col("judge") == judge)))
     chosen = rows.filter(pl.col("variant") == variant).row(0, named=True)
     lines = [f"{variant} ({chosen['n_neurons']} neurons, {_share(chosen['fraction'])} of all): {effect_words(chosen)}."]
+    if chosen["graded"] is not None:
+        lines.append(
+            f"In log-odds, where the texts of recipient and donor part, it goes {_share(chosen['graded'])} "
+            f"[{_share(chosen['graded_ci_low'])}, {_share(chosen['graded_ci_high'])}] of the way: a judge sees an "
+            "answer change only where the odds cross even."
+        )
     enough = rows.filter(pl.col("effect") >= 0.9).sort("n_neurons")
     if len(enough):
         first = enough.row(0, named=True)

@@ -106,6 +106,11 @@ class PatchOptions:
     ] = 0
     sampling: SamplingOptions = SamplingOptions()
     trace: Annotated[bool, Doc("Store what would have been written without the patch, step by step.")] = True
+    graded: Annotated[
+        bool,
+        Doc("Measure, too, what share of the gap in log-odds a set closes where recipient and donor part."),
+        Later(),
+    ] = True
     drafts: Annotated[
         bool | None,
         Doc(

@@ -25,6 +25,7 @@ from snql.judges.registry import judge_loaders
 from snql.models.load import load_models
 from snql.neurons.syntax import runs_named
 from snql.options import config
+from snql.patching.graded import GradedJob
 from snql.patching.interventions import Where
 from snql.patching.job import PatchJob
 from snql.patching.options import PatchOptions
@@ -91,6 +92,8 @@ def patch(
         def work(job: Job) -> None:
             PatchJob(job, subject, writing, options.sampling.samples, rows, options.trace).write()
             _note_equal_models(job, options)
+            if options.graded and options.donor is not None and options.sampling.greedy:
+                GradedJob(job, subject, writing.where, options.seed).measure()
             judge_run(job, judges, options.seed)
 
         beginning = Beginning.of(

@@ -206,7 +206,7 @@ def test_a_locate_run_whose_writer_is_the_donor(made: Database, tiny_llama: Path
 
 def test_a_run_that_was_cut_off_goes_on(made: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     divergence(made, "large", DivergenceOptions(completions="moved"))
-    monkeypatch.setattr("snql.capability.reader.choosing_tokens", lambda _: 100)
+    monkeypatch.setattr("snql.patching.reader.choosing_tokens", lambda _: 100)
     monkeypatch.setattr("snql.jobs.work.COMMIT_SECONDS", 0.0)
     whole = divergence(made, "moved").effects.drop("run")
     for variant in ("recipient", "found:20%", "all"):  # read some variants at a time, a text or two

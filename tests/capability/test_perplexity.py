@@ -169,7 +169,7 @@ def test_noise_depends_on_seed_and_place_alone(made: Database, run: Any, monkeyp
         return losses(made, name, "L1.N3,L1.N9")
 
     first, other = noisy("first", 1), noisy("other", 2)
-    monkeypatch.setattr("snql.capability.reader.choosing_tokens", lambda _: 32)
+    monkeypatch.setattr("snql.patching.reader.choosing_tokens", lambda _: 32)
     assert noisy("again", 1) == pytest.approx(first, abs=5e-5)
     assert first != pytest.approx(other, abs=1e-2)
     assert first != pytest.approx(losses(made, "first"), abs=1e-2)
@@ -225,7 +225,7 @@ def test_every_token_but_the_first_is_scored_once_with_context(n_tokens: int, wi
 def test_a_run_that_was_cut_off_goes_on_to_the_same_bits(
     made: Database, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snql.capability.reader.choosing_tokens", lambda _: 32)
+    monkeypatch.setattr("snql.patching.reader.choosing_tokens", lambda _: 32)
     monkeypatch.setattr("snql.jobs.work.COMMIT_SECONDS", 0.0)
     whole = run("whole", ("found:20%",)).perplexities.drop("run")
     calls: list[int] = []

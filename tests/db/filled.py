@@ -163,6 +163,32 @@ def _control_effects() -> Iterator[Row]:
                 }  # fmt: skip
 
 
+def _margins() -> Iterator[Row]:
+    for run_id in PATCHED:
+        for variant in VARIANTS:
+            for prompt in _prompts(run_id):
+                yield {
+                    "run_id": run_id, "variant_id": variant, "prompt_id": prompt, "step": 1, "recipient_token": 5,
+                    "donor_token": 7, "margin": variant / 8 - 1,
+                }  # fmt: skip
+
+
+def _margin_effects() -> Iterator[Row]:
+    common = ("run_id", "variant_id", "dataset", "n_prompts", "mean_recipient", "mean_donor", "mean_patched", "gap",
+              "gap_ci_low", "gap_ci_high", "change", "change_ci_low", "change_ci_high", "effect", "ci_low", "ci_high",
+              "confidence")  # fmt: skip
+    for effect in _effects():
+        if effect["judge"] == JUDGES[0]:
+            controls = effect["variant_id"] in SETS
+            yield {name: effect[name] for name in common} | {
+                "n_same": 2, "n_crossed": 1, "control_kind": "matched" if controls else None,
+                "n_controls": 1 if controls else None, "controls_difference": 0.25 if controls else None,
+                "controls_difference_ci_low": 0.125 if controls else None,
+                "controls_difference_ci_high": 0.375 if controls else None,
+                "controls_p_value": 0.2 if controls else None,
+            }  # fmt: skip
+
+
 def _activations() -> Iterator[Row]:
     for run_id in KEPT:
         for place in (neurons(run_id)[x] for x in KEPT_PLACES):
@@ -259,6 +285,8 @@ def rows() -> dict[str, list[Row]]:
         ],
         "effects": list(_effects()),
         "control_effects": list(_control_effects()),
+        "margins": list(_margins()),
+        "margin_effects": list(_margin_effects()),
         "prompt_sums": [
             {**{name: row[name] for name in ("run_id", "layer", "expert", "neuron")},
              "prompt_id": prompt, "n_tokens": 2, "squared_differences": 2 * row["score"] ** 2}

@@ -260,6 +260,17 @@ class Builder:
             [run_id, variant_id, judge],
         )
 
+    def graded(self, run_id: int) -> None:
+        """Insert graded effects for a run's effects by its judge ``cost``: half of these, of 18 of 20 prompts."""
+        self.connection.execute(
+            "INSERT INTO margin_effects BY NAME SELECT run_id, variant_id, dataset, 18 AS n_prompts, 2 AS n_same,"
+            " -2.0 AS mean_recipient, 2.0 AS mean_donor, 0.0 AS mean_patched, 4.0 AS gap, 3.0 AS gap_ci_low,"
+            " 5.0 AS gap_ci_high, 2.0 AS change, 1.0 AS change_ci_low, 3.0 AS change_ci_high, effect / 2 AS effect,"
+            " effect / 2 - 0.1 AS ci_low, effect / 2 + 0.1 AS ci_high, 9 AS n_crossed, 0.95 AS confidence"
+            " FROM effects WHERE run_id = ? AND judge = 'cost'",
+            [run_id],
+        )
+
     def sets(
         self,
         name: str,
@@ -333,7 +344,9 @@ def small(path: Path, seed: int = 0) -> Database:
         builder.kept(located, [" To", "day", "\n", " I", " will"] * 5)
         builder.locate("helpful", shared * random.lognormal(0, 0.5, (6, 200)))
         builder.locate("other", random.lognormal(-2, 1, (6, 200)))
-        builder.control_test(builder.patch("sweep"), 6)
+        swept = builder.patch("sweep")
+        builder.control_test(swept, 6)
+        builder.graded(swept)
         add_guard(builder, "watch")
         builder.patch("wide", datasets=("beavertails", "redteam", "harmbench"), judges=("reward", "cost"))
         capability(builder, "fluent", ("essays", "wiki"))

@@ -21,9 +21,9 @@ from snql.reporting.render import FORMATS
 from .conftest import Builder, example
 
 FIGURES = (
-    "effect-size", "layers", "scores", "overlap", "cross-effects", "windows", "locating-prompts", "locating-pairs",
-    "locating-positions", "transfer", "tax", "stability", "intervals", "volcano", "shift", "activations", "tokens",
-    "verdicts", "trace", "judges", "guard", "guard-costs",
+    "effect-size", "graded-effects", "layers", "scores", "overlap", "cross-effects", "windows", "locating-prompts",
+    "locating-pairs", "locating-positions", "transfer", "tax", "stability", "intervals", "volcano", "shift",
+    "activations", "tokens", "verdicts", "trace", "judges", "guard", "guard-costs",
 )  # fmt: skip
 TABLES = ("runs", "effects", "transfer", "costs", "tax", "controls", "capability", "guard", "top-neurons")
 ELSEWHERE = {"scorers"}
@@ -118,7 +118,7 @@ def test_wanted_figures_only(database: Database, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("figures", "formats", "message"),
     [
-        (("layer",), ("svg",), r"unknown figure 'layer': choose from effect-size, layers"),
+        (("layer",), ("svg",), r"unknown figure 'layer': choose from effect-size, graded-effects"),
         ((), ("svg", "jpeg"), r"unknown format 'jpeg': choose from svg, pdf, png, html, json"),
         ((), (), r"no format given"),
     ],

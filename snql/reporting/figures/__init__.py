@@ -4,6 +4,7 @@ from snql.reporting.figures import (
     activations,
     cross_effects,
     effect_size,
+    graded,
     guard,
     guard_costs,
     intervals,
@@ -27,6 +28,7 @@ from snql.reporting.kit.figure import Figure
 
 FIGURES: tuple[Figure, ...] = (
     effect_size.FIGURE,
+    graded.FIGURE,
     layers.FIGURE,
     scores.FIGURE,
     overlap.FIGURE,

@@ -12,8 +12,10 @@ from snql.reporting.model import Chart
 from snql.writing.words import count, listing
 
 CONTROL = "random sets (points, mean, range)"
+GRADED = "the same sets in log-odds, where texts part"
 _EFFECT = ("run", "dataset", "variant", "n_neurons", ("fraction", "share of neurons", ".3~%"), "effect")
 TOOLTIP = marks.tooltip(*_EFFECT, *marks.INTERVAL, "n_prompts", "control_mean")
+_GRADED = ("graded", "graded_ci_low", "graded_ci_high")
 TOOLTIP_CONTROL = marks.tooltip(*_EFFECT, ("control_seed", "seed"))
 
 
@@ -24,39 +26,56 @@ def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
     words = [
         "Effect 1: the patched neurons carry the whole difference between donor and recipient; 0: none of it.",
         f"Bars are {interval_words(sets)}.",
-        _control_words(shown),
+        captions.GRADED if _graded(shown).height else "",
+        control_words(shown),
         judge_words(sets),
         patch_words(context, rows.runs(sets)),
         captions.undefined(shown),
         _empty(sets),
         _left_out(frame, shown),
     ]
-    return _chart(_marked(shown), look), words
+    return chart(marked(shown), look), words
 
 
-def _marked(shown: pl.DataFrame) -> pl.DataFrame:
+def _graded(shown: pl.DataFrame) -> pl.DataFrame:
+    """The sets' graded effects as rows to draw, where there is one series: of several, curves would be too many."""
+    if _GRADED[0] not in shown.columns or shown["series"].n_unique() > 1:
+        return shown.clear()
+    values = {name: pl.col(graded) for name, graded in zip(("effect", "ci_low", "ci_high"), _GRADED, strict=True)}
+    return shown.filter(pl.col("kind") == "set").drop_nulls(_GRADED).with_columns(kind=pl.lit("graded"), **values)
+
+
+def marked(shown: pl.DataFrame) -> pl.DataFrame:
     """Rows to draw: sets, single controls, and one summary row of the controls of each set."""
     alone = shown["series"].n_unique() == 1
     headed = rows.in_panels(shown).with_columns(
         label=pl.lit("patched neurons (bar: interval)") if alone else rows.short(shown, "series", 40)
     )
     summary = headed.filter((pl.col("kind") == "set") & pl.col("control_mean").is_not_null())
-    every = pl.concat([headed.drop_nulls("effect"), summary.with_columns(kind=pl.lit("controls"))])
+    graded = _graded(headed).with_columns(label=pl.lit(GRADED))
+    parts = [headed.drop_nulls("effect"), summary.with_columns(kind=pl.lit("controls"))]
     label = pl.when(pl.col("kind") != "set").then(pl.lit(CONTROL)).otherwise("label")
-    return every.with_columns(label=label).sort("panel", "kind", "series", "n_neurons", "variant")
+    every = pl.concat([pl.concat(parts).with_columns(label=label), graded])
+    return every.sort("panel", "kind", "series", "n_neurons", "variant")
 
 
-def _chart(marked: pl.DataFrame, look: Look) -> Chart:
+def chart(marked: pl.DataFrame, look: Look, title: str = "causal effect") -> Chart:
+    """A panel for each run and data set, of the rows of :func:`marked`."""
     labels = [label for label in rows.runs(marked, "label") if label != CONTROL]
+    labels.sort(key=lambda label: label == GRADED)
     controlled = bool((marked["label"] == CONTROL).any())
     found = series.channels(series.with_control(labels, look, controlled=controlled, control=CONTROL), look)
     scale = plain(domain=axes.effect_limits(marked), nice=False, zero=False)
-    y = axes.y(title="causal effect", scale=scale)
+    y = axes.y(title=title, scale=scale)
     base = alt.Chart().encode(x=axes.sizes(marked, "patched neurons"), color=found.color)
     sets = base.transform_filter("datum.kind == 'set'")
+    graded = base.transform_filter("datum.kind == 'graded'")
     layers = [
         *marks.effect_lines(y, look, facets=True),
         *_controls(base, y, found.shape, look),
+        marks.line(graded, y, "effect", look, 1, clip=True).encode(strokeDash=found.dash),
+        marks.bars(graded, y, marks.INTERVAL, look, 0.8, clip=True),
+        marks.points(graded, y, "effect", look, shape=found.shape, tooltip=TOOLTIP),
         marks.line(sets, y, "effect", look, 1.3, clip=True).encode(strokeDash=found.dash, detail=["series:N"]),
         marks.bars(sets, y, marks.INTERVAL, look, 1, clip=True),
         marks.points(sets, y, "effect", look, shape=found.shape, tooltip=TOOLTIP),
@@ -78,7 +97,7 @@ def _controls(base: alt.Chart, y: axes.Axis, shape: alt.Shape, look: Look) -> li
     ]
 
 
-def _control_words(shown: pl.DataFrame) -> str:
+def control_words(shown: pl.DataFrame) -> str:
     controls = shown.filter(pl.col("kind") == "control")
     if controls.is_empty():
         return captions.NO_CONTROLS

@@ -5,6 +5,11 @@ import polars as pl
 from snql.writing.words import count, listing
 
 EFFECT = "Effect 1: the set carries the whole difference between donor and recipient; 0: none of it."
+GRADED = (
+    "In log-odds: the share of the way that sets go from recipient to donor in the log-odds of the donor's token "
+    "against the recipient's, where their texts first differ. A judge sees an answer change only where these cross 0, "
+    "so the two curves need not agree."
+)
 MAIN_SET = "For each run the set of 5 % of the neurons, or the largest one with a defined effect."
 NO_CONTROLS = "No random sets were patched, so nothing shows what any set of this size would do."
 TWICE = "A set that several runs patched under equal settings is drawn once."

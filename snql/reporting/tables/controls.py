@@ -6,6 +6,7 @@ import polars as pl
 
 from snql.reporting.context import Context, interval_words, patch_words
 from snql.reporting.tables.transfer import set_words
+from snql.stats.holm import adjusted
 from snql.writing.layout import Block, Cell, Column, Group, Interval, Number
 from snql.writing.words import count
 
@@ -19,7 +20,7 @@ QUERY = (
 
 def cells(rows: pl.DataFrame) -> pl.DataFrame:
     """One row for each set, judge and data set."""
-    return rows.select(
+    return rows.with_columns(adjusted(rows["controls_permutation_p_value"])).select(
         "run",
         pl.col("variant").alias("set"),
         "judge",
@@ -34,6 +35,7 @@ def cells(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col("controls_difference_ci_high").alias("to"),
         pl.col("controls_effect_difference").alias("share of the gap"),
         pl.col("controls_permutation_p_value").alias("p, sign flips"),
+        pl.col("adjusted").alias("p, sign flips, Holm"),
         pl.col("controls_t_p_value").alias("p, paired t"),
     )
 
@@ -48,9 +50,11 @@ def blocks(rows: pl.DataFrame) -> tuple[Block, ...]:
         Column("difference", group="set less random"),
         Column("interval", "interval", group="set less random"),
         Column("sign flips", group="p"),
+        Column("Holm", group="p"),
         Column("paired t", group="p"),
     )
-    sets = rows.group_by("run", "variant", maintain_order=True)
+    tested = rows.with_columns(adjusted(rows["controls_permutation_p_value"]))
+    sets = tested.group_by("run", "variant", maintain_order=True)
     return (Block("", columns, tuple(_group(group) for _, group in sets), 2),)
 
 
@@ -69,6 +73,7 @@ def _row(row: dict[str, Any]) -> tuple[Cell, ...]:
         Number(row["controls_difference"]),
         Interval(row["controls_difference_ci_low"], row["controls_difference_ci_high"]),
         Number(row["controls_permutation_p_value"], 4, small=True),
+        Number(row["adjusted"], 4, small=True),
         Number(row["controls_t_p_value"], 4, small=True),
     )
 
@@ -77,8 +82,8 @@ def caption(rows: pl.DataFrame, context: Context) -> str:
     """What is compared, by which tests, and what a small p does not say."""
     return (
         "Difference: over prompts, the set's score minus the mean of its random sets, in the judge's own units, with "
-        f"{interval_words(rows)}. p: two-sided, of random sign flips of the differences and of a paired t-test, not "
-        "corrected for their number; a small one says that these random sets differ from the set, not that others "
-        "would. "
+        f"{interval_words(rows)}. p: two-sided, of random sign flips of the differences, the same adjusted for all "
+        f"{count(len(rows), 'row')} (Holm), and of a paired t-test, not adjusted; a small one says that these random "
+        "sets differ from the set, not that others would. "
         f"{patch_words(context, rows['run'].unique().sort().to_list())}"
     )

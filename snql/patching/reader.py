@@ -14,6 +14,7 @@ from snql.generation.sampling import check_finite
 from snql.patching.interventions import PatchedRow, Where
 from snql.patching.passes import SOURCE, TARGET, ModelPass, Rows
 from snql.patching.subject import Subject
+from snql.patching.variants import DONOR, RECIPIENT
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,21 @@ class Way:
 
 Logits = list[torch.Tensor]
 """Of one text, those of each way: Float[Tensor, "kept vocabulary"]."""
+
+
+def ways(subject: Subject) -> dict[int, Way]:
+    """How each variant of a subject reads, by its id."""
+    patched = iter(range(len(subject.variants)))
+    other = {SOURCE: TARGET, TARGET: SOURCE}
+    unpatched = {RECIPIENT: TARGET, DONOR: SOURCE}
+    if subject.freeze:
+        unpatched = {variant: other[model] for variant, model in unpatched.items()}
+    return {
+        variant.variant_id: Way(TARGET, next(patched))
+        if variant.members is not None
+        else Way(unpatched[variant.variant_id])
+        for variant in subject.variants
+    }
 
 
 @dataclass(frozen=True)

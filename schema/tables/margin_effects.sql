@@ -1,0 +1,30 @@
+-- Purpose: the graded effects of patched neuron sets: shares of the gap in log-odds where recipient and donor part.
+-- Grain:   one row per patch run, patched variant and data set ('*': all data sets of a run with several, pooled).
+-- Key:     run_id, variant_id, dataset
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: the patched variant
+--   dataset: the data set; * for all of the run's
+--   n_prompts [prompts]: prompts on which recipient and donor part
+--   n_same [prompts]: those on which they write the same, which have no margins
+--   mean_recipient [nats]: mean margin of the unpatched recipient
+--   mean_donor [nats]: mean margin of the donor
+--   mean_patched [nats]: mean margin of the patched variant
+--   gap [nats]: mean_donor - mean_recipient
+--   gap_ci_low [nats]: lower end of the gap's interval; NULL with one prompt
+--   gap_ci_high [nats]: upper end of the gap's interval
+--   change [nats]: mean_patched - mean_recipient
+--   change_ci_low [nats]: lower end of the change's interval; NULL with one prompt
+--   change_ci_high [nats]: upper end of the change's interval
+--   effect [share]: change over gap; NULL where the gap's interval covers 0
+--   ci_low [share]: lower end of the effect's interval
+--   ci_high [share]: upper end of the effect's interval
+--   n_crossed [prompts]: those where the patched variant finds the donor's token likelier than the recipient's
+--   control_kind: kind of the random controls: matched, magnitude or anywhere; NULL without controls
+--   n_controls [controls]: their number; NULL without controls
+--   controls_difference [share]: mean over prompts of the set's margin minus its controls', over gap
+--   controls_difference_ci_low [share]: lower end of its interval
+--   controls_difference_ci_high [share]: upper end of its interval
+--   controls_p_value [probability]: two-sided p of random sign flips of these differences
+--   confidence [share]: level of the intervals, such as 0.95
+-- Caveats: read it through graded_effects, which has the judged effects beside it.

@@ -1,0 +1,12 @@
+-- Purpose: how near each variant is to writing the donor's token where recipient and donor part.
+-- Grain:   one row per patch run, variant and prompt whose greedy texts by recipient and donor differ.
+-- Key:     run_id, variant_id, prompt_id
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   variant_id -> variants.variant_id: who read: recipient, donor or a patched set
+--   prompt_id -> run_prompts.prompt_id: what was asked
+--   step: the first step at which the two texts differ, from 1; all read the prompt and the text before it
+--   recipient_token: id of the token that the recipient wrote there
+--   donor_token: id of the token that the donor wrote there
+--   margin [nats]: log-odds of the donor's token against the recipient's under the variant
+-- Caveats: of runs that write greedily and have a donor. Whether what differs matters is not asked.
