@@ -24,6 +24,7 @@ _COLUMNS = {
     "p_value": "p",
     "chance_by_magnitude": "chance (by size)",
     "p_value_by_magnitude": "p (by size)",
+    "adjusted": "p (by size, Holm)",
     "null_overlap": "shuffled adapters",
     "null_p_value": "p (shuffled)",
     "chance_by_layer": "chance (by layer)",
@@ -56,9 +57,12 @@ def overlap(
 ) -> None:
     """Compare the top neurons of locate runs, beside what chance would share; several runs in a matrix, too."""
     from snql.rankings import overlaps
+    from snql.stats.holm import adjusted
 
     here = state(context)
     pairs = overlaps.curve(here.open(), runs) if curve else overlaps.compare(here.open(), runs, top)
+    if len(pairs) > 1 and not curve:
+        pairs = pairs.with_columns(adjusted(pairs["p_value_by_magnitude"]))
     title = "Overlap of growing tops" if curve else f"Overlap of the top {top}"
     print_rows(pairs, as_json=here.json, columns=_shown(pairs), title=title)
     if not here.json and not curve and len(pairs) > 1:

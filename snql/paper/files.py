@@ -11,7 +11,8 @@ from typing import Any
 from snql.errors import InputError
 
 Values = Mapping[str, Any]
-_RULES = ("above", "below")
+_RULES = ("above", "below", "within")
+_MOST_NULLS = 0.1
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,11 @@ class Claim:
     """One statement of the paper, with the numbers it gives and the query that gives ours.
 
     published: text by scale name, or under ``all``. sql: rows with the columns ``value`` and, where they exist,
-    ``label``, ``low`` and ``high`` (of an interval), ``n`` and ``chance``. rule: ``above`` or ``below`` a bound, or
-    None where numbers only stand beside each other; why: where the bound is from.
+    ``label``, ``low`` and ``high`` (of an interval), ``n`` and ``chance``; or ``changes`` and ``gaps``, lists by
+    prompt, for the ratio of their means with its interval; and ``restates``, the recipe that has the same measurement
+    as a tested row, else NULL. rule: ``above``, ``below`` or ``within`` (on either side of 0) a bound, or None where
+    numbers only stand beside each other; why: where the bound is from. nulls: how many draws of contentless adapters
+    passed the rule, of how many (benchmarks/nulls.py); None where neurons of other adapters would change nothing.
     """
 
     says: str
@@ -28,6 +32,17 @@ class Claim:
     sql: str
     rule: tuple[str, float] | None
     why: str
+    nulls: tuple[int, int] | None = None
+
+    @property
+    def tested(self) -> bool:
+        """Whether there is a rule, and one that means something: nulls pass it in at most one of ten draws."""
+        return self.rule is not None and (self.nulls is None or self.nulls[0] <= _MOST_NULLS * self.nulls[1])
+
+    @property
+    def distinguishes(self) -> bool:
+        """Whether nulls were drawn and do not pass."""
+        return self.tested and self.nulls is not None
 
 
 @dataclass(frozen=True)
@@ -205,6 +220,7 @@ def _claim(table: dict[str, Any]) -> Claim:
         table["sql"],
         rules[0] if rules else None,
         table.get("why", ""),
+        tuple(table["nulls"]) if "nulls" in table else None,
     )
 
 

@@ -96,7 +96,7 @@ def _picture(figure: RenderedFigure) -> str:
 
 
 def _counts(found: Sequence[tuple[Recipe, Sequence[Outcome]]]) -> pl.DataFrame:
-    verdicts = [one.verdict for _, rows in found for one in rows if one.claim.rule is not None]
+    verdicts = [one.verdict for _, rows in found for one in rows if words.counts(one)]
     counted = [(name, verdicts.count(name), words_of) for name, words_of in VERDICTS.items() if name in verdicts]
     return pl.DataFrame(counted, schema={"verdict": pl.String, "rows": pl.Int64, "means": pl.String}, orient="row")
 

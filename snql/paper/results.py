@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 
 from snql.db import Database
 from snql.errors import DatabaseError
 from snql.paper.files import Claim, Listing, Recipe, Scale
 from snql.reporting.sources import rows
+from snql.stats.effects import share_interval
 
 HOLDS = "agrees"
 FAILS = "does not agree"
@@ -19,14 +21,16 @@ UNDECIDED = "undecided"
 UNDEFINED = "undefined"
 MISSING = "not run"
 SHOWN = "no test"
+AGAIN = "counted elsewhere"
 VERDICTS = {
     HOLDS: "ours is beyond the bound, its whole interval where there is one",
     FAILS: "ours is on the other side of the bound, its whole interval where there is one",
     UNDECIDED: "the interval of ours covers the bound",
     UNDEFINED: "ours has no value, such as an effect where both models score alike",
     MISSING: "the database has no such rows",
-    SHOWN: "numbers stand beside each other; the paper states no bound that could be tested, or one that models that "
-    "mean nothing pass, too",
+    SHOWN: "numbers stand beside each other: the paper states no bound that could be tested, ours has no interval, or "
+    "adapters that mean nothing pass in more than one of ten draws",
+    AGAIN: "the same measurement is a tested row of another section",
 }
 
 
@@ -67,15 +71,15 @@ def listing(db: Database, each: Listing, runs: Sequence[str]) -> pl.DataFrame:
 
 
 def verdict(rule: tuple[str, float] | None, value: float | None, low: float | None, high: float | None) -> str:
-    """Whether a value with an interval (or None) is beyond the bound of a rule."""
+    """Whether an interval is beyond the bound of a rule; a value without one is no test of it."""
     if value is None or not math.isfinite(value):
         return UNDEFINED
-    if rule is None:
+    if rule is None or low is None or high is None:
         return SHOWN
     kind, bound = rule
-    lowest, highest = (value if low is None else low), (value if high is None else high)
-    nearest, farthest = (lowest, highest) if kind == "above" else (-highest, -lowest)
-    bound = bound if kind == "above" else -bound
+    if kind == "within":
+        return HOLDS if -bound < low and high < bound else FAILS if low >= bound or high <= -bound else UNDECIDED
+    nearest, farthest, bound = (low, high, bound) if kind == "above" else (-high, -low, -bound)
     return HOLDS if nearest > bound else FAILS if farthest <= bound else UNDECIDED
 
 
@@ -94,15 +98,29 @@ def _bound(sql: str, runs: Sequence[str]) -> dict[str, object]:
 
 
 def _outcome(claim: Claim, row: dict[str, Any]) -> Outcome:
-    value, low, high = row["value"], row.get("low"), row.get("high")
-    label = row.get("label")
+    value, low, high = _measured(row)
+    label, restates = row.get("label"), row.get("restates")
+    decided = verdict(claim.rule if claim.tested else None, value, low, high)
+    if restates is not None and decided not in (SHOWN, UNDEFINED):
+        decided = AGAIN
     return Outcome(
         claim,
         "" if label is None else str(label),
-        None if value is None else float(value),
+        value,
         low,
         high,
         row.get("n"),
         row.get("chance"),
-        verdict(claim.rule, value, low, high),
+        decided,
     )
+
+
+def _measured(row: dict[str, Any]) -> tuple[float | None, float | None, float | None]:
+    """A value with its interval: as the row has it, or of its changes as a share of its gaps."""
+    if "changes" not in row:
+        value = row["value"]
+        return None if value is None else float(value), row.get("low"), row.get("high")
+    if not row["changes"]:
+        return None, None, None
+    found = share_interval(*(np.array(row[name], dtype=np.float64) for name in ("changes", "gaps")))
+    return (None, None, None) if found is None else (found.value, found.low, found.high)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from snql.paper.files import Claim, Recipe, Scale
-from snql.paper.results import HOLDS, MISSING, VERDICTS, Outcome, published
+from snql.paper.results import AGAIN, HOLDS, MISSING, SHOWN, VERDICTS, Outcome, published
 from snql.writing import inert
 from snql.writing import markdown as tables
 from snql.writing.words import count, listing
@@ -28,8 +28,10 @@ def rule(claim: Claim) -> str:
     """The test of a claim, and where its bound is from."""
     if claim.rule is None:
         return ""
-    sign = ">" if claim.rule[0] == "above" else "<"
-    return f"{sign} {claim.rule[1]:g} ({claim.why})"
+    kind, bound = claim.rule
+    words = f"within ±{bound:g}" if kind == "within" else f"{'>' if kind == 'above' else '<'} {bound:g}"
+    drawn = "" if claim.nulls is None else f"; nulls: {claim.nulls[0]} of {claim.nulls[1]}"
+    return f"{words} ({claim.why}{drawn})"
 
 
 def cells(outcome: Outcome, scale: Scale, *, first: bool) -> tuple[str, ...]:
@@ -57,11 +59,21 @@ def rows(outcomes: Sequence[Outcome], scale: Scale) -> list[tuple[str, ...]]:
     return made
 
 
+def counts(outcome: Outcome) -> bool:
+    """Whether a row tests a claim that no other row tests by the same measurement."""
+    return outcome.claim.tested and outcome.verdict not in (SHOWN, AGAIN)
+
+
 def summary(found: Sequence[tuple[Recipe, Sequence[Outcome]]]) -> list[str]:
     """What holds and what does not, in sentences."""
-    tested = [(recipe, one) for recipe, outcomes in found for one in outcomes if one.claim.rule is not None]
+    tested = [(recipe, one) for recipe, outcomes in found for one in outcomes if counts(one)]
     holding = sum(one.verdict == HOLDS for _, one in tested)
-    lines = [f"Of {count(len(tested), 'tested row')}, {holding} agree with the paper."]
+    telling = [one for _, one in tested if one.claim.distinguishes]
+    lines = [
+        f"Of {count(len(tested), 'independent tested row')}, {holding} agree with the paper.",
+        f"{count(len(telling), 'row')} can tell these adapters from contentless ones, which fail in at least nine of "
+        f"ten draws: {sum(one.verdict == HOLDS for one in telling)} agree.",
+    ]
     for verdict in (name for name in VERDICTS if name != HOLDS):
         names = list(dict.fromkeys(recipe.name for recipe, one in tested if one.verdict == verdict))
         number_of = sum(one.verdict == verdict for _, one in tested)
