@@ -47,10 +47,14 @@ def shuffled(before: str, after: str, folder: Path, seed: int) -> str:
 
 def steps(wanted: tuple[Recipe, ...], size: Scale, folder: Path, seed: int) -> Iterator[Step]:
     """The steps of the recipes with nulls in place of the models that are located."""
-    for place, step in enumerate(plan(wanted, size).steps):
+    specs: dict[tuple[str, str], str] = {}
+    for step in plan(wanted, size).steps:
         options = dict(step.options)
         if step.command == "locate":
-            options["after"] = shuffled(options["before"], options["after"], folder / f"{place}", seed)
+            pair = options["before"], options["after"]
+            if pair not in specs:
+                specs[pair] = shuffled(*pair, folder / str(len(specs)), seed)
+            options["after"] = specs[pair]
         if "random" in options and not step.command.startswith("guard"):
             options["random"] = 1
         if step.command in LIMITS:

@@ -36,8 +36,8 @@ from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.neurons.sets import NeuronSet
 from snql.patching.engine import PatchEngine
-from snql.patching.interventions import FromSource, PatchedRow
-from snql.patching.passes import SOURCE, TARGET, ModelPass, Rows
+from snql.patching.interventions import SOURCE, TARGET, FromSource, PatchedRow
+from snql.patching.passes import ModelPass, Rows
 from snql.patching.rows import Task, Writing
 from snql.prompts.options import PromptOptions
 from snql.prompts.read import read_prompt_sets

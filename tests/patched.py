@@ -11,8 +11,8 @@ from snql.generation.types import Completion
 from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet
 from snql.patching.engine import PatchEngine
-from snql.patching.interventions import FromSource, Intervention, PatchedRow
-from snql.patching.passes import SOURCE, TARGET, ModelPass, Rows
+from snql.patching.interventions import SOURCE, TARGET, FromSource, Intervention, PatchedRow
+from snql.patching.passes import ModelPass, Rows
 from snql.patching.rows import Task, Writing, Written
 
 

@@ -15,7 +15,7 @@ from snql.db.scores import statistics_frame
 from snql.generation.decode import generate
 from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet, Shape
-from snql.patching.passes import TARGET
+from snql.patching.interventions import TARGET
 
 from .conftest import ORACLE
 from .patched import PatchRow, first_logits, patch_and_generate

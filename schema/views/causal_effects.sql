@@ -47,6 +47,7 @@
 --   graded [share]: how far the set goes in log-odds where the models part; NULL where not measured or undefined
 --   graded_ci_low [share]: lower end of its interval
 --   graded_ci_high [share]: upper end of its interval
+--   route: what chosen neurons hand on: total (the donor's activations), direct (the donor's parameters); else NULL
 -- Units:   effect is a share: 1 = the set carries the whole donor-recipient difference, 0 = none of it. Means, gap
 --          (donor - recipient) and change (patched - recipient) are in the judge's units.
 -- Caveats: effect is NULL, and defined is false, when the interval of the gap covers 0. Rows with control_seed are
@@ -102,7 +103,11 @@ SELECT
     k.permutation_p_value AS controls_permutation_p_value,
     m.effect AS graded,
     m.ci_low AS graded_ci_low,
-    m.ci_high AS graded_ci_high
+    m.ci_high AS graded_ci_high,
+    CASE coalesce(runs.config ->> '$.mode', 'donor')
+        WHEN 'donor' THEN 'total'
+        WHEN 'donor-weights' THEN 'direct'
+    END AS route
 FROM effects AS e
 JOIN runs USING (run_id)
 JOIN variants AS v USING (run_id, variant_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 
@@ -48,6 +49,22 @@ def rewriting(sites: Sequence[Site], layers: Iterable[int], rewriter: Rewriter, 
         return hook
 
     with _hooked(sites, layers, hook_of):
+        yield
+
+
+@contextmanager
+def reading_inputs(sites: Sequence[Site], layers: Iterable[int], reader: Reader, n_rows: Rows) -> Iterator[None]:
+    """Call ``reader`` with what the MLP of each of ``layers`` reads: Float[Tensor, "rows tokens hidden"]."""
+
+    def hook_of(layer: int) -> Callable[[Any, tuple[torch.Tensor, ...]], None]:
+        def hook(_module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+            reader(layer, inputs[0] if inputs[0].ndim > 2 else _by_row(inputs[0], n_rows))
+
+        return hook
+
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.callback(sites[layer].reader.register_forward_pre_hook(hook_of(layer)).remove)
         yield
 
 

@@ -54,6 +54,21 @@ class AdapterRows:
         self._stacks = [model.adapter_names for model in models]
         self._rows: list[int] = []
         self._indices: dict[torch.device, tuple[torch.Tensor, list[torch.Tensor]]] = {}
+        self._entering: dict[nn.Module, torch.Tensor] = {}
+
+    @contextmanager
+    def assigned(self, rows: Sequence[int]) -> Iterator[None]:
+        """Within the block, the rows of what is computed are of other models, and may be others than the batch's."""
+        before = self._rows, self._indices
+        self._rows, self._indices = list(rows), {}
+        try:
+            yield
+        finally:
+            self._rows, self._indices = before
+
+    def entering(self, module: nn.Module, values: torch.Tensor) -> torch.Tensor:
+        """What a base projection reads of such inputs: rescaled, where an IA3 adapter does so (while applied)."""
+        return self._rescaled(values, self._entering[module]) if module in self._entering else values
 
     def assign(self, rows: Sequence[int]) -> None:
         """Row ``i`` of the next batch is of model ``rows[i]``."""
@@ -85,6 +100,8 @@ class AdapterRows:
             known = [name for names in self._stacks for name in names]
             scales = torch.stack([self._scale(module, names, known) for names in self._stacks])
             base: nn.Module = module.base_layer
+            if module.is_feedforward:
+                self._entering[base] = scales
 
             def before(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
                 return (self._rescaled(inputs[0], scales), *inputs[1:])

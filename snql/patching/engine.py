@@ -24,8 +24,8 @@ from snql.generation.decode import Tick, no_tick
 from snql.generation.memory import fits
 from snql.generation.sampling import choose, random_numbers
 from snql.generation.slots import Fresh
-from snql.patching.interventions import PatchedRow
-from snql.patching.passes import SOURCE, TARGET, ModelPass, Rows
+from snql.patching.interventions import SOURCE, TARGET, PatchedRow
+from snql.patching.passes import ModelPass, Rows
 from snql.patching.rows import Place, Row, Task, Writing, Written, follow, places_of
 
 _ADMIT_BELOW = 0.75

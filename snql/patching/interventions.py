@@ -4,7 +4,7 @@ An intervention says what a chosen neuron's activation becomes; :class:`Where` a
 all variants of a run, which differ in their neurons.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,9 @@ import torch
 
 from snql.generation.sampling import row_generator
 from snql.neurons.sets import Ids
+
+SOURCE, TARGET = 0, 1
+"""The two models: whose activations or parameters are given, and whose neurons are overwritten."""
 
 _NO_END = 1 << 40
 
@@ -57,13 +60,15 @@ class Computed:
     """What a layer has computed for a batch.
 
     own: the activations, Float[Tensor, "rows tokens neurons"]. source: of the same shape, those of the rows that
-    ``rows`` name as theirs, if the source reads. rows: which rows are patched, and how.
+    ``rows`` name as theirs, if the source reads. rows: which rows are patched, and how. by_source: computes, of the
+    same shape, what the source's parameters make of the patched rows' own MLP inputs, if an intervention reads these.
     """
 
     layer: int
     own: torch.Tensor
     source: torch.Tensor | None
     rows: Sequence[PatchedRow | None]
+    by_source: Callable[[], torch.Tensor] | None = None
 
 
 class Intervention(Protocol):
@@ -72,6 +77,10 @@ class Intervention(Protocol):
     @property
     def reads_source(self) -> bool:
         """Whether the source must read each text, too."""
+
+    @property
+    def reads_inputs(self) -> bool:
+        """Whether the source's parameters are applied to what the patched rows' own MLPs read."""
 
     def values(self, at: Computed) -> torch.Tensor:
         """What the neurons would become if all were chosen; broadcasts to ``at.own``. NaN leaves one as it is."""
@@ -82,6 +91,7 @@ class FromSource:
     """Dynamic activation patching: the other model's activations on the same text (arXiv 2406.14144)."""
 
     reads_source: bool = True
+    reads_inputs: bool = False
 
     def values(self, at: Computed) -> torch.Tensor:
         if at.source is None:
@@ -90,11 +100,25 @@ class FromSource:
 
 
 @dataclass(frozen=True)
+class FromWeights:
+    """The direct effect alone: the other model's parameters of the chosen neurons, on the recipient's own stream."""
+
+    reads_source: bool = False
+    reads_inputs: bool = True
+
+    def values(self, at: Computed) -> torch.Tensor:
+        if at.by_source is None:
+            raise ValueError(f"layer {at.layer}: no MLP inputs were read")
+        return at.by_source()
+
+
+@dataclass(frozen=True)
 class Scaled:
     """Own activations times a factor; 0 is zero ablation."""
 
     factor: float
     reads_source: bool = False
+    reads_inputs: bool = False
 
     def values(self, at: Computed) -> torch.Tensor:
         if self.factor:
@@ -108,6 +132,7 @@ class Constant:
 
     means: torch.Tensor
     reads_source: bool = False
+    reads_inputs: bool = False
 
     def values(self, at: Computed) -> torch.Tensor:
         return self.means[at.layer].to(at.own.device, at.own.dtype)
@@ -126,6 +151,7 @@ class Noise:
     columns: Sequence[Mapping[int, Ids]]
     """The columns of each set's members in each layer."""
     reads_source: bool = False
+    reads_inputs: bool = False
 
     def values(self, at: Computed) -> torch.Tensor:
         n_tokens = at.own.shape[1]

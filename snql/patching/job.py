@@ -7,7 +7,8 @@ from snql.db import records
 from snql.jobs import work
 from snql.jobs.work import Done, Job
 from snql.patching.engine import PatchEngine
-from snql.patching.passes import SOURCE, TARGET, ModelPass
+from snql.patching.interventions import SOURCE, TARGET
+from snql.patching.passes import ModelPass
 from snql.patching.rows import Task, Writing, Written
 from snql.patching.subject import Subject
 from snql.patching.trace import unpatched_choices

@@ -9,7 +9,7 @@ from snql.db.connection import Database
 from snql.db.scores import read_columns, read_shape
 from snql.errors import InputError
 from snql.neurons.sets import NeuronSet, Shape
-from snql.patching.interventions import Constant, FromSource, Intervention, Noise, Scaled
+from snql.patching.interventions import Constant, FromSource, FromWeights, Intervention, Noise, Scaled
 from snql.patching.options import SIDES, Mode
 
 
@@ -23,6 +23,8 @@ def intervention(
     """
     if mode.kind == "donor":
         return FromSource()
+    if mode.kind == "donor-weights":
+        return FromWeights()
     if mode.kind == "zero":
         return Scaled(0.0)
     if mode.kind == "scale" or mode.run is None:

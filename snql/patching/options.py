@@ -17,8 +17,10 @@ from snql.prompts.options import AllowOverlap, PromptOptions
 
 STEPS = ("prompt", "completion", "all")
 MOST_CONTROLS = 10_000
-KNOWN = "donor, zero, mean:RUN[:before|after], noise:RUN[:before|after][:K] or scale:X"
+KNOWN = "donor, donor-weights, zero, mean:RUN[:before|after], noise:RUN[:before|after][:K] or scale:X"
 SIDES = ("before", "after")
+DONATED = ("donor", "donor-weights")
+"""Kinds of modes that need a donor."""
 SETS = {
     "shared": "{safety}:{top} & {helpful}:{top}",
     "safety": "{safety}:{top}",
@@ -29,7 +31,8 @@ SETS = {
 ModeText = Annotated[
     str,
     Doc(
-        "What neurons become: donor (dynamic patching), zero, mean:RUN, noise:RUN[:K] (K standard deviations) or "
+        "What neurons become: donor (dynamic patching), donor-weights (computed with the donor's parameters from the "
+        "recipient's own stream), zero, mean:RUN, noise:RUN[:K] (K standard deviations) or "
         "scale:X. Means and deviations are those of a locate run (RUN:before or RUN:after)."
     ),
 ]
@@ -52,9 +55,12 @@ class Mode:
 
     @classmethod
     def parse(cls, text: str) -> "Mode":
-        """From ``donor``, ``zero``, ``mean:RUN``, ``noise:RUN:2`` or ``scale:0.5``; raises InputError for others."""
+        """From ``donor``, ``donor-weights``, ``zero``, ``mean:RUN``, ``noise:RUN:2`` or ``scale:0.5``.
+
+        Raises InputError for others.
+        """
         kind, *rest = text.replace(" ", ":").split(":")
-        if kind in ("donor", "zero") and not rest:
+        if kind in (*DONATED, "zero") and not rest:
             return cls(kind)
         if kind == "scale" and len(rest) == 1 and (factor := _number(rest[0])) is not None:
             return cls(kind, factor=factor)
@@ -128,8 +134,8 @@ class PatchOptions:
             if not 0 <= getattr(self, option) <= MOST_CONTROLS:
                 raise InputError(f"`{option}` {getattr(self, option)}: it must be at least 0, at most {MOST_CONTROLS}")
         mode = Mode.parse(self.mode)
-        if self.donor is None and mode.kind == "donor":
-            raise InputError("`mode` donor needs a donor: give `donor`, or another mode such as `mode` zero")
+        if self.donor is None and mode.kind in DONATED:
+            raise InputError(f"`mode` {mode.kind} needs a donor: give `donor`, or another mode such as `mode` zero")
         if self.freeze and mode.kind != "donor":
             raise InputError(f"`freeze` is about the donor's activations: it does not go with `mode` {self.mode}")
         if self.steps not in STEPS:

@@ -1,14 +1,17 @@
 """The hook that overwrites chosen neurons: each row of a batch with the neurons of its own set."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
+from typing import Any
 
 import torch
 
 from snql.models import hooks
 from snql.models.loaded import LoadedModel
+from snql.models.mixed import AdapterRows
 from snql.neurons.sets import NeuronSet
-from snql.patching.interventions import Computed, Intervention, PatchedRow
+from snql.patching.interventions import SOURCE, Computed, Intervention, PatchedRow
 
 
 class Overwriter:
@@ -19,9 +22,14 @@ class Overwriter:
     """
 
     def __init__(
-        self, target: LoadedModel, source: LoadedModel | None, sets: Sequence[NeuronSet], intervention: Intervention
+        self,
+        target: LoadedModel,
+        source: LoadedModel | None,
+        sets: Sequence[NeuronSet],
+        intervention: Intervention,
+        adapters: AdapterRows | None = None,
     ) -> None:
-        self._target, self._source = target, source
+        self._target, self._source, self._adapters = target, source, adapters
         self._intervention = intervention
         self._chosen = _tables(sets)
         self._routed = target.base.n_experts > 1
@@ -30,6 +38,7 @@ class Overwriter:
         self._key: list[tuple[int, int] | None] = []
         self._indices: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
         self._given: dict[int, torch.Tensor] = {}
+        self._inputs: dict[int, torch.Tensor] = {}
 
     def assign(self, rows: Sequence[PatchedRow | None], n_source: int = 0) -> None:
         """Patch row ``i`` of the target's next batch as ``rows[i]`` says; the source's has ``n_source`` rows."""
@@ -44,6 +53,7 @@ class Overwriter:
     def forget(self) -> None:
         """Let go of activations that a batch which was not finished has left."""
         self._given.clear()
+        self._inputs.clear()
 
     def reading(self) -> AbstractContextManager[None]:
         """Around the source's batch, if it has one of its own: note the activations that it gives."""
@@ -55,14 +65,43 @@ class Overwriter:
         """Around the target's batch: overwrite its neurons."""
         if self._idle:
             return nullcontext()
-        return hooks.rewriting(self._target.sites, self._chosen, self._rewrite, lambda: len(self._rows))
+        return self._hooked()
+
+    @contextmanager
+    def _hooked(self) -> Iterator[None]:
+        given = self._target.sites, self._chosen
+        with ExitStack() as stack:
+            if self._intervention.reads_inputs:
+                stack.enter_context(hooks.reading_inputs(*given, self._note, lambda: len(self._rows)))
+            stack.enter_context(hooks.rewriting(*given, self._rewrite, lambda: len(self._rows)))
+            yield
+
+    def _note(self, layer: int, inputs: torch.Tensor) -> None:
+        """Keep what the MLP read; what it reads again, when neurons are computed by hand, is the same."""
+        self._inputs.setdefault(layer, inputs)
+
+    def _by_source(self, layer: int, own: torch.Tensor) -> torch.Tensor:
+        """The patched rows' neurons computed with the source's parameters from what their own MLP reads.
+
+        Float[Tensor, "rows tokens neurons"]; of rows that are not patched their own.
+        """
+        if self._adapters is None:
+            raise ValueError("the models are not rows of one batch")
+        patched = [index for index, row in enumerate(self._rows) if row is not None]
+        site: Any = self._target.sites[layer]
+        rows = torch.tensor(patched, device=own.device)
+        inputs = self._inputs[layer].index_select(0, rows)
+        with self._adapters.assigned([SOURCE] * len(patched)):
+            computed = self._adapters.entering(site.entry, site.by_hand(inputs))
+        del self._inputs[layer]
+        return own.index_copy(0, rows, computed.to(own.dtype))
 
     def _rewrite(self, layer: int, own: torch.Tensor) -> torch.Tensor:
         source = None
         if self._intervention.reads_source:
             given = own if self._source is None else self._given.pop(layer)
             source = given.index_select(0, self._index(given.device)[1]).to(own.device, own.dtype)
-        new = self._intervention.values(Computed(layer, own, source, self._rows))
+        new = self._intervention.values(Computed(layer, own, source, self._rows, partial(self._by_source, layer, own)))
         chosen = self._mask(layer, own.device)
         if own.shape[1] > 1 and self._partly:
             chosen = chosen & self._covered(own.shape[1]).to(own.device)

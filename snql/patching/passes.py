@@ -20,9 +20,6 @@ from snql.patching.overwrite import Overwriter
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-SOURCE, TARGET = 0, 1
-"""The two models: whose activations are given, and whose neurons are overwritten."""
-
 
 @dataclass
 class Rows:
@@ -51,7 +48,7 @@ class ModelPass:
         else:
             self.streams = [SlotStream(model) for model in (source, target) if model is not None]
         apart = source if source is not None and not self.fused else None
-        self._overwriter = Overwriter(target, apart, sets, intervention)
+        self._overwriter = Overwriter(target, apart, sets, intervention, self._adapters)
 
     def stream_of(self, model: int) -> int:
         """The stream that has a model's rows."""

@@ -11,8 +11,8 @@ from snql.generation.batch import by_tokens
 from snql.generation.budget import choosing_tokens, holding_tokens
 from snql.generation.memory import fits
 from snql.generation.sampling import check_finite
-from snql.patching.interventions import PatchedRow, Where
-from snql.patching.passes import SOURCE, TARGET, ModelPass, Rows
+from snql.patching.interventions import SOURCE, TARGET, PatchedRow, Where
+from snql.patching.passes import ModelPass, Rows
 from snql.patching.subject import Subject
 from snql.patching.variants import DONOR, RECIPIENT
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from snql.generation.options import SamplingOptions
 from snql.generation.rules import Rules
 from snql.generation.types import Completion, FinishReason
-from snql.patching.interventions import Where
-from snql.patching.passes import SOURCE, TARGET
+from snql.patching.interventions import SOURCE, TARGET, Where
 
 
 @dataclass(frozen=True)

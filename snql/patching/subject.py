@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 
 from snql.db.connection import Database
 from snql.db.records import Variant
+from snql.errors import InputError
 from snql.models.context import Context, shortest
 from snql.models.loaded import LoadedModel
+from snql.models.mixed import can_mix
 from snql.neurons.sets import NeuronSet
 from snql.patching.interventions import Intervention, Scaled
 from snql.patching.modes import intervention
@@ -39,6 +41,8 @@ class Subject:
             return plain
         target = plain.target
         chosen = intervention(db, Mode.parse(mode), target.model_id, target.shape, sets, seed)
+        if chosen.reads_inputs:
+            _check_same_base(mode, target, plain.source)
         return replace(plain, intervention=chosen)
 
     @property
@@ -60,3 +64,13 @@ class Subject:
     def sets(self) -> list[NeuronSet]:
         """The neuron sets in the order of their variants."""
         return [variant.members for variant in self.variants if variant.members is not None]
+
+
+def _check_same_base(mode: str, target: LoadedModel, source: LoadedModel | None) -> None:
+    """Raise InputError unless the parameters of one model's neurons can be applied to what the other's read."""
+    if source is None or not can_mix([source, target]) or target.shape.n_experts > 1:
+        raise InputError(
+            f"`mode` {mode}: {target.spec} and {source.spec if source else 'no donor'} are no plain IA3 or LoRA "
+            "adapters on one dense base, so that neurons cannot be computed with the donor's parameters in the "
+            "recipient: use `mode` donor"
+        )

@@ -89,6 +89,8 @@ def _runs() -> Iterator[Row]:
             config = config[:-1] + ', "scorer": "wanda"}'
         if kind == "patch":
             config = '{"recipient": "b", "donor": "a", "judges": ["cost", "reward"], "samples": 2}'
+        if (kind, name) == ("patch", "again"):
+            config = config[:-1] + ', "mode": "donor-weights"}'
         if kind == "lens":
             config = '{"model": "b", "neurons": "safety:5%"}'
         if kind == "divergence":

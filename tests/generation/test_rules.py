@@ -14,7 +14,7 @@ from snql.generation.options import SamplingOptions, WritingOptions
 from snql.generation.rules import Repetition, Rules, StopTexts
 from snql.generation.sampling import choose, random_numbers
 from snql.models.loaded import LoadedModel
-from snql.patching.passes import SOURCE, TARGET
+from snql.patching.interventions import SOURCE, TARGET
 from snql.patching.rows import Writing
 from snql.patching.trace import unpatched_choices
 

@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM
 from snql.models.load import load_models
 from snql.models.mixed import can_mix
 from snql.models.options import LoadOptions
-from snql.patching.interventions import FromSource
-from snql.patching.passes import SOURCE, TARGET, ModelPass, Rows
+from snql.patching.interventions import SOURCE, TARGET, FromSource
+from snql.patching.passes import ModelPass, Rows
 
 from ..patched import PatchRow, patch_and_generate
 from ..patching.by_hand import random_sets

@@ -17,9 +17,19 @@ from snql.generation.types import Completion
 from snql.models.mixed import can_mix
 from snql.neurons.sets import NeuronSet
 from snql.patching.engine import PatchEngine
-from snql.patching.interventions import Constant, FromSource, Intervention, Noise, PatchedRow, Scaled, Where
+from snql.patching.interventions import (
+    SOURCE,
+    TARGET,
+    Constant,
+    FromSource,
+    Intervention,
+    Noise,
+    PatchedRow,
+    Scaled,
+    Where,
+)
 from snql.patching.overwrite import Overwriter
-from snql.patching.passes import SOURCE, TARGET, ModelPass
+from snql.patching.passes import ModelPass
 from snql.patching.rows import Task, Writing, Written
 
 from ..patched import PatchRow, patch_and_generate, write_rows

@@ -186,7 +186,7 @@ def test_modes_are_read(text: str, mode: Mode) -> None:
      "noise:a:0", "noise:a:1:2", "mean:a:after:3", "donor:x"],
 )  # fmt: skip
 def test_modes_that_are_not_known(text: str) -> None:
-    with pytest.raises(InputError, match=r"`mode` '.*' is not known: use donor, zero, mean:RUN"):
+    with pytest.raises(InputError, match=r"`mode` '.*' is not known: use donor, donor-weights, zero, mean:RUN"):
         Mode.parse(text)
 
 

@@ -365,6 +365,8 @@ def example(path: Path, seed: int = 0) -> Database:
         steps = {"safety:5%": ([1, 2, 3], [1, 9, 3], [8, 2, 3])}
         tops_id = builder.sets("tops", dict.fromkeys(tops, 0.5), n_neurons=lambda text: 5 * len(text), steps=steps)
         builder.second_judge(tops_id)
+        same: dict[str, object] = {"mode": "donor-weights"}
+        builder.sets("weights", dict.fromkeys(tops, 0.2), n_neurons=lambda text: 5 * len(text), config=same)
         builder.sets("windows", {"safety:0%..5%": 0.6, "safety:5%..10%": 0.1, "safety:10%..15%": None})
     return database
 

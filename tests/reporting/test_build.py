@@ -21,9 +21,9 @@ from snql.reporting.render import FORMATS
 from .conftest import Builder, example
 
 FIGURES = (
-    "effect-size", "graded-effects", "layers", "scores", "overlap", "cross-effects", "windows", "locating-prompts",
-    "locating-pairs", "locating-positions", "transfer", "tax", "stability", "intervals", "volcano", "shift",
-    "activations", "tokens", "verdicts", "trace", "judges", "guard", "guard-costs",
+    "effect-size", "graded-effects", "routes", "layers", "scores", "overlap", "cross-effects", "windows",
+    "locating-prompts", "locating-pairs", "locating-positions", "transfer", "tax", "stability", "intervals", "volcano",
+    "shift", "activations", "tokens", "verdicts", "trace", "judges", "guard", "guard-costs",
 )  # fmt: skip
 TABLES = ("runs", "effects", "transfer", "costs", "tax", "controls", "capability", "guard", "top-neurons")
 ELSEWHERE = {"scorers"}

@@ -253,7 +253,7 @@ def test_captions_name_the_runs_and_their_settings(database: Database, figure: F
         assert "95 % Wilson interval" in drawing.caption
     elif figure.name == "judges":
         assert "95 % bootstrap interval over prompts (2,000 resamples, seed 0)" in drawing.caption
-    elif figure.name in ("effect-size", "transfer", "tax", "guard", "guard-costs"):
+    elif figure.name in ("effect-size", "routes", "transfer", "tax", "guard", "guard-costs"):
         assert "95 % bootstrap intervals over prompts (2,000 resamples, seed 7)" in drawing.caption
     elif figure.name == "graded-effects":
         assert "95 % intervals over prompts (Fieller's)" in drawing.caption

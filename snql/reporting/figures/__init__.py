@@ -12,6 +12,7 @@ from snql.reporting.figures import (
     layers,
     locating,
     overlap,
+    routes,
     scorers,
     scores,
     shift,
@@ -29,6 +30,7 @@ from snql.reporting.kit.figure import Figure
 FIGURES: tuple[Figure, ...] = (
     effect_size.FIGURE,
     graded.FIGURE,
+    routes.FIGURE,
     layers.FIGURE,
     scores.FIGURE,
     overlap.FIGURE,
