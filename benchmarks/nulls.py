@@ -28,9 +28,9 @@ from snql.models.permuted import write_permuted
 from snql.models.spec import parse_model_spec
 from snql.paper.files import Recipe, Scale, recipes, scale
 from snql.paper.plan import Step, plan
-from snql.paper.results import HOLDS, outcomes
+from snql.paper.results import HOLDS, UNDEFINED, outcomes
 
-SMALLER = {"sizes": "5%,20%", "locating_sizes": "5%", "window": "5%:25%", "guard_sizes": "102"}
+SMALLER = {"sizes": "5%,20%", "locating_sizes": "1%,5%", "window": "5%:25%", "guard_sizes": "102"}
 SKIPPED = {"scorers"}
 LIMITS = {"locate": 100, "patch": 50, "tax": 50}
 
@@ -78,7 +78,7 @@ def passed(wanted: tuple[Recipe, ...], size: Scale, seed: int) -> dict[str, list
             for recipe in wanted:
                 bare = replace(recipe, claims=tuple(replace(claim, nulls=None) for claim in recipe.claims))
                 for row in outcomes(db, bare, runs[recipe.name]):
-                    if row.claim.rule is not None and row.low is not None:
+                    if row.claim.rule is not None and (row.low is not None or row.verdict == UNDEFINED):
                         place = bare.claims.index(row.claim) + 1
                         found.setdefault(f"{recipe.name} {place}", []).append(row.verdict == HOLDS)
     return found

@@ -38,11 +38,13 @@ def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
 
 
 def _graded(shown: pl.DataFrame) -> pl.DataFrame:
-    """The sets' graded effects as rows to draw, where there is one series: of several, curves would be too many."""
-    if _GRADED[0] not in shown.columns or shown["series"].n_unique() > 1:
+    """The sets' graded effects as rows to draw, of panels with one series: of several, curves would be too many."""
+    if _GRADED[0] not in shown.columns:
         return shown.clear()
+    alone = pl.col("series").n_unique().over("run", "dataset") == 1
+    sets = shown.filter(alone).filter(pl.col("kind") == "set").drop_nulls(_GRADED)
     values = {name: pl.col(graded) for name, graded in zip(("effect", "ci_low", "ci_high"), _GRADED, strict=True)}
-    return shown.filter(pl.col("kind") == "set").drop_nulls(_GRADED).with_columns(kind=pl.lit("graded"), **values)
+    return sets.with_columns(kind=pl.lit("graded"), **values)
 
 
 def marked(shown: pl.DataFrame) -> pl.DataFrame:
