@@ -18,6 +18,7 @@ def effect(variant: str, value: float | None, low: float = 0.0, high: float = 0.
         "effect": value,
         "ci_low": low,
         "ci_high": high,
+        "graded": None,
         "control_of": None,
         "change": -2.0,
         "change_ci_low": -3.0,
@@ -27,7 +28,13 @@ def effect(variant: str, value: float | None, low: float = 0.0, high: float = 0.
 
 
 def frame(*rows: dict[str, object]) -> pl.DataFrame:
-    types = {"control_of": pl.String, "effect": pl.Float64, "ci_low": pl.Float64, "ci_high": pl.Float64}
+    types = {
+        "control_of": pl.String,
+        "graded": pl.Float64,
+        "effect": pl.Float64,
+        "ci_low": pl.Float64,
+        "ci_high": pl.Float64,
+    }
     return pl.DataFrame(rows, schema_overrides=types)
 
 
@@ -45,6 +52,17 @@ def test_an_effect_beside_its_controls() -> None:
         "a:5% (10 neurons, 5% of all): carries 50% [40%, 60%] of the difference (n = 100); 3 random sets at most 3%.",
         "The smallest set of the sweep that carries at least 90%: a:20%.",
     ]
+
+
+def test_what_a_set_closes_in_log_odds_stands_beside_its_effect() -> None:
+    graded = {"graded": 0.4, "graded_ci_low": 0.38, "graded_ci_high": 0.42}
+    lines = headlines.sweep_headlines(
+        frame(effect("a:5%", 0.5, 0.4, 0.6, **graded), *CONTROLS), "sweep", "a:5%", "cost"
+    )
+    assert lines[1] == (
+        "In log-odds, where the texts of recipient and donor part, it goes 40% [38%, 42%] of the way: a judge sees an "
+        "answer change only where the odds cross even."
+    )
 
 
 def test_nothing_is_claimed_without_reason() -> None:

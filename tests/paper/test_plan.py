@@ -50,10 +50,13 @@ def test_steps_that_recipes_share_are_run_once_and_before_what_needs_them() -> N
         ("locate", "safety"),
         ("patch", "sweep-sft"),
         ("patch", "sweep-base"),
+        ("locate", "safety-but-last"),
+        ("patch", "sweep-but-last"),
         ("patch", "windows"),
     ]
-    assert planned.runs == {"fig2": ("sweep-sft", "sweep-base"), "fig6": ("windows",), "fig5a": ("safety",)}
-    assert [step.words[1] for step in planned.of(wanted[0])] == ["sweep-sft", "sweep-base"]
+    swept = ("sweep-sft", "sweep-base", "sweep-but-last")
+    assert planned.runs == {"fig2": swept, "fig6": ("windows",), "fig5a": ("safety",)}
+    assert tuple(step.words[1] for step in planned.of(wanted[0])) == swept
 
 
 def test_only_models_that_are_used_are_trained() -> None:

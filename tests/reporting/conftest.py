@@ -261,13 +261,12 @@ class Builder:
         )
 
     def graded(self, run_id: int) -> None:
-        """Insert graded effects for a run's effects by its judge ``cost``: half of these, of 18 of 20 prompts."""
+        """Graded effects for a run's effects by ``cost``: half of these."""
         self.connection.execute(
             "INSERT INTO margin_effects BY NAME SELECT run_id, variant_id, dataset, 18 AS n_prompts, 2 AS n_same,"
-            " -2.0 AS mean_recipient, 2.0 AS mean_donor, 0.0 AS mean_patched, 4.0 AS gap, 3.0 AS gap_ci_low,"
-            " 5.0 AS gap_ci_high, 2.0 AS change, 1.0 AS change_ci_low, 3.0 AS change_ci_high, effect / 2 AS effect,"
-            " effect / 2 - 0.1 AS ci_low, effect / 2 + 0.1 AS ci_high, 9 AS n_crossed, 0.95 AS confidence"
-            " FROM effects WHERE run_id = ? AND judge = 'cost'",
+            " -2.0 AS mean_recipient, 2.0 AS mean_donor, 0.0 AS mean_patched, 4.0 AS gap, 2.0 AS change,"
+            " effect / 2 AS effect, effect / 2 - 0.1 AS ci_low, effect / 2 + 0.1 AS ci_high, 9 AS n_crossed,"
+            " 0.95 AS confidence FROM effects WHERE run_id = ? AND judge = 'cost'",
             [run_id],
         )
 
@@ -365,8 +364,7 @@ def example(path: Path, seed: int = 0) -> Database:
         steps = {"safety:5%": ([1, 2, 3], [1, 9, 3], [8, 2, 3])}
         tops_id = builder.sets("tops", dict.fromkeys(tops, 0.5), n_neurons=lambda text: 5 * len(text), steps=steps)
         builder.second_judge(tops_id)
-        same: dict[str, object] = {"mode": "donor-weights"}
-        builder.sets("weights", dict.fromkeys(tops, 0.2), n_neurons=lambda text: 5 * len(text), config=same)
+        builder.sets("xweights", dict.fromkeys(tops, 0.2), config={"mode": "donor-weights"})
         builder.sets("windows", {"safety:0%..5%": 0.6, "safety:5%..10%": 0.1, "safety:10%..15%": None})
     return database
 
