@@ -38,7 +38,8 @@ WITH found AS (
     WHERE f.judge_position = 1 AND f.n_neurons IS NOT NULL AND c.route IS NOT NULL
         AND coalesce((runs.config ->> '$.freeze')::BOOLEAN, FALSE) = FALSE
     QUALIFY row_number() OVER (
-        PARTITION BY f.recipient, f.donor, f.judge, f.dataset, f.variant, c.route ORDER BY runs.started_at DESC
+        PARTITION BY f.recipient, f.donor, f.judge, f.dataset, f.variant, c.route
+        ORDER BY runs.started_at DESC, f.run
     ) = 1
 ),
 both_routes AS (

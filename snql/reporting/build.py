@@ -156,8 +156,8 @@ def _figure(
 ) -> tuple[RenderedFigure, dict[str, Any] | None]:
     """One figure with its files, and its specification for the page."""
     frame = db.frame(figure.query)
-    if frame.is_empty():
-        return RenderedFigure(figure.name, figure.title, "", (), figure.lacking), None
+    if (lacks := figure.lacks(frame)) is not None:
+        return RenderedFigure(figure.name, figure.title, "", (), lacks), None
     draw = partial(figure.draw, frame, context)
     drawing, specification, svg = fitted(draw, style)
     _, shown = draw_once(draw, on_screen(style.theme))

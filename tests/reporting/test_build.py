@@ -131,6 +131,18 @@ def test_unknown_names(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_figures_without_a_defined_effect_are_skipped_with_the_reason(tmp_path: Path) -> None:
+    with Database(tmp_path / "x.duckdb") as database:
+        with database.write() as connection:
+            builder = Builder(connection)
+            builder.graded(builder.patch("sweep", ((0.01, None), (0.05, None))))
+        options = ReportOptions(figures=("effect-size", "graded-effects"), formats=("svg",))
+        found = build(database, tmp_path / "out", options)
+    reasons = [figure.skipped for figure in found.figures]
+    assert len(reasons) == 2
+    assert all("none of its effects is defined" in str(reason) for reason in reasons)
+
+
 def test_figures_without_data_are_skipped_with_what_to_run(tmp_path: Path) -> None:
     with Database(tmp_path / "small.duckdb") as database:
         with database.write() as connection:

@@ -42,7 +42,7 @@ def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
 FIGURE = Figure(
     name="routes",
     view="figure_routes",
-    order=("recipient", "donor", "dataset", "series", "route", "kind", "n_neurons", "variant"),
+    order=("recipient", "donor", "dataset", "series", "route", "kind", "n_neurons", "variant", "run"),
     title="Total and direct effect of the patched neurons",
     description="causal effects of activations and of parameters of the same sets",
     lacking="no sets were patched by both routes: run `snql patch … --mode donor-weights` beside the same with donor",

@@ -35,6 +35,17 @@ class Figure:
         """The query whose rows the figure draws."""
         return f"SELECT * FROM {self.view} ORDER BY {', '.join(self.order)}"  # noqa: S608  (names of this package)
 
+    def lacks(self, frame: pl.DataFrame) -> str | None:
+        """Why rows of the view make no figure, if they do not: there are none, or none has a defined effect."""
+        if frame.is_empty():
+            return self.lacking
+        if "effect" in frame.columns and frame["effect"].is_null().all():
+            return (
+                "none of its effects is defined: donor and recipient do not differ reliably on these prompts, as on "
+                "fewer than six they never do"
+            )
+        return None
+
     def draw(self, frame: pl.DataFrame, context: Context, look: Look) -> Drawing:
         """The rows of the view as a finished chart with its words."""
         chart, words = self.sketch(frame, context, look)
