@@ -94,15 +94,15 @@ def effect_interval(changes: Array, gaps: Array) -> Interval | None:
 
 
 def share_interval(changes: Array, gaps: Array) -> Interval | None:
-    """mean(changes) / mean(gaps) with its interval; None with one prompt, or where it has no bounds.
+    """mean(changes) / mean(gaps) with its interval; None with one prompt, no gap at all, or no bounds.
 
     changes, gaps: differences of scores of the same prompts, shape (prompts,). Fieller's interval (1954): the ratios r
     at which the mean of changes - r gaps may be 0, of these and two further prompts that both have a large gap, of
     which one changes by all of it and one not at all.
     """
-    if len(gaps) < 2:
-        return None
     gap = float(gaps.mean())
+    if len(gaps) < 2 or gap == 0:
+        return None
     whole = float(np.copysign(large(gaps), gap))
     more = np.append(changes, [whole, 0.0]), np.append(gaps, [whole, whole])
     bounds = _fieller(*more, quantile(len(gaps)))
