@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from snql.stats.effects import Array, causal_effect, effect_interval, large, mean_interval, ratio_interval
+from snql.stats.effects import (
+    Array,
+    causal_effect,
+    effect_interval,
+    large,
+    mean_interval,
+    ratio_interval,
+    share_interval,
+)
 from snql.stats.interval import Interval
 
 GENERATOR = np.random.default_rng(2)
@@ -71,6 +79,12 @@ def test_a_ratio_of_sums_is_fiellers_without_further_prompts() -> None:
         assert abs(t) == pytest.approx(stats.t.ppf(0.975, 23))
     assert ratio_interval(CHANGES, GAPS - GAPS.mean()) is None  # what it is divided by may be 0
     assert ratio_interval(CHANGES[:1], GAPS[:1]) is None
+
+
+def test_a_share_of_gaps_that_cancel_out_is_undefined() -> None:
+    """Further prompts must not stand in for a gap that is not there."""
+    assert share_interval(np.ones(8), np.tile([1.0, -1.0], 4)) is None
+    assert share_interval(np.zeros(8), np.zeros(8)) is None
 
 
 def test_all_and_nothing_are_not_certain() -> None:
