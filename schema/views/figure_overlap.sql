@@ -13,6 +13,11 @@
 --   chance [share]: what overlap would be for random sets of k
 --   spearman_all: Spearman's coefficient over all ranked neurons; NULL where all scores are equal
 --   spearman_common: the same over the neurons in both top sets; NULL where there are fewer than three
+--   null_of -> runs.name: run that was shuffled (`snql null`); where draws of both are there, the one of larger p
+--   n_draws: contentless adapters that were made of it; 0 when there are none
+--   null_low [share]: smallest overlap of a draw with the other run
+--   null_high [share]: largest overlap of a draw with the other run
+--   null_p_value: chance that a draw shares as much
 -- Units:   overlap is |A and B| / k for the top k = round(5 % of the ranked neurons) of each run; chance is k over the
 --          number of ranked neurons; Spearman coefficients are of change scores, with ties at their mean rank.
 -- Caveats: spearman_common is over the neurons in both top sets only. It says nothing about how many there are, and
@@ -80,6 +85,19 @@ over_common AS (
     SELECT id_a, id_b, CASE WHEN count(*) >= 3 THEN corr(rank_a, rank_b) END AS spearman_common
     FROM common_ranks
     GROUP BY id_a, id_b
+),
+nulls AS (
+    SELECT
+        least(run, part) AS run_a,
+        greatest(run, part) AS run_b,
+        run AS null_of,
+        n_draws,
+        null_low,
+        null_high,
+        p_value
+    FROM null_distributions
+    WHERE measure = 'overlap' AND n_draws > 0
+    QUALIFY row_number() OVER (PARTITION BY least(run, part), greatest(run, part) ORDER BY p_value DESC, run) = 1
 )
 SELECT
     p.run_a,
@@ -92,7 +110,13 @@ SELECT
     o.n_common / (2 * p.k - o.n_common) AS jaccard,
     p.k / p.n_ranked AS chance,
     CASE WHEN isfinite(o.spearman_all) THEN o.spearman_all END AS spearman_all,
-    CASE WHEN isfinite(c.spearman_common) THEN c.spearman_common END AS spearman_common
+    CASE WHEN isfinite(c.spearman_common) THEN c.spearman_common END AS spearman_common,
+    n.null_of,
+    coalesce(n.n_draws, 0) AS n_draws,
+    n.null_low,
+    n.null_high,
+    n.p_value AS null_p_value
 FROM pairs AS p
 JOIN over_all AS o USING (id_a, id_b)
-LEFT JOIN over_common AS c USING (id_a, id_b);
+LEFT JOIN over_common AS c USING (id_a, id_b)
+LEFT JOIN nulls AS n USING (run_a, run_b);

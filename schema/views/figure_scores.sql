@@ -18,6 +18,11 @@
 --   skewness: bias-corrected skewness (G1) of the scores; NULL with fewer than three or equal ones
 --   lowest [activation]: lowest score of the run
 --   highest [activation]: highest score of the run
+--   n_draws: contentless adapters that were made of the run (`snql null`); 0 when there are none
+--   null_skewness_low: smallest skewness of their scores
+--   null_skewness_high: largest skewness of their scores
+--   null_knee_low [share]: smallest rank of a knee of theirs over n_ranked
+--   null_knee_high [share]: largest rank of a knee of theirs over n_ranked
 -- Units:   40 bins of equal width in log10(score) between the run's lowest positive and highest score; bin_low,
 --          bin_high, threshold and knee_score are scores; share is the bin's share of all ranked neurons.
 -- Caveats: scores of 0 are in no bin (n_zero counts them). threshold is the score at rank round(5 % of n_ranked).
@@ -99,8 +104,15 @@ SELECT
     k.knee_score,
     z.skewness,
     z.lowest,
-    z.highest
+    z.highest,
+    coalesce(w.n_draws, 0) AS n_draws,
+    w.null_low AS null_skewness_low,
+    w.null_high AS null_skewness_high,
+    e.null_low AS null_knee_low,
+    e.null_high AS null_knee_high
 FROM binned AS b
 JOIN sizes AS z USING (run_id)
 JOIN thresholds AS t USING (run_id)
-LEFT JOIN knees AS k USING (run_id);
+LEFT JOIN knees AS k USING (run_id)
+LEFT JOIN (FROM null_distributions WHERE measure = 'skewness') AS w ON w.run = b.run
+LEFT JOIN (FROM null_distributions WHERE measure = 'knee') AS e ON e.run = b.run;

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scipy import stats
 
 from snql.contrast.locate import locate
 from snql.contrast.null import null
@@ -22,13 +24,15 @@ from snql.models.permuted import write_permuted
 from snql.models.spec import PartSpec
 from snql.options import changed
 from snql.prompts.options import PromptOptions
-from snql.rankings.overlaps import beside, compare
+from snql.rankings.overlaps import beside, compare, ranked_scores
 from snql.scorers.rerank import rerank
+from snql.stats.overlap import Pair
 from tests.conftest import ORACLE
 from tests.synthetic import add_locate_run
 
 BASE, SFT = ORACLE / "model", ORACLE / "sft"
 WEIGHTS = "adapter_model.safetensors"
+SHAPE = (4, 176)
 
 
 def options(before: object, after: object, **changes: object) -> LocateOptions:
@@ -113,6 +117,44 @@ def test_overlaps_stand_beside_the_draws(located: Database) -> None:
     assert alone["overlap"].to_list() == [row["overlap"], shared[1]]
     plain = compare(located, ["drawn.1", "size"])
     assert plain["null_draws"].item() == 0 and plain["null_p_value"].item() is None
+
+
+def test_the_distributions_of_the_draws_are_those_of_their_scores(located: Database) -> None:
+    frame = located.frame("FROM null_distributions")
+    found = {(row["run"], row["measure"], row["part"]): row for row in frame.to_dicts()}
+    ranked = {run: ranked_scores(located, run) for run in ("real", "size", "drawn.1", "drawn.2", "drawn.3")}
+    n_layers, n_neurons = SHAPE
+    k = round(0.05 * n_layers * n_neurons)
+
+    def layers(run: str) -> list[float]:
+        top = np.argsort(ranked[run].ranks)[:k]
+        return (np.bincount(top // n_neurons, minlength=n_layers) / k).tolist()
+
+    def knee(run: str) -> float:
+        scores = np.sort(ranked[run].scores)[::-1].astype(float)
+        falling = (scores - scores[-1]) / (scores[0] - scores[-1]) + np.arange(len(scores)) / (len(scores) - 1)
+        return float(falling.argmin() + 1) / len(scores)
+
+    measures: dict[tuple[str, str], Callable[[str], float]] = {
+        ("skewness", ""): lambda run: float(stats.skew(ranked[run].scores, bias=False)),
+        ("knee", ""): knee,
+        ("overlap", "size"): lambda run: Pair(ranked[run], ranked["size"]).shared[k - 1] / k,
+        ("spearman", "size"): lambda run: Pair(ranked[run], ranked["size"]).spearman,
+    } | {("layer", str(layer)): lambda run, layer=layer: layers(run)[layer] for layer in range(n_layers)}  # type: ignore[misc]
+    assert {key[1:] for key in found if key[0] == "real"} == set(measures)
+    for (measure, part), of in measures.items():
+        row, drawn = found["real", measure, part], [of(f"drawn.{draw}") for draw in (1, 2, 3)]
+        shown = [row[name] for name in ("value", "null_mean", "null_low", "null_high")]
+        assert shown == pytest.approx([of("real"), np.mean(drawn), min(drawn), max(drawn)], rel=1e-4, abs=1e-6), measure
+        assert row["n_draws"] == 3 and row["p_value"] == (1 + sum(each >= of("real") for each in drawn)) / 4
+    (pair,) = located.frame("FROM figure_overlap").filter(run_a="real", run_b="size").to_dicts()
+    overlap = found["real", "overlap", "size"]
+    assert [pair[name] for name in ("null_of", "n_draws", "null_low", "null_high", "null_p_value")] == [
+        "real", *(overlap[name] for name in ("n_draws", "null_low", "null_high", "p_value"))
+    ]  # fmt: skip
+    bands = located.frame("FROM figure_scores").filter(run="real").unique("run").to_dicts()[0]
+    assert bands["null_skewness_high"] == pytest.approx(found["real", "skewness", ""]["null_high"])
+    assert (bands["null_knee_low"], bands["n_draws"]) == (found["real", "knee", ""]["null_low"], 3)
 
 
 def test_a_null_is_resumed_and_its_name_is_taken(located: Database) -> None:

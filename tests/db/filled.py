@@ -28,8 +28,10 @@ RUNS = {
     13: ("scored", "locate", "done"),
     14: ("values", "lens", "done"),
     15: ("others", "lens", "done"),
+    16: ("drawn-safety", "locate", "done"),  # of a shuffle of safety's adapter
+    17: ("drawn-helpful", "locate", "done"),
 }
-LOCATED, PATCHED, EXPERTS, RUNNING, MEASURED = (1, 2, 3, 4, 13), (5, 6), 4, 7, (8, 9)
+LOCATED, PATCHED, EXPERTS, RUNNING, MEASURED = (1, 2, 3, 4, 13, 16, 17), (5, 6), 4, 7, (8, 9)
 GUARDS, LENSES = (10, 11, 12), (14, 15)
 KEPT = (1, 2, EXPERTS)
 """Runs with token-level activations."""
@@ -70,7 +72,7 @@ def _positions() -> list[Row]:
 
 
 def _statistics(run_id: int) -> list[Row]:
-    step = {1: 37, 2: 17, 3: 53, 4: 71, 13: 29}[run_id]  # 121 shares no factor with them: no two scores are equal
+    step = {1: 37, 2: 17, 3: 53, 4: 71, 13: 29, 16: 43, 17: 59}[run_id]  # 121 shares no factor with them: no two scores are equal
     rows = [{"run_id": run_id, **place, "score": (x * step % 121) / 8} for x, place in enumerate(neurons(run_id))]
     ranked = sorted((row for row in rows if row["layer"] < rows[-1]["layer"]), key=lambda row: -row["score"])
     ranks = {id(row): rank for rank, row in enumerate(ranked, start=1)}
@@ -87,6 +89,8 @@ def _runs() -> Iterator[Row]:
         config = f'{{"before": "b", "after": "a", "positions": "{positions}", "completions_by": "{writer}"}}'
         if name == "scored":
             config = config[:-1] + ', "scorer": "wanda"}'
+        if name.startswith("drawn-"):
+            config = config[:-1] + f', "null_of": "{name.removeprefix("drawn-")}"}}'
         if kind == "patch":
             config = '{"recipient": "b", "donor": "a", "judges": ["cost", "reward"], "samples": 2}'
         if (kind, name) == ("patch", "again"):

@@ -21,6 +21,7 @@ TOOLTIP = marks.tooltip(
     ("overlap", "overlap at 5 %", ".3f"),
     ("n_common", "common neurons", ","),
     ("chance", "overlap by chance", ".3f"),
+    ("null", "shuffled adapters"),
     ("jaccard", "Jaccard", ".3f"),
     ("spearman_all", "Spearman, all neurons", ".3f"),
     ("spearman_common", "Spearman, common only", ".3f"),
@@ -57,6 +58,7 @@ def _chart(shown: pl.DataFrame, runs: list[str], look: Look) -> Chart:
     cells = mirrored.with_columns(
         a=pl.col("run_a").replace_strict(labels, return_dtype=pl.String),
         b=pl.col("run_b").replace_strict(labels, return_dtype=pl.String),
+        null=_band(),
     ).sort("run_a", "run_b")
     first = shown.row(0, named=True)
     order = [labels[run] for run in runs]
@@ -70,6 +72,8 @@ def _chart(shown: pl.DataFrame, runs: list[str], look: Look) -> Chart:
         Panel("spearman_all", ("Spearman,", "all ranked neurons"), correlation),
         Panel("spearman_common", ("Spearman,", "common neurons only"), correlation),
     ]
+    if cells["n_draws"].max():
+        measures[0] = replace(measures[0], below="null")
     drawn = [
         _heatmap(cells, order, replace(panel, labelled=i % columns == 0), look, columns)
         for i, panel in enumerate(measures)
@@ -86,6 +90,16 @@ class Panel:
     title: tuple[str, ...]
     ends: dict[float, str]
     labelled: bool = False
+    below: str = ""
+    """The column whose words stand below the number in a cell; none when empty."""
+
+
+def _band() -> pl.Expr:
+    """What shuffled adapters share, from to, as a cell has room for it."""
+    ends = [pl.col(name).round(2).cast(pl.String).str.strip_prefix("0") for name in ("null_low", "null_high")]
+    return pl.when(pl.col("n_draws") > 0).then(
+        pl.concat_str(pl.lit("("), ends[0], pl.lit("\u2013"), ends[1], pl.lit(")"))
+    )
 
 
 def _heatmap(cells: pl.DataFrame, order: list[str], panel: Panel, look: Look, columns: int) -> Chart:
@@ -100,18 +114,24 @@ def _heatmap(cells: pl.DataFrame, order: list[str], panel: Panel, look: Look, co
     colour = series.ramp(panel.field, panel.ends, side, look, values=list(panel.ends))
     rect = base.mark_rect(stroke=look.theme.paper, strokeWidth=look.stroke(0.7))
     rect = rect.encode(color=colour, tooltip=TOOLTIP)
-    numbers = _numbers(base, panel.field, min(side / len(order), high / len(order) * 1.6), look)
+    numbers = _numbers(base, panel, min(side / len(order), high / len(order) * 1.6), look)
     heading = panels.heading(panel.title, look, fontWeight="normal", offset=4)
     view = alt.ViewConfig(fill=look.theme.empty, strokeWidth=0)
-    return panels.panel([rect, numbers], look, high, columns, title=heading, view=view)
+    return panels.panel([rect, *numbers], look, high, columns, title=heading, view=view)
 
 
-def _numbers(base: alt.Chart, field: str, cell: float, look: Look) -> alt.Chart:
-    """The number of each cell, on dark in the colour for it; `none` where there is no number."""
+def _numbers(base: alt.Chart, panel: Panel, cell: float, look: Look) -> list[alt.Chart]:
+    """The number of each cell, on dark in the colour for it; `none` where there is no number. Words may stand below."""
+    field = panel.field
     shown = f"isValid(datum.{field}) ? format(datum.{field}, '.2f') : 'none'"
     size = min(look.size(1.1), cell / 2.5)
-    numbers: alt.Chart = base.mark_text(fontSize=size).transform_calculate(shown=shown)
-    return numbers.encode(text="shown:N", color=marks.on_shade(field, look))
+    up = size * 0.35 if panel.below else 0
+    numbers = base.mark_text(fontSize=size, dy=-up).transform_calculate(shown=shown)
+    drawn = [numbers.encode(text="shown:N", color=marks.on_shade(field, look))]
+    if panel.below:
+        words = base.mark_text(fontSize=min(0.65 * size, cell / 6), dy=2.2 * up)
+        drawn.append(words.encode(text=f"{panel.below}:N", color=marks.on_shade(field, look)))
+    return drawn
 
 
 def _words(shown: pl.DataFrame, runs: list[str], context: Context) -> list[str]:
@@ -123,12 +143,28 @@ def _words(shown: pl.DataFrame, runs: list[str], context: Context) -> list[str]:
         "same layers. The correlation over the common neurons says nothing of how many there are: read it with "
         "the other two.",
         _undefined(shown),
+        _nulls(shown),
         "Empty: runs of different databases are not paired." if context.several else "",
         locate_words(context, runs),
         f"Left out, because they rank neurons of other models or layers, or runs are too many: {listing(others)}."
         if others
         else "",
     ]
+
+
+def _nulls(shown: pl.DataFrame) -> str:
+    """What the brackets say, and which pairs share no more than contentless adapters do."""
+    beside = shown.filter(pl.col("n_draws") > 0).sort("run_a", "run_b")
+    if beside.is_empty():
+        return ""
+    alike = beside.filter(pl.col("overlap") <= pl.col("null_high"))
+    pairs = [f"{a} and {b}" for a, b in alike.select("run_a", "run_b").iter_rows()]
+    words = (
+        "In brackets: from the smallest to the largest overlap of shuffled, contentless adapters with the other run."
+    )
+    if not pairs:
+        return words
+    return f"{words} Inside that band, so the overlap shows nothing of what was learnt: {listing(pairs)}."
 
 
 def _undefined(shown: pl.DataFrame) -> str:

@@ -94,6 +94,12 @@ def _run_words(row: Mapping[str, Any]) -> str:
     if rank is not None:
         knee = f"knee at rank {rank:,} ({100 * rank / size:.1f} %, score {shown('knee_score')})"
     words = f"{row['run']}: top 5 % from score {shown('threshold')}, {knee}, skewness {decimal(row['skewness'])}"
+    if row["n_draws"] and row["null_skewness_low"] is not None:
+        words += (
+            f" (of {count(row['n_draws'], 'shuffled adapter')}: skewness {decimal(row['null_skewness_low'])} to "
+            f"{decimal(row['null_skewness_high'])}, knee at {100 * row['null_knee_low']:.1f} to "
+            f"{100 * row['null_knee_high']:.1f} %)"
+        )
     if row["n_zero"]:
         words += f"; {count(row['n_zero'], 'neuron')} with score 0 cannot be shown on this axis"
     return f"{words}."
