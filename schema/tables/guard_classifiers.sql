@@ -5,7 +5,7 @@
 --   run_id -> runs.run_id: the run that trained it, or one that tests it
 --   classifier_id: number of the classifier, the same in both runs; 0 is the guard
 --   neurons: expression of the chosen neurons; of random ones that of the set which they are compared with
---   kind: guard, or of random neurons: matched (as many in each layer), last-layer or anywhere
+--   kind: guard; of random neurons: matched (by layer), magnitude (also by size), last-layer or anywhere
 --   control_seed: seed of the random neurons; NULL for others
 --   set_id -> neuron_sets.set_id: the neurons that are read
 --   n_neurons [neurons]: how many

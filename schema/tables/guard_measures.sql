@@ -4,7 +4,7 @@
 -- Columns:
 --   run_id -> runs.run_id: the run
 --   neurons: expression of the chosen neurons
---   kind: guard, or matched, last-layer or anywhere: the mean over random neurons of that kind
+--   kind: guard, or matched, magnitude, last-layer or anywhere: the mean over random neurons of that kind
 --   dataset: the data set; * for all of the run's
 --   measure: accuracy, balanced-accuracy, auroc, f1, recall, false-positives, brier, ece, false-alarms or majority
 --   n_neurons [neurons]: how many are read

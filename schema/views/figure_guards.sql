@@ -28,6 +28,7 @@
 --   difference: the guard's accuracy minus that; NULL without any
 --   difference_ci_low: lower end of its paired interval
 --   difference_ci_high: upper end of it
+--   magnitude: mean accuracy of random neurons of the same layers and like magnitude; NULL without any
 --   last_layer: mean accuracy of random neurons of the last layer; NULL without any
 --   anywhere: mean accuracy of random neurons from anywhere; NULL without any
 --   confidence [share]: level of the intervals, such as 0.95
@@ -64,6 +65,7 @@ SELECT
     max(difference) FILTER (kind = 'matched' AND measure = 'accuracy') AS difference,
     max(difference_ci_low) FILTER (kind = 'matched' AND measure = 'accuracy') AS difference_ci_low,
     max(difference_ci_high) FILTER (kind = 'matched' AND measure = 'accuracy') AS difference_ci_high,
+    max(value) FILTER (kind = 'magnitude' AND measure = 'accuracy') AS magnitude,
     max(value) FILTER (kind = 'last-layer' AND measure = 'accuracy') AS last_layer,
     max(value) FILTER (kind = 'anywhere' AND measure = 'accuracy') AS anywhere,
     confidence,

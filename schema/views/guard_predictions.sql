@@ -7,7 +7,7 @@
 --   guard -> runs.name: the guard; of a guard run itself
 --   neurons: expression of the chosen neurons
 --   n_neurons [neurons]: how many are read
---   kind: guard, or of random neurons: matched, last-layer or anywhere
+--   kind: guard, or of random neurons: matched, magnitude, last-layer or anywhere
 --   control_seed: seed of the random neurons; NULL for others
 --   read_from: the model whose activations are read: before or after
 --   dataset: name of the prompt's set

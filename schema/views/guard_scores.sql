@@ -8,7 +8,7 @@
 --   guard -> runs.name: the guard; of a guard run itself
 --   neurons: expression of the chosen neurons
 --   n_neurons [neurons]: how many are read
---   kind: guard, or matched, last-layer or anywhere: the mean over random neurons of that kind
+--   kind: guard, or matched, magnitude, last-layer or anywhere: the mean over random neurons of that kind
 --   n_classifiers [classifiers]: how many the value is the mean of, one for each seed
 --   dataset: the data set; * for all of the run's
 --   measure: accuracy, balanced-accuracy, auroc, f1, recall, false-positives, brier, ece, false-alarms or majority

@@ -51,7 +51,7 @@ class GuardOptions:
         Doc("More guards on the top of the same ranking, such as 1%,5% or 10,50..500:50."),
         Joined(),
     ] = ()
-    random: Annotated[int, Doc("Random controls of each kind: same layers, last layer, anywhere.")] = 5
+    random: Annotated[int, Doc("Random controls of each kind: same layers, like magnitude, last layer, anywhere.")] = 5
     writing: Answers = WritingOptions()
     out: Annotated[Path | None, Doc("Also save the guard in this folder."), Aside()] = None
     allow_overlap: AllowOverlap = False

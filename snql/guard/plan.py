@@ -12,8 +12,8 @@ from snql.neurons.sets import NeuronSet
 from snql.patching.variants import sizes
 from snql.rankings.evaluate import Evaluator
 
-MATCHED, LAST_LAYER, ANYWHERE = "matched", "last-layer", "anywhere"
-CONTROLS = (MATCHED, LAST_LAYER, ANYWHERE)
+MATCHED, MAGNITUDE, LAST_LAYER, ANYWHERE = "matched", "magnitude", "last-layer", "anywhere"
+CONTROLS = (MATCHED, MAGNITUDE, LAST_LAYER, ANYWHERE)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def make_plan(evaluator: Evaluator, neurons: str, wanted: Sequence[str], n_rando
     """Plan the guard on ``neurons``, others on the top of the same ranking, and so many controls of each kind for each.
 
     wanted: sizes of prefixes, such as 1% or 100 or 10..100:10. A kind of control for which there are too few other
-    neurons is left out. Raises ExpressionError, or InputError for an empty set or sizes of what is no ranking.
+    neurons, or no run that knows their sizes, is left out. Raises ExpressionError, or InputError for an empty set or
+    sizes of what is no ranking.
     """
     sets = {neurons: evaluator.evaluate(neurons)}
     if not len(sets[neurons]):
@@ -67,13 +68,19 @@ def make_plan(evaluator: Evaluator, neurons: str, wanted: Sequence[str], n_rando
         planned.append(Planned(len(planned), expression, GUARD, None, members))
         for kind in CONTROLS if n_random else ():
             try:
-                drawn = [DRAWS[kind](members, seed) for seed in range(1, n_random + 1)]
+                drawn = [_drawn(evaluator, expression, members, kind, seed) for seed in range(1, n_random + 1)]
             except InputError as error:
                 left_out.append(f"no {kind} controls of {expression}: {error}")
                 continue
             for seed, control in enumerate(drawn, start=1):
                 planned.append(Planned(len(planned), expression, kind, seed, control))
     return Plan(tuple(planned), tuple(left_out))
+
+
+def _drawn(evaluator: Evaluator, expression: str, members: NeuronSet, kind: str, seed: int) -> NeuronSet:
+    if kind == MAGNITUDE:
+        return members.magnitude_matched(evaluator.sizes(expression), seed)
+    return DRAWS[kind](members, seed)
 
 
 def random_last_layer(members: NeuronSet, seed: int) -> NeuronSet:

@@ -10,14 +10,19 @@ from snql.db.guards import ClassifierRow
 from snql.db.judgements import POOLED
 from snql.db.tables import flat
 from snql.guard.measures import GUARD, Measured, Prompts, measure
-from snql.guard.plan import ANYWHERE, LAST_LAYER, MATCHED
+from snql.guard.plan import ANYWHERE, LAST_LAYER, MAGNITUDE, MATCHED
 from snql.prompts.types import Prompt
 from snql.stats.bootstrap import RESAMPLES
 from snql.stats.interval import CONFIDENCE
 
 Row = dict[str, Any]
 SURE = {"confidence": CONFIDENCE, "resamples": RESAMPLES}
-WORDS = {MATCHED: "of the same layers", LAST_LAYER: "of the last layer", ANYWHERE: "from anywhere"}
+WORDS = {
+    MATCHED: "of the same layers",
+    MAGNITUDE: "of the same layers and like size",
+    LAST_LAYER: "of the last layer",
+    ANYWHERE: "from anywhere",
+}
 
 
 def by_dataset(prompts: Sequence[Prompt]) -> dict[str, list[int]]:

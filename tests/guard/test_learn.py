@@ -93,26 +93,29 @@ def test_classifiers_are_the_guard_a_smaller_one_and_controls_of_each(trained: D
     rows = trained.frame(
         "SELECT c.* FROM guard_classifiers AS c JOIN runs USING (run_id) WHERE runs.kind = 'guard' ORDER BY ALL"
     )
-    evaluator = Evaluator(trained, Shape(4, 512))
-    kinds = ["guard", "matched", "last-layer", "anywhere"]
+    evaluator = Evaluator(trained, Shape(9, 256))
+    kinds = ["guard", "matched", "magnitude", "last-layer", "anywhere"]
     assert rows["kind"].to_list() == kinds * 2
-    assert rows["control_seed"].to_list() == [None, 1, 1, 1] * 2
+    assert rows["control_seed"].to_list() == [None, 1, 1, 1, 1] * 2
     members = trained.frame("FROM neuron_set_members")
     for neurons in ("found:3%", "found:1%"):
         chosen = evaluator.evaluate(neurons)
         for row in rows.filter(neurons=neurons).iter_rows(named=True):
             places = members.filter(set_id=row["set_id"])
-            ids = set((places["layer"] * 512 + places["neuron"]).to_list())
+            ids = set((places["layer"] * 256 + places["neuron"]).to_list())
             assert len(ids) == row["n_neurons"] == len(chosen)
             if row["kind"] == "guard":
                 assert ids == set(chosen.ids.tolist())
                 continue
             assert not ids & set(chosen.ids.tolist())
-            if row["kind"] == "matched":
+            if row["kind"] in ("matched", "magnitude"):
                 counts = dict(places.group_by("layer").len().iter_rows())
                 assert counts == {layer: len(columns) for layer, columns in chosen.by_layer().items()}
+            if row["kind"] == "magnitude":
+                drawn = evaluator.evaluate(f"random({neurons}, seed={row['control_seed']}, match=magnitude)")
+                assert ids == set(drawn.ids.tolist())
             if row["kind"] == "last-layer":
-                assert places["layer"].unique().to_list() == [3]
+                assert places["layer"].unique().to_list() == [8]
 
 
 def test_scores_are_those_of_the_stored_predictions(trained: Database) -> None:
@@ -129,7 +132,7 @@ def test_scores_are_those_of_the_stored_predictions(trained: Database) -> None:
         expected = by_classifier.group_by("neurons", "kind").agg(pl.col("accuracy", "brier").mean())
         found = scores.filter(dataset=dataset).pivot(on="measure", index=["neurons", "kind"], values="value")
         joined = expected.join(found, on=["neurons", "kind"], suffix="_stored")
-        assert len(joined) == 8
+        assert len(joined) == 10
         for name in ("accuracy", "brier"):
             assert joined[f"{name}_stored"].to_list() == pytest.approx(joined[name].to_list())
     assert 0.5 < scores.filter(dataset="*", kind="guard", measure="accuracy")["value"].min() < 1  # type: ignore[operator]
@@ -292,10 +295,10 @@ def test_options_that_cannot_be(changes: dict[str, Any], message: str) -> None:
 
 
 def test_controls_that_do_not_fit_are_left_out_and_said(trained: Database) -> None:
-    plan = make_plan(Evaluator(trained, Shape(4, 512)), "found:60%", (), 2)
+    plan = make_plan(Evaluator(trained, Shape(9, 256)), "found:60%", (), 2)
     assert [each.kind for each in plan.classifiers] == ["guard"]
-    assert len(plan.left_out) == 3
-    assert "no last-layer controls of found:60%: the last layer has" in plan.left_out[1]
+    assert len(plan.left_out) == 4
+    assert "no last-layer controls of found:60%: the last layer has" in plan.left_out[2]
     some = NeuronSet.of(Shape(2, 6), [(1, 0), (1, 1), (0, 3)])
     assert random_last_layer(some, 1).layers.tolist() == [1, 1, 1]
     with pytest.raises(InputError, match="the last layer has 2 other neurons, not 4"):

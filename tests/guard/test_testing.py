@@ -58,7 +58,7 @@ def test_controls_are_the_classifiers_that_were_trained(
     )
     places = trained.rows(
         """
-        SELECT layer * 512 + neuron FROM neuron_set_members JOIN guard_classifiers USING (set_id)
+        SELECT layer * 256 + neuron FROM neuron_set_members JOIN guard_classifiers USING (set_id)
         JOIN runs USING (run_id) WHERE runs.kind = 'guard-test' AND classifier_id = ? ORDER BY 1
         """,
         [number],
@@ -179,7 +179,7 @@ def test_overview_and_sizes(trained: Database) -> None:
     assert last["difference_ci_high"] == stored["matched", "accuracy"]["difference_ci_high"]
     sizes = by_size(scores)
     assert sizes["dataset"].unique().to_list() == ["*"]
-    assert sizes["kind"].to_list() == ["guard", "anywhere", "last-layer", "matched"] * 2
+    assert sizes["kind"].to_list() == ["guard", "anywhere", "last-layer", "magnitude", "matched"] * 2
 
 
 def scored(

@@ -4,7 +4,7 @@ import polars as pl
 
 from .conftest import Builder
 
-KINDS = ("guard", "matched", "last-layer", "anywhere")
+KINDS = ("guard", "matched", "magnitude", "last-layer", "anywhere")
 DATASETS = ("beavertails", "alpaca")
 JUDGE = "cost"
 

@@ -15,6 +15,7 @@ from snql.writing.words import count, listing
 KINDS = {
     "guard": "chosen neurons",
     "matched": "random, same layers",
+    "magnitude": "random, like magnitude",
     "last-layer": "random, last layer",
     "anywhere": "random, from anywhere",
 }
@@ -57,7 +58,7 @@ def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:  # noq
 def _chart(shown: pl.DataFrame, look: Look) -> Chart:
     headed = rows.in_panels(shown).with_columns(label=pl.col("kind").replace_strict(KINDS, return_dtype=pl.String))
     theme = look.theme
-    colours = (theme.colours[0], theme.colours[1], theme.control, theme.colours[2])
+    colours = (theme.colours[0], theme.colours[1], theme.colours[3], theme.control, theme.colours[2])
     every = dict(zip(KINDS.values(), map(Mark, colours, series.SHAPES, series.DASHES), strict=False))
     drawn = {label: mark for label, mark in every.items() if label in headed["label"]}
     found = series.channels(drawn | {MAJORITY: Mark(theme.ink, "stroke")}, look)

@@ -38,6 +38,7 @@ def cells(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col("false_alarms").alias("false alarms"),
         "majority",
         pl.col("matched").alias("random, same layers"),
+        pl.col("magnitude").alias("random, like magnitude"),
         pl.col("last_layer").alias("random, last layer"),
         pl.col("anywhere").alias("random, anywhere"),
         pl.col("difference").alias("guard less random"),
