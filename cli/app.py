@@ -31,6 +31,9 @@ app = typer.Typer(
 )
 
 
+_LONGEST_REASON = 300
+
+
 def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"snql {snql.__version__}")
@@ -92,6 +95,12 @@ def run(arguments: list[str] | None = None) -> int:
         return 1
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
+    except Exception as error:
+        if type(error).__module__ != "_duckdb":
+            raise
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        sys.stderr.write(f"snql: the database fails ({plain(reason)}): it may be damaged, or not made by snql\n")
+        return 2
     if code == _INTERRUPTED:
         sys.stderr.write("snql: interrupted\n")
     return int(code)

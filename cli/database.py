@@ -69,6 +69,6 @@ command(db)(import_scores)
 
 def _migrate(context: typer.Context) -> None:
     here = state(context)
-    applied = here.open().initialise()
+    applied = here.open().initialise(anew=here.database.exists())
     done = f"applied {', '.join(applied)}" if applied else "the schema is current"
     note(f"{here.database}: {done}", quiet=here.quiet)

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from snql.db import activations, scripts, shards, storage
+from snql.db import activations, altered, scripts, shards, storage
 from snql.db.activations import ChunkRow
 from snql.db.connection import Database
 from snql.db.damage import check_length
@@ -38,7 +38,8 @@ def check(db: Database) -> list[Problem]:
     with db.reading() as connection:
         check_length(db.path, connection)
         found = [Problem(None, f"files beside the database are of no run: {run_id}") for run_id in storage.orphans(db)]
-        found += [Problem(*finding) for part in (references, keys) for finding in part(connection)]
+        parts = (references, keys, altered.objects, altered.configurations, altered.effects)
+        found += [Problem(*finding) for part in parts for finding in part(connection)]
         finished = "SELECT run_id, name FROM runs WHERE kind = 'locate' AND status = 'done' ORDER BY run_id"
         for run_id, name in connection.execute(finished).fetchall():
             for part in (_statistics, _completions, _tokens, _activations, _prompt_sums):

@@ -33,15 +33,16 @@ STORAGE_VERSION = "v1.5.0"
 
 LOCK_TIMEOUT_SECONDS = 30.0
 
-_NO_NETWORK = {
+NO_NETWORK: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",
     "allow_community_extensions": "false",
 }
+"""What every connection is opened with: DuckDB else fetches and runs code that a file or a query asks for."""
 _Type = duckdb.StatementType
 _WRITING = (_Type.COPY, _Type.EXPORT, _Type.COPY_DATABASE, _Type.PREPARE, _Type.EXECUTE)
 """Statements that write files, or can hide one that does."""
-_EXPLAINED_WRITING = re.compile(r"\b(copy|export|execute)\b", re.IGNORECASE)
+_EXPLAIN = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/)*explain\b(\s+analyze\b)?(\s*\([^)]*\))?", re.IGNORECASE | re.DOTALL)
 _POLL_SECONDS = {True: 0.02, False: 0.005}
 """Between tries for the lock, for readers and for writers, who must find the gap between readers."""
 _LOCKING_DOWN = threading.Lock()
@@ -102,10 +103,13 @@ class Database:
             if not self._kept:
                 self.close()
 
-    def initialise(self) -> list[str]:
-        """Create the file if need be and apply missing migrations; return the names of those applied."""
+    def initialise(self, *, anew: bool = False) -> list[str]:
+        """Create the file if need be and apply missing migrations; return the names of those applied.
+
+        anew: also replace views and macros that somebody may have changed.
+        """
         with self._writer() as connection:
-            return migrate.migrate(connection, self.path)
+            return migrate.migrate(connection, self.path, anew=anew)
 
     def sql(self, query: str, parameters: Sequence[object] | None = None) -> duckdb.DuckDBPyRelation:
         """Run one query read-only, with no access to other files, and return DuckDB's relation.
@@ -140,12 +144,26 @@ class Database:
         with them the network, are never loaded.
         """
         statements: list[duckdb.Statement] = connection.extract_statements(script)
-        for statement in statements:
+        for statement in (inner for each in statements for inner in _with_explained(connection, each)):
             if _loads_extensions(statement):
                 raise duckdb.PermissionException("Permission Error: extensions are not loaded")
-            if not self._access.files and _writes_files(statement):
-                raise duckdb.PermissionException("Permission Error: file system operations are disabled: use `output`")
+            if statement.type in _WRITING:
+                if not self._access.files:
+                    raise duckdb.PermissionException(
+                        "Permission Error: file system operations are disabled: use `output`"
+                    )
+                self._spare_own_files(statement.query)
         return statements
+
+    def _spare_own_files(self, sql: str) -> None:
+        """Raise duckdb.PermissionException for a statement that writes and names this database, its log or a shard."""
+        own = self.path.resolve()
+        for text in re.findall(r"'((?:[^']|'')*)'", sql):
+            named = Path(text.replace("''", "'")).absolute().resolve()
+            if named in (own, own.with_name(f"{own.name}.wal")) or shards.root_of(own) in (named, *named.parents):
+                raise duckdb.PermissionException(
+                    f"Permission Error: {named} is of the database itself: name another file"
+                )
 
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -172,6 +190,8 @@ class Database:
             raise DatabaseError(f"no folder {self.path.parent} to hold the database {self.path.name}: create it")
         connection = self._connect(read_only=False)
         try:
+            connection.execute("SET allowed_directories = $1", [[str(shards.root_of(self.path).absolute())]])
+            connection.execute("SET enable_external_access = false")
             with damage_said(self.path):
                 yield connection
         finally:
@@ -185,14 +205,17 @@ class Database:
                 )
             connection = self._connect(read_only=True)
             try:
+                with _LOCKING_DOWN:
+                    self._lock_down(connection)
                 if migrate.check(connection, self.path):
                     raise DatabaseError(f"{self.path} has an older schema: run `snql --db {self.path} db migrate`")
                 if not migrate.objects_current(connection):
                     raise DatabaseError(
                         f"{self.path} has the views of another snql: run `snql --db {self.path} db migrate`"
                     )
-                with _LOCKING_DOWN:
-                    self._lock_down(connection)
+                selection, files = shards.selection(connection, self.path)
+                if files:
+                    connection.execute("SET VARIABLE snql_shards = $1", [selection])
             except BaseException:
                 connection.close()
                 raise
@@ -200,22 +223,22 @@ class Database:
         return self._reader
 
     def _lock_down(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Set limits; let the connection read the shards of finished runs, and no other file unless all may be."""
-        query, files = shards.selection(connection, self.path)
-        if files:
-            connection.execute("SET VARIABLE snql_shards = $1", [query])
-        ((locked,),) = connection.execute("SELECT current_setting('lock_configuration')").fetchall()
-        if locked:  # by another connection of this process to the same file
+        """Set limits; let the connection read the shards beside the file, and no other file unless all may be.
+
+        Nothing of the file is read before: its views and macros could be of any name, and read any file.
+        """
+        if is_locked(connection):  # by another connection of this process to the same file
             return
         self._set_limits(connection)
         connection.execute("SET parquet_metadata_cache = true")  # shards never change; each query would read their ends
-        for name, value in _NO_NETWORK.items():
-            connection.execute(f"SET {name} = {value}")
         if not self._access.files:
-            if files:
-                connection.execute("SET allowed_paths = $1", [files])
-            connection.execute("SET enable_external_access = false")
+            self._seal(connection)
         connection.execute("SET lock_configuration = true")
+
+    def _seal(self, connection: duckdb.DuckDBPyConnection) -> None:
+        if found := shards.found(self.path):
+            connection.execute("SET allowed_paths = $1", [found])
+        connection.execute("SET enable_external_access = false")
 
     def _set_limits(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Memory and threads; raises InputError for values that DuckDB does not take."""
@@ -234,12 +257,10 @@ class Database:
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         check_kind(self.path)
         deadline = time.monotonic() + self._lock_timeout
-        config: dict[str, str | bool | int | float | list[str]] = (
-            {} if read_only else {"storage_compatibility_version": STORAGE_VERSION}
-        )
+        config = NO_NETWORK if read_only else NO_NETWORK | {"storage_compatibility_version": STORAGE_VERSION}
         while True:
             try:
-                return duckdb.connect(str(self.path), read_only=read_only, config=config)
+                return duckdb.connect(str(self.path.absolute()), read_only=read_only, config=config)
             except duckdb.Error as error:  # of damage, some are of no class below this one
                 if not _is_lock(error) or time.monotonic() > deadline:
                     raise DatabaseError(_explain(error, self.path)) from error
@@ -250,9 +271,25 @@ def _bound(parameters: Parameters) -> list[object] | dict[str, object]:
     return dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
 
 
-def _writes_files(statement: duckdb.Statement) -> bool:
-    explained = statement.type == _Type.EXPLAIN and _EXPLAINED_WRITING.search(statement.query)
-    return statement.type in _WRITING or bool(explained)
+def is_locked(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether settings are locked; asked by setting one, since a file may have a macro of any function's name."""
+    try:
+        connection.execute("SET lock_configuration = false")
+    except duckdb.InvalidInputException:
+        return True
+    return False
+
+
+def _with_explained(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> list[duckdb.Statement]:
+    """The statement, or those that an EXPLAIN of it may run."""
+    try:
+        explain = _EXPLAIN.match(statement.query) if statement.type == _Type.EXPLAIN else None
+    except ValueError:  # a type that the enumeration lacks
+        return [statement]
+    if explain is None:
+        return [statement]
+    inner = connection.extract_statements(statement.query[explain.end() :])
+    return [found for each in inner for found in _with_explained(connection, each)]
 
 
 def _loads_extensions(statement: duckdb.Statement) -> bool:

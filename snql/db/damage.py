@@ -1,6 +1,7 @@
 """What DuckDB says of a file that is damaged, in one line with what can be done; and what is no DuckDB file at all."""
 
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,17 +14,24 @@ _MAGIC, _MAGIC_AT = b"DUCK", 8
 _HEADERS = 3 * 4096
 """Bytes before the first block."""
 _SQLITE = b"SQLite format 3\0"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|:memory:")
+"""How a name begins that DuckDB takes for something else than a file; one letter is a drive."""
 _SHORT = re.compile(r'Could not read enough bytes from file "(?P<file>.*?)"', re.DOTALL)
 _LOG = re.compile(r"replaying WAL|Corrupt WAL|WAL file", re.IGNORECASE)
 _CORRUPT = re.compile(r"Corrupt database file|does not match stored checksum", re.IGNORECASE)
 
 
 def check_kind(path: Path) -> None:
-    """Raise DatabaseError for a file that is no DuckDB database.
+    """Raise DatabaseError for a name of no file, and for a file that is no DuckDB database.
 
-    DuckDB would look for an extension that reads it, and try to download that one.
+    DuckDB would look for an extension that reads it, and try to download that one; reading a pipe would wait for ever.
     """
+    if (scheme := _SCHEME.match(str(path))) is not None:
+        raise DatabaseError(f"{path} is no file ({scheme.group()} is not opened): name a database file with `db`")
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise DatabaseError(f"{path} is a device or a pipe, not a file: name a database file with `db`")
         with path.open("rb") as file:
             start = file.read(16)
     except OSError:

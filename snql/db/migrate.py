@@ -21,12 +21,14 @@ CREATE TABLE IF NOT EXISTS snql_migrations (
 );
 CREATE TABLE IF NOT EXISTS snql_objects (sha256 VARCHAR NOT NULL);
 """
+_OWN = "SELECT {0}_name FROM system.main.duckdb_{0}s() WHERE NOT internal AND NOT temporary"
+"""Of the system's own catalogue: a file may have a macro, or a view, of any name."""
+_READ_FIRST = {"snql_migrations", "snql_objects", "runs", "activation_chunks"}
 
 
 def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
     """Names of all tables in the open database."""
-    query = "SELECT table_name FROM duckdb_tables() WHERE NOT internal AND database_name = current_database()"
-    return {name for (name,) in connection.execute(query).fetchall()}
+    return {name for (name,) in connection.execute(_OWN.format("table")).fetchall()}
 
 
 def check(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
@@ -35,6 +37,11 @@ def check(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     Raises DatabaseError when the file is not snql's, is newer than this snql, or its ledger differs from the
     migrations that this snql ships (edited, missing or duplicated).
     """
+    views = {name for (name,) in connection.execute(_OWN.format("view")).fetchall()}
+    if false := sorted(_READ_FIRST & views):
+        raise DatabaseError(
+            f"{path} has a view {false[0]} where snql has a table: snql did not make it; name another file with `db`"
+        )
     try:
         ledger = connection.execute("SELECT number, name, sha256 FROM snql_migrations ORDER BY number").fetchall()
     except duckdb.CatalogException as error:
@@ -69,13 +76,16 @@ def check_ledger(ledger: Sequence[tuple[int, str, str]], path: Path) -> int:
     return len(shipped) - len(ledger)
 
 
-def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
+def migrate(connection: duckdb.DuckDBPyConnection, path: Path, *, anew: bool = False) -> list[str]:
     """Apply what is missing, each migration in its own transaction; return the names applied.
 
+    anew: replace views and macros also where the database says that it has this snql's.
     Raises DatabaseError if the database does not fit, or holds rows that a migration does not allow.
     """
     missing = check(connection, path)
     applied = apply(connection, path, scripts.migrations()[len(scripts.migrations()) - missing :])
+    if anew:
+        connection.execute("DELETE FROM snql_objects")
     refresh_objects(connection)
     return applied
 

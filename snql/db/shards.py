@@ -26,7 +26,7 @@ _ROWS_A_GROUP = 262_144
 
 def folder_of(database: Path, run_id: int) -> Path:
     """Where a run's shards are."""
-    return _root(database) / str(run_id)
+    return root_of(database) / str(run_id)
 
 
 def write(database: Path, run_id: int, chunk: int, rows: "pa.Table", *, half: bool) -> str:
@@ -41,7 +41,7 @@ def write(database: Path, run_id: int, chunk: int, rows: "pa.Table", *, half: bo
     values = pa.float16() if half else pa.float32()
     schema = pa.schema({**places, "token_index": pa.int32(), "before": values, "after": values})
     name = f"{run_id}/{chunk:06d}.parquet"
-    path = _root(database) / name
+    path = root_of(database) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with replaced(path) as file:
         pq.write_table(
@@ -57,6 +57,17 @@ def write(database: Path, run_id: int, chunk: int, rows: "pa.Table", *, half: bo
             write_page_checksum=True,
         )
     return name
+
+
+def found(database: Path) -> list[str]:
+    """The absolute paths of all shards that lie beside a database; nothing that a link leads to."""
+    root = root_of(database)
+    if not root.is_dir() or root.is_symlink():
+        return []
+    runs = [run for run in os.scandir(root) if run.is_dir(follow_symlinks=False)]
+    files = [file for run in runs for file in os.scandir(run.path) if file.is_file(follow_symlinks=False)]
+    names = (Path(file.path).relative_to(root).as_posix() for file in files)
+    return sorted(str(root.resolve() / name) for name in names if NAME.fullmatch(name))
 
 
 def selection(connection: duckdb.DuckDBPyConnection, database: Path) -> tuple[str, list[str]]:
@@ -87,8 +98,8 @@ def _reading(files: Iterable[str]) -> str:
 
 def _absolute(database: Path, name: str) -> str:
     """The path that may be read; raises DatabaseError for a name that snql does not give: it could be of any file."""
-    root = os.path.realpath(_root(database))
-    path = os.path.realpath(_root(database) / name)
+    root = os.path.realpath(root_of(database))
+    path = os.path.realpath(root_of(database) / name)
     if not NAME.fullmatch(name) or not path.startswith(root + os.sep):
         raise DatabaseError(
             f"{database} names {name!r} as a file of token activations, which snql never does: do not use it"
@@ -98,21 +109,22 @@ def _absolute(database: Path, name: str) -> str:
 
 def path_of(database: Path, name: str) -> Path:
     """The path of a shard by its name."""
-    return _root(database) / name
+    return root_of(database) / name
 
 
 def remove(database: Path, run_id: int) -> None:
     """Remove a run's shards, and the folder of all shards when it is the last run with any."""
     shutil.rmtree(folder_of(database, run_id), ignore_errors=True)
-    if _root(database).is_dir() and not any(_root(database).iterdir()):
-        _root(database).rmdir()
+    if root_of(database).is_dir() and not any(root_of(database).iterdir()):
+        root_of(database).rmdir()
 
 
 def run_ids(database: Path) -> set[int]:
     """The runs that have a folder of shards."""
-    root = _root(database)
+    root = root_of(database)
     return {int(path.name) for path in root.iterdir() if path.name.isdigit()} if root.is_dir() else set()
 
 
-def _root(database: Path) -> Path:
+def root_of(database: Path) -> Path:
+    """The folder of all shards of a database."""
     return database.with_name(database.name + ".shards")

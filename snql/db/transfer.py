@@ -24,7 +24,7 @@ import duckdb
 from snql.db import catalog, migrate, scripts, shards
 from snql.db import manifest as manifests
 from snql.db.catalog import quoted
-from snql.db.connection import STORAGE_VERSION, Database
+from snql.db.connection import NO_NETWORK, STORAGE_VERSION, Database, is_locked
 from snql.db.manifest import Manifest, Migration, Shard, Table
 from snql.db.owner import owner, works_elsewhere
 from snql.errors import DatabaseError, InputError, RunError
@@ -58,8 +58,7 @@ class _Exporting(Database):
         self._folder = folder
 
     def _lock_down(self, connection: duckdb.DuckDBPyConnection) -> None:
-        ((locked,),) = connection.execute("SELECT current_setting('lock_configuration')").fetchall()
-        if locked:
+        if is_locked(connection):
             raise DatabaseError(f"{self.path} is open elsewhere in this Python process: close that connection first")
         connection.execute("SET allowed_directories = $1", [[str(self._folder)]])
         connection.execute(f"SET memory_limit = '{MEMORY}'")
@@ -211,7 +210,9 @@ def _check_target(db: Database, *, force: bool) -> None:
 
 def _build(path: Path, manifest: Manifest, folder: Path) -> list[str]:
     """Make the database file from checked files; return the names of the migrations that it lacked."""
-    with duckdb.connect(str(path), config={"storage_compatibility_version": STORAGE_VERSION}) as connection:
+    with duckdb.connect(
+        str(path), config=NO_NETWORK | {"storage_compatibility_version": STORAGE_VERSION}
+    ) as connection:
         connection.execute("SET allowed_directories = $1", [[str(folder)]])
         connection.execute(f"SET memory_limit = '{MEMORY}'")
         connection.execute("SET enable_external_access = false")
