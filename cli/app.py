@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import snql
-from snql.errors import SnqlError
+from snql.errors import SnqlError, line
 
 from .commands import Commands
 from .config import read_config
@@ -29,9 +29,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"auto_envvar_prefix": "SNQL", "help_option_names": ["-h", "--help"]},
 )
-
-
-_LONGEST_REASON = 300
 
 
 def _version(asked: bool) -> None:
@@ -86,7 +83,7 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"snql: {plain(str(error))}\n")
         return error.exit_code
     except typer.TyperException as error:
-        sys.stderr.write(f"snql: {plain(error.format_message())} (see --help)\n")
+        sys.stderr.write(f"snql: {plain(line(error.format_message()))} (see --help)\n")
         return error.exit_code
     except OSError as error:
         if error.errno not in _OUTPUT_ERRORS:
@@ -98,7 +95,7 @@ def run(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if type(error).__module__ != "_duckdb":
             raise
-        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        reason = line(" ".join(str(error).split()), 300)
         sys.stderr.write(f"snql: the database fails ({plain(reason)}): it may be damaged, or not made by snql\n")
         return 2
     if code == _INTERRUPTED:

@@ -4,11 +4,24 @@ Every foreseen failure raises a :class:`SnqlError` whose message is one line nam
 remedy. The command line prints that line and exits with ``exit_code``; anything else keeps its traceback.
 """
 
+_SHOWN = 80
+
+
+def line(text: str, longest: int = 500) -> str:
+    """A message that is not too long to be read: its beginning, which names the value, and its end, the remedy."""
+    if len(text) <= longest:
+        return text
+    kept = (longest - 3) // 2
+    return f"{text[:kept]} … {text[-kept:]}"
+
 
 class SnqlError(Exception):
     """Base of all foreseen errors."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return line(super().__str__())
 
 
 class InputError(SnqlError):
@@ -22,9 +35,17 @@ class ExpressionError(InputError):
     """
 
     def __init__(self, message: str, expression: str, column: int) -> None:
-        super().__init__(f"neuron expression {expression!r}, column {column}: {message}")
+        super().__init__(f"neuron expression {_around(expression, column)!r}, column {column}: {message}")
         self.expression = expression
         self.column = column
+
+
+def _around(expression: str, column: int) -> str:
+    """The expression, of a long one what is about the column."""
+    if len(expression) <= 2 * _SHOWN:
+        return expression
+    first, last = max(0, column - _SHOWN), column + _SHOWN
+    return f"{'…' * (first > 0)}{expression[first:last]}{'…' * (last < len(expression))}"
 
 
 class DatabaseError(SnqlError):

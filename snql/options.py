@@ -21,6 +21,8 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 
 from typing_extensions import Doc
 
+from snql.errors import InputError
+
 T = TypeVar("T")
 
 
@@ -181,8 +183,11 @@ def words_of(options: type, found: Mapping[str, Any]) -> list[str]:
 
 
 def split(text: str) -> tuple[str, ...]:
-    """The parts of a text with commas between."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    """The parts of a text with commas between; none of an empty one. Raises InputError for a part that is empty."""
+    parts = tuple(part.strip() for part in text.split(",")) if text.strip() else ()
+    if not all(parts):
+        raise InputError(f"{text!r} has a comma with nothing before or after it: leave it out")
+    return parts
 
 
 def _is_stored(leaf: Leaf, value: Any) -> bool:

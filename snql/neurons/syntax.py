@@ -17,6 +17,11 @@ from snql.neurons.sets import NEURON
 
 RUN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*")
 _MAX_DEPTH = 50
+_MOST_OPERATORS = 200
+LONGEST = 1 << 16
+"""Characters of an expression; a longer one is not read at all."""
+_MOST_DIGITS = 15
+"""Of a number: no model has neurons, and no ranking ranks, of more; floats hold these exactly."""
 RESERVED = frozenset({"all", "random", "sql"})
 _LITERAL = re.compile(r"'((?:[^']|'')*)'")
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)(%?)")
@@ -105,6 +110,8 @@ Node = Ranked | Everything | Listed | Random | Named | Sql | Combined
 
 def parse(text: str) -> Node:
     """Parse a neuron expression; raises ExpressionError with the column of a mistake."""
+    if len(text) > LONGEST:
+        raise ExpressionError(f"longer than {LONGEST:,} characters: save a part of it as a set", text, 1)
     parser = _Parser(text)
     node = parser.expression()
     parser.end()
@@ -170,6 +177,7 @@ class _Parser:
         self.text = text
         self.at = 0
         self.depth = 0
+        self.operators = 0
 
     def expression(self) -> Node:
         return self._chain("|-", self._term)
@@ -180,6 +188,9 @@ class _Parser:
     def _chain(self, operators: str, operand: Callable[[], Node]) -> Node:
         node = operand()
         while (operator := self._peek()) and operator in operators:
+            self.operators += 1
+            if self.operators > _MOST_OPERATORS:
+                raise self._error(f"more than {_MOST_OPERATORS} operators: save a part of it as a set")
             self.at += 1
             node = Combined(operator, node, operand())
         return node
@@ -194,18 +205,28 @@ class _Parser:
             raise self._error("something is missing here: a set such as RUN:5%")
         if next_character == "(":
             self.at += 1
-            self.depth += 1
-            if self.depth > _MAX_DEPTH:
-                raise self._error(f"more than {_MAX_DEPTH} brackets inside each other")
-            node = self.expression()
+            node = self._inner()
             self._expect(")")
-            self.depth -= 1
             return node
         if next_character == "@":
             return self._saved()
         if match := NEURON.match(self.text, self.at):
             return self._listed(match)
         return self._named()
+
+    def _inner(self) -> Node:
+        """An expression inside a bracket."""
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise self._error(f"more than {_MAX_DEPTH} brackets inside each other")
+        node = self.expression()
+        self.depth -= 1
+        return node
+
+    def _number(self, digits: str) -> int:
+        if len(digits) > _MOST_DIGITS:
+            raise self._error(f"a number of more than {_MOST_DIGITS} digits")
+        return int(digits)
 
     def _named(self) -> Node:
         start = self.at
@@ -240,6 +261,8 @@ class _Parser:
         match = _NUMBER.match(self.text, self.at)
         if match is None:
             raise self._error("expected a number of neurons or a percentage, such as 5% or 1000")
+        if len(match.group()) > 2 * _MOST_DIGITS:
+            raise self._error(f"a number of more than {2 * _MOST_DIGITS} digits")
         value, percent = float(match.group(1)), match.group(2) == "%"
         if percent and value > 100:
             raise self._error(f"{match.group()} is more than all of the ranking")
@@ -250,12 +273,13 @@ class _Parser:
 
     def _random(self, start: int) -> Random:
         self._expect("(")
-        of = self.expression()
+        of = self._inner()
         self._expect(",")
         self._peek()
         match = re.compile(r"seed\s*=\s*(\d+)").match(self.text, self.at)
         if match is None:
             raise self._error("expected seed=NUMBER")
+        seed = self._number(match.group(1))
         self.at = match.end()
         anywhere, magnitude, by = False, False, None
         if self._peek() == ",":
@@ -267,7 +291,7 @@ class _Parser:
             self.at = how.end()
             anywhere, magnitude, by = how["anywhere"] is not None, how["magnitude"] is not None, how["by"]
         self._expect(")")
-        return Random(of, int(match.group(1)), start + 1, anywhere, magnitude, by)
+        return Random(of, seed, start + 1, anywhere, magnitude, by)
 
     def _saved(self) -> Named:
         start = self.at
@@ -298,7 +322,9 @@ class _Parser:
         while match is not None:
             layer, neuron = match["l"] or match["layer"], match["n"] or match["neuron"]
             expert = match["e"] or match["expert"]
-            members.append((int(layer), None if expert is None else int(expert), int(neuron)))
+            members.append(
+                (self._number(layer), None if expert is None else self._number(expert), self._number(neuron))
+            )
             self.at = match.end()
             rest = re.compile(r"\s*,\s*").match(self.text, self.at)
             match = NEURON.match(self.text, rest.end()) if rest else None
