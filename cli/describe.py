@@ -39,6 +39,7 @@ def show(here: State, names: Sequence[str], output: Path | None, *, markdown: bo
 
 def _text(here: State, names: Sequence[str], output: Path | None, *, markdown: bool, diagram: bool) -> None:
     from snql.db import schema_page
+    from snql.db.durable import written
 
     if markdown and diagram:
         raise InputError("--markdown and --diagram exclude each other: the page has the diagram in it")
@@ -49,7 +50,8 @@ def _text(here: State, names: Sequence[str], output: Path | None, *, markdown: b
         return
     text = schema_page.diagram(output.suffix) if diagram else schema_page.markdown()
     try:
-        output.write_text(text, "utf-8", newline="\n")
+        with written(output, here.database) as file:
+            file.write(text.encode())
     except OSError as error:
         raise InputError(f"--output {output} cannot be written: {error.strerror}") from error
     note(f"wrote {output}", quiet=here.quiet)

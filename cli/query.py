@@ -55,7 +55,6 @@ def query(
 
     Ctrl-C stops the query. The views and macros are described by `snql db schema`.
     """
-    from snql.db.outputs import check_output
     from snql.querying.execute import parse_parameters, run
     from snql.writing.formats import check_format
 
@@ -66,14 +65,12 @@ def query(
         return
     if chosen == "table" and output is not None:
         raise InputError("--output needs a --format other than table, such as csv or parquet")
-    if output is not None:
-        check_output(here.database, output)
     db = Database(here.database, access=limits)
     text, parameters = _read(db, options.sql, options.file, parse_parameters(options.parameters))
     if chosen == "table":
         run(db, text, lambda result: _print(result, rows, quiet=here.quiet), parameters, timeout=timeout)
     else:
-        run(db, text, lambda result: _write(result, chosen, output), parameters, timeout=timeout)
+        run(db, text, lambda result: _write(result, chosen, output, here.database), parameters, timeout=timeout)
 
 
 def _list(here: State) -> None:
@@ -125,7 +122,7 @@ def _print(result: "Result", most: int, *, quiet: bool) -> None:
         note(f"too wide for {len(hidden)} more columns ({some}): select fewer, or use another --format", quiet=quiet)
 
 
-def _write(result: "Result", format_name: str, output: Path | None) -> None:
+def _write(result: "Result", format_name: str, output: Path | None, database: Path) -> None:
     from snql.writing.formats import BINARY, write
 
     if output is None:
@@ -134,11 +131,10 @@ def _write(result: "Result", format_name: str, output: Path | None) -> None:
         write(result, format_name, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
-    from snql.db.durable import replaced
+    from snql.db.durable import written
 
-    regular = output.is_file() or not output.exists()
     try:
-        with replaced(output) if regular else output.open("wb") as sink:
+        with written(output, database) as sink:
             write(result, format_name, sink)
     except OSError as error:
         raise InputError(f"--output {output} cannot be written: {error.strerror}") from error

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,17 +11,28 @@ from typing import BinaryIO
 
 import duckdb
 
-from snql.errors import RunError
+from snql.db.outputs import check_output
+from snql.errors import InputError, RunError
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_KEPT = 64
+"""Letters of a file's name in its unfinished one: names have an end."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
 def replaced(path: Path) -> Iterator[BinaryIO]:
-    """Write a file under another name, and give it its own once it is on the disk; nothing stays of a failed try."""
-    unfinished = path.with_name(path.name + ".tmp")
+    """Write a file under another name, and give it its own once it is on the disk; nothing stays of a failed try.
+
+    The other name is made up, and of a new file: what somebody put there, a link to another file, is not written to.
+    A file that is replaced keeps its permissions; through a link, what it leads to is replaced.
+    """
+    path = path.resolve() if path.is_symlink() else path
+    unfinished = path.with_name(f".{path.name[:_KEPT]}.{secrets.token_hex(8)}.tmp")
     try:
-        with unfinished.open("wb") as file:
+        with os.fdopen(os.open(unfinished, _NEW, 0o666), "wb") as file:
+            if path.exists():
+                unfinished.chmod(stat.S_IMODE(path.stat().st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -27,6 +40,24 @@ def replaced(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def written(path: Path, database: Path | None = None) -> Iterator[BinaryIO]:
+    """A file that a user named, to write to: replaced when it is whole, or a device or pipe as it is.
+
+    Raises InputError for a folder, and for what belongs to the database.
+    """
+    if database is not None:
+        check_output(database, path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name a file in it")
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    with replaced(path) as file:
+        yield file
 
 
 @contextmanager

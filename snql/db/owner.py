@@ -1,6 +1,7 @@
 """Which process works on a run, so that two never do at once."""
 
 import os
+import re
 import socket
 from functools import cache
 from pathlib import Path
@@ -33,3 +34,10 @@ def _start(pid: int) -> str:
     except OSError:
         return ""
     return "alive"
+
+
+def is_dead(name: str) -> bool:
+    """Whether HOST:PID:START.RANDOM is of this machine and its process has ended; of another machine nobody knows."""
+    who, here = name.rpartition(".")[0], owner().partition(":")[0]
+    known = re.fullmatch(re.escape(here) + r":\d+:\w+", who, re.ASCII)
+    return known is not None and who != owner() and not works_elsewhere(who)

@@ -8,7 +8,6 @@ Views and macros are made anew. What unfinished runs keep in their staging folde
 """
 
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from snql.db import manifest as manifests
 from snql.db.catalog import quoted
 from snql.db.connection import NO_NETWORK, STORAGE_VERSION, Database, is_locked
 from snql.db.manifest import Manifest, Migration, Shard, Table
-from snql.db.owner import owner, works_elsewhere
+from snql.db.owner import is_dead, owner
 from snql.errors import DatabaseError, InputError, RunError
 
 MEMORY = "2GB"
@@ -321,7 +320,7 @@ def _recover(path: Path, verb: str) -> None:
     if path.parent.is_dir():
         with _told(path), _naming(path.parent):
             for folder in path.parent.iterdir():
-                if folder.name.startswith(prefix) and _is_dead(folder.name.removeprefix(prefix)):
+                if folder.name.startswith(prefix) and is_dead(folder.name.removeprefix(prefix)):
                     _remove(folder, path)
 
 
@@ -353,13 +352,6 @@ def _naming(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _is_dead(name: str) -> bool:
-    """Whether HOST:PID:START.RANDOM is of this machine and its process has ended; of another machine nobody knows."""
-    who, here = name.rpartition(".")[0], owner().partition(":")[0]
-    known = re.fullmatch(re.escape(here) + r":\d+:\w+", who, re.ASCII)
-    return known is not None and who != owner() and not works_elsewhere(who)
 
 
 def _install(path: Path, work: Path, parts: tuple[str, ...]) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from snql.db.durable import replaced
-from snql.db.outputs import check_output
+from snql.db.durable import written
 from snql.errors import InputError
 from snql.neuron_pages.model import Examples, Histogram, LayerScores, NeuronPage, NeuronTable, RunView, TokenView
 from snql.neuron_pages.shade import HUES, heading, heights, shade, short_token, token_text
@@ -61,9 +60,8 @@ def neurons_html(table: NeuronTable) -> str:
 def write_page(database: Path, text: str, path: Path, name: str) -> Path:
     """Write a page to a file, or as ``name`` into a folder that exists; raises InputError if that cannot be."""
     file = path / name if path.is_dir() else path
-    check_output(database, file)
     try:
-        with replaced(file) as target:
+        with written(file, database) as target:
             target.write(text.encode())
     except OSError as error:
         raise InputError(

@@ -1,5 +1,6 @@
 """Build a report: read the views, draw, write into a temporary folder, then move everything into place."""
 
+import glob
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from snql.db import Database
+from snql.db.owner import is_dead, owner
 from snql.errors import InputError
 from snql.progress import Progress, ProgressCallback, say_note, silent
 from snql.reporting import fonts, page, render, snippets
@@ -113,12 +115,16 @@ def _context(db: Sources) -> Context:
 
 @contextmanager
 def _staging(out: Path) -> Iterator[Path]:
-    """A temporary folder beside ``out``, on the same disk, gone at the end."""
+    """A temporary folder beside ``out``, on the same disk, gone at the end; those of killed reports go, too."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file, not a folder to write a report to: name a folder with `out`")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        prefix = f".{out.name}-report."
+        for left in out.parent.glob(f"{glob.escape(prefix)}*"):
+            if is_dead(left.name.removeprefix(prefix)):
+                shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{owner()}.", dir=out.parent))
     except OSError as error:
         raise InputError(f"cannot write beside {out}: {error.strerror or error}; choose another `out`") from error
     try:
