@@ -1,6 +1,7 @@
 """The ``snql`` command: global options, the list of commands, and the one place where errors become exit codes."""
 
 import errno
+import os
 import re
 import sys
 from pathlib import Path
@@ -68,7 +69,18 @@ def options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the run failed, 2 bad input, 130 interrupted."""
-    sys.exit(run(arguments))
+    code = run(arguments)
+    if _runs_on():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # Python would wait for a query that DuckDB does not stop
+    sys.exit(code)
+
+
+def _runs_on() -> bool:
+    """Whether a query that was to stop has not."""
+    module = sys.modules.get("snql.db.stoppable")
+    return module is not None and module.runs_on()
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -137,4 +137,6 @@ def _write(result: "Result", format_name: str, output: Path | None, database: Pa
         with written(output, database) as sink:
             write(result, format_name, sink)
     except OSError as error:
+        if error.errno is None:  # of the query: Arrow tells DuckDB's errors so
+            raise
         raise InputError(f"--output {output} cannot be written: {error.strerror}") from error

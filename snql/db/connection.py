@@ -18,6 +18,7 @@ from typing_extensions import Doc
 
 from snql.db import migrate, shards
 from snql.db.damage import check_kind, damage, damage_said
+from snql.db.stoppable import is_busy
 from snql.errors import DatabaseError, InputError
 from snql.options import Flag
 
@@ -88,7 +89,8 @@ class Database:
         """Give up the reading connection, if there is one."""
         self._kept = False
         if self._reader is not None:
-            self._reader.close()
+            if not is_busy(self._reader):  # closing would wait for it
+                self._reader.close()
             self._reader = None
 
     @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from snql.db.stoppable import LIMIT_SECONDS, stoppable
 from snql.errors import InputError
 from snql.prompts.files import Row
 
@@ -29,7 +30,11 @@ def where(rows: Sequence[Row], condition: str, source: str, *, untyped: bool = F
     }
     try:
         with duckdb.connect(":memory:", config=config) as connection:
-            return [rows[number] for number in _numbers(connection, _frame(rows, untyped=untyped), condition)]
+            frame = _frame(rows, untyped=untyped)
+            found = stoppable(
+                connection, lambda: _numbers(connection, frame, condition), LIMIT_SECONDS, f"`where` {condition!r}"
+            )
+            return [rows[number] for number in found]
     except duckdb.Error as error:
         reason = " ".join(str(error).split("\n\n")[0].split())
         raise InputError(f"`where` {condition!r} fails on prompt file {source}: {reason}") from error

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +9,8 @@ import duckdb
 
 from snql.db.connection import Database
 from snql.db.damage import damage
-from snql.errors import InputError, RunError
+from snql.db.stoppable import stoppable
+from snql.errors import InputError, reason
 from snql.querying.near import near_names
 from snql.writing.rows import Rows
 
@@ -120,14 +120,22 @@ def run(
     if re.search("[\ud800-\udfff]", sql):
         raise InputError("the query is not UTF-8: save it in that encoding")
     with db.reading() as connection:
-        try:
+
+        def work() -> T:
             statements = db.allowed_statements(connection, sql)
             _check_used(statements, given)
-            return _stoppable(connection, lambda: _read_last(connection, statements, given, read), timeout)
+            return _read_last(connection, statements, given, read)
+
+        try:
+            return stoppable(connection, work, timeout)
         except duckdb.Error as error:
             if damage(error, db.path) is not None:
                 raise
             raise InputError(f"the query fails: {_reason(error, connection, sql)}") from error
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise InputError(f"the query fails: {reason(error)}") from error  # an error of DuckDB's, as Arrow tells it
 
 
 def _read_last(
@@ -155,28 +163,6 @@ def _check_used(statements: Sequence[duckdb.Statement], given: Mapping[str, Para
         raise InputError(f"`parameters` {name}: no statement uses ${name}; the parameters are {known}")
     for name in sorted(used - given.keys()):
         raise InputError(f"the query needs a value for ${name}: give it with `parameters` {name}=VALUE")
-
-
-def _stoppable(connection: duckdb.DuckDBPyConnection, work: Callable[[], T], timeout: float | None) -> T:
-    """Do the work in a thread of its own: this one stays free to notice Ctrl-C, which DuckDB does not."""
-    with ThreadPoolExecutor(1, "snql-query") as pool:
-        future = pool.submit(work)
-        try:
-            done, _ = wait([future], timeout)
-        except KeyboardInterrupt:
-            _stop(connection, future)
-            raise
-        if not done:
-            _stop(connection, future)
-            raise RunError(f"the query took longer than `timeout` {timeout:g} s: allow more, or ask for less")
-        return future.result()
-
-
-def _stop(connection: duckdb.DuckDBPyConnection, future: "Future[T]") -> None:
-    """Interrupt until the work has ended: between two statements or batches there is nothing to interrupt."""
-    while not future.done():
-        connection.interrupt()
-        wait([future], 0.05)
 
 
 def _reason(error: duckdb.Error, connection: duckdb.DuckDBPyConnection, sql: str) -> str:

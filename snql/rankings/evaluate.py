@@ -8,6 +8,7 @@ import polars as pl
 from snql.db.connection import Database
 from snql.db.named_sets import read_named, runs_behind
 from snql.db.scores import RunScores, read_run_scores, read_shape, read_sizes
+from snql.db.stoppable import LIMIT_SECONDS, stoppable
 from snql.errors import ExpressionError, InputError
 from snql.neurons import syntax
 from snql.neurons.sets import NeuronSet, Shape
@@ -102,7 +103,8 @@ class Evaluator:
 
     def _selected(self, query: str) -> NeuronSet:
         try:
-            frame = self._db.frame(query)
+            with self._db.reading() as connection:
+                frame = stoppable(connection, lambda: self._db.frame(query), LIMIT_SECONDS, "the SQL of a set")
         except duckdb.Error as error:
             raise InputError(f"the SQL fails: {' '.join(str(error).split())[:200]}") from error
         if not {"layer", "neuron"} <= set(frame.columns):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 import duckdb
@@ -72,7 +73,8 @@ def _positions() -> list[Row]:
 
 
 def _statistics(run_id: int) -> list[Row]:
-    step = {1: 37, 2: 17, 3: 53, 4: 71, 13: 29, 16: 43, 17: 59}[run_id]  # 121 shares no factor with them: no two scores are equal
+    # 121 shares no factor with them: no two scores are equal.
+    step = {1: 37, 2: 17, 3: 53, 4: 71, 13: 29, 16: 43, 17: 59}[run_id]
     rows = [{"run_id": run_id, **place, "score": (x * step % 121) / 8} for x, place in enumerate(neurons(run_id))]
     ranked = sorted((row for row in rows if row["layer"] < rows[-1]["layer"]), key=lambda row: -row["score"])
     ranks = {id(row): rank for rank, row in enumerate(ranked, start=1)}
@@ -103,7 +105,8 @@ def _runs() -> Iterator[Row]:
             config = '{"guard": "safety", "refuse_from": 0.5, "judge": "cost", "model": "b", "trained_on": ["harm"]}'
         yield {
             "run_id": run_id, "name": name, "kind": kind, "status": status, "started_at": AT,
-            "finished_at": AT if status == "done" else None, "error": None, "config": config, "config_sha256": "x",
+            "finished_at": AT if status == "done" else None, "error": None, "config": config,
+            "config_sha256": sha256(config.encode()).hexdigest(),
             "snql_version": "0.1.0", "git_commit": None, "libraries": "{}", "platform": "p", "device": "cpu",
             "dtype": "float32", "seed": 0, "owner": None, "kept_set_id": KEPT_SETS.get(run_id),
             "store": "rows" if run_id in KEPT else None, "statistics_digest": None,
