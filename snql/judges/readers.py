@@ -14,6 +14,7 @@ from snql.models import files
 from snql.models.context import context_of
 from snql.models.devices import quiet_loading, resolve_device, resolve_dtype
 from snql.models.files import ModelFiles
+from snql.models.limits import built, check_files
 from snql.models.spec import parse_part
 from snql.models.weights import LOADING_ERRORS, check_whole
 
@@ -30,7 +31,8 @@ def loaded(name: str, given: ModelFiles, options: JudgeOptions, load: Callable[[
     """What ``load(folder, device, dtype)`` returns, its errors as one line. The folder has nothing but the files."""
     device = resolve_device(options.device)
     dtype = resolve_dtype(options.dtype, device)
-    with quiet_loading(), given.alone() as folder:
+    with quiet_loading(), given.alone() as folder, built(f"judge {name}"):
+        check_files(f"judge {name}", folder)
         try:
             return load(folder, device, dtype)
         except LOADING_ERRORS as error:

@@ -19,6 +19,7 @@ from snql.models.devices import quiet_loading
 from snql.models.experts import use_hookable_experts
 from snql.models.files import ModelFiles
 from snql.models.identity import combined_hash
+from snql.models.limits import built
 from snql.models.loaded import Base, LoadedModel
 from snql.models.options import LoadOptions
 from snql.models.spec import ModelSpec, PartSpec, parse_model_spec
@@ -97,6 +98,11 @@ def inspect_model(spec: str, options: LoadOptions) -> LoadedModel:
 
 
 def _load_model(spec: ModelSpec, options: LoadOptions, bases: list[Base], *, strict: bool = True) -> LoadedModel:
+    with built(f"model {spec.text!r}"):
+        return _built(spec, options, bases, strict=strict)
+
+
+def _built(spec: ModelSpec, options: LoadOptions, bases: list[Base], *, strict: bool) -> LoadedModel:
     given = files.base_files(spec.base, code=options.trust_remote_code)
     stack = [_adapter(part) for part in spec.adapters]
     if len({adapter.name for adapter in stack}) != len(stack):

@@ -7,6 +7,7 @@ from snql.models import files
 from snql.models.beside import saved_template
 from snql.models.devices import quiet_loading
 from snql.models.files import ModelFiles
+from snql.models.limits import built, check_files
 from snql.models.spec import parse_model_spec
 
 
@@ -35,7 +36,8 @@ def own_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
 def tokenizer_in(given: ModelFiles, what: str, *, trust_remote_code: bool) -> PreTrainedTokenizerBase:
     """The tokenizer of these files; ``what`` is whose it is, for the message of a ModelError."""
     gguf = {} if given.gguf is None else {"gguf_file": given.gguf}
-    with given.alone() as folder:
+    with given.alone() as folder, built(what):
+        check_files(what, folder)
         try:
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=trust_remote_code, **gguf

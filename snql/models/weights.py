@@ -17,6 +17,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from snql.errors import ModelError, reason
 from snql.models.devices import quantization, resolve_device, resolve_dtype
 from snql.models.files import ModelFiles
+from snql.models.limits import check_files
 from snql.models.options import LoadOptions
 from snql.models.spec import PartSpec
 
@@ -55,6 +56,8 @@ def load_weights(part: PartSpec, files: ModelFiles, options: LoadOptions) -> Pre
     # transformers has no way to keep the progress of reading a GGUF file off the terminal.
     silence = redirect_stderr(StringIO()) if files.gguf is not None else nullcontext()
     with files.alone() as folder, silence:
+        if files.gguf is None:
+            check_files(f"model {part}", folder)
         try:
             model, info = _loaded(folder, part, files, options, settings)
         except LOADING_ERRORS as error:
