@@ -1,4 +1,4 @@
-"""Somebody else's SQL in a thread of its own: a time limit and Ctrl-C end it, or at least the waiting for it."""
+"""Somebody else's SQL or template in a thread of its own: a time limit and Ctrl-C end it, or the waiting for it."""
 
 import threading
 from collections.abc import Callable
@@ -15,13 +15,16 @@ LIMIT_SECONDS = 60.0
 """For conditions and for sets in SQL, which have no time limit of their own."""
 _GRACE_SECONDS = 0.8
 """How long DuckDB may take to notice an interruption. Some functions do not: levenshtein, list_sort."""
-_running_on: list[tuple[duckdb.DuckDBPyConnection, "Future[object]"]] = []
+_running_on: list[tuple[duckdb.DuckDBPyConnection | None, "Future[object]"]] = []
 
 
 def stoppable(
-    connection: duckdb.DuckDBPyConnection, work: Callable[[], T], timeout: float | None, what: str | None = None
+    connection: duckdb.DuckDBPyConnection | None,
+    work: Callable[[], T],
+    timeout: float | None,
+    what: str | None = None,
 ) -> T:
-    """Do the work, which uses the connection, in another thread; this one stays free to notice Ctrl-C.
+    """Do the work, which may use a connection, in another thread; this one stays free to notice Ctrl-C.
 
     Raises RunError after ``timeout`` seconds, and lets KeyboardInterrupt through, at most a second later. What DuckDB
     does not stop goes on in its thread: :func:`runs_on` says so, and a program that is to end must not wait for it.
@@ -58,10 +61,11 @@ def is_busy(connection: duckdb.DuckDBPyConnection) -> bool:
     return any(each is connection and not future.done() for each, future in _running_on)
 
 
-def _stop(connection: duckdb.DuckDBPyConnection, future: "Future[T]") -> None:
+def _stop(connection: duckdb.DuckDBPyConnection | None, future: "Future[T]") -> None:
     """Interrupt, again and again: between two statements or batches there is nothing to interrupt."""
-    for _ in range(round(_GRACE_SECONDS / 0.05)):
-        connection.interrupt()
+    for _ in range(round(_GRACE_SECONDS / 0.05) if connection is not None else 1):
+        if connection is not None:
+            connection.interrupt()
         wait([future], 0.05)
         if future.done():
             return

@@ -13,6 +13,7 @@ from jinja2 import Environment, TemplateError, TemplateSyntaxError
 from jinja2.meta import find_undeclared_variables
 from transformers import PreTrainedTokenizerBase
 
+from snql.db.stoppable import stoppable
 from snql.errors import InputError
 from snql.prompts.types import RawPrompt, Turn
 
@@ -41,6 +42,10 @@ _HOUR = time(13, 14, 15, 16)
 
 _TIMES = re.compile(r"%[-_^#0]?[HIMSfpXcTRr]")
 """Parts of a format that write the time of day."""
+
+_SECONDS, _WHAT = 10.0, "`template`: the chat template"
+_MOST_CHARACTERS = 50_000_000
+"""How long a template may take, and how much it may write, for one prompt."""
 
 _OWN = ("messages", "add_generation_prompt")
 _DATES = ("strftime_now", "date_string")
@@ -110,7 +115,8 @@ class ChatTemplate:
         settings["add_generation_prompt"] = add_generation_prompt
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         try:
-            text = self._rendered(messages, settings, self.day)
+            text = stoppable(None, lambda: self._rendered(messages, settings, self.day), _SECONDS, _WHAT)
+            _check_text(text)
             for name, other in self._others.items():
                 if name not in self.asked and self._rendered(messages, settings, other) != text:
                     self.asked.add(name)
@@ -144,6 +150,13 @@ class ChatTemplate:
         if self.is_dated and "date_string" in self.variables:
             settings = settings | {"date_string": day.strftime(_DATE_STRING)}
         return str(self.tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, **settings))
+
+
+def _check_text(text: str) -> None:
+    """Raise ValueError for what no tokenizer can read."""
+    if len(text) > _MOST_CHARACTERS:
+        raise ValueError(f"it writes {len(text):,} characters")
+    text.encode()  # half of a pair of surrogates is no text
 
 
 def read_template(path: str) -> str:
