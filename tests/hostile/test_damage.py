@@ -1,0 +1,69 @@
+"""A real file with a byte turned over, cut short, or beside somebody else's log: said in one line, or read rightly."""
+
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snql.db.connection import Database
+
+from ..cli.conftest import Snql, snql  # noqa: F401 - a fixture
+from ..synthetic import add_locate_run
+
+PLACES = 200
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("damage") / "sound.duckdb"
+    draw = np.random.default_rng(1)
+    with Database(path) as db:
+        for run in ("a", "b", "c"):
+            add_locate_run(db, run, draw.lognormal(size=(6, 400)))
+    return path
+
+
+def test_a_byte_that_is_turned_over_is_never_a_traceback_nor_a_wrong_overlap(
+    snql: Snql,  # noqa: F811
+    sound: Path,
+    tmp_path: Path,
+) -> None:
+    data = sound.read_bytes()
+    expected = snql("--db", str(sound), "--json", "overlap", "a", "b", "c").out
+    assert '"overlap"' in expected
+    draw, outcomes = random.Random(7), {"same": 0, "said": 0}
+    made = tmp_path / "x.duckdb"
+    for _ in range(PLACES):
+        place = draw.randrange(len(data)) if draw.random() < 0.8 else draw.randrange(3 * 4096)
+        made.write_bytes(data[:place] + bytes([data[place] ^ (1 << draw.randrange(8))]) + data[place + 1 :])
+        done = snql("--db", str(made), "--json", "overlap", "a", "b", "c")
+        if done.code == 0:
+            assert done.out == expected, place
+            outcomes["same"] += 1
+        else:
+            assert done.code in (1, 2) and done.err.count("\n") == 1 and done.out == "", (place, done.err)
+            outcomes["said"] += 1
+    assert min(outcomes.values()) > 10, outcomes
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.01, 0.3, 0.7, 0.99, 0.99999])
+def test_a_file_that_was_cut_off(snql: Snql, sound: Path, tmp_path: Path, share: float) -> None:  # noqa: F811
+    data = sound.read_bytes()
+    expected = snql("--db", str(sound), "--json", "overlap", "a", "b").out
+    made = tmp_path / "x.duckdb"
+    for command in (["--json", "overlap", "a", "b"], ["runs"], ["db", "check"], ["query", "FROM neuron_scores"]):
+        made.write_bytes(data[: int(share * len(data))])
+        done = snql("--db", str(made), *command)
+        assert "Traceback" not in done.err and (done.code == 0 or done.err.count("\n") == 1), (command, done.err)
+        assert done.code != 0 or command[1:2] != ["overlap"] or done.out == expected
+
+
+@pytest.mark.parametrize("log", [b"", b"\x00" * 4096, b"WAL" * 999, "é".encode() * 5_000, b"\xff" * 70_000])
+def test_a_log_of_somebody_else(snql: Snql, sound: Path, tmp_path: Path, log: bytes) -> None:  # noqa: F811
+    made = Path(shutil.copy(sound, tmp_path / "x.duckdb"))
+    for command in (["runs"], ["overlap", "a", "b"], ["db", "check"], ["db", "migrate"]):
+        (tmp_path / "x.duckdb.wal").write_bytes(log)
+        done = snql("--db", str(made), *command)
+        assert "Traceback" not in done.err and (done.code == 0 or done.err.count("\n") == 1), (command, done.err)
