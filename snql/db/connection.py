@@ -44,6 +44,8 @@ _Type = duckdb.StatementType
 _WRITING = (_Type.COPY, _Type.EXPORT, _Type.COPY_DATABASE, _Type.PREPARE, _Type.EXECUTE)
 """Statements that write files, or can hide one that does."""
 _EXPLAIN = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/)*explain\b(\s+analyze\b)?(\s*\([^)]*\))?", re.IGNORECASE | re.DOTALL)
+_MOST_THREADS = 4_096
+_SIZE = re.compile(r"0*[1-9]\d{0,8}(\.\d{1,9})?\s*[KMGT]i?B", re.IGNORECASE)
 _POLL_SECONDS = {True: 0.02, False: 0.005}
 """Between tries for the lock, for readers and for writers, who must find the gap between readers."""
 _LOCKING_DOWN = threading.Lock()
@@ -250,10 +252,14 @@ class Database:
         ):
             if value is None:
                 continue
+            remedy = (
+                "write a size such as 4GB" if name == "memory_limit" else f"write a number from 1 to {_MOST_THREADS:,}"
+            )
             try:
+                if not (1 <= value <= _MOST_THREADS if isinstance(value, int) else _SIZE.fullmatch(value)):
+                    raise duckdb.InvalidInputException("out of range")
                 connection.execute(f"SET {name} = $1", [value])
             except duckdb.Error as error:
-                remedy = "write a size such as 4GB" if name == "memory_limit" else "write a number from 1 on"
                 raise InputError(f"{option} {value} is not possible: {remedy}") from error
 
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:

@@ -107,3 +107,20 @@ def test_sizes_and_windows_that_cannot_be(item: str) -> None:
         except InputError:
             continue
         assert item == "5%" or found, item
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        *(
+            ["--memory", size]
+            for size in ("-1GB", "0GB", "1", "GB", "9" * 400 + "GB", "1e9GB", "4GB; SELECT 1", "80%", "")
+        ),
+        *(["--threads", number] for number in ("0", "-1", "99999999999", DIGITS, "1.5", "two")),
+        *(["--timeout", seconds] for seconds in ("0", "-1", "nan", "inf", "1e99", DIGITS)),
+    ],
+)
+def test_limits_that_cannot_be(snql: Snql, limits: list[str]) -> None:  # noqa: F811
+    assert snql("db", "init").code == 0
+    done = snql("query", "SELECT 1", *limits)
+    assert done.code == 2 and done.err.count("\n") == 1 and len(done.err) < 520, done.err

@@ -96,7 +96,7 @@ def test_limits_of_memory_and_threads(tmp_path: Path) -> None:
         query(db, "SELECT len(list(range || repeat('x', 100))) FROM range(10000000)")
     for access, message in (
         (Access(memory="much"), "`memory` much.*4GB"),
-        (Access(threads=0), "`threads` 0.*from 1 on"),
+        (Access(threads=0), "`threads` 0.*from 1 to"),
     ):
         with pytest.raises(InputError, match=message):
             query(Database(tmp_path / "x.duckdb", access=access), "SELECT 1")
