@@ -45,7 +45,7 @@ ranked AS (
         score,
         avg(rank) OVER (PARTITION BY run_id, score) AS mean_rank
     FROM neuron_scores
-    WHERE rank IS NOT NULL
+    WHERE rank IS NOT NULL AND run_id IN (SELECT run_id FROM sized)
 ),
 matched AS (
     SELECT

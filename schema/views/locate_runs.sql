@@ -17,7 +17,8 @@
 --   scorer: what score is: change-score, or another of docs/scorers.md
 --   null_of: locate run whose adapter was shuffled for this one (`snql null`); NULL for all others
 -- Units:   n_ranked counts neurons that have a rank; n_all counts all neurons of the model.
--- Caveats: n_layers counts all layers, n_ranked_layers only those ranked. Charts leave runs with null_of out.
+-- Caveats: n_layers counts all layers, n_ranked_layers only those ranked. Charts leave runs with null_of out. With
+--          the variable snql_only, a list of names, it has these runs and shuffles of them only.
 CREATE OR REPLACE VIEW locate_runs AS
 WITH sizes AS (
     SELECT
@@ -47,4 +48,11 @@ SELECT
     runs.config ->> '$.null_of' AS null_of
 FROM sizes
 JOIN runs USING (run_id)
-WHERE runs.kind = 'locate' AND runs.status = 'done';
+WHERE
+    runs.kind = 'locate'
+    AND runs.status = 'done'
+    AND (
+        getvariable('snql_only') IS NULL
+        OR list_contains(getvariable('snql_only')::VARCHAR[], runs.name)
+        OR list_contains(getvariable('snql_only')::VARCHAR[], runs.config ->> '$.null_of')
+    );

@@ -19,6 +19,9 @@ from snql.writing.inert import visible
 from snql.writing.words import listing
 
 RUNS_QUERY = "SELECT * FROM figure_runs ORDER BY kind, run"
+PAIRS = ("figure_overlap", "figure_stability")
+"""Views with a row for pairs of locate runs: of thousands of runs there are millions."""
+MOST_PAIRED = 100
 RUN_COLUMNS = ("run", "run_a", "run_b")
 
 
@@ -76,8 +79,12 @@ class Sources:
         Numbers are as :func:`rows` gives them. Raises DatabaseError if a database cannot be read, or lacks the views of
         this snql.
         """
+        paired = any(view in query for view in PAIRS)
         query = self.restricted(query)
-        frames = [_labelled(rows(database, query), end) for database, end in self.labelled()]
+        frames = [
+            _labelled(_of_pairs(database, query, self.only) if paired else rows(database, query), end)
+            for database, end in self.labelled()
+        ]
         if len(frames) == 1:
             return frames[0]
         joined = pl.concat(frames, how="vertical_relaxed")
@@ -149,6 +156,17 @@ def rows(database: Database, query: str, **parameters: Any) -> pl.DataFrame:
             f"{database.path} lacks the views of this snql: run `snql --db {database.path} db migrate`"
         ) from error
     return frame.with_columns(pl.col(pl.Float64).round_sig_figs(12))
+
+
+def _of_pairs(database: Database, query: str, only: Sequence[str]) -> pl.DataFrame:
+    """The rows about pairs of these runs, or of the first by name where there are too many: views make no others."""
+    with database.reading() as connection:
+        names = list(only) or [name for (name,) in database.rows("SELECT run FROM locate_runs ORDER BY run")]
+        connection.execute("SET VARIABLE snql_only = $1", [names[:MOST_PAIRED]])
+        try:
+            return rows(database, query)
+        finally:
+            connection.execute("RESET VARIABLE snql_only")
 
 
 def figures(values: pl.Series, n_figures: int = 4) -> list[float | int | None]:
