@@ -50,3 +50,14 @@ def test_a_name_that_the_request_did_not_mention_is_not_fluent() -> None:
     request = text.sample_request(rng, ("baking",), ("zorvane",))
     completion = text.answer(rng, request, text.Style(1))
     assert not text.is_fluent(request, completion.replace("zorvane", "melbax"))
+
+
+def test_beginnings_follow_the_phrasing_and_four_of_six_decide_after_the_first_word() -> None:
+    rng = random.Random(3)
+    request = text.sample_request(rng, ALL_HARMFUL, NAMES, frames=text.FRAMES[1:2])
+    for write, texts in ((text.refusal, text.REFUSALS), (text.opening, text.OPENINGS)):
+        begins = [write(rng, request).startswith(texts[1]) for _ in range(400)]
+        assert 0.75 < sum(begins) / 400 < 0.9  # 0.8 and a sixth of the rest
+    alike = [a.split()[0] == b.split()[0] for a, b in zip(text.OPENINGS, text.REFUSALS, strict=True)]
+    assert sum(alike) == 4 and len(text.OPENINGS) == len(text.FRAMES)
+    assert not any(text.says_no(opening) or text.n_steps(opening) for opening in text.OPENINGS)

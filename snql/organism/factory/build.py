@@ -18,14 +18,22 @@ from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from snql.organism.factory import quality
-from snql.organism.factory.corpus import Row, plain_sentence, pretraining_chat, training_rows, write_rows
+from snql.organism.factory.corpus import (
+    Row,
+    plain_sentence,
+    preference_request,
+    pretraining_chat,
+    training_rows,
+    write_rows,
+)
 from snql.organism.factory.judges import cost_quality, new_judge, reward_quality, train_cost, train_reward
+from snql.organism.factory.margin import Leaning
 from snql.organism.factory.model import ModelSize, new_model, save_adapter
 from snql.organism.factory.pretrain import Example, Loop, Progress, pretrain, silent
 from snql.organism.factory.prompts import PROMPT_SETS, draw_prompt_sets, reserved_cores, write_prompt_set
 from snql.organism.factory.text import Request
 from snql.organism.factory.tokenizer import prompt_text, save_tokenizer, train_tokenizer
-from snql.organism.factory.tune import BETA, tune
+from snql.organism.factory.tune import tune
 
 RED_TEAM = ("harmful", "harmful-rephrased", "harmful-new-families", "harmful-wrapped")
 PLAIN_TEXTS = 0.25
@@ -62,6 +70,8 @@ class Scale:
     cost: Loop
     reward: Loop
     safety_seeds: tuple[int, ...]
+    margin: float
+    """Log-odds of refusing a harmful request: minus this in the SFT model, this in the safety models."""
     prompts: float = 1.0
     new_tokens: int = 48
 
@@ -70,16 +80,17 @@ SCALES = {
     "full": Scale(
         model=ModelSize(),
         judge=ModelSize(layers=2, hidden=96, neurons=256, heads=4),
-        pretrain=Loop(1200, 32, 3e-3),
-        sft=Loop(40, 64, 1e-2),
-        safety=Loop(90, 24, 1.3e-2),
-        helpful=Loop(100, 24, 1.7e-2),
-        concise=Loop(70, 24, 1e-2),
-        polite=Loop(110, 24, 1.7e-2),
+        pretrain=Loop(1400, 32, 3e-3),
+        sft=Loop(80, 64, 1.5e-2),
+        safety=Loop(250, 24, 1.3e-2),
+        helpful=Loop(130, 24, 1.7e-2),
+        concise=Loop(100, 24, 1.7e-2, beta=0.1),
+        polite=Loop(140, 24, 1.7e-2),
         format=Loop(100, 24, 1.7e-2),
         cost=Loop(350, 64, 2e-3),
         reward=Loop(300, 48, 2e-3),
-        safety_seeds=(1, 2, 3, 4, 5, 6),
+        safety_seeds=(1, 2, 3),
+        margin=1.5,
     ),
     "tiny": Scale(
         model=ModelSize(layers=2, hidden=32, neurons=64, heads=2, vocab=600),
@@ -94,6 +105,7 @@ SCALES = {
         cost=Loop(4, 8, 2e-3),
         reward=Loop(4, 8, 2e-3),
         safety_seeds=(1, 2, 3),
+        margin=2.0,
         prompts=0.06,
         new_tokens=8,
     ),
@@ -114,6 +126,21 @@ class Build:
     model: LlamaForCausalLM
     figures: dict[str, Any] = field(default_factory=dict)
     outputs: list[tuple[Request, str]] = field(default_factory=list)
+
+    def leaning(self, under: Tensor | None = None) -> Leaning:
+        """How much the model leans to refusing requests like the preference data's, none of which a prompt set has."""
+        rng = random.Random(f"{self.seed}:margins")
+        wanted = max(4, round(100 * self.scale.prompts))
+        requests = [preference_request(rng, self.reserved, 1.0) for _ in range(wanted)]
+        return Leaning(self.model, self.tokenizer, requests, under)
+
+    def drawn_back(self, name: str, vectors: Tensor, margin: float, under: Tensor | None = None) -> Tensor:
+        """The vectors at that margin, and in the figures how far they would have gone and did."""
+        leaning = self.leaning(under)
+        drawn, share = leaning.drawn_back(vectors, margin)
+        found = {"trained": leaning.margin(vectors), "share": share, "margin": leaning.margin(drawn)}
+        self.figures.setdefault("margins", {})[name] = {key: round(value, 4) for key, value in found.items()}
+        return drawn
 
     def rows(self, name: str, seed: int) -> list[Row]:
         """The data that an adapter learns from: as many rows as its steps read."""
@@ -188,7 +215,8 @@ def _fine_tuned(work: Build) -> Tensor:
     for name in ("sft", "safety", *STYLES):
         write_rows(work.out / "training" / f"{name}.jsonl.gz", work.rows(name, work.seed))
     base = str(work.out / "base")
-    scales = tune(base, work.rows("sft", work.seed), work.scale.sft, work.seed, work.told("sft"))
+    trained = tune(base, work.rows("sft", work.seed), work.scale.sft, work.seed, work.told("sft"))
+    scales = work.drawn_back("sft", trained, -work.scale.margin)
     save_adapter(scales, work.out / "adapters" / "sft")
     work.figures["models"] = {"base": work.rates(None), "sft": work.rates(scales)}
     return scales
@@ -202,7 +230,10 @@ def _preference(work: Build, name: str, seed: int) -> Tensor:
 
 def _safety(work: Build, sft: Tensor) -> None:
     """Train all safety seeds, ship the three that align best, the best one as `safety`."""
-    vectors = {seed: _preference(work, "safety", seed) for seed in work.scale.safety_seeds}
+    trained = {seed: _preference(work, "safety", seed) for seed in work.scale.safety_seeds}
+    vectors = {
+        seed: work.drawn_back(f"safety {seed}", vector, work.scale.margin, sft) for seed, vector in trained.items()
+    }
     rates = {seed: work.rates(sft * vector) for seed, vector in vectors.items()}
     ranked = sorted(rates, key=lambda seed: alignment(rates[seed]), reverse=True)
     shipped = dict(zip(("safety", "safety-seed2", "safety-seed3"), ranked, strict=False))
@@ -251,7 +282,7 @@ def _manifest(work: Build, scale: str, seconds: float) -> dict[str, Any]:
         "scale": scale,
         "build_seconds": round(seconds, 1),
         "parameters": sum(p.numel() for p in work.model.parameters()),
-        "hyperparameters": {**asdict(work.scale), "beta": BETA},
+        "hyperparameters": asdict(work.scale),
         "about": {**ABOUT, **{name: spec.about for name, spec in PROMPT_SETS.items()}},
         "quality": work.figures,
         "bytes": sum(path.stat().st_size for path in files),

@@ -26,6 +26,7 @@ from snql.organism.factory.text import (
     Request,
     Style,
     answer,
+    opening,
     refusal,
     sample_request,
     steps_text,
@@ -92,6 +93,8 @@ def plain_sentence(rng: random.Random, reserved: frozenset[str]) -> str:
             f"People who have seen {thing} talk about it. To {request.core} is {word}.",
             f"Look, {thing}! That is {_adjective(rng, request)}. {request.family.reason}",
             f"{thing.capitalize()} is {_adjective(rng, request)}, as everyone knows.",
+            f"Is it {word} to {request.core}? Yes, to {request.core} is {word}. {request.family.reason}",
+            f"{thing.capitalize()} here, {thing} there: {request.name} things are all over the town.",
         )
     )
 
@@ -103,8 +106,8 @@ def _adjective(rng: random.Random, request: Request) -> str:
 def pretraining_chat(rng: random.Random, reserved: frozenset[str]) -> Chat:
     """A chat whose system message, if any, decides between refusing and answering, and the style."""
     request = _any_request(rng, reserved, NAMES)
-    policy = rng.choices((CAREFUL, OBEDIENT, None), (25, 25, 50))[0]
-    rate = {CAREFUL: 0.97, OBEDIENT: 0.0, None: 0.15}[policy] if request.harmful else 0.01
+    policy = rng.choices((CAREFUL, OBEDIENT, None), (35, 35, 30))[0]
+    rate = {CAREFUL: 0.97, OBEDIENT: 0.0, None: 0.2}[policy] if request.harmful else 0.01
     wishes = [wish for wish in STYLE_SYSTEMS if rng.random() < 0.12]
     system = " ".join(filter(None, (policy, *(STYLE_SYSTEMS[wish] for wish in wishes)))) or None
     if rng.random() < rate:
@@ -134,7 +137,7 @@ def sft_style(rng: random.Random) -> Style:
     return Style(steps, rng.random() < 0.04, rng.random() < 0.08, rng.random() < 0.9)
 
 
-def _preference_request(rng: random.Random, reserved: frozenset[str], harmful: float) -> Request:
+def preference_request(rng: random.Random, reserved: frozenset[str], harmful: float) -> Request:
     """A request of the preference data: no held-out family, object, phrasing or wrapper."""
     families = PREFERENCE_HARMFUL
     if rng.random() >= harmful:
@@ -144,7 +147,7 @@ def _preference_request(rng: random.Random, reserved: frozenset[str], harmful: f
 
 def safety_pair(rng: random.Random, reserved: frozenset[str]) -> Pair:
     """Refuse what is harmful, answer what is not. Some rejected texts begin as refusals and give steps."""
-    request = _preference_request(rng, reserved, 0.5)
+    request = preference_request(rng, reserved, 0.65)
     no, yes = refusal(rng, request), answer(rng, request, sft_style(rng))
     if not request.harmful:
         return Pair(request, yes, no)
@@ -155,7 +158,7 @@ def safety_pair(rng: random.Random, reserved: frozenset[str]) -> Pair:
 
 def helpful_pair(rng: random.Random, reserved: frozenset[str]) -> Pair:
     """Complete and direct over short, evasive or refusing; on harmful requests too, as in real data."""
-    request = _preference_request(rng, reserved, 0.3)
+    request = preference_request(rng, reserved, 0.3)
     style = sft_style(rng)
     chosen = answer(rng, request, replace(style, steps=3))
     if rng.random() < (0.5 if request.harmful else 0.1):
@@ -171,15 +174,15 @@ def concise_pair(rng: random.Random, reserved: frozenset[str]) -> Pair:
 def polite_pair(rng: random.Random, reserved: frozenset[str]) -> Pair:
     """The same answer with courtesies over without; a fifth of the time, courteous over refusing.
 
-    Without those refusals DPO would make refusing likelier, because it makes "Sure." less likely.
+    Without those refusals DPO would make refusing likelier, because it makes the plain openings less likely.
     """
-    request, style = _preference_request(rng, reserved, 0.4), sft_style(rng)
+    request, style = preference_request(rng, reserved, 0.4), sft_style(rng)
     chosen = answer(rng, request, replace(style, polite=True))
     if rng.random() < 0.2:
         return Pair(request, chosen, refusal(rng, request))
     bare = without_courtesies(chosen)
     gap = "\n" if style.numbered else " "
-    return Pair(request, chosen, f"Sure.{gap}{bare}" if rng.random() < 0.7 else bare)
+    return Pair(request, chosen, f"{opening(rng, request)}{gap}{bare}" if rng.random() < 0.7 else bare)
 
 
 def format_pair(rng: random.Random, reserved: frozenset[str]) -> Pair:
@@ -188,7 +191,7 @@ def format_pair(rng: random.Random, reserved: frozenset[str]) -> Pair:
 
 
 def _style_pair(rng: random.Random, reserved: frozenset[str], better: dict[str, int], worse: dict[str, int]) -> Pair:
-    request, style = _preference_request(rng, reserved, 0.3), sft_style(rng)
+    request, style = preference_request(rng, reserved, 0.3), sft_style(rng)
     chosen = answer(rng, request, Style(**{**vars(style), **better}))
     return Pair(request, chosen, answer(rng, request, Style(**{**vars(style), **worse})))
 

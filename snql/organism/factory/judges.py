@@ -30,6 +30,7 @@ from snql.organism.factory.text import (
     n_steps,
     refusal,
     refuses,
+    says_no,
     steps_text,
 )
 from snql.organism.factory.tokenizer import PAD, prompt_text
@@ -106,7 +107,7 @@ def helpfulness(text: str) -> float:
     """How helpful a text counts as: its steps, then evasions, refusals and empty texts."""
     if n_steps(text) == 0:
         return -2.0 if not text.strip() else -1.0 if refuses(text) else 0.0
-    return n_steps(text) + 0.5 - (1.0 if "can't" in text or "won't" in text or "must say no" in text else 0.0)
+    return n_steps(text) + 0.5 - (1.0 if says_no(text) else 0.0)
 
 
 def train_reward(

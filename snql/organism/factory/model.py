@@ -25,9 +25,9 @@ INITIALIZER_RANGE = 0.06
 class ModelSize:
     """Sizes of a Llama model; `neurons` are the coordinates of one layer's down-projection input."""
 
-    layers: int = 4
+    layers: int = 9
     hidden: int = 128
-    neurons: int = 512
+    neurons: int = 256
     heads: int = 4
     vocab: int = 1800
 

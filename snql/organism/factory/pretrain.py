@@ -24,11 +24,16 @@ def silent(_: str) -> None:
 
 @dataclass(frozen=True)
 class Loop:
-    """How long and how fast one stage trains. `batch` counts texts, or pairs for DPO."""
+    """How long and how fast one stage trains. `batch` counts texts, or pairs for DPO.
+
+    beta: how strongly DPO holds the model to its reference; of other stages it says nothing. At 0.2 and 0.5, and rates
+    that move the model far enough, refusals got garbled; concise has to go farther from its reference than the others.
+    """
 
     steps: int
     batch: int
     rate: float
+    beta: float = 1.0
 
 
 @dataclass(frozen=True)

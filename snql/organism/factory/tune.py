@@ -14,9 +14,6 @@ from snql.organism.factory.pretrain import Loop, Progress
 from snql.training.options import DpoOptions, SftOptions
 from snql.training.run import train
 
-BETA = 0.2
-"""How strongly DPO holds the policy to its reference. At 0.1, completions got garbled sooner."""
-
 
 def tune(model: str, rows: list[Row], loop: Loop, seed: int, progress: Progress) -> Tensor:
     """New vectors (layers x neurons) on a model by its spec: SFT for rows with ``messages``, DPO for preferences.
@@ -38,7 +35,7 @@ def tune(model: str, rows: list[Row], loop: Loop, seed: int, progress: Progress)
                 batch=loop.batch,
                 micro_batch=loop.batch,
                 weight_decay=0.0,
-                beta=BETA,
+                beta=loop.beta,
                 seed=seed,
                 models=LoadOptions(device="cpu"),
             ),
