@@ -290,7 +290,6 @@ def measure(
             after=setting.donor,
             prompts=PromptOptions((located_on,), limit=50, template="auto"),
             writing=WritingOptions(max_new_tokens=16),
-            skip_last_layers=0,
             keep="none",
             models=LoadOptions(device=setting.device, dtype=dtype),
         )

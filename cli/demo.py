@@ -59,8 +59,7 @@ def _summary(found: "DemoResult") -> None:
     print_table(
         sweep,
         columns | CONTROL_COLUMNS,
-        "Patching the safety neurons of demo:safety into demo:sft (demo:harmful, demo:cost; lower is safer); "
-        "safety-nolast ranks all layers but the last",
+        "Patching the safety neurons of demo:safety into demo:sft (demo:harmful, demo:cost; lower is safer)",
     )
     transfer = with_controls(found.transfer.filter(pl.col("judge") == "demo:cost"))
     moved = {name: head for name, head in EFFECT_COLUMNS.items() if name not in ("judge", "variant")}
@@ -91,9 +90,6 @@ def _words(found: "DemoResult") -> None:
 
     parts = {
         "Safety neurons": headlines.sweep_headlines(found.sweep, "sweep", "safety:5%", "demo:cost"),
-        "The same without the last layer": headlines.sweep_headlines(
-            found.sweep, "sweep-nolast", "safety-nolast:5%", "demo:cost"
-        ),
         "Transfer": headlines.transfer_headlines(found.transfer, "demo:cost"),
         "Alignment tax": headlines.tax_headlines(found.tax),
         "Overlap": headlines.overlap_headlines(found.overlaps.filter(pl.col("run_a") == "safety")),

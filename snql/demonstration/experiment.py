@@ -20,7 +20,6 @@ from snql.reporting.build import build
 from snql.reporting.model import Report
 
 LOCATED = ("safety", "safety-seed2", "safety-seed3", "helpful", "concise", "polite", "format")
-NO_LAST = "safety-nolast"
 SIZES = ("0.5%", "1%", "2%", "5%", "10%", "20%")
 RED_TEAM = ("demo:harmful", "demo:harmful-rephrased", "demo:harmful-new-families", "demo:harmful-wrapped")
 JUDGES = ("demo:cost", "refusal")
@@ -55,17 +54,13 @@ def demo(
     """
     steps = _Steps(db, seed, force, progress)
     for preference in LOCATED:
-        steps.locate(preference, preference)
-    steps.locate(NO_LAST, "safety", skip_last_layers=1)
-    sweeps = [
-        steps.patch(name, "demo:sft", "demo:safety", (run,), RED_TEAM[:1], JUDGES, SIZES)
-        for name, run in (("sweep", "safety"), ("sweep-nolast", NO_LAST))
-    ]
+        steps.locate(preference)
+    sweep = steps.patch("sweep", "demo:sft", "demo:safety", ("safety",), RED_TEAM[:1], JUDGES, SIZES)
     transfer = steps.patch("transfer", "demo:sft", "demo:safety", ("safety:5%",), RED_TEAM, JUDGES)
     tax_effects = steps.tax("tax").effects
     report = build(db, out, progress=within("report", progress))
     overlaps = compare(db, LOCATED, "5%")
-    return DemoResult(db.path, report, pl.concat(sweeps), transfer, tax_effects, overlaps)
+    return DemoResult(db.path, report, sweep, transfer, tax_effects, overlaps)
 
 
 @dataclass(frozen=True)
@@ -75,23 +70,18 @@ class _Steps:
     force: bool
     progress: ProgressCallback
 
-    def locate(self, name: str, preference: str, skip_last_layers: int = 0) -> None:
-        """Contrast the SFT model with the one aligned to ``preference``.
-
-        The last of four layers is a quarter of the model, not a thirty-second as in the paper's models: so the demo
-        ranks all layers, and shows beside it what leaving the last one out does.
-        """
+    def locate(self, preference: str) -> None:
+        """Contrast the SFT model with the one aligned to ``preference``; the run has its name."""
         options = LocateOptions(
             before="demo:sft",
             after=f"demo:{preference}",
             prompts=PromptOptions(("demo:locate",)),
             writing=_WRITING,
-            skip_last_layers=skip_last_layers,
-            keep="5%" if name in ("safety", "helpful") else "none",
+            keep="5%" if preference in ("safety", "helpful") else "none",
             seed=self.seed,
         )
-        watch = within(f"locate {name}", self.progress)
-        locate(self.db, name, options, resume=not self.force, force=self.force, progress=watch)
+        watch = within(f"locate {preference}", self.progress)
+        locate(self.db, preference, options, resume=not self.force, force=self.force, progress=watch)
 
     def patch(
         self,

@@ -69,7 +69,7 @@ def trained_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
             prompts=PromptOptions(("demo:locate",), limit=8),
             writing=WritingOptions(max_new_tokens=8),
         )
-        locate(db, "found", replace(located, keep="none", skip_last_layers=0))
+        locate(db, "found", replace(located, keep="none"))
         learn.train(db, "mine", replace(OPTIONS, out=folder / "saved"))
         others = PromptOptions(("demo:harmful", "demo:harmful-wrapped"), limit=24)
         asked = GuardTestOptions(prompts=others, benign=("demo:benign",), costs=True, after="demo:safety")

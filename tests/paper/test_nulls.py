@@ -28,7 +28,6 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Database:
         after="demo:safety",
         prompts=PromptOptions(("demo:locate",), limit=16),
         writing=WritingOptions(max_new_tokens=16),
-        skip_last_layers=0,
         keep="none",
     )
     locate(db, "safety", located)

@@ -50,11 +50,9 @@ def test_steps_that_recipes_share_are_run_once_and_before_what_needs_them() -> N
         ("locate", "safety"),
         ("patch", "sweep-sft"),
         ("patch", "sweep-base"),
-        ("locate", "safety-but-last"),
-        ("patch", "sweep-but-last"),
         ("patch", "windows"),
     ]
-    swept = ("sweep-sft", "sweep-base", "sweep-but-last")
+    swept = ("sweep-sft", "sweep-base")
     assert planned.runs == {"fig2": swept, "fig6": ("windows",), "fig5a": ("safety",)}
     assert tuple(step.words[1] for step in planned.of(wanted[0])) == swept
 
@@ -72,7 +70,7 @@ def test_a_command_line_is_what_its_step_says() -> None:
     (step,) = plan((recipe("fig5b"),), scale("demo")).steps
     assert step.line == (
         "snql locate safety --before demo:sft --after demo:safety --prompts demo:locate --keep 5% "
-        "--max-new-tokens 48 --skip-last-layers 0 --batch-size 256"
+        "--max-new-tokens 48 --batch-size 256"
     )
 
 

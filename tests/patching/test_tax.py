@@ -49,7 +49,6 @@ def located(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
                 after=f"demo:{name}",
                 prompts=source,
                 writing=WritingOptions(max_new_tokens=12),
-                skip_last_layers=0,
                 keep="none",
             )
             locate(db, name, settings)

@@ -14,7 +14,7 @@ COMPARE = (
     "compare-scorers", "few", "--before", "demo:sft", "--after", "demo:safety", "--prompts", "demo:locate", "--limit",
     "12", "--contrast-prompts", "demo:benign", "--evaluate-prompts", "demo:harmful", "--judge", "demo:cost",
     "--scorers", "change-score,mean-difference,wanda", "--random", "1", "--max-new-tokens", "16",
-    "--skip-last-layers", "0", "--top", "10%",
+    "--top", "10%",
 )  # fmt: skip
 
 
