@@ -128,7 +128,7 @@ def test_the_distributions_of_the_draws_are_those_of_their_scores(located: Datab
 
     def layers(run: str) -> list[float]:
         top = np.argsort(ranked[run].ranks)[:k]
-        return (np.bincount(top // n_neurons, minlength=n_layers) / k).tolist()
+        return [float(share) for share in np.bincount(top // n_neurons, minlength=n_layers) / k]
 
     def knee(run: str) -> float:
         scores = np.sort(ranked[run].scores)[::-1].astype(float)
@@ -140,7 +140,7 @@ def test_the_distributions_of_the_draws_are_those_of_their_scores(located: Datab
         ("knee", ""): knee,
         ("overlap", "size"): lambda run: Pair(ranked[run], ranked["size"]).shared[k - 1] / k,
         ("spearman", "size"): lambda run: Pair(ranked[run], ranked["size"]).spearman,
-    } | {("layer", str(layer)): lambda run, layer=layer: layers(run)[layer] for layer in range(n_layers)}  # type: ignore[misc]
+    } | {("layer", str(layer)): lambda run, layer=layer: layers(run)[layer] for layer in range(n_layers)}
     assert {key[1:] for key in found if key[0] == "real"} == set(measures)
     for (measure, part), of in measures.items():
         row, drawn = found["real", measure, part], [of(f"drawn.{draw}") for draw in (1, 2, 3)]

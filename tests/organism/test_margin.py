@@ -36,7 +36,7 @@ def test_a_margin_is_the_log_ratio_of_what_begins_with_a_refusal_or_an_opening(
         with torch.no_grad(), scaled(leaning.model, scales):
             logits = leaning.model(torch.tensor([head + ids])).logits[0].double()
         steps = logits.softmax(-1)[len(head) - 1 : -1]
-        return math.prod(step[token].item() for step, token in zip(steps, ids, strict=True))
+        return float(steps[range(len(ids)), ids].prod())
 
     found = refusal_margins(leaning.model, leaning.tokenizer, scales, leaning.requests)
     for request, margin in zip(leaning.requests, found.tolist(), strict=True):

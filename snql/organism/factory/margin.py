@@ -35,7 +35,7 @@ def refusal_margins(
         for request in requests:
             head = tokenizer.encode(prompt_text(request.prompt)).ids
             logps = completion_logps(model, [Example((*head, *ids), len(head)) for ids in begins])[0]
-            no, yes = logps.split((len(REFUSALS), len(OPENINGS)))
+            no, yes = logps[: len(REFUSALS)], logps[len(REFUSALS) :]
             margins.append(no.logsumexp(0) - yes.logsumexp(0))
     return torch.stack(margins)
 
