@@ -4,6 +4,8 @@ import errno
 import os
 import re
 import sys
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +32,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"auto_envvar_prefix": "SNQL", "help_option_names": ["-h", "--help"]},
 )
+
+
+_FLAGS, _FILE = ("--json", "--quiet"), "--db"
+_START = "Start with: snql demo"
 
 
 def _version(asked: bool) -> None:
@@ -67,6 +73,21 @@ def options(
     context.obj = State(db, json, quiet, context.command)
 
 
+def hoisted(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the options of all commands in front, where hands may not have put them."""
+    front, rest, given = list[str](), list[str](), iter(arguments)
+    for word in given:
+        if word == "--":
+            rest += [word, *given]
+        elif word in _FLAGS or word.startswith(f"{_FILE}="):
+            front.append(word)
+        elif word == _FILE:
+            front += [word, *islice(given, 1)]
+        else:
+            rest.append(word)
+    return front + rest
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the run failed, 2 bad input, 130 interrupted."""
     code = run(arguments)
@@ -79,7 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _runs_on() -> bool:
     """Whether a query that was to stop has not."""
-    module = sys.modules.get("snql.db.stoppable")
+    module = sys.modules.get("snql.stoppable")
     return module is not None and module.runs_on()
 
 
@@ -90,11 +111,14 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stderr.write("snql: an argument is not UTF-8: write it in that encoding\n")
         return 2
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="snql", standalone_mode=False) or 0
+        code = typer.main.get_command(app).main(hoisted(given), prog_name="snql", standalone_mode=False) or 0
     except SnqlError as error:
         sys.stderr.write(f"snql: {plain(str(error))}\n")
         return error.exit_code
     except typer.TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # a group alone: its message is the help
+            sys.stdout.write(f"{error.message}\n\n{_START}\n")
+            return 0
         sys.stderr.write(f"snql: {plain(line(error.format_message()))} (see --help)\n")
         return error.exit_code
     except OSError as error:

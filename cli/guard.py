@@ -17,7 +17,10 @@ from .state import state
 if TYPE_CHECKING:
     import polars as pl
 
-guard = typer.Typer(help="Guards: a few neurons tell, before anything is written, whether an answer would be harmful.")
+guard = typer.Typer(
+    help="Guards: a few neurons tell, before anything is written, whether an answer would be harmful.",
+    no_args_is_help=True,
+)
 
 Name = Annotated[str, typer.Argument(help="Name of the guard.")]
 

@@ -184,7 +184,7 @@ def words_of(options: type, found: Mapping[str, Any]) -> list[str]:
 
 def split(text: str) -> tuple[str, ...]:
     """The parts of a text with commas between; none of an empty one. Raises InputError for a part that is empty."""
-    parts = tuple(part.strip() for part in text.split(",")) if text.strip() else ()
+    parts = tuple(part.strip() for part in text.split(",")) if text.strip(" ,") else ()
     if not all(parts):
         raise InputError(f"{text!r} has a comma with nothing before or after it: leave it out")
     return parts

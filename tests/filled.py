@@ -1,5 +1,7 @@
 """A database with rows in every table, whatever tables there are: row i holds i, or a text with i, in every column."""
 
+from hashlib import sha256
+
 import duckdb
 import pyarrow as pa
 
@@ -25,7 +27,9 @@ def value(column: Column, i: int) -> object:
     if column.name in ("file", "kept_set_id"):
         return None
     if column.name == "kind":
-        return "patch"
+        return "divergence"  # effects of a patch run are to follow from its judgements
+    if column.name == "config_sha256":
+        return sha256(f'{{"i": {i}}}'.encode()).hexdigest()
     if column.type in LISTS:
         return [] if i == ROWS[0] else [LISTS[column.type], LISTS[column.type]]
     if column.type.endswith("[]"):

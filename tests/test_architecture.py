@@ -32,7 +32,8 @@ LAYERS = (
     "models",
     "prompts",
     "organism stats neurons writing",
-    "errors interrupts options progress",
+    "options stoppable",
+    "errors interrupts progress",
 )
 """Rooms from the top down: each imports rooms of lower lines alone, and none of its own line."""
 

@@ -133,7 +133,8 @@ def test_the_overlap_is_that_of_the_rankings(notebook: Any, connection: duckdb.D
     assert shown(row["overlap"], shared / 102)
     assert shown(row["chance"], 102 / 2048)
     scores = connection.sql(
-        "PIVOT (SELECT run, layer, neuron, score FROM neuron_scores) ON run USING first(score) ORDER BY layer, neuron"
+        "PIVOT (SELECT run, layer, neuron, score FROM neuron_scores WHERE rank IS NOT NULL) "
+        "ON run USING first(score) ORDER BY layer, neuron"
     ).pl()
     spearman = scores.select(pl.corr("safety", "helpful", method="spearman")).item()
     assert shown(row["spearman_all"], spearman)

@@ -36,7 +36,7 @@
 --          over the size of the set itself. Of several sets of change scores in a run, the largest is compared with.
 CREATE OR REPLACE VIEW scorer_effects AS
 WITH scored AS (
-    SELECT s.*, l.scorer, l.n_all
+    SELECT s.*, l.scorer, l.n_ranked
     FROM figure_sources AS s
     JOIN locate_runs AS l ON l.run = s.source
     WHERE NOT s.is_window
@@ -49,7 +49,7 @@ members AS (
     SEMI JOIN scored USING (run_id, variant_id)
 ),
 reference AS (
-    SELECT DISTINCT run_id, variant_id, n_neurons
+    SELECT DISTINCT run_id, variant_id, n_neurons, n_ranked
     FROM scored
     WHERE scorer = 'change-score'
     QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY n_neurons DESC, variant_id, judge, dataset) = 1
@@ -84,7 +84,7 @@ SELECT
     c.controls_effect_difference_ci_high AS difference_ci_high,
     c.controls_permutation_p_value AS p_value,
     CASE WHEN r.run_id IS NOT NULL THEN n.n_shared / s.n_neurons END AS overlap,
-    r.n_neurons / s.n_all AS chance,
+    r.n_neurons / r.n_ranked AS chance,
     s.confidence,
     s.resamples,
     s.seed,

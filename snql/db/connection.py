@@ -18,9 +18,9 @@ from typing_extensions import Doc
 
 from snql.db import migrate, shards
 from snql.db.damage import check_kind, damage, damage_said
-from snql.db.stoppable import is_busy
 from snql.errors import DatabaseError, InputError
 from snql.options import Flag
+from snql.stoppable import is_busy
 
 if TYPE_CHECKING:
     import polars as pl

@@ -13,9 +13,9 @@ from jinja2 import Environment, TemplateError, TemplateSyntaxError
 from jinja2.meta import find_undeclared_variables
 from transformers import PreTrainedTokenizerBase
 
-from snql.db.stoppable import stoppable
 from snql.errors import InputError
 from snql.prompts.types import RawPrompt, Turn
+from snql.stoppable import stoppable
 
 FILES = (".jinja", ".json")
 """Endings of files that hold a template: its text, or a tokenizer_config.json with ``chat_template``."""

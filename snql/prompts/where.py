@@ -8,9 +8,9 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from snql.db.stoppable import LIMIT_SECONDS, stoppable
 from snql.errors import InputError
 from snql.prompts.files import Row
+from snql.stoppable import LIMIT_SECONDS, stoppable
 
 _PLAIN = (bool, int, float, str, date, datetime)
 

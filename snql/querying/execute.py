@@ -9,9 +9,9 @@ import duckdb
 
 from snql.db.connection import Database
 from snql.db.damage import damage
-from snql.db.stoppable import stoppable
 from snql.errors import InputError, reason
 from snql.querying.near import near_names
+from snql.stoppable import stoppable
 from snql.writing.rows import Rows
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import polars as pl
 from snql.db.connection import Database
 from snql.db.named_sets import read_named, runs_behind
 from snql.db.scores import RunScores, read_run_scores, read_shape, read_sizes
-from snql.db.stoppable import LIMIT_SECONDS, stoppable
 from snql.errors import ExpressionError, InputError
 from snql.neurons import syntax
 from snql.neurons.sets import NeuronSet, Shape
+from snql.stoppable import LIMIT_SECONDS, stoppable
 
 
 class Evaluator:

@@ -32,6 +32,8 @@ RUNS = {
     16: ("drawn-safety", "locate", "done"),  # of a shuffle of safety's adapter
     17: ("drawn-helpful", "locate", "done"),
 }
+PATCH_CONFIG = '{"recipient": "b", "donor": "a", "judges": ["cost", "reward"], "samples": 2}'
+PATCHED_SHA256 = sha256(PATCH_CONFIG.encode()).hexdigest()
 LOCATED, PATCHED, EXPERTS, RUNNING, MEASURED = (1, 2, 3, 4, 13, 16, 17), (5, 6), 4, 7, (8, 9)
 GUARDS, LENSES = (10, 11, 12), (14, 15)
 KEPT = (1, 2, EXPERTS)
@@ -41,6 +43,7 @@ KEPT_SETS = {1: 1, 2: 13, EXPERTS: 14}
 KEPT_PLACES = (0, 1, 30, 31, 61)
 DATASETS = {1: "harm", 2: "harm", 3: "plain", 4: "plain"}
 JUDGES = ("cost", "reward")
+SCORES = {"cost": 1.0, "reward": -2.0, "rule": 0.5}
 SETS = dict(
     zip(
         range(2, 26, 2),
@@ -94,13 +97,14 @@ def _runs() -> Iterator[Row]:
         if name.startswith("drawn-"):
             config = config[:-1] + f', "null_of": "{name.removeprefix("drawn-")}"}}'
         if kind == "patch":
-            config = '{"recipient": "b", "donor": "a", "judges": ["cost", "reward"], "samples": 2}'
+            config = PATCH_CONFIG
         if (kind, name) == ("patch", "again"):
             config = config[:-1] + ', "mode": "donor-weights"}'
         if kind == "lens":
             config = '{"model": "b", "neurons": "safety:5%"}'
         if kind == "divergence":
-            config = '{"completions": "safety", "completions_sha256": "x", "samples": 2, "model": "b", "donor": "a"}'
+            config = '{"completions": "safety", "samples": 2, "model": "b", "donor": "a"}'
+            config = config[:-1] + f', "completions_sha256": "{PATCHED_SHA256}"}}'
         if run_id in GUARDS:
             config = '{"guard": "safety", "refuse_from": 0.5, "judge": "cost", "model": "b", "trained_on": ["harm"]}'
         yield {
@@ -149,10 +153,11 @@ def _effects() -> Iterator[Row]:
         for variant in range(2, 26):
             for judge in JUDGES:
                 for dataset in ("harm", "plain", "*"):
-                    effect = variant / 8
+                    effect, score = variant / 8, SCORES[judge]
                     yield {
-                        "run_id": run_id, "variant_id": variant, "judge": judge, "dataset": dataset, "n_prompts": 2,
-                        "mean_recipient": 1.0, "mean_donor": 3.0, "mean_patched": 1 + 2 * effect,
+                        "run_id": run_id, "variant_id": variant, "judge": judge, "dataset": dataset,
+                        "n_prompts": 4 if dataset == "*" else 2,
+                        "mean_recipient": 0.0, "mean_donor": score, "mean_patched": variant * score,
                         "gap": 2.0, "gap_ci_low": 1.5, "gap_ci_high": 2.5, "change": 2 * effect,
                         "change_ci_low": effect, "change_ci_high": 3 * effect, "effect": effect,
                         "ci_low": effect / 2, "ci_high": 2 * effect, "confidence": 0.95, "resamples": 2000, "seed": 0,
@@ -250,7 +255,6 @@ def rows() -> dict[str, list[Row]]:
     members = [{"layer": 0, "expert": expert, "neuron": neuron} for expert in (0, 1) for neuron in range(4)]
     members.append({"layer": 1, "expert": 0, "neuron": 0})
     kept = [{"set_id": KEPT_SETS[run_id], **neurons(run_id)[x]} for run_id in (2, EXPERTS) for x in KEPT_PLACES]
-    scores = {"cost": 1.0, "reward": -2.0, "rule": 0.5}
     return {
         "runs": list(_runs()),
         "models": list(_models()),
@@ -286,11 +290,11 @@ def rows() -> dict[str, list[Row]]:
         "activation_rows": list(_activations()),
         "activation_chunks": list(_chunks()),
         "run_batches": list(_batches()),
-        "judges": [{"judge": judge, "kind": "test", "version": "1", "settings": "{}"} for judge in scores],
+        "judges": [{"judge": judge, "kind": "test", "version": "1", "settings": "{}"} for judge in SCORES],
         "judgements": [
             {**{name: row[name] for name in ("run_id", "variant_id", "prompt_id", "sample")}, "judge": judge,
-             "score": scores[judge] * row["variant_id"], "label": None, "problem": None}
-            for row in _completions() if row["run_id"] in PATCHED for judge in scores
+             "score": SCORES[judge] * row["variant_id"], "label": None, "problem": None}
+            for row in _completions() if row["run_id"] in PATCHED for judge in SCORES
         ],
         "effects": list(_effects()),
         "control_effects": list(_control_effects()),

@@ -229,7 +229,8 @@ def test_token_activations_of_an_older_database_are_kept(db: Database, monkeypat
         migrate.migrate(connection, db.path)
         for run_id, name, prompts in ((1, "a", (7, 9)), (2, "b", (9, 11))):
             connection.execute(
-                "INSERT INTO runs VALUES (?, ?, 'locate', 'done', now()::TIMESTAMP, now()::TIMESTAMP, NULL, '{}', 'x',"
+                "INSERT INTO runs VALUES (?, ?, 'locate', 'done', now()::TIMESTAMP, now()::TIMESTAMP, NULL, '{}',"
+                " sha256('{}'),"
                 " '0.1', NULL, '{}', 'x', 'cpu', 'float32', 0, NULL)",
                 [run_id, name],
             )
@@ -267,7 +268,8 @@ def test_patch_runs_of_an_older_database_are_kept(db: Database, monkeypatch: pyt
         older.setattr(migrate, "refresh_objects", lambda _: False)
         migrate.migrate(connection, db.path)
         connection.execute(
-            "INSERT INTO runs VALUES (1, 'p', 'patch', 'done', now()::TIMESTAMP, now()::TIMESTAMP, NULL, '{}', 'x',"
+            "INSERT INTO runs VALUES (1, 'p', 'patch', 'done', now()::TIMESTAMP, now()::TIMESTAMP, NULL, '{}',"
+            " sha256('{}'),"
             " '0.1', NULL, '{}', 'x', 'cpu', 'float32', 0, NULL, NULL, NULL, NULL)"
         )
         connection.execute("INSERT INTO prompts VALUES (7, 'set', 'Hello', 'sha', NULL, NULL)")
@@ -298,7 +300,8 @@ def test_patch_runs_of_an_older_database_are_kept(db: Database, monkeypatch: pyt
     assert db.rows("SELECT DISTINCT changed, agrees FROM patch_steps") == [(None, None)]
     with db.write() as connection:
         connection.execute("UPDATE effects SET gap = NULL, mean_donor = NULL")
-    assert check(db) == []
+    made_up = "effects are not those that its judgements give"
+    assert [found for found in check(db) if made_up not in found.what] == []
 
 
 def test_reading_waits_for_nobody_and_keeps_nobody(db: Database) -> None:

@@ -91,7 +91,7 @@ def test_generated_expressions_are_read_or_refused_in_one_line() -> None:
     assert 1_000 < refused < 2_000
 
 
-@pytest.mark.parametrize("text", ["1,,2", ",1", "1,", ",", " , "])
+@pytest.mark.parametrize("text", ["1,,2", ",1", "1,", " , 1"])
 def test_a_comma_with_nothing_beside_it_is_a_mistake(text: str) -> None:
     with pytest.raises(InputError, match="has a comma with nothing before or after it"):
         split(text)

@@ -166,8 +166,8 @@ def test_bad_input(snql: Snql, sets: tuple[tuple[str], tuple[str]]) -> None:  # 
             "a prompt is in --harmful-prompts and in --harmless-prompts",
         ),
         (
-            (*one, "--harmful-prompts", "demo:locate", "--harmless-prompts", "demo:benign", "--layer", "4"),
-            "--layer 4 is no layer of 'demo:sft': use 0 to 3",
+            (*one, "--harmful-prompts", "demo:locate", "--harmless-prompts", "demo:benign", "--layer", "9"),
+            "--layer 9 is no layer of 'demo:sft': use 0 to 8",
         ),
     ):
         done = snql(*arguments)

@@ -36,7 +36,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Database:
     tops = PatchOptions(
         recipient="demo:sft",
         donor="demo:safety",
-        neurons=tuple(f"{name}:5%" for name in names),
+        neurons=tuple(f"{name}:20%" for name in names),
         prompts=PromptOptions(("demo:harmful",), limit=24),
         judging=JudgingOptions(("demo:cost",)),
         writing=WritingOptions(max_new_tokens=16),
@@ -49,7 +49,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Database:
 def test_tested_rules_tell_the_real_ranking_from_contentless_ones(drawn: Database) -> None:
     rows = drawn.rows("SELECT variant, control_of, effect, ci_low, ci_high FROM causal_effects WHERE run = 'tops'")
     shuffles = [row[2:] for row in rows if row[0].startswith("shuffled.") and row[1] is None]
-    alike = [row[2:] for row in rows if row[1] == "safety:5%" or (row[1] or "").startswith("shuffled.")]
+    alike = [row[2:] for row in rows if row[1] == "safety:20%" or (row[1] or "").startswith("shuffled.")]
     assert (len(shuffles), len(alike)) == (DRAWS, DRAWS + 1)
     rules = {
         claim.rule
@@ -63,7 +63,7 @@ def test_tested_rules_tell_the_real_ranking_from_contentless_ones(drawn: Databas
         for effects in (shuffles, alike):
             passing = sum(verdict(rule, *effect) == HOLDS for effect in effects)
             assert passing <= 0.1 * len(effects), rule
-    (real,) = (row[2:] for row in rows if row[0] == "safety:5%")
+    (real,) = (row[2:] for row in rows if row[0] == "safety:20%")
     assert verdict(("above", 0.1), *real) == HOLDS, "the smallest share that counts is not too much for a real one"
 
 

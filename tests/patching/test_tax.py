@@ -34,7 +34,7 @@ OPTIONS = TaxOptions(
     prompts=PromptOptions(("demo:harmful", "demo:benign"), limit=10),
     judging=JudgingOptions(("demo:cost", "demo:reward")),
     random=2,
-    top="10%",
+    top="20%",
     writing=WritingOptions(max_new_tokens=20),
 )
 
@@ -84,7 +84,7 @@ def test_each_model_is_patched_with_the_other(located: Database, found: TaxResul
 
 
 def test_patched_are_the_neurons_of_both_tops_and_controls_are_others(located: Database, found: TaxResult) -> None:
-    ranked = located.frame("SELECT run, layer, neuron FROM neuron_scores WHERE rank <= 205")
+    ranked = located.frame("SELECT run, layer, neuron FROM neuron_scores WHERE rank <= 410")
     tops = [set(ranked.filter(pl.col("run") == run).select("layer", "neuron").rows()) for run in ("safety", "helpful")]
     members = located.frame(
         "SELECT v.name, m.layer, m.neuron FROM variants AS v JOIN neuron_set_members AS m USING (set_id) JOIN runs"
@@ -94,7 +94,7 @@ def test_patched_are_the_neurons_of_both_tops_and_controls_are_others(located: D
     sets = {name: set(part.select("layer", "neuron").rows()) for (name,), part in members.group_by("name")}
     shared = sets.pop(OPTIONS.expression)
     assert shared == tops[0] & tops[1]
-    assert found.overlap.select("shared", "k").row(0) == (len(shared), 205)
+    assert found.overlap.select("shared", "k").row(0) == (len(shared), 410)
     assert len(sets) == 2
     for control in sets.values():
         assert not control & shared
@@ -146,7 +146,7 @@ def test_going_on_with_a_finished_experiment_changes_nothing(located: Database, 
 def test_the_command_prints_and_draws_both_runs(located: Database, found: TaxResult, snql: Snql) -> None:  # noqa: F811
     experiment = [
         *("--db", str(located.path), "tax", "t", "--safety", "safety", "--helpful", "helpful"),
-        *("--safety-model", "demo:safety", "--helpful-model", "demo:helpful", "--top", "10%", "--random", "2"),
+        *("--safety-model", "demo:safety", "--helpful-model", "demo:helpful", "--top", "20%", "--random", "2"),
         *("--prompts", "demo:harmful", "--prompts", "demo:benign", "--limit", "10", "--max-new-tokens", "20"),
     ]
     judges = ["--judge", "demo:cost", "--judge", "demo:reward"]
@@ -156,7 +156,7 @@ def test_the_command_prints_and_draws_both_runs(located: Database, found: TaxRes
     assert snql(*experiment, *judges).code == 2, "both runs are there"
     done = snql(*experiment, *judges, "--resume", "--out", "made")
     assert done.code == 0
-    assert "Alignment tax t: safety:10% & helpful:10%" in done.out
+    assert "Alignment tax t: safety:20% & helpful:20%" in done.out
     assert "helpful into safety: demo:cost on all prompts" in " ".join(done.out.split())
     assert Path("made/tax.svg").is_file() and Path("made/table-controls.csv").is_file()
     made = Path("made/table-tax.md").read_text("utf-8")

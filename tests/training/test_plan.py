@@ -47,10 +47,10 @@ def test_a_plan_counts_rows_tokens_and_parameters() -> None:
     made, data = plan(options(limit=60, held_out=4, batch=8, epochs=2.0))
     rows = data.train.to_pylist()
     assert (made.examples, made.held_out, len(rows)) == (56, 4, 56)
-    assert data.counts.summary() == "2560 rows, 2500 not in the sample, 56 trained on, 4 held out"
+    assert data.counts.summary() == "5120 rows, 5060 not in the sample, 56 trained on, 4 held out"
     assert made.tokens == 2 * sum(len(row["input_ids"]) for row in rows)
     assert made.answer_tokens == 2 * sum(label >= 0 for row in rows for label in row["labels"])
-    assert (made.parameters, made.trained, made.steps) == (1280128, 4 * 512, 14)
+    assert (made.parameters, made.trained, made.steps) == (1707392, 9 * 256, 14)
     assert made.max_length == 512, "the model's context is shorter than 4096"
     doubled, _ = plan(options(limit=60, held_out=4, batch=8, micro_batch=8))
     assert made.memory < doubled.memory < 2 * made.memory
@@ -126,8 +126,8 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> N
         ),
         ({"data": ("demo:helpful",)}, "no bundled data 'demo:helpful' for sft: there is demo:sft"),
         ({"data": ("none.jsonl",)}, "no prompt file none.jsonl"),
-        ({"max_length": 3, "limit": 5}, "can be trained on: 2560 rows, 2555 not in the sample, 5 too long"),
-        ({"where": "false"}, "nothing of demo:sft can be trained on: 2560 rows, 2560 not chosen by `where`"),
+        ({"max_length": 3, "limit": 5}, "can be trained on: 5120 rows, 5115 not in the sample, 5 too long"),
+        ({"where": "false"}, "nothing of demo:sft can be trained on: 5120 rows, 5120 not chosen by `where`"),
     ],
 )
 def test_wrong_data_and_modules_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -70,7 +70,7 @@ def logps(scales: torch.Tensor | None, examples: list[Example]) -> tuple[torch.T
 def scales_of(*folders: Path) -> torch.Tensor:
     """The product of the vectors, by the names that PEFT gives them."""
     rows = [load_file(folder / "adapter_model.safetensors") for folder in folders]
-    names = [f"base_model.model.model.layers.{layer}.mlp.down_proj.ia3_l" for layer in range(4)]
+    names = [f"base_model.model.model.layers.{layer}.mlp.down_proj.ia3_l" for layer in range(9)]
     found = [torch.stack([tensors[name].flatten() for name in names]) for tensors in rows]
     return math.prod(found[1:], start=found[0])
 

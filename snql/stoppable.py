@@ -3,11 +3,12 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from typing import TypeVar
-
-import duckdb
+from typing import TYPE_CHECKING, TypeVar
 
 from snql.errors import RunError
+
+if TYPE_CHECKING:
+    import duckdb
 
 T = TypeVar("T")
 
@@ -15,11 +16,11 @@ LIMIT_SECONDS = 60.0
 """For conditions and for sets in SQL, which have no time limit of their own."""
 _GRACE_SECONDS = 0.8
 """How long DuckDB may take to notice an interruption. Some functions do not: levenshtein, list_sort."""
-_running_on: list[tuple[duckdb.DuckDBPyConnection | None, "Future[object]"]] = []
+_running_on: list[tuple["duckdb.DuckDBPyConnection | None", "Future[object]"]] = []
 
 
 def stoppable(
-    connection: duckdb.DuckDBPyConnection | None,
+    connection: "duckdb.DuckDBPyConnection | None",
     work: Callable[[], T],
     timeout: float | None,
     what: str | None = None,
@@ -56,12 +57,12 @@ def runs_on() -> bool:
     return any(not future.done() for _, future in _running_on)
 
 
-def is_busy(connection: duckdb.DuckDBPyConnection) -> bool:
+def is_busy(connection: "duckdb.DuckDBPyConnection") -> bool:
     """Whether this connection still does what was to stop."""
     return any(each is connection and not future.done() for each, future in _running_on)
 
 
-def _stop(connection: duckdb.DuckDBPyConnection | None, future: "Future[T]") -> None:
+def _stop(connection: "duckdb.DuckDBPyConnection | None", future: "Future[T]") -> None:
     """Interrupt, again and again: between two statements or batches there is nothing to interrupt."""
     for _ in range(round(_GRACE_SECONDS / 0.05) if connection is not None else 1):
         if connection is not None:
