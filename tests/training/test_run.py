@@ -107,7 +107,8 @@ def test_held_out_losses_are_those_of_plain_forward_passes(sft: TrainResult) -> 
         sums, counts = logps(scales, held)
         assert row[name] == pytest.approx(float(-sums.sum() / counts.sum()), rel=1e-4)
     assert row["change"] == pytest.approx(row["after"] - row["before"])
-    assert row["ci_low"] <= row["change"] <= row["ci_high"]
+    # Of two examples Fieller's interval may be all numbers, and then there is none; tests/stats has intervals by hand.
+    assert row["ci_low"] is None or row["ci_low"] <= row["change"] <= row["ci_high"]
 
 
 def test_preferences_begin_at_the_reference_and_widen_the_margin(sft: TrainResult, dpo: TrainResult) -> None:
