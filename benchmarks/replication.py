@@ -75,7 +75,8 @@ def measure(db: Database, seed: str, percentages: Sequence[int], limit: int | No
         writing=WritingOptions(max_new_tokens=48, batch_size=256),
     )
     effects = with_controls(patch(db, seed, patched).effects)
-    names = {Path(bundle.prompts(name)).stem if bundle.folder else name: name for name in SETS}
+    files = {name: Path(bundle.prompts(name)) for name in SETS if bundle.folder}
+    names = {shown: name for name, path in files.items() for shown in (str(path), path.name, path.stem)}
     effects = effects.with_columns(pl.col("dataset").replace(names))
     ranking = pl.when(pl.col("variant").str.starts_with("sql")).then(pl.lit("activation size"))
     return effects.with_columns(ranking.otherwise(pl.lit("change score")).alias("ranking"), pl.lit(seed).alias("seed"))
