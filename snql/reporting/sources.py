@@ -22,6 +22,7 @@ RUNS_QUERY = "SELECT * FROM figure_runs ORDER BY kind, run"
 PAIRS = ("figure_overlap", "figure_stability")
 """Views with a row for pairs of locate runs: of thousands of runs there are millions."""
 MOST_PAIRED = 100
+_PAIRED = "SELECT run FROM locate_runs WHERE null_of IS NULL ORDER BY run"
 RUN_COLUMNS = ("run", "run_a", "run_b")
 
 
@@ -161,7 +162,7 @@ def rows(database: Database, query: str, **parameters: Any) -> pl.DataFrame:
 def _of_pairs(database: Database, query: str, only: Sequence[str]) -> pl.DataFrame:
     """The rows about pairs of these runs, or of the first by name where there are too many: views make no others."""
     with database.reading() as connection:
-        names = list(only) or [name for (name,) in database.rows("SELECT run FROM locate_runs ORDER BY run")]
+        names = list(only) or [name for (name,) in database.rows(_PAIRED)]
         connection.execute("SET VARIABLE snql_only = $1", [names[:MOST_PAIRED]])
         try:
             return rows(database, query)
