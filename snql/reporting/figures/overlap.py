@@ -164,7 +164,7 @@ def _nulls(shown: pl.DataFrame) -> str:
     )
     if not pairs:
         return words
-    return f"{words} No larger than the largest of these, so the overlap shows nothing of what was learnt: {listing(pairs)}."
+    return f"{words} No larger than the largest of these, and so no finding: {listing(pairs)}."
 
 
 def _undefined(shown: pl.DataFrame) -> str:
