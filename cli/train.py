@@ -7,7 +7,7 @@ import typer
 
 from snql.jobs.options import RunFlags
 from snql.options import Inside
-from snql.training.options import DpoOptions, SftOptions, TrainOptions
+from snql.training.options import DpoOptions, PairsOptions, SftOptions, TrainOptions
 
 from .commands import command
 from .progress import progress_shown
@@ -29,6 +29,10 @@ DryRun = Annotated[
 Run = Annotated[
     RunFlags, Inside(docs={"resume": "Go on from the last checkpoint.", "force": "Replace what the folder holds."})
 ]
+File = Annotated[Path, typer.Argument(help="File to write, .jsonl.")]
+Kept = Annotated[
+    RunFlags, Inside(docs={"resume": "Keep a file that was made with the same settings.", "force": "Replace a file."})
+]
 _HISTORY = ("step", "epoch", "loss", "learning_rate", "grad_norm", "accuracy", "reward_margins", "reward_accuracies")
 _SHOWN = 12
 
@@ -49,6 +53,21 @@ def sft(
 def dpo(context: typer.Context, out: Out, options: DpoOptions, run: Run, dry_run: DryRun = False) -> None:
     """Train on preferences (DPO), on top of a fine-tuned model, which stays as it is."""
     _train(state(context), out, options, run, dry_run=dry_run)
+
+
+@command(train)
+def pairs(context: typer.Context, file: File, options: PairsOptions, run: Kept) -> None:
+    """Make preferences from prompts alone: refusals against the model's own answers."""
+    from snql.training.pairs import pairs as make
+
+    here = state(context)
+    with progress_shown(quiet=here.quiet) as progress:
+        made = make(file, options, resume=run.resume, force=run.force, progress=progress)
+    if here.json:
+        print_json_parts({"counts": made.counts})
+        return
+    print_table(made.counts, title=f"Preferences in {file}")
+    note(f"train on them: snql train dpo OUT --model {options.model} --data {file}", quiet=here.quiet)
 
 
 def _train(here: State, out: Path, options: TrainOptions, run: RunFlags, *, dry_run: bool) -> None:

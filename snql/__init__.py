@@ -71,7 +71,10 @@ if TYPE_CHECKING:
     from snql.scorers.options import ScorerOptions as ScorerOptions
     from snql.scorers.rerank import rerank as rerank
     from snql.training.options import DpoOptions as DpoOptions
+    from snql.training.options import PairsOptions as PairsOptions
     from snql.training.options import SftOptions as SftOptions
+    from snql.training.pairs import PairsResult as PairsResult
+    from snql.training.pairs import pairs
     from snql.training.plan import plan
     from snql.training.run import TrainResult as TrainResult
     from snql.training.run import train as train
@@ -81,6 +84,7 @@ if TYPE_CHECKING:
     __version__: str
     preview_prompts = preview
     plan_training = plan
+    train_pairs = pairs
     run_lens = lens
     test_guard, train_guard = test, fit
 
@@ -121,6 +125,8 @@ _HOMES = {
     "TaxResult": ("snql.patching.tax", "TaxResult"),
     "TextOptions": ("snql.capability.options", "TextOptions"),
     "DpoOptions": ("snql.training.options", "DpoOptions"),
+    "PairsOptions": ("snql.training.options", "PairsOptions"),
+    "PairsResult": ("snql.training.pairs", "PairsResult"),
     "SftOptions": ("snql.training.options", "SftOptions"),
     "TrainResult": ("snql.training.run", "TrainResult"),
     "describe_neuron": ("snql.neuron_pages", "describe_neuron"),
@@ -147,6 +153,7 @@ _HOMES = {
     "save_set": ("snql.rankings.saved_sets", "save_set"),
     "score_prompts": ("snql.scorers.one_model", "score_prompts"),
     "test_guard": ("snql.guard.testing", "test"),
+    "train_pairs": ("snql.training.pairs", "pairs"),
     "train_guard": ("snql.guard.learn", "train"),
     "train": ("snql.training.run", "train"),
     "tax": ("snql.patching.tax", "tax"),

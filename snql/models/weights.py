@@ -65,9 +65,21 @@ def load_weights(part: PartSpec, files: ModelFiles, options: LoadOptions) -> Pre
             again = "" if files.gguf is None else ": the file is damaged or of a kind that transformers cannot read"
             raise ModelError(f"model {part} cannot be loaded: {words}{again}") from error
     check_whole(f"model {part}", info)
+    if files.gguf is not None:
+        _forget_quantization(model)
     model.name_or_path = model.config._name_or_path = str(files.place)
     ready: PreTrainedModel = (model if placed else model.to(device)).eval()
     return ready
+
+
+def _forget_quantization(model: Any) -> None:
+    """Take off the mark of a model read from a GGUF file: its weights are ordinary numbers, and can be trained."""
+    for name in ("hf_quantizer", "quantization_method"):
+        if hasattr(model, name):
+            delattr(model, name)
+    model.is_quantized = False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
 
 
 def _loaded(

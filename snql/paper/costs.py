@@ -94,7 +94,7 @@ def estimate(plan: Plan, card: str, path: Path | None = None) -> Estimate:
     rows = []
     for step in plan.steps:
         work = _work(step, sizes)
-        hours = rates.hours(work, training=step.words[0] == "train")
+        hours = rates.hours(work, training=step.command in ("train sft", "train dpo"))
         rows.append((step.name, hours, work.stored / _GIGA, step.line))
     schema = {"step": pl.String, "gpu_hours": pl.Float64, "gigabytes": pl.Float64, "command": pl.String}
     frame = pl.DataFrame(rows, schema=schema, orient="row")
@@ -207,6 +207,7 @@ def _work(step: Step, sizes: _Sizes) -> Work:
         "guard test": _guard_test,
         "compare-scorers": _scorers,
         "train sft": _train_sft,
+        "train pairs": _train_pairs,
         "train dpo": _train_dpo,
     }
     if step.command not in works:
@@ -324,6 +325,13 @@ def _scorers(given: Given, sizes: _Sizes) -> Work:
 def _train_sft(given: Given, sizes: _Sizes) -> Work:
     """Weights are frozen: forward and the gradient of activations, 4 operations a weight and token."""
     return _training(given, sizes, 4, "sft_tokens")
+
+
+def _train_pairs(given: Given, sizes: _Sizes) -> Work:
+    """A model answers prompts."""
+    return _writing(
+        sizes.prompts((*given.refuse, *given.answer), given), sizes["prompt_tokens"], given.max_new_tokens, sizes
+    )
 
 
 def _train_dpo(given: Given, sizes: _Sizes) -> Work:

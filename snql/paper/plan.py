@@ -16,7 +16,7 @@ from snql.options import leaves
 from snql.paper.files import Recipe, Scale, StepForm, Values, steps
 from snql.patching.options import PatchOptions, TaxOptions
 from snql.scorers.options import CompareOptions, ScorerOptions
-from snql.training.options import DpoOptions, SftOptions
+from snql.training.options import DpoOptions, PairsOptions, SftOptions
 
 OPTIONS: Mapping[str, tuple[type, ...]] = {
     "locate": (LocateOptions, ScorerOptions),
@@ -29,6 +29,7 @@ OPTIONS: Mapping[str, tuple[type, ...]] = {
     "guard test": (GuardTestOptions,),
     "compare-scorers": (CompareOptions,),
     "train sft": (SftOptions,),
+    "train pairs": (PairsOptions,),
     "train dpo": (DpoOptions,),
 }
 """What a step's options are the leaves of, by its command."""

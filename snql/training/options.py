@@ -6,9 +6,11 @@ from typing import Annotated, Any, ClassVar
 from typing_extensions import Doc
 
 from snql.errors import InputError
+from snql.generation.options import WritingOptions
+from snql.jobs.options import Seed, check_seed
 from snql.models.options import LoadOptions
 from snql.options import Flag, Inside, config
-from snql.prompts.options import Limit, Sample, Template, Where
+from snql.prompts.options import Limit, PromptOptions, Sample, Template, Where
 
 SCHEDULES = ("cosine", "linear", "constant")
 DTYPES = ("auto", "float32", "bfloat16")
@@ -121,3 +123,23 @@ class DpoOptions(TrainOptions):
         tuple[str, ...],
         Doc("Preferences (chosen, rejected): a file, hub:ID[@REVISION][:SPLIT] or demo:safety; repeatable."),
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairsOptions:
+    """Preferences from prompts alone."""
+
+    model: Annotated[str, Doc("Model whose own answers are one side of each pair, such as BASE+OUT/sft.")]
+    refuse: Annotated[tuple[str, ...], Doc("Prompts to refuse: a file, demo:NAME or hub:ID; repeatable.")] = ()
+    answer: Annotated[tuple[str, ...], Doc("Prompts to answer; repeatable.")] = ()
+    prompts: Annotated[PromptOptions, Inside(without=("prompts", "disjoint_from", "response_prefix"))] = PromptOptions()
+    writing: Annotated[WritingOptions, Inside(without=("repetition_penalty", "no_repeat_ngram", "stop"))] = (
+        WritingOptions(max_new_tokens=64)
+    )
+    seed: Seed = 0
+    models: LoadOptions = LoadOptions()
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if not self.refuse and not self.answer:
+            raise InputError("which prompts? give `refuse`, such as `refuse` demo:harmful, or `answer`")

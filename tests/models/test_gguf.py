@@ -21,6 +21,8 @@ from snql.models import weights
 from snql.models.load import load_models
 from snql.models.options import LoadOptions
 from snql.models.tokenizer import load_tokenizer
+from snql.training.options import SftOptions
+from snql.training.run import train
 
 from ..conftest import save_ia3
 from .test_against_peft import IDS, by_peft, by_snql, lora, plain, save
@@ -106,6 +108,18 @@ def test_its_name_is_not_its_identity(tiny_llama: Path, tmp_path: Path) -> None:
     models = load_models({"1": str(one), "2": str(two)}, CPU)
     assert models["1"].model_id == models["2"].model_id
     assert models["1"].base is models["2"].base
+
+
+def test_it_can_be_trained(tiny_llama: Path, tmp_path: Path) -> None:
+    """transformers' trainer refuses what it takes for quantized; what was read is ordinary numbers."""
+    pytest.importorskip("trl", reason="trl is not installed (extra train)")
+    file = write_gguf(tiny_llama, tmp_path / "tiny.gguf")
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"prompt": "Tell me.", "response": "More."}\n' * 2, "utf-8")
+    options = SftOptions(model=str(file), data=(str(data),), max_steps=1, batch=2, held_out=0, models=CPU)
+    made = train(tmp_path / "sft", options)
+    assert made.history["loss"].is_finite().all()
+    assert made.model == f"{file}+{tmp_path / 'sft'}" and load_models({"m": made.model}, CPU)
 
 
 def test_bad_files(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

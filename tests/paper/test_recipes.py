@@ -88,8 +88,8 @@ def _parse(command: Any, step: Step) -> None:
 
 
 def test_every_step_is_used_and_comes_after_what_it_needs(everything: Plan) -> None:
-    real = plan(recipes(), scale("llama-2-7b"))
-    assert {step.id for planned in (real, everything) for step in planned.steps} == set(steps())
+    real, small = plan(recipes(), scale("llama-2-7b")), plan(recipes(), scale("smollm2-135m"))
+    assert {step.id for planned in (real, small, everything) for step in planned.steps} == set(steps())
     for planned in (everything, real):
         seen: set[str] = set()
         for step in planned.steps:
