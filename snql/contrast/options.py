@@ -21,7 +21,8 @@ ROLES = ("before", "after")
 STORES = ("auto", "rows", "parquet")
 MOST_DRAWS = 1000
 SCORERS_HELP = (
-    "change-score, mean-difference, cohens-d, activation-variance or activation-size (of two models); "
+    "change-score, standardised-change, layer-relative, mean-difference, cohens-d, activation-variance or "
+    "activation-size (of two models); "
     "prompt-difference, wanda or safety-specific (of one, `model`)."
 )
 SkipLastLayers = Annotated[int, Doc("Score but do not rank this many last layers.")]

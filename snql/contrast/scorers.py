@@ -13,7 +13,7 @@ Array = npt.NDArray[np.float64]
 Scorer = Callable[[Array, Mapping[str, Array]], Array]
 """The scores of all neurons, NaN where undefined, from their change scores and from the columns ``mean_difference``
 (after - before), ``mean_before``, ``std_before`` and ``std_after`` (n-1) and ``n_tokens``, over the scored tokens; all
-arrays have one shape."""
+are Float[Array, "layers neurons"]."""
 
 
 def change_score(change_scores: Array, _: Mapping[str, Array]) -> Array:
@@ -32,9 +32,29 @@ def cohens_d(_: Array, columns: Mapping[str, Array]) -> Array:
     0 where both numerator and denominator are 0; NaN where only the denominator is, or where a standard deviation is.
     """
     difference = np.abs(columns["mean_difference"])
-    pooled = np.sqrt((np.square(columns["std_before"]) + np.square(columns["std_after"])) / 2)
+    return _ratio(difference, np.sqrt((np.square(columns["std_before"]) + np.square(columns["std_after"])) / 2))
+
+
+def standardised_change(change_scores: Array, columns: Mapping[str, Array]) -> Array:
+    """Change score / std_before: in units of what the neuron varies by itself, whatever its size and layer.
+
+    0 where both are 0; NaN where only std_before is, or where that is undefined.
+    """
+    return _ratio(change_scores, columns["std_before"])
+
+
+def layer_relative(change_scores: Array, _: Mapping[str, Array]) -> Array:
+    """Change score / median change score of the neuron's layer, so that each layer has half of its scores above 1.
+
+    Activations grow with depth in many models, and change scores with them. 0 where both are 0; NaN where only the
+    median is.
+    """
+    return _ratio(change_scores, np.nanmedian(change_scores, axis=-1, keepdims=True))
+
+
+def _ratio(value: Array, unit: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(pooled > 0, difference / pooled, np.where((pooled == 0) & (difference == 0), 0.0, np.nan))
+        return np.where(unit > 0, value / unit, np.where((unit == 0) & (value == 0), 0.0, np.nan))
 
 
 def activation_variance(_: Array, columns: Mapping[str, Array]) -> Array:
@@ -50,6 +70,8 @@ def activation_size(_: Array, columns: Mapping[str, Array]) -> Array:
 CHANGE_SCORE = "change-score"
 CONTRAST: dict[str, Scorer] = {
     CHANGE_SCORE: change_score,
+    "standardised-change": standardised_change,
+    "layer-relative": layer_relative,
     "mean-difference": mean_difference,
     "cohens-d": cohens_d,
     "activation-variance": activation_variance,

@@ -44,10 +44,11 @@ def by_hand(tokens: pl.DataFrame, scorer: str) -> float:
         return float(np.sqrt((before**2).mean()))
     if scorer == "activation-variance":
         return float(after.var(ddof=1))
-    return float(np.sqrt(((after - before) ** 2).mean()))
+    change = float(np.sqrt(((after - before) ** 2).mean()))
+    return change / float(before.std(ddof=1)) if scorer == "standardised-change" else change
 
 
-@pytest.mark.parametrize("scorer", CONTRAST)
+@pytest.mark.parametrize("scorer", [scorer for scorer in CONTRAST if scorer != "layer-relative"])
 def test_a_ranking_from_a_stored_run_is_what_its_tokens_give(located: Database, scorer: str) -> None:
     found = rerank(located, f"again-{scorer}", "contrast", scorer)
     scores = read_scores(located, found.run)
@@ -90,6 +91,29 @@ def test_a_ranking_made_again_has_its_sources_inputs_and_passes_the_check(locate
     assert json.loads(config)["command"] == command
 
 
+def test_scores_of_a_layer_are_relative_to_its_median(located: Database) -> None:
+    rerank(located, "relative", "contrast", "layer-relative")
+    expected = located.frame(
+        """
+        SELECT layer, neuron, score / median(score) OVER (PARTITION BY layer) AS score
+        FROM neuron_scores WHERE run = 'contrast' ORDER BY layer, neuron
+        """
+    )
+    found = read_scores(located, "relative").sort("layer", "neuron")
+    assert found["score"].to_numpy() == pytest.approx(expected["score"].to_numpy(), rel=1e-6)
+    halves = found.group_by("layer").agg((pl.col("score") >= 1).mean())
+    assert halves["score"].to_list() == pytest.approx([0.5] * halves.height, abs=0.02)
+
+
+def test_what_has_no_unit_has_no_relative_score() -> None:
+    change = np.array([[0.0, 0.0, 0.0, 4.0], [1.0, 2.0, 3.0, np.nan]])
+    found = contrast_scores("layer-relative", change, {})
+    assert np.array_equal(found, [[0.0, 0.0, 0.0, np.nan], [0.5, 1.0, 1.5, np.nan]], equal_nan=True)
+    spread = {"std_before": np.array([[0.0, 2.0, np.nan, 0.0], [2.0, 2.0, 2.0, 2.0]])}
+    found = contrast_scores("standardised-change", change, spread)
+    assert np.array_equal(found, [[0.0, 0.0, np.nan, np.nan], [0.5, 1.0, 1.5, np.nan]], equal_nan=True)
+
+
 def test_what_has_no_spread_has_no_effect_size() -> None:
     columns = {
         "mean_difference": np.array([0.0, 1.0, 1.0, 2.0]),
@@ -104,7 +128,7 @@ def test_what_cannot_be_ranked_again(located: Database) -> None:
     rerank(located, "by-d", "contrast", "cohens-d")
     for name, source, scorer, words in (
         ("x", "nope", "cohens-d", "no finished locate run 'nope'"),
-        ("x", "contrast", "nope", "`scorer` 'nope' is not known: use change-score, mean-difference"),
+        ("x", "contrast", "nope", "`scorer` 'nope' is not known: use change-score, standardised-change, layer-relative, mean-diff"),
         ("x", "contrast", "wanda", "ranks the neurons of one model: give `model`"),
         ("x", "by-d", "change-score", "run 'by-d' stored the scores of cohens-d"),
         ("contrast", "contrast", "cohens-d", "a locate run 'contrast' exists"),
