@@ -21,6 +21,7 @@ from snql.guard.parts import Template
 from snql.guard.plan import make_plan
 from snql.guard.prompts import (
     Judged,
+    judge_of,
     labels_of,
     plan_batches,
     read_guard_inputs,
@@ -34,8 +35,6 @@ from snql.jobs.inputs import day_of
 from snql.jobs.run import Loaded, run_job
 from snql.jobs.work import Job
 from snql.judges.judging import judge_run
-from snql.judges.options import JudgeOptions
-from snql.judges.registry import judge_loader
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.neurons.syntax import runs_named
@@ -138,7 +137,7 @@ def _asked(db: Database, options: GuardOptions, day: date) -> Callable[[LoadedMo
     """Answers that the run itself writes and has judged; prompts are read at once, the judge after the model."""
     apart = () if options.allow_overlap else locate_runs_of(db, options.neurons)
     inputs = read_guard_inputs(db, options.prompts, options.benign, options.seed, apart, day=day)
-    loader = judge_loader(str(options.judge), JudgeOptions(device=options.models.device))
+    loader = judge_of(str(options.judge), inputs, options.models.device)
 
     def answers(model: LoadedModel) -> Answers:
         readers = Readers.of({"before": model}, options.models)

@@ -8,6 +8,7 @@ from typing_extensions import Doc
 
 from snql.errors import InputError
 from snql.generation.options import BatchSize, WritingOptions, check_batch_size
+from snql.guard.by_set import check_labels_mean_harm
 from snql.jobs.options import Seed, check_seed
 from snql.models.options import LoadOptions
 from snql.options import Aside, Flag, Inside, Joined, config, leaves
@@ -23,7 +24,9 @@ MOST_CONTROLS = 1_000
 REFUSE, PREFIX = "refuse", "prefix"
 ACTIONS = (REFUSE, PREFIX)
 Benign = Annotated[tuple[str, ...], Doc("Prompts that should not be refused, as `prompts`; repeatable.")]
-Judge = Annotated[str | None, Doc("refusal, demo:cost, ...: see `snql judge --help`.")]
+Judge = Annotated[
+    str | None, Doc("demo:cost, score-model:PATH, ... (see `snql judge --help`), or by-set: harmful unless benign.")
+]
 Answers = Annotated[WritingOptions, Inside(docs={"max_new_tokens": "Longest answer, in tokens."})]
 Where = Annotated[str | None, Doc("Where the guard's model is now, if not where it was.")]
 
@@ -64,6 +67,8 @@ class GuardOptions:
             raise InputError("which prompts? give `prompts`, such as `prompts` demo:harmful, or `from_run`")
         if self.judge is None and self.from_run is None:
             raise InputError("which judge? give `judge`, such as `judge` demo:cost")
+        if self.from_run is None:
+            check_labels_mean_harm(str(self.judge), self.prompts.prompts, self.benign)
         if not 0 <= self.random <= MOST_CONTROLS:
             raise InputError(f"`random` {self.random} is out of range: use 0 to {MOST_CONTROLS}")
         if not 0 <= self.refuse_from <= 1:

@@ -11,9 +11,12 @@ from snql.db.connection import Database
 from snql.db.prompts import texts_of_runs
 from snql.generation import budget
 from snql.generation.batch import batch_of_each
+from snql.guard.by_set import BY_SET, SetJudge
 from snql.guard.fitting import Labels
 from snql.jobs.inputs import PromptInputs
-from snql.judges.base import BETTER, WORSE, JudgeInfo
+from snql.judges.base import BETTER, WORSE, JudgeInfo, Loader
+from snql.judges.options import JudgeOptions
+from snql.judges.registry import judge_loader
 from snql.models.loaded import LoadedModel
 from snql.prompts.options import PromptOptions
 from snql.prompts.read import locate_source, read_prompt_sets
@@ -48,6 +51,14 @@ def read_guard_inputs(
     return GuardInputs(
         PromptInputs(source, sets, others, day or date.today()), frozenset(locate_source(name)[1] for name in benign)
     )
+
+
+def judge_of(name: str, inputs: GuardInputs, device: str) -> Loader:
+    """What loads the judge of a guard run's answers. Raises InputError for an unknown one."""
+    if name == BY_SET:
+        benign = frozenset(each.text for each in inputs.read.sets.prompts if each.dataset in inputs.benign)
+        return lambda: SetJudge(benign)
+    return judge_loader(name, JudgeOptions(device=device))
 
 
 def plan_batches(

@@ -14,17 +14,16 @@ from snql.db.guards import StoredGuard
 from snql.db.judgements import check_judges
 from snql.errors import InputError
 from snql.generation.options import WritingOptions
+from snql.guard.by_set import check_labels_mean_harm
 from snql.guard.learn import locate_runs_of
 from snql.guard.model import Guard
 from snql.guard.options import GuardTestOptions
-from snql.guard.prompts import GuardInputs, plan_batches, read_guard_inputs
+from snql.guard.prompts import GuardInputs, judge_of, plan_batches, read_guard_inputs
 from snql.guard.results import sentences
 from snql.guard.stored import read_guard
 from snql.guard.trial import Trial
 from snql.jobs.begin import Beginning, Readers, check_fit
 from snql.jobs.run import Loaded, run_job
-from snql.judges.options import JudgeOptions
-from snql.judges.registry import judge_loader
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.options import build, config, leaves
@@ -88,7 +87,9 @@ def _load(
 ) -> Loaded:
     """All that a trial needs. settled: what options and the guard's training come to (:func:`config_of`)."""
     inputs = _inputs(db, guard, guard_run_id, options)
-    loader = judge_loader(str(settled["judge"]), JudgeOptions(device=options.models.device))
+    judge_name = str(settled["judge"])
+    check_labels_mean_harm(judge_name, options.prompts.prompts, options.benign)
+    loader = judge_of(judge_name, inputs, options.models.device)
     specs = {"before": str(settled["model"])} | ({} if options.after is None else {"after": options.after})
     own = guard.template.template == "chat" and guard.template.chat_template is None
     models = load_models(specs, options.models, own_template=own)

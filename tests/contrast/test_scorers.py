@@ -128,7 +128,12 @@ def test_what_cannot_be_ranked_again(located: Database) -> None:
     rerank(located, "by-d", "contrast", "cohens-d")
     for name, source, scorer, words in (
         ("x", "nope", "cohens-d", "no finished locate run 'nope'"),
-        ("x", "contrast", "nope", "`scorer` 'nope' is not known: use change-score, standardised-change, layer-relative, mean-diff"),
+        (
+            "x",
+            "contrast",
+            "nope",
+            "`scorer` 'nope' is not known: use change-score, standardised-change, layer-relative, mean-diff",
+        ),
         ("x", "contrast", "wanda", "ranks the neurons of one model: give `model`"),
         ("x", "by-d", "change-score", "run 'by-d' stored the scores of cohens-d"),
         ("contrast", "contrast", "cohens-d", "a locate run 'contrast' exists"),

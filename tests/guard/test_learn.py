@@ -16,10 +16,10 @@ from snql.db.connection import Database
 from snql.db.guards import ClassifierRow
 from snql.errors import InputError
 from snql.generation.options import WritingOptions
-from snql.guard import reading
+from snql.guard import reading, testing
 from snql.guard.learn import train
 from snql.guard.model import Guard
-from snql.guard.options import GuardOptions
+from snql.guard.options import GuardOptions, GuardTestOptions
 from snql.guard.plan import make_plan, random_last_layer
 from snql.guard.results import measure_rows
 from snql.guard.stored import load_guard, read_guard
@@ -333,3 +333,26 @@ def test_a_full_path_is_no_guard(trained: Database, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no guard in .*empty: it has no guard.json"):
         load_guard(Database(tmp_path / "none.duckdb"), str(tmp_path / "empty"))
+
+
+def test_labels_by_set(made_db: Database) -> None:
+    """Whatever is answered: every prompt of a harmful set is harmful, and no other."""
+    options = changed(OPTIONS, judge="by-set", threshold=0.0, max_new_tokens=1, sizes=(), limit=6)
+    made = train(made_db, "sets", options)
+    labels = made_db.frame(
+        "SELECT benign, label FROM guard_labels JOIN runs USING (run_id) WHERE name = 'sets' AND kind = 'guard'"
+    )
+    assert labels.height == 12 and (labels["benign"] != labels["label"]).all()
+    assert made.facts["judge"] == "by-set"
+    found = testing.test(made_db, "sets", GuardTestOptions(prompts=SOURCE, benign=("demo:benign-edgy",)))
+    assert found.scores["judge"].unique().to_list() == ["by-set"]
+
+
+def test_a_judge_of_refusals_is_no_judge_of_harm(trained: Database) -> None:
+    with pytest.raises(InputError, match="`judge` refusal:zou2023 calls every answer that is no refusal harmful"):
+        changed(OPTIONS, judge="refusal:zou2023")
+    with pytest.raises(InputError, match="`judge` by-set labels prompts by their sets: give harmful `prompts`"):
+        changed(OPTIONS, judge="by-set", benign=())
+    with pytest.raises(InputError, match="`judge` refusal calls every answer"):
+        asked = GuardTestOptions(prompts=SOURCE, benign=("demo:benign-edgy",), judge="refusal", run="by-refusals")
+        testing.test(trained, "mine", asked)
