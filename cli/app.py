@@ -34,7 +34,7 @@ app = typer.Typer(
 )
 
 
-_FLAGS, _FILE = ("--json", "--quiet"), "--db"
+_FLAGS, _FILE = ("--json", "--quiet", "-q"), "--db"
 _START = "Start with: snql demo"
 
 

@@ -42,5 +42,5 @@ def compare_scorers(
     if here.json:
         print_json(found.effects)
         return
-    print_table(found.effects, COLUMNS, f"Causal effects by scorer ({found.run})")
+    print_table(found.effects, COLUMNS, f"Causal effects by scorer ({found.run})", results=("effect",))
     print_lines("Scorers", found.words)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options as opt
-from .patch import EFFECT_COLUMNS, note_undefined
+from .patch import EFFECT_COLUMNS, RESULTS, note_undefined
 from .progress import progress_shown
 from .render import note, print_json, print_lines, print_table
 from .state import state
@@ -60,10 +60,13 @@ def _summary(found: "DemoResult") -> None:
         sweep,
         columns | CONTROL_COLUMNS,
         "Patching the safety neurons of demo:safety into demo:sft (demo:harmful, demo:cost; lower is safer)",
+        results=RESULTS,
     )
     transfer = with_controls(found.transfer.filter(pl.col("judge") == "demo:cost"))
     moved = {name: head for name, head in EFFECT_COLUMNS.items() if name not in ("judge", "variant")}
-    print_table(transfer, moved | CONTROL_COLUMNS, "Transfer: the same 5% of neurons on four red-teaming sets")
+    print_table(
+        transfer, moved | CONTROL_COLUMNS, "Transfer: the same 5% of neurons on four red-teaming sets", results=RESULTS
+    )
     tax = with_controls(found.tax)
     changes = {
         "run": "run",
@@ -77,10 +80,19 @@ def _summary(found: "DemoResult") -> None:
         "change_ci_low": "low",
         "change_ci_high": "high",
     }
-    print_table(tax, changes, "Alignment tax: neurons that safety and helpfulness share, patched both ways")
+    title = "Alignment tax: neurons that safety and helpfulness share, patched both ways"
+    print_table(tax, changes, title, results=RESULTS)
     overlaps = found.overlaps.filter(pl.col("run_a") == "safety")
-    shared = ("run_b", "k", "overlap", "chance", "chance_by_magnitude", "p_value_by_magnitude", "spearman_all")
-    print_table(overlaps, shared, "Overlap of the top 5% with safety's")
+    shared = {
+        "run_b": "run",
+        "k": "k",
+        "overlap": "overlap",
+        "chance": "chance",
+        "chance_by_magnitude": "chance (by size)",
+        "p_value_by_magnitude": "p (by size)",
+        "spearman_all": "Spearman, all",
+    }
+    print_table(overlaps, shared, "Overlap of the top 5% with safety's", results=("overlap", "chance_by_magnitude"))
 
 
 def _words(found: "DemoResult") -> None:

@@ -45,7 +45,9 @@ def divergence(
         found = run_divergence(here.open(), name, options, resume=run.resume, force=run.force, progress=progress)
     effects = found.effects
     chosen = effects if here.json else effects.filter(effects["control_of"].is_null())
-    print_rows(chosen, as_json=here.json, columns=_columns(effects), title=f"Divergence from the donor in {found.run}")
+    title = f"Divergence from the donor in {found.run}"
+    columns = _columns(effects)
+    print_rows(chosen, as_json=here.json, columns=columns, title=title, results=("closed", "judge", "effect"))
     _note(effects, quiet=here.quiet)
 
 

@@ -104,7 +104,8 @@ def test(context: typer.Context, name: Name, options: GuardTestOptions, run: Run
         return
     _print_scores(found.scores, f"Guard {found.guard} on prompts that it has not seen")
     if len(found.costs):
-        print_table(found.costs, COSTS, "Costs of accepted answers and refusals, with the guard and without")
+        title = "Costs of accepted answers and refusals, with the guard and without"
+        print_table(found.costs, COSTS, title, results=("mean_cost", "change"))
     for line in found.says:
         note(line, quiet=here.quiet)
 
@@ -142,5 +143,5 @@ def _print_scores(scores: "pl.DataFrame", title: str) -> None:
 
     if not len(scores):
         return
-    print_table(overview(scores), COLUMNS, title)
-    print_table(by_size(scores), SIZES, "Accuracy by number of neurons, all prompts")
+    print_table(overview(scores), COLUMNS, title, results=("accuracy", "false-alarms", "difference"))
+    print_table(by_size(scores), SIZES, "Accuracy by number of neurons, all prompts", results=("value", "difference"))

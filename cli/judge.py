@@ -67,7 +67,7 @@ def judge(
     sets = found.effects.filter(found.effects["control_of"].is_null())
     print_table(found.scores.filter(~found.scores["variant"].str.starts_with("random(")), title=f"Scores of {run}")
     if len(sets):
-        print_table(sets, _EFFECTS, f"Causal effects of {run}")
+        print_table(sets, _EFFECTS, f"Causal effects of {run}", results=("effect",))
         note_undefined(found.effects, quiet=here.quiet)
     _note_limits(judge, int(found.scores["missing"].sum()), quiet=here.quiet)
 
@@ -88,7 +88,12 @@ def listed(context: typer.Context) -> None:
         from snql.judges.stored import list_judges
 
         here = state(context)
-        print_rows(list_judges(here.open()), as_json=here.json, title="Judges")
+        print_rows(
+            list_judges(here.open()),
+            as_json=here.json,
+            title="Judges",
+            empty="none yet: `snql patch … --judge` and `snql judge` ask some",
+        )
 
 
 @command(judges)

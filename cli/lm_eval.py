@@ -38,4 +38,6 @@ def lm_eval(
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:
         found = run_lm_eval(here.open(), name, options, resume=run.resume, force=run.force, progress=progress)
-    print_rows(found.scores, as_json=here.json, columns=COLUMNS, title=f"Tasks of {found.run}")
+    print_rows(
+        found.scores, as_json=here.json, columns=COLUMNS, title=f"Tasks of {found.run}", results=("value", "change")
+    )

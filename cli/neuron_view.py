@@ -1,6 +1,5 @@
 """Neurons in the terminal: tables, histograms of block characters, and tokens in context on coloured ground."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +13,13 @@ from snql.neuron_pages.shade import HUES, heading, heights, shade, short_token, 
 from snql.writing.inert import visible
 from snql.writing.words import number
 
-from .render import note, plain
+from .render import note, plain, terminal_width
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _DEEPEST = 0.85
 """How much of its hue the ground has at full intensity: black text is legible on it."""
+_WIDE = 110
+"""Characters from which on a table of neurons has room for means and deviations."""
 _FAINTEST = 0.05
 """Values below this share of the scale have no colour."""
 
@@ -26,17 +27,26 @@ _FAINTEST = 0.05
 def print_neurons(table: NeuronTable, *, quiet: bool) -> None:
     """A row a neuron, and below it what was left out and where numbers and tokens are from."""
     viewed = bool(table.frame["lens_run"].is_not_null().any())
+    to = console()
+    narrow = to.width < _WIDE
     others = [f"rank in {run}" for run in table.runs[1:]]
-    numbers = ("score", "rank", *others, "before", "after", "difference", *(["refusal cosine"] if viewed else []))
-    words = (*(["promotes"] if viewed else []), "top tokens")
+    means = ("difference",) if narrow else ("before", "after", "difference")
+    numbers = ("score", "rank", *others, *means, *(["refusal cosine"] if viewed else []))
+    words = (*(["promotes"] if viewed and not narrow else []), "top tokens")
     shown = _table(f"Neurons of {table.expression}", ("neuron",), numbers, words)
-    shown.columns[0].no_wrap = True
+    for column in shown.columns[: 1 + len(numbers)]:
+        column.no_wrap = column is shown.columns[0] or narrow
+    most = 2 * (to.width - sum(len(head) + 3 for head in ("neuron-name", *numbers)) - 4) if narrow else None
     for row in table.frame.iter_rows(named=True):
         ranks = [number(row[f"rank_{run}"]) for run in table.runs[1:]]
-        seen = (number(row["refusal_cosine"], signed=True), _words(row["promotes"], 5)) if viewed else ()
-        found = (number(row["score"]), number(row["rank"]), *ranks, *_means(row), *seen, _top_tokens(row["tokens"]))
-        _add(shown, row["neuron"], *found)
-    console().print(shown)
+        seen = [number(row["refusal_cosine"], signed=True)] if viewed else []
+        promotes = [_words(row["promotes"], 5)] if viewed and not narrow else []
+        tokens = _top_tokens(row["tokens"], most)
+        found = (number(row["score"]), number(row["rank"]), *ranks, *_means(row)[-len(means) :], *seen)
+        _add(shown, row["neuron"], *found, *promotes, tokens)
+    to.print(shown)
+    if narrow:
+        note(f"left out at this width: before; after{'; promotes' if viewed else ''}; --json has all", quiet=quiet)
     for line in _origins(table):
         note(line, quiet=quiet)
 
@@ -76,15 +86,19 @@ def _means(row: dict[str, Any]) -> tuple[str, ...]:
     return *spreads, number(row["mean_difference"], signed=True)
 
 
-def _top_tokens(tokens: Sequence[dict[str, Any]] | None) -> Text:
+def _top_tokens(tokens: Sequence[dict[str, Any]] | None, most: int | None = None) -> Text:
+    """Tokens with their values, on coloured ground; as many as ``most`` characters have room for, at least one."""
     if not tokens:
         return Text("not kept", style="dim")
     scale = max(abs(token["value"]) for token in tokens)
     text = Text()
     for token in tokens:
-        text.append("  " if text else "")
-        text.append(short_token(token["token"]), style=ground(token["value"], scale))
-        text.append(f" {number(token['value'], signed=True)}")
+        one = Text("  " if text else "")
+        one.append(short_token(token["token"]), style=ground(token["value"], scale))
+        one.append(f" {number(token['value'], signed=True)}")
+        if text and most is not None and text.cell_len + one.cell_len > most:
+            break
+        text.append(one)
     return text
 
 
@@ -218,4 +232,4 @@ def ground(value: float | None, scale: float) -> Style:
 
 def console() -> Console:
     """Standard output, wide where it is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    return Console(width=terminal_width(), highlight=False)

@@ -64,7 +64,7 @@ def overlap(
     if len(pairs) > 1 and not curve:
         pairs = pairs.with_columns(adjusted(pairs["p_value_by_magnitude"]))
     title = "Overlap of growing tops" if curve else f"Overlap of the top {top}"
-    print_rows(pairs, as_json=here.json, columns=_shown(pairs), title=title)
+    print_rows(pairs, as_json=here.json, columns=_shown(pairs), title=title, results=("overlap", "chance"))
     if not here.json and not curve and len(pairs) > 1:
         chance = f"{pairs['chance'][0]:.3g}"
         print_table(overlaps.matrix(pairs), title=f"Overlap of each two (chance {chance}, more within layers)")
@@ -96,7 +96,7 @@ def null(
     with progress_shown(quiet=here.quiet) as progress:
         found = run_null(here.open(), name, options, resume=run.resume, force=run.force, progress=progress)
     title = f"What the top 5% of shuffled adapters shares with {found.source}"
-    print_rows(found.draws, as_json=here.json, columns=_DRAWS, title=title)
+    print_rows(found.draws, as_json=here.json, columns=_DRAWS, title=title, results=("overlap",))
     note(f"snql overlap {found.source} RUN now shows what shuffled adapters share with RUN", quiet=here.quiet)
 
 

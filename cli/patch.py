@@ -29,6 +29,9 @@ EFFECT_COLUMNS = {
 }
 
 
+RESULTS = ("effect", "change", "controls_difference")
+"""What tables of effects are about."""
+
 GRADED_COLUMNS = {"graded": "log-odds"}
 
 CHANGE_COLUMNS = {"change": "change", "change_ci_low": "low", "change_ci_high": "high"}
@@ -75,7 +78,7 @@ def _print_sets(run: str, effects: "pl.DataFrame", *, quiet: bool) -> None:
 
     chosen = effects.filter(effects["control_of"].is_null())
     sets = chosen.with_columns(adjusted(chosen["controls_permutation_p_value"]))
-    print_table(sets, _columns(sets), f"Causal effects of {run}")
+    print_table(sets, _columns(sets), f"Causal effects of {run}", results=RESULTS)
     if n_controls := len(effects) - len(sets):
         note(f"the view causal_effects has the {n_controls} effects of single random controls, too", quiet=quiet)
 

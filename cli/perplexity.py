@@ -43,4 +43,4 @@ def perplexity(
     with_controls = shown["n_controls"].is_not_null().any()
     columns = COLUMNS | (CONTROLS if with_controls else {})
     chosen = shown if here.json else shown.filter(shown["control_of"].is_null())
-    print_rows(chosen, as_json=here.json, columns=columns, title=f"Perplexity of {found.run}")
+    print_rows(chosen, as_json=here.json, columns=columns, title=f"Perplexity of {found.run}", results=("ratio",))

@@ -1,9 +1,10 @@
 """Results on standard output: tables for people, JSON for programs. Text from models and files stays inert."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +14,7 @@ from snql.writing import terminal
 from snql.writing.inert import visible
 
 from .flags import is_quiet, said
+from .table import Column, columns_of, fitting
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from snql.prompts.select import SetCounts
 
 MAX_ROWS = 100
-MIN_TEXT = 12
+_WIDTH = 200
+"""Of what is no terminal."""
 
 
 def plain(value: object) -> Text:
@@ -29,25 +32,37 @@ def plain(value: object) -> Text:
 
 
 def print_table(
-    frame: "pl.DataFrame", columns: Mapping[str, str] | Sequence[str] = (), title: str = "", *, quiet: bool = False
+    frame: "pl.DataFrame",
+    columns: Mapping[str, str] | Sequence[str] = (),
+    title: str = "",
+    *,
+    results: Sequence[str] = (),
+    empty: str = "nothing yet",
+    quiet: bool = False,
 ) -> None:
     """Print rows as a table: numbers to the right, at most MAX_ROWS of them, and a line that says what was cut.
 
-    columns: which columns to show, or a mapping from them to headings.
+    columns: which columns to show, or a mapping from them to headings; two columns ``…low`` and ``…high`` after a value
+    are its interval. results: what the table is about, which is shown at any width. empty: what is said of no rows.
     """
-    headings = dict(columns) if isinstance(columns, Mapping) else {name: name for name in columns or frame.columns}
-    shown = frame.select(list(headings))
-    numeric = [kind.is_numeric() for kind in shown.dtypes]
-    hidden = print_cells(list(headings.values()), numeric, shown.head(MAX_ROWS).rows(), title)
+    headings = (
+        dict(columns)
+        if isinstance(columns, Mapping)
+        else {name: name.replace("_", " ") for name in columns or frame.columns}
+    )
+    if frame.is_empty():
+        print_lines(title, [empty]) if title else sys.stdout.write(f"{plain(empty)}\n")
+        return
+    hidden = _print_columns(columns_of(frame.head(MAX_ROWS), headings, results), title)
     note_hidden(hidden)
-    if len(frame) > MAX_ROWS and not quiet:
-        sys.stderr.write(f"showing {MAX_ROWS} of {len(frame)} rows; --format csv, json or parquet gives all\n")
+    if len(frame) > MAX_ROWS and not quiet and not is_quiet():
+        sys.stderr.write(f"showing {MAX_ROWS} of {len(frame)} rows; --json has all\n")
 
 
 def note_hidden(hidden: Sequence[str]) -> None:
     """Say which columns of a table did not fit, unless the user wants quiet."""
     if hidden and not is_quiet():
-        sys.stderr.write(f"not shown, for want of room: {plain(', '.join(hidden))}\n")
+        sys.stderr.write(f"left out at this width: {plain('; '.join(hidden))}; --json has all\n")
 
 
 def print_cells(
@@ -55,30 +70,50 @@ def print_cells(
 ) -> list[str]:
     """Print a table as wide as the terminal; returns the headings of columns that did not fit, which are left out.
 
-    A column of numbers is as wide as its widest; one of text may be folded to MIN_TEXT characters.
+    A column of numbers is as wide as its widest; one of text may be folded.
     """
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    cells = [[plain(value) for value in row] for row in rows]
-    n_fitting = _fitting([str(plain(heading)) for heading in headings], numeric, cells, console.width)
-    table = Table(title=plain(title) if title else None, title_justify="left")
-    for heading, is_number in list(zip(headings, numeric, strict=True))[:n_fitting]:
-        table.add_column(plain(heading), justify="right" if is_number else "left", overflow="fold", no_wrap=is_number)
-    for row in cells:
-        table.add_row(*row[:n_fitting])
+    cells = [tuple(terminal.cell(row[place]) for row in rows) for place in range(len(headings))]
+    columns = [
+        Column(terminal.cell(heading), own, is_number)
+        for heading, own, is_number in zip(headings, cells, numeric, strict=True)
+    ]
+    return _print_columns(columns, title)
+
+
+def _print_columns(columns: Sequence[Column], title: str) -> list[str]:
+    """Print columns side by side, or, where even those that are needed do not fit, each row as lines."""
+    console = Console(width=terminal_width())
+    if title:
+        console.print(plain(title))
+    found = fitting(columns, console.width)
+    if found is None:
+        _print_records(columns, console)
+        return []
+    table = Table()
+    for column, width in zip(found.columns, found.widths, strict=True):
+        justify: Literal["left", "right"] = "right" if column.numeric else "left"
+        table.add_column(Text(column.heading), justify=justify, overflow="fold", width=width)
+    for row in zip(*(column.cells for column in found.columns), strict=True):
+        table.add_row(*(Text(cell, style="dim" if cell == "-" else "") for cell in row))
     console.print(table)
-    return list(headings[n_fitting:])
+    return found.left_out
 
 
-def _fitting(headings: Sequence[str], numeric: Sequence[bool], rows: Sequence[Sequence[Text]], width: int) -> int:
-    """How many columns, from the left, can be shown side by side; at least one."""
-    left = width - 1
-    for place, heading in enumerate(headings):
-        widest = max((row[place].cell_len for row in rows), default=0)
-        least = max(len(heading), widest) if numeric[place] else min(MIN_TEXT, max(len(heading), widest))
-        left -= least + 3
-        if left < 0:
-            return max(1, place)
-    return len(headings)
+def _print_records(columns: Sequence[Column], console: Console) -> None:
+    n_rows = len(columns[0].cells)
+    for row in range(n_rows):
+        for column in columns:
+            console.print(Text(f"{column.heading}: {column.cells[row]}"))
+        if row < n_rows - 1:
+            console.print()
+
+
+def terminal_width() -> int | None:
+    """Of what is no terminal, what COLUMNS says or else enough for any table; None for that of the terminal."""
+    if sys.stdout.isatty():
+        return None
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdecimal() and int(given) > 0 else _WIDTH
 
 
 def print_lines(title: str, lines: Iterable[str]) -> None:
@@ -112,13 +147,19 @@ def print_paragraphs(text: str) -> None:
 
 
 def print_rows(
-    frame: "pl.DataFrame", *, as_json: bool, columns: Mapping[str, str] | Sequence[str] = (), title: str = ""
+    frame: "pl.DataFrame",
+    *,
+    as_json: bool,
+    columns: Mapping[str, str] | Sequence[str] = (),
+    title: str = "",
+    results: Sequence[str] = (),
+    empty: str = "nothing yet",
 ) -> None:
     """Print rows as JSON (all columns) or as a table (the chosen ones)."""
     if as_json:
         print_json(frame)
     else:
-        print_table(frame, columns, title)
+        print_table(frame, columns, title, results=results, empty=empty)
 
 
 def note(message: str, *, quiet: bool) -> None:

@@ -10,12 +10,14 @@ from .state import State, state
 if TYPE_CHECKING:
     import polars as pl
 
+NO_RUNS = "no runs yet: `snql demo` makes some"
+
 
 def runs(context: typer.Context) -> None:
     """List the runs of the database."""
     here = state(context)
     columns = ("kind", "name", "status", "started_at", "seconds", "progress", "device", "dtype", "error")
-    print_rows(listed(here), as_json=here.json, columns=columns)
+    print_rows(listed(here), as_json=here.json, columns=columns, results=("status",), empty=NO_RUNS)
 
 
 def listed(here: State) -> "pl.DataFrame":

@@ -21,7 +21,12 @@ def listed(context: typer.Context) -> None:
         from snql.db.named_sets import list_named
 
         here = state(context)
-        print_rows(list_named(here.open()), as_json=here.json, title="Saved neuron sets")
+        print_rows(
+            list_named(here.open()),
+            as_json=here.json,
+            title="Saved neuron sets",
+            empty="none yet: `snql sets save NAME EXPRESSION` saves one",
+        )
 
 
 @command(sets)

@@ -35,7 +35,16 @@ CONTROLS = {
     "controls_difference_ci_high": "high",
     "controls_permutation_p_value": "p",
 }
-OVERLAP = ("k", "shared", "overlap", "chance", "p_value", "chance_by_layer", "p_value_by_layer", "spearman_all")
+OVERLAP = {
+    "k": "k",
+    "shared": "shared",
+    "overlap": "overlap",
+    "chance": "chance",
+    "p_value": "p",
+    "chance_by_layer": "chance (by layer)",
+    "p_value_by_layer": "p (by layer)",
+    "spearman_all": "Spearman, all",
+}
 
 
 def tax(
@@ -59,8 +68,9 @@ def tax(
         print_json_parts({"changes": found.changes, "ratios": found.ratios, "overlap": found.overlap})
     else:
         columns = CHANGES | (CONTROLS if found.changes["n_controls"].is_not_null().any() else {})
-        print_table(found.changes, columns, f"Alignment tax {name}: {options.expression}")
-        print_table(found.overlap, OVERLAP, f"The top {options.top} of {options.safety} and {options.helpful}")
+        print_table(found.changes, columns, f"Alignment tax {name}: {options.expression}", results=("change",))
+        title = f"The top {options.top} of {options.safety} and {options.helpful}"
+        print_table(found.overlap, OVERLAP, title, results=("overlap", "chance"))
         print_lines("Cost against reward", ratio_headlines(found.ratios))
     note_undefined(found.effects, quiet=here.quiet)
     if out is not None:

@@ -34,7 +34,9 @@ def exact(value: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """A value as people read it in a table: floats have four figures, and none is a hyphen."""
+    """A value as people read it in a table: floats have four figures, times seconds, and none is a hyphen."""
     if value is None:
         return "-"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
     return f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)

@@ -24,6 +24,7 @@ Snql = Callable[..., Outcome]
 def snql(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Snql:
     """Run ``snql ARGUMENTS`` in an empty folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest's
 
     def call(*arguments: str) -> Outcome:
         capfd.readouterr()

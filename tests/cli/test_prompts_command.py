@@ -7,7 +7,6 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from rich.console import Console
 
 from snql.models.tokenizer import load_tokenizer
 
@@ -148,10 +147,10 @@ def test_columns_for_which_there_is_no_room_are_named(
 ) -> None:
     write(tmp_path)
     wide = snql("prompts", "x.jsonl")
-    assert "not shown" not in wide.err
-    monkeypatch.setattr("snql.cli.render.Console", lambda **_: Console(width=80))
+    assert "left out" not in wide.err
+    monkeypatch.setenv("COLUMNS", "60")
     narrow = snql("prompts", "x.jsonl")
     assert "kept" in narrow.out
-    (said,) = [line for line in narrow.err.splitlines() if line.startswith("not shown")]
-    assert said.endswith("cut")
+    (said,) = [line for line in narrow.err.splitlines() if line.startswith("left out at this width: ")]
+    assert said.endswith("cut; --json has all")
     assert snql("-q", "prompts", "x.jsonl").err == ""
