@@ -43,7 +43,7 @@ COMMANDS = {
     "paper": ("paper", "The paper's figures and tables, ours beside the published."),
     "judges": ("judge", "The judges of a database, and how far they agree."),
     "guard": ("guard", "A classifier of prompts on a few neurons: train, test, run."),
-    "train": ("train", "Make aligned models (extra: snql[train])."),
+    "train": ("train", "Make aligned models (extra: train)."),
     "sets": ("sets", "Neuron sets under names, for @name in expressions."),
     "db": ("database", "Create, migrate, check and move the database file."),
 }

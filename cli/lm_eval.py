@@ -32,7 +32,7 @@ def lm_eval(
     options: LmEvalOptions,
     run: RunFlags,
 ) -> None:
-    """Run tasks of the LM Evaluation Harness on a model, and on it with neurons patched (extra: snql[lm-eval])."""
+    """Run tasks of the LM Evaluation Harness on a model, and on it with neurons patched (extra: lm-eval)."""
     from snql.capability.lm_eval import lm_eval as run_lm_eval
 
     here = state(context)

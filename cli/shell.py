@@ -20,7 +20,7 @@ def shell(
         bool, typer.Option("--plain", help="A plain prompt, also where harlequin is installed.")
     ] = False,
 ) -> None:
-    """Put one question after the other to the database, read-only: in harlequin (extra: snql[shell]) or at a prompt.
+    """Put one question after the other to the database, read-only: in harlequin (extra: shell) or at a prompt.
 
     Without a terminal, runs the statements on standard input.
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from snql.training.run import TrainResult
 
 train = typer.Typer(
-    help="Make aligned models: IA3 vectors on the down-projections (extra: snql[train]).", no_args_is_help=True
+    help="Make aligned models: IA3 vectors on the down-projections (extra: train).", no_args_is_help=True
 )
 
 Out = Annotated[Path, typer.Argument(help="Folder for the adapter.")]

@@ -5,6 +5,7 @@ are the verbs of the command line. Names are imported when first used, so that `
 """
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ if TYPE_CHECKING:
     train_pairs = pairs
     run_lens = lens
     test_guard, train_guard = test, fit
+
+_HERE = Path(__file__).parent
+if not (_HERE / "schema").exists() and (_HERE.parent / "schema" / "__init__.py").exists():
+    __path__.append(str(_HERE.parent))  # in a clone, snql.schema and snql.cli lie beside this folder, not in it
 
 _HOMES = {
     "Analysis": ("snql.analysis", "Analysis"),
@@ -174,7 +179,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from snql.distribution import own_version
 
-    found = globals()["__version__"] = version("snql")
+    found = globals()["__version__"] = own_version()
     return found

@@ -33,7 +33,7 @@ LAYERS = (
     "prompts",
     "organism stats neurons writing",
     "options stoppable",
-    "errors interrupts progress",
+    "distribution errors interrupts progress",
 )
 """Rooms from the top down: each imports rooms of lower lines alone, and none of its own line."""
 

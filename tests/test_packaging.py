@@ -1,5 +1,10 @@
 """What is installed: every package folder is listed, and nothing but ``snql`` is importable from it."""
 
+import os
+import shutil
+import site
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -16,6 +21,27 @@ def test_every_package_folder_is_listed() -> None:
         for init in (ROOT / top).rglob("__init__.py"):
             found.add(".".join((name, *init.parent.relative_to(ROOT / top).parts)))
     assert set(project["tool"]["setuptools"]["packages"]) == found - {"snql.organism.factory"}  # not in the wheel
+
+
+@pytest.mark.parametrize("command", [["-c", "import snql; snql.open('x.duckdb')"], ["-m", "snql", "--version"]])
+def test_a_clone_works_from_within(tmp_path: Path, command: list[str]) -> None:
+    """There the folder ``snql`` hides what is installed, and lacks the two that lie beside it."""
+    for top in FOLDERS:
+        shutil.copytree(ROOT / top, tmp_path / top, ignore=shutil.ignore_patterns("bundle", "__pycache__"))
+    found = [str(path) for path in map(Path, site.getsitepackages()) if path.is_dir()]
+    kept = tmp_path / "site"
+    kept.mkdir()
+    for path in (entry for folder in found for entry in Path(folder).iterdir()):
+        if "editable" not in path.name:  # what an installed wheel has, without the finder of a development install
+            (kept / path.name).symlink_to(path)
+    done = subprocess.run(
+        [sys.executable, "-S", *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(kept)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_modules_stay_short() -> None:

@@ -16,6 +16,7 @@ from snql.db import runs
 from snql.db.capability import Row
 from snql.db.connection import Database
 from snql.db.records import Variant
+from snql.distribution import install
 from snql.errors import InputError
 from snql.jobs.begin import Beginning
 from snql.jobs.run import Loaded, run_job
@@ -28,7 +29,7 @@ from snql.writing.html import table
 if TYPE_CHECKING:
     from snql.capability.tasks import Tasks
 
-MISSING = 'lm-eval needs the LM Evaluation Harness: pip install "snql[lm-eval]"'
+MISSING = f"lm-eval needs the LM Evaluation Harness: {install('lm-eval')}"
 
 
 @dataclass(frozen=True)

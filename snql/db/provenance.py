@@ -7,6 +7,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from snql.distribution import own_version
+
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "duckdb", "polars", "numpy", "altair")
 
 
@@ -25,7 +27,7 @@ def provenance() -> Provenance:
     """Provenance of this process."""
     libraries = {name: version(name) for name in _LIBRARIES}
     libraries["python"] = platform.python_version()
-    return Provenance(version("snql"), _git_commit(), libraries, platform.platform())
+    return Provenance(own_version(), _git_commit(), libraries, platform.platform())
 
 
 def _git_commit() -> str | None:

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
@@ -26,6 +25,7 @@ from snql.db.catalog import quoted
 from snql.db.connection import NO_NETWORK, STORAGE_VERSION, Database, is_locked
 from snql.db.manifest import Manifest, Migration, Shard, Table
 from snql.db.owner import is_dead, owner
+from snql.distribution import own_version
 from snql.errors import DatabaseError, InputError, RunError
 
 MEMORY = "2GB"
@@ -86,7 +86,7 @@ def export_database(db: Database, folder: Path, *, force: bool = False) -> Trans
         files = tuple(_copy_shard(db.path, partial, name) for name in _shard_names(connection, db.path))
         exported = Manifest(
             format=manifests.FORMAT,
-            snql_version=version("snql"),
+            snql_version=own_version(),
             exported_at=datetime.now(UTC).isoformat(timespec="seconds"),
             schema_version=len(scripts.migrations()),
             migrations=tuple(Migration(s.number, s.name, s.sha256) for s in scripts.migrations()),

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from snql.contrast.tokens import Layout
 from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastTask
+from snql.distribution import install
 from snql.engines.actor import RayWorker
 from snql.engines.base import EngineInfo, WorkOrder
 from snql.engines.options import EngineOptions
@@ -99,7 +100,7 @@ class RayEngine:
 def ray_engine(options: EngineOptions, order: WorkOrder) -> Iterator[RayEngine]:
     """Start Ray here, or join the cluster at ``ray_address``, and load the models with each worker."""
     if find_spec("ray") is None:
-        raise InputError("`engine` ray needs Ray: pip install 'snql[ray]'")
+        raise InputError(f"`engine` ray needs Ray: {install('ray')}")
     import ray
 
     began = not ray.is_initialized()

@@ -15,7 +15,7 @@ ENGINES = ("local", "ray")
 class EngineOptions:
     """Where a run's models are: in this process, or with Ray workers that each hold them."""
 
-    engine: Annotated[str, Doc("local (this process) or ray (extra: snql[ray])."), Aside()] = "local"
+    engine: Annotated[str, Doc("local (this process) or ray (extra: ray)."), Aside()] = "local"
     workers: Annotated[int, Doc("Ray workers; each one holds the models."), Aside()] = 1
     ray_address: Annotated[
         str | None, Doc("Join this Ray cluster (auto or HOST:PORT); else one is started."), Aside()

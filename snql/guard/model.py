@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
+from snql.distribution import own_version
 from snql.guard import files
 from snql.guard.attached import Attached
 from snql.guard.options import THRESHOLD
@@ -31,7 +31,7 @@ class Guard:
     template: Template = field(default_factory=Template)
     threshold: float = THRESHOLD
     facts: dict[str, Any] = field(default_factory=dict)
-    snql_version: str = field(default_factory=lambda: version("snql"))
+    snql_version: str = field(default_factory=own_version)
 
     def probabilities(self, activations: npt.NDArray[Any]) -> Array:
         """Of a harmful answer, from activations at the last prompt token: Float["rows neurons"] to Float64["rows"]."""

@@ -9,6 +9,7 @@ import torch
 from transformers import BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
+from snql.distribution import install
 from snql.errors import InputError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -31,7 +32,7 @@ def quantization(name: str | None) -> BitsAndBytesConfig | None:
     if name not in QUANTIZATIONS:
         raise InputError(f"`quantize` {name!r} is not known: use {' or '.join(QUANTIZATIONS)}")
     if find_spec("bitsandbytes") is None:
-        raise InputError(f"`quantize` {name} needs bitsandbytes: pip install 'snql[quantize]'")
+        raise InputError(f"`quantize` {name} needs bitsandbytes: {install('quantize')}")
     bits = {"load_in_8bit": name == "8bit", "load_in_4bit": name == "4bit"}
     return BitsAndBytesConfig(**bits)  # type: ignore[no-untyped-call]
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
+from snql.distribution import install
 from snql.errors import ModelError, reason
 from snql.models.devices import quantization, resolve_device, resolve_dtype
 from snql.models.files import ModelFiles
@@ -43,7 +44,7 @@ _HARMLESS = re.compile(
 def load_weights(part: PartSpec, files: ModelFiles, options: LoadOptions) -> PreTrainedModel:
     """The model of these files, on its device, ready to be run; raises ModelError if it is not all of them."""
     if files.gguf is not None and find_spec("gguf") is None:
-        raise ModelError(f"model {part} is a GGUF file, which needs the package gguf: pip install 'snql[gguf]'")
+        raise ModelError(f"model {part} is a GGUF file, which needs the package gguf: {install('gguf')}")
     device = resolve_device(options.device)
     placed = options.device_map is not None or options.quantize is not None
     settings: dict[str, Any] = {

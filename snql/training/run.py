@@ -17,6 +17,7 @@ import torch
 from transformers import TrainerCallback
 
 from snql.db.provenance import provenance
+from snql.distribution import install
 from snql.errors import InputError, RunError
 from snql.interrupts import Stop, held_back
 from snql.models.devices import quiet_loading
@@ -73,7 +74,7 @@ def train(
     before anything is written for bad input; RunError, with the reason in training.json, if training fails.
     """
     if find_spec("trl") is None:
-        raise InputError("training needs trl: pip install 'snql[train]'")
+        raise InputError(f"training needs trl: {install('train')}")
     out = Path(out)
     chosen = resolved(options)
     record = _check_folder(out, chosen, resume=resume, force=force)

@@ -232,9 +232,9 @@ def test_bad_input_writes_nothing(made: Database, run: Any, tasks: Path, monkeyp
     with pytest.raises(InputError, match="task 'snql_lost' cannot be read .*check its definition, and the network"):
         run("bad", ("snql_lost",))
     monkeypatch.setattr("snql.capability.lm_eval.find_spec", lambda _: None)
-    with pytest.raises(InputError, match=r'pip install "snql\[lm-eval\]"'):
+    with pytest.raises(InputError, match=r"pip install 'snql-neurons\[lm-eval\]'"):
         run("bad", NAMES[:1])
-    assert 'pip install "snql[lm-eval]"' in MISSING
+    assert "pip install 'snql-neurons[lm-eval]', or in a clone pip install '.[lm-eval]'" in MISSING
     assert made.rows("SELECT name FROM runs WHERE kind = 'lm-eval'") == []
 
 

@@ -121,7 +121,7 @@ def test_ray_that_is_missing_or_not_there_is_one_line(
     db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(on_ray, "find_spec", lambda _: None)
-    with pytest.raises(InputError, match=r"`engine` ray needs Ray: pip install 'snql\[ray\]'"):
+    with pytest.raises(InputError, match=r"`engine` ray needs Ray: pip install 'snql-neurons\[ray\]'"):
         locate(db, "run", options(tiny_llama, tiny_adapter, 1))
     monkeypatch.undo()
     monkeypatch.setattr(ray, "is_initialized", lambda: False)

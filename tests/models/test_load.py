@@ -243,5 +243,5 @@ def test_quantized_models_are_sound(quantize: str) -> None:
 
 @pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
 def test_quantizing_names_the_package_it_needs(tiny_llama: Path) -> None:
-    with pytest.raises(InputError, match=r"`quantize` 4bit needs bitsandbytes: pip install 'snql\[quantize\]'"):
+    with pytest.raises(InputError, match=r"`quantize` 4bit needs bitsandbytes: pip install 'snql-neurons\[quantize\]'"):
         load_models({"m": str(tiny_llama)}, LoadOptions(device="cpu", quantize="4bit"))

@@ -213,7 +213,7 @@ def test_a_loss_that_is_no_number_ends_the_training_with_its_reason(
 
 def test_without_trl_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snql.training.run.find_spec", lambda _: None)
-    with pytest.raises(InputError, match=r"training needs trl: pip install 'snql\[train\]'"):
+    with pytest.raises(InputError, match=r"training needs trl: pip install 'snql-neurons\[train\]', or in a clone"):
         train(tmp_path / "x", SFT)
     assert not (tmp_path / "x").exists()
 
