@@ -1,5 +1,7 @@
 """The commands by name, each with what it does in a few words and the module that has it."""
 
+import re
+import textwrap
 from collections import UserDict
 from collections.abc import Callable
 from importlib import import_module
@@ -10,10 +12,12 @@ from typer.core import TyperCommand, TyperGroup
 
 from snql.errors import SnqlError
 
-from .config import split_environment_by_line
+from .config import environment_name, split_environment_by_line
+from .examples import EXAMPLES
 from .flags import naming, with_flags
 from .flat import flat
 
+_ENVIRONMENT = re.compile(r"env var: [A-Z0-9_, ]+(?:; )?")
 Function = TypeVar("Function", bound=Callable[..., None])
 
 COMMANDS = {
@@ -49,6 +53,18 @@ COMMANDS = {
 }
 
 
+GROUPS = {
+    "Start": ("demo", "doctor", "prompts"),
+    "Find neurons": ("locate", "overlap", "stability", "null", "compare-scorers", "lens"),
+    "Patch them": ("patch", "tax", "sets"),
+    "Measure": ("judge", "judges", "divergence", "perplexity", "lm-eval", "guard"),
+    "Ask": ("query", "shell", "neurons", "neuron"),
+    "Show": ("runs", "show", "report", "paper"),
+    "Data and models": ("train", "db", "rm"),
+}
+"""The commands as ``snql --help`` groups them."""
+
+
 class Commands(TyperGroup):
     """Lists the commands without loading them, which would take longer than all else that --help does."""
 
@@ -69,9 +85,11 @@ class Commands(TyperGroup):
         return list(COMMANDS)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
-        """Write the table."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+        """Write a table for each group of commands, and one of those that are in none."""
+        others = [name for name in COMMANDS if not any(name in names for names in GROUPS.values())]
+        for group, names in {**GROUPS, **({"Others": tuple(others)} if others else {})}.items():
+            with formatter.section(group):
+                formatter.write_dl([(name, COMMANDS[name][1]) for name in names])
 
 
 class _Loaded(UserDict[str, Any]):
@@ -111,6 +129,14 @@ class _Command(TyperCommand):
         super().__init__(*given, **settings)
         split_environment_by_line(self)
 
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Options have environment variables that are called as they are."""
+        prefix = f"{getattr(parent, 'auto_envvar_prefix', None) or 'SNQL'}_{info_name}"
+        for parameter in self.params:
+            if parameter.param_type_name == "option" and parameter.name != "help":
+                parameter.envvar = environment_name(parameter, prefix)
+        return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: Any) -> Any:
         """Run it; an error of the library names options as Python does, in backticks, and leaves here with flags."""
         try:
@@ -127,8 +153,39 @@ class _Command(TyperCommand):
         for parameter in self.get_params(ctx):
             is_argument = parameter.param_type_name == "argument"
             title = "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None) or "Options"
-            sections.setdefault(title, []).extend(filter(None, [parameter.get_help_record(ctx)]))
+            sections.setdefault(title, []).extend(map(_short, filter(None, [parameter.get_help_record(ctx)])))
         for title, records in sections.items():
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+        _write_examples(ctx, formatter)
+        options = [parameter for parameter in self.params if parameter.param_type_name == "option"]
+        if options:
+            prefix = ctx.command_path.replace(" ", "_")
+            formatter.write_paragraph()
+            formatter.write_text(
+                f"Options also come from the environment ({environment_name(options[0], prefix)} for "
+                f"{options[0].opts[0]}, …) and from --config."
+            )
+
+
+def _short(record: tuple[str, str]) -> tuple[str, str]:
+    """A line of help without the environment variable, which follows from the option's name."""
+    flags, words = record
+    words = _ENVIRONMENT.sub("", words).replace("  []", "")
+    return flags.replace("<list[", "<").replace("]>", ">"), words.strip()
+
+
+def _write_examples(ctx: Any, formatter: Any) -> None:
+    """A section of examples, each on lines of its own, to be pasted."""
+    found = EXAMPLES.get(ctx.command_path.removeprefix("snql "), ())
+    if found:
+        with formatter.section("Examples"):
+            for example in found:
+                formatter.write(_continued(example, formatter.width - 4))
+
+
+def _continued(line: str, width: int) -> str:
+    """A command line, broken between its words with the shell's backslash."""
+    lines = textwrap.wrap(line, width - 2, break_long_words=False, break_on_hyphens=False)
+    return " \\\n".join(f"{'  ' if place == 0 else '      '}{part}" for place, part in enumerate(lines)) + "\n"

@@ -26,7 +26,7 @@ def read_config(path: Path, command: Any) -> dict[str, Any]:
 def _checked(table: dict[str, Any], command: Any, path: Path, place: str) -> dict[str, Any]:
     """The table with the command's own names; a single value for a repeatable option becomes a list."""
     commands = getattr(command, "commands", {})
-    parameters = {parameter.name: parameter for parameter in command.params}
+    parameters = {option_name(parameter): parameter for parameter in command.params}
     values: dict[str, Any] = {}
     for key, value in table.items():
         name = key.replace("-", "_")
@@ -39,8 +39,20 @@ def _checked(table: dict[str, Any], command: Any, path: Path, place: str) -> dic
                 f"--config {path}: {place}{key} is no {what}; those here are {', '.join(sorted(map(str, known)))}"
             )
         else:
-            values[name] = [value] if parameters[name].multiple and not isinstance(value, list) else value
+            parameter = parameters[name]
+            values[parameter.name] = [value] if parameter.multiple and not isinstance(value, list) else value
     return values
+
+
+def option_name(parameter: Any) -> str:
+    """What an option is called in a TOML file and in the environment: as on the command line, with underscores."""
+    flags = [flag for flag in parameter.opts if flag.startswith("--")]
+    return flags[0][2:].replace("-", "_") if flags else str(parameter.name)
+
+
+def environment_name(parameter: Any, prefix: str) -> str:
+    """The environment variable of an option of the command whose variables begin with ``prefix``."""
+    return f"{prefix}_{option_name(parameter)}".upper().replace("-", "_")
 
 
 def split_environment_by_line(command: Any) -> None:

@@ -14,6 +14,7 @@ import psutil
 import torch
 from peft import PeftModel
 
+from snql.distribution import own_version
 from snql.errors import ModelError
 from snql.models.checks import tolerance
 from snql.models.loaded import LoadedModel
@@ -23,7 +24,7 @@ from snql.models.weights import load_weights
 
 _TEXT = "The quick brown fox jumps over the lazy dog, and 12 of its 345 friends ask why."
 _MOST_TOKENS = 24
-_LIBRARIES = ("snql", "transformers", "peft", "torch", "safetensors", "tokenizers")
+_LIBRARIES = ("transformers", "peft", "torch", "safetensors", "tokenizers")
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _ids(model: LoadedModel) -> list[int]:
 
 @cache
 def _libraries() -> str:
-    return " ".join(f"{name}={version(name)}" for name in _LIBRARIES)
+    return " ".join([f"snql={own_version()}", *(f"{name}={version(name)}" for name in _LIBRARIES)])
 
 
 def _key(model: LoadedModel, options: LoadOptions) -> str:

@@ -1,7 +1,14 @@
 """Options of all commands where hands put them, and what is said when nothing is asked."""
 
+import shlex
+from pathlib import Path
+from typing import Any
+
 import pytest
-from snql.cli.app import hoisted
+from snql.cli.app import app, hoisted
+from snql.cli.commands import COMMANDS, GROUPS
+from snql.cli.examples import EXAMPLES
+from typer.main import get_command
 
 from .conftest import Snql
 
@@ -31,5 +38,55 @@ def test_they_work_after_the_command(snql: Snql) -> None:
 def test_a_group_alone_shows_its_help_and_where_to_start(snql: Snql, group: list[str]) -> None:
     done = snql(*group)
     assert done.code == 0 and done.err == ""
-    assert done.out.startswith("Usage: snql") and "Commands:" in done.out
+    assert done.out.startswith("Usage: snql") and ("Commands:" in done.out or "Find neurons:" in done.out)
     assert done.out.endswith("Start with: snql demo\n")
+
+
+def test_every_command_is_in_one_group_and_its_words_are_whole(snql: Snql, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(COMMANDS)
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = " ".join(snql("--help").out.split())
+    assert all(words in shown for _, words in COMMANDS.values())
+
+
+def test_examples_are_of_commands_and_options_that_there_are() -> None:
+    for path, lines in EXAMPLES.items():
+        for line in lines:
+            command: Any = get_command(app)
+            words = shlex.split(line)[1:]
+            assert " ".join(words).startswith(path)
+            while hasattr(command, "commands"):
+                command = command.commands[words.pop(0)]
+            command.make_context(path, words, resilient_parsing=False, auto_envvar_prefix="X")
+
+
+def test_help_has_examples_and_one_sentence_about_the_environment(snql: Snql, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = snql("guard", "test", "--help").out
+    assert (
+        "Examples:\n  snql guard test watch --prompts demo:harmful-wrapped --benign \\\n      demo:benign-edgy\n"
+        in done
+    )
+    assert "(SNQL_GUARD_TEST_PROMPTS for --prompts, …)" in " ".join(done.split())
+    assert "env var" not in done and max(map(len, done.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("SNQL_QUERY_FORMAT", ["query", "SELECT 1 AS one"]), ("SNQL_PAPER_LIST", ["paper"])],
+)
+def test_variables_are_called_as_the_options_are(
+    snql: Snql, monkeypatch: pytest.MonkeyPatch, name: str, command: list[str]
+) -> None:
+    snql("db", "init")
+    monkeypatch.setenv(name, "csv" if name.endswith("FORMAT") else "1")
+    done = snql(*command)
+    assert done.code == 0 and done.out.startswith(("one\n1\n", "one\r\n1\r\n", "┏"))
+
+
+def test_a_file_of_options_calls_them_as_the_command_line_does(snql: Snql, tmp_path: Path) -> None:
+    snql("db", "init")
+    (tmp_path / "own.toml").write_text('[query]\nformat = "csv"\n')
+    assert snql("--config", "own.toml", "query", "SELECT 1 AS one").out.split() == ["one", "1"]
+    (tmp_path / "own.toml").write_text('[query]\nformat_name = "csv"\n')
+    assert "[query] format_name is no option" in snql("--config", "own.toml", "query", "SELECT 1").err

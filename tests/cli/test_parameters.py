@@ -1,7 +1,6 @@
 """What users rely on: each command's options by name, flag, environment variable, type, default and help."""
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 import typer
 from snql.cli.app import app
+from snql.cli.config import environment_name
 from typer.main import get_command
 
 CONTRACT = json.loads(Path(__file__).with_name("parameters.json").read_text("utf-8"))
@@ -34,11 +34,12 @@ def shown(context: typer.Context) -> dict[str, dict[str, Any]]:
 def described(parameter: Any, context: typer.Context) -> dict[str, Any]:
     """One parameter; what goes without saying is left out: no default, not required."""
     is_option = parameter.param_type_name == "option"
-    environment = re.search(r"env var: (\w+)", str(parameter.get_help_record(context)))
+    prefix = context.command_path.replace(" ", "_")
+    environment = environment_name(parameter, prefix) if is_option and parameter.name != "help" else None
     default = None if parameter.default is False else parameter.default
     facts = {
         "flags": "/".join([" ".join(parameter.opts), *parameter.secondary_opts]) if is_option else parameter.metavar,
-        "env": environment and environment.group(1),
+        "env": environment,
         "type": parameter.bare_type(),
         "default": str(default) if isinstance(default, Path) else default,
         "required": parameter.required or None,

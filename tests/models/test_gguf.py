@@ -137,9 +137,7 @@ def test_bad_files(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
             load_models({"m": spec}, CPU)
         assert "\n" not in str(caught.value)
     monkeypatch.setattr(weights, "find_spec", lambda _: None)
-    with pytest.raises(
-        ModelError, match=r"needs the package gguf: pip install 'snql-neurons\[gguf\]'"
-    ):
+    with pytest.raises(ModelError, match=r"needs the package gguf: pip install 'snql-neurons\[gguf\]'"):
         load_models({"m": str(file)}, CPU)
 
 
