@@ -40,7 +40,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "snql compare-scorers scorers --before demo:sft --after demo:safety --prompts demo:locate --contrast-prompts "
         "demo:benign --evaluate-prompts demo:harmful --judge demo:cost",
     ),
-    "report": ("snql report", "snql report --terminal --figure effect-size"),
+    "report": ("snql report", "snql report effect-size --terminal"),
     "paper": ("snql paper --list", "snql paper fig2 --scale demo"),
     "guard train": (
         "snql guard train watch --model demo:sft --neurons safety:5% --prompts demo:harmful --benign demo:benign "
