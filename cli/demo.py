@@ -52,7 +52,7 @@ def _summary(found: "DemoResult") -> None:
     """What was found, in tables and then in words; every effect beside its interval and its random controls."""
     import polars as pl
 
-    from snql.demonstration.headlines import with_controls
+    from snql.patching.findings import with_controls
 
     columns = {name: head for name, head in EFFECT_COLUMNS.items() if name not in ("judge", "dataset")}
     sweep = with_controls(found.sweep.filter(pl.col("judge") == "demo:cost"))

@@ -1,18 +1,24 @@
 """``snql patch``: causal effects of neuron sets."""
 
+import sys
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from snql.jobs.options import RunFlags
 from snql.patching.options import PatchOptions
+from snql.writing import terminal
+from snql.writing.words import shorten
 
 from .progress import progress_shown
-from .render import note, note_prompts, print_json, print_table
+from .render import note, note_prompts, plain, print_json, print_table, terminal_width
 from .state import state
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from snql.patching.findings import Unseen
 
 EFFECT_COLUMNS = {
     "variant": "neurons",
@@ -62,7 +68,11 @@ def patch(
     if here.json:
         print_json(found.effects)
     else:
+        for line in found.says:
+            sys.stdout.write(f"{plain(line)}\n")
         _print_sets(found.run, found.effects, quiet=here.quiet)
+        if found.unseen is not None:
+            _print_unseen(found.unseen)
     note_undefined(found.effects, quiet=here.quiet)
     if found.effects["graded"].is_not_null().any():
         note(
@@ -70,6 +80,18 @@ def patch(
             "change only where these cross even (view graded_effects)",
             quiet=here.quiet,
         )
+
+
+def _print_unseen(unseen: "Unseen") -> None:
+    """A few answers that a patch changed and a judge took for the same, each on three lines."""
+    sys.stdout.write(f"{plain(unseen.words)}:\n")
+    width = terminal_width() or get_terminal_size().columns
+    for row in unseen.examples.iter_rows(named=True):
+        lines = (("asked", row["prompt"]), ("before", row["before"]), ("patched", row["after"]))
+        for head, text in lines:
+            shown = terminal.cell(" ".join(text.split()))
+            sys.stdout.write(f"  {head:8}{shorten(shown, width - 10)}\n")
+        sys.stdout.write("\n")
 
 
 def _print_sets(run: str, effects: "pl.DataFrame", *, quiet: bool) -> None:

@@ -2,27 +2,9 @@
 
 import polars as pl
 
+from snql.patching.findings import effect_words, with_controls
+
 Row = dict[str, object]
-
-
-def with_controls(effects: pl.DataFrame) -> pl.DataFrame:
-    """Effects of the chosen sets, each with the number, mean and largest effect of its random controls.
-
-    ``effects`` has the columns of the view ``causal_effects``.
-    """
-    keys = ["run", "variant", "judge", "dataset"]
-    controls = (
-        effects.filter(pl.col("control_of").is_not_null())
-        .group_by(["run", "control_of", "judge", "dataset"])
-        .agg(
-            pl.len().alias("controls"),
-            pl.col("effect").mean().alias("control_mean"),
-            pl.col("effect").max().alias("control_max"),
-        )
-        .rename({"control_of": "variant"})
-    )
-    chosen = effects.filter(pl.col("control_of").is_null())
-    return chosen.join(controls, on=keys, how="left", maintain_order="left")
 
 
 def sweep_headlines(sweep: pl.DataFrame, run: str, variant: str, judge: str) -> list[str]:
@@ -74,21 +56,6 @@ def overlap_headlines(overlaps: pl.DataFrame) -> list[str]:
         f"size {_share(row['chance_by_magnitude'])})."
         for row in overlaps.iter_rows(named=True)
     ]
-
-
-def effect_words(row: Row) -> str:
-    """An effect with its interval, number of prompts and controls; or why there is none."""
-    if row["effect"] is None:
-        return "no effect can be stated, since donor and recipient do not differ reliably"
-    words = f"carries {_share(row['effect'])} [{_share(row['ci_low'])}, {_share(row['ci_high'])}] of the difference"
-    words += f" (n = {row['n_prompts']})"
-    if row["controls"]:
-        words += f"; {row['controls']} random sets at most {_share(row['control_max'])}"
-        if _number(row["control_max"]) >= _number(row["effect"]):
-            words += ", which is no less"
-    if _number(row["ci_low"]) <= 0 <= _number(row["ci_high"]):
-        words += "; not different from nothing"
-    return words
 
 
 def _change_words(row: Row) -> str:

@@ -25,6 +25,7 @@ from snql.judges.registry import judge_loaders
 from snql.models.load import load_models
 from snql.neurons.syntax import runs_named
 from snql.options import config
+from snql.patching.findings import Unseen, findings, unseen
 from snql.patching.graded import GradedJob
 from snql.patching.interventions import Where
 from snql.patching.job import PatchJob
@@ -42,8 +43,9 @@ from snql.writing.html import table
 class PatchResult:
     """What a patch run found.
 
-    ``effects`` has the rows of ``causal_effects`` that belong to it; ``prompt_sets`` what became of the prompt sets'
-    rows; ``notes`` what the numbers must be read with.
+    ``effects`` has the rows of ``causal_effects`` that belong to it; ``says`` what they say, a sentence a judge;
+    ``unseen`` texts that changed without a judge seeing it, if most did; ``prompt_sets`` what became of the prompt
+    sets' rows; ``notes`` what the numbers must be read with.
     """
 
     run: str
@@ -51,6 +53,8 @@ class PatchResult:
     effects: pl.DataFrame
     prompt_sets: list[SetCounts]
     notes: tuple[str, ...] = ()
+    says: tuple[str, ...] = ()
+    unseen: Unseen | None = None
 
     def _repr_html_(self) -> str:
         columns = (
@@ -154,4 +158,12 @@ def _summary(db: Database, name: str, run_id: int) -> PatchResult:
         "SELECT * EXCLUDE (run_id) FROM causal_effects WHERE run_id = ? ORDER BY judge, dataset, variant_id",
         [run_id],
     )
-    return PatchResult(name, run_id, effects, read_sets(db, run_id), runs.read_notes(db, run_id))
+    return PatchResult(
+        name,
+        run_id,
+        effects,
+        read_sets(db, run_id),
+        runs.read_notes(db, run_id),
+        tuple(findings(effects)),
+        unseen(db, run_id, effects),
+    )

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from snql.demonstration import headlines
+from snql.patching.findings import with_controls
 
 
 def effect(variant: str, value: float | None, low: float = 0.0, high: float = 0.0, **more: object) -> dict[str, object]:
@@ -84,6 +85,6 @@ def test_tax(high: float, ending: str) -> None:
 
 
 def test_controls_are_matched_to_their_set() -> None:
-    rows = headlines.with_controls(frame(effect("a:5%", 0.5), effect("a:9%", 0.6), *CONTROLS))
+    rows = with_controls(frame(effect("a:5%", 0.5), effect("a:9%", 0.6), *CONTROLS))
     assert rows.select("variant", "controls", "control_max").rows() == [("a:5%", 3, 0.03), ("a:9%", None, None)]
     assert rows["control_mean"][0] == pytest.approx(0.02 / 3)

@@ -1,0 +1,105 @@
+"""Sentences of a patch run: which set they are about, what stands beside it, and what they do not claim."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from snql.db.connection import Database
+from snql.patching.findings import findings, unseen
+from snql.patching.patch import patch
+
+from .test_patch import locate_run, options
+
+
+def row(variant: str, effect: float | None, low: float | None, high: float | None, **more: Any) -> dict[str, Any]:
+    return {
+        "run": "sweep",
+        "variant": variant,
+        "judge": "cost",
+        "dataset": "harmful",
+        "n_neurons": 10,
+        "n_prompts": 100,
+        "gap": -5.0,
+        "effect": effect,
+        "ci_low": low,
+        "ci_high": high,
+        "control_of": None,
+        "change": -2.0,
+        "change_ci_low": -3.0,
+        "change_ci_high": -1.0,
+    } | more
+
+
+def frame(*rows: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame(rows, infer_schema_length=None, schema_overrides={"control_of": pl.String})
+
+
+CONTROL = row("random(a:5%, seed=0)", 0.01, -0.1, 0.1, control_of="a:5%")
+
+
+def test_one_set_beside_its_controls() -> None:
+    assert findings(frame(row("a:5%", 0.51, 0.4, 0.6), CONTROL)) == [
+        "By cost: a:5% (10 neurons) carries 51% [40%, 60%] of the difference (n = 100); 1 random set at most 1%."
+    ]
+
+
+def test_the_smallest_set_that_carries_most_of_it_or_the_one_that_carries_most() -> None:
+    rows = [
+        row("a:1%", 0.2, 0.1, 0.3),
+        row("a:9%", 0.91, 0.8, 1.0, n_neurons=90),
+        row("a:20%", 0.99, 0.9, 1.1, n_neurons=200),
+    ]
+    (said,) = findings(frame(*rows))
+    assert said.startswith("By cost: a:9% (90 neurons) carries 91%") and said.endswith("(the smallest of 3 sets).")
+    (said,) = findings(frame(*rows[:1], row("a:2%", 0.3, 0.2, 0.4, n_neurons=20)))
+    assert said.startswith("By cost: a:2% (20 neurons) carries 30%") and said.endswith("(the most of 2 sets).")
+
+
+def test_what_cannot_be_told_from_nothing_says_so() -> None:
+    (said,) = findings(frame(row("a:5%", 0.1, -0.1, 0.3), CONTROL | {"effect": 0.2}))
+    assert "1 random set at most 20%, which is no less; not different from nothing" in said
+    assert findings(frame(row("a:5%", None, None, None))) == [
+        "By cost: no effect can be stated, since donor and recipient do not differ reliably."
+    ]
+    (said,) = findings(frame(row("a:5%", None, None, None, gap=None, change_ci_high=1.0)))
+    assert said == "By cost: a:5% (10 neurons) changes the score by -2 [-3, +1] (n = 100); not different from nothing."
+
+
+def test_sets_are_pooled_where_there_are_several_and_judges_have_a_sentence_each() -> None:
+    rows = [
+        row("a:5%", 0.5, 0.4, 0.6),
+        row("a:5%", 0.3, 0.2, 0.4, dataset="*"),
+        row("a:5%", 0.1, 0.0, 0.2, dataset="*", judge="other"),
+    ]
+    one, other = findings(frame(*rows))
+    assert one.startswith("By cost, all prompts: a:5%") and "30%" in one
+    assert other.startswith("By other, all prompts: a:5%") and "10%" in other
+
+
+def test_changes_that_a_judge_does_not_see(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    """Texts of random models are all answers to the judge of refusals, whatever is in them."""
+    locate_run(db, tiny_llama, tiny_adapter)
+    found = patch(db, "run", options(tiny_llama, tiny_adapter, sweep=("60%",), random=0))
+    texts = db.frame(
+        """
+        SELECT p.text AS prompt, b.text AS before, a.text AS after
+        FROM completions AS a JOIN completions AS b USING (run_id, prompt_id, sample)
+        JOIN prompts AS p USING (prompt_id)
+        WHERE b.variant_id = 0 AND a.variant_id = 2 ORDER BY prompt_id
+        """
+    )
+    changed = texts.filter(pl.col("before") != pl.col("after"))
+    assert found.unseen is not None and found.unseen.judge == "refusal"
+    assert found.unseen.changed == pytest.approx(len(changed) / len(texts)) and found.unseen.n == len(texts)
+    assert found.unseen.examples.equals(changed.head(3))
+    assert "and refusal sees no reliable difference in them" in found.unseen.words
+
+
+def test_nothing_is_said_of_texts_that_stay(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    locate_run(db, tiny_llama, tiny_adapter)
+    found = patch(db, "run", options(tiny_llama, tiny_adapter, donor=str(tiny_llama), sweep=("60%",), random=0))
+    assert found.unseen is None
+    moved = found.effects.with_columns(pl.lit(0.5).alias("change_ci_low"), pl.lit(0.9).alias("change_ci_high"))
+    assert unseen(db, found.run_id, moved) is None
