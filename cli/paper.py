@@ -3,6 +3,7 @@
 import contextlib
 import io
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ from .render import note, print_lines, print_rows
 from .state import State, state
 
 if TYPE_CHECKING:
+    from snql.paper.beside import Beside
     from snql.paper.plan import Plan, Step
 
 
@@ -26,7 +28,7 @@ class Wanted:
 
     names: Annotated[tuple[str, ...], Doc("Recipes, such as fig2 or table1."), Argument()] = ()
     every: Annotated[bool, Doc("All recipes."), Flag("--all", key="every")] = False
-    scale: Annotated[str, Doc("demo, llama-2-7b, mistral-7b, gemma-7b, qwen2.5-3b, or a .toml file.")] = "demo"
+    scale: Annotated[str, Doc("demo, smollm2-135m, llama-2-7b, mistral-7b, gemma-7b, qwen2.5-3b, or a file.")] = "demo"
     changes: Annotated[
         tuple[str, ...],
         Doc("NAME=VALUE: another value for a variable of the scale; repeatable."),
@@ -48,10 +50,15 @@ def paper(
     options: Wanted,
     costs: Reckoning,
     out: Annotated[Path, typer.Option("--out", help="Folder for the pages.")] = Path("snql-paper"),
+    beside: Annotated[
+        list[str] | None,
+        typer.Option("--beside", help="NAME=FILE: the rows.csv of another scale, in a column of its own; repeatable."),
+    ] = None,
     list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes and exit.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Repeat finished steps.")] = False,
 ) -> None:
     """Run the paper's experiments: one recipe for each of its figures and tables, with results beside the published."""
+    from snql.paper.beside import read_beside
     from snql.paper.files import recipe, recipes
     from snql.paper.files import scale as read_scale
     from snql.paper.plan import plan
@@ -67,7 +74,7 @@ def paper(
     if costs.dry_run:
         _print_costs(here, planned, costs.card, costs.rates)
         return
-    _run(context, here, planned, out, force=force)
+    _run(context, here, planned, out, [read_beside(each) for each in beside or ()], force=force)
 
 
 def _pairs(changes: tuple[str, ...]) -> dict[str, str]:
@@ -98,7 +105,9 @@ def _print_costs(here: State, planned: "Plan", card: str, rates: Path | None) ->
         note(words, quiet=here.quiet)
 
 
-def _run(context: typer.Context, here: State, planned: "Plan", out: Path, *, force: bool) -> None:
+def _run(
+    context: typer.Context, here: State, planned: "Plan", out: Path, besides: Sequence["Beside"], *, force: bool
+) -> None:
     from snql.paper.page import write
 
     (out / "steps").mkdir(parents=True, exist_ok=True)
@@ -107,7 +116,7 @@ def _run(context: typer.Context, here: State, planned: "Plan", out: Path, *, for
         note(f"step {place} of {len(planned.steps)}: {step.line}", quiet=here.quiet)
         text = _output(root, here, step, force=force)
         (out / "steps" / f"{step.name}.txt").write_text(f"$ {step.line}\n\n{text}", "utf-8")
-    made = write(here.open(), planned, out)
+    made = write(here.open(), planned, out, besides)
     if here.json or len(made.counts):
         print_rows(made.counts, as_json=here.json, title="Claims of the paper")
     else:

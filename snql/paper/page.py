@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from snql.db import Database
 from snql.paper import words
+from snql.paper.beside import Beside
 from snql.paper.files import Recipe, Scale
 from snql.paper.plan import Plan
 from snql.paper.results import VERDICTS, Outcome, listing, outcomes, published
@@ -45,16 +46,16 @@ class Section:
     commands: list[str]
 
 
-def write(db: Database, plan: Plan, out: Path) -> Pages:
+def write(db: Database, plan: Plan, out: Path, besides: Sequence[Beside] = ()) -> Pages:
     """Draw each recipe's figures and tables, of its own runs only, into ``out``/NAME, then the page over all.
 
     Raises DatabaseError if the database lacks views, InputError if ``out`` cannot be written.
     """
     found = [(recipe, outcomes(db, recipe, plan.runs[recipe.name])) for recipe in plan.recipes]
-    sections = [_section(db, plan, recipe, rows, out) for recipe, rows in found]
+    sections = [_section(db, plan, recipe, rows, out, besides) for recipe, rows in found]
     everything = build(db, out / "report", ReportOptions(formats=("svg",)))
     commands = [section.commands for section in sections]
-    text = words.markdown(found, plan.scale, commands)
+    text = words.markdown(found, plan.scale, commands, besides)
     (out / "paper.md").write_text(text, "utf-8", newline="\n")
     (out / "rows.csv").write_bytes(_csv(found, plan.scale))
     index = out / "index.html"
@@ -72,13 +73,15 @@ def write(db: Database, plan: Plan, out: Path) -> Pages:
     return Pages(index, out / "paper.md", _counts(found))
 
 
-def _section(db: Database, plan: Plan, recipe: Recipe, found: Sequence[Outcome], out: Path) -> Section:
+def _section(
+    db: Database, plan: Plan, recipe: Recipe, found: Sequence[Outcome], out: Path, besides: Sequence[Beside]
+) -> Section:
     runs = plan.runs[recipe.name]
     options, parts = ReportOptions(formats=FORMATS, runs=tuple(runs)), Parts(recipe.figures, recipe.tables)
     report = build(db, out / recipe.name, options, parts=parts)
     listings = [_listing(each.title, listing(db, each, runs)) for each in recipe.listings]
-    claims = words.rows(found, plan.scale)
-    rows = html.rows(words.HEADS, [False] * len(words.HEADS), claims) if claims else Markup()
+    claims, heads = words.rows(found, plan.scale, recipe.name, besides), words.heads(besides)
+    rows = html.rows(heads, [False] * len(heads), claims) if claims else Markup()
     lines = [step.line for step in plan.of(recipe)]
     return Section(recipe, report, rows, listings, lines)
 

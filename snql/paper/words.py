@@ -1,7 +1,9 @@
 """The results in words: the page docs/paper.md, and the same file of every run."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
+from snql.paper.beside import Beside
 from snql.paper.files import Claim, Recipe, Scale
 from snql.paper.results import AGAIN, HOLDS, MISSING, SHOWN, VERDICTS, Outcome, published
 from snql.writing import inert
@@ -49,14 +51,37 @@ def cells(outcome: Outcome, scale: Scale, *, first: bool) -> tuple[str, ...]:
     )
 
 
-def rows(outcomes: Sequence[Outcome], scale: Scale) -> list[tuple[str, ...]]:
-    """The rows of one recipe's table, in their order."""
+def heads(besides: Sequence[Beside] = ()) -> tuple[str, ...]:
+    """Of the table of a recipe, with a column for each scale beside ours."""
+    place = HEADS.index("ours") + 1
+    return (*HEADS[:place], *(each.name for each in besides), *HEADS[place:])
+
+
+def rows(
+    outcomes: Sequence[Outcome], scale: Scale, recipe: str = "", besides: Sequence[Beside] = ()
+) -> list[tuple[str, ...]]:
+    """The rows of one recipe's table, in their order; of a claim that has more rows at another scale, those below."""
+    place = HEADS.index("ours") + 1
     made = []
-    before: Claim | None = None
-    for outcome in outcomes:
-        made.append(cells(outcome, scale, first=outcome.claim is not before))
-        before = outcome.claim
+    for _, group in groupby(outcomes, key=lambda each: id(each.claim)):
+        own = list(group)
+        theirs = [each.of(recipe, own[0].claim.says) for each in besides]
+        for number_of, outcome in enumerate(own):
+            found = cells(outcome, scale, first=number_of == 0)
+            extra = tuple(texts.pop(outcome.label, "") for texts in theirs)
+            made.append((*found[:place], *extra, *found[place:]))
+        while any(theirs):
+            extra = tuple(_next(texts) for texts in theirs)
+            made.append((*[""] * place, *extra, *[""] * (len(HEADS) - place)))
     return made
+
+
+def _next(texts: dict[str, str]) -> str:
+    """The next row of another scale, with its label, taken out."""
+    if not texts:
+        return ""
+    label = next(iter(texts))
+    return f"{label}: {texts.pop(label)}" if label else texts.pop(label)
 
 
 def counts(outcome: Outcome) -> bool:
@@ -84,8 +109,13 @@ def summary(found: Sequence[tuple[Recipe, Sequence[Outcome]]]) -> list[str]:
     return lines
 
 
-def markdown(found: Sequence[tuple[Recipe, Sequence[Outcome]]], scale: Scale, commands: Sequence[Sequence[str]]) -> str:
-    """The whole page. commands: the command lines of each recipe."""
+def markdown(
+    found: Sequence[tuple[Recipe, Sequence[Outcome]]],
+    scale: Scale,
+    commands: Sequence[Sequence[str]],
+    besides: Sequence[Beside] = (),
+) -> str:
+    """The whole page. commands: the command lines of each recipe; besides: other scales, in columns of their own."""
     parts = [
         "# The paper's figures and tables, ours beside the published",
         f"Scale: {inert.markdown(scale.title)}. Each section is one recipe: `snql paper NAME --scale {scale.name}` "
@@ -98,7 +128,8 @@ def markdown(found: Sequence[tuple[Recipe, Sequence[Outcome]]], scale: Scale, co
     for (recipe, outcomes), lines in zip(found, commands, strict=True):
         parts.append(f"## {recipe.name}: {recipe.title} ({recipe.source})")
         if outcomes:
-            parts.append("\n".join(tables.lines(HEADS, [False] * len(HEADS), rows(outcomes, scale))))
+            table = rows(outcomes, scale, recipe.name, besides)
+            parts.append("\n".join(tables.lines(heads(besides), [False] * len(heads(besides)), table)))
         parts.append("*Why a small model differs.* " + " ".join(recipe.note.split()))
         parts.append("```sh\n" + "\n".join(lines) + "\n```")
     return "\n\n".join(parts) + "\n"
