@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,21 @@ from snql.prompts.read import DEMO_PREFIX, locate_source
 from snql.prompts.template import Formatter
 from snql.prompts.types import Turn
 from snql.prompts.where import where
-from snql.training.examples import Dialogue, Preference, dialogue_of, preference_of
+from snql.training.examples import Dialogue, Preference, dialogue_of, preference_of, why_unusable
 from snql.training.options import TrainOptions
 from snql.training.tokens import IGNORED, Encoder, Labelled, PairIds
 
 _AT_ONCE = 1000
 _HELD_OUT = 0.1
+_NAMED = 5
 
 
 @dataclass(frozen=True)
 class Counts:
     """What became of the rows: filtered by ``where``, unsampled by ``sample`` and ``limit``, unusable (blank, or the
     same or other prompts in a pair), too_long (nothing to learn within the longest length), trained and held_out.
+
+    reasons: why rows are unusable, with the numbers of the first ones in their file, from 1.
     """
 
     rows: int
@@ -39,13 +42,14 @@ class Counts:
     too_long: int
     trained: int
     held_out: int
+    reasons: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """In words, such as ``100 rows, 3 unusable, 90 trained on, 7 held out``."""
         steps = {
             "not chosen by `where`": self.filtered,
             "not in the sample": self.unsampled,
-            "unusable": self.unusable,
+            f"unusable ({'; '.join(self.reasons)})": self.unusable,
             "too long": self.too_long,
             "trained on": self.trained,
             "held out": self.held_out,
@@ -98,10 +102,11 @@ def read_data(options: TrainOptions, tokenizer: PreTrainedTokenizerBase, max_len
     Examples with one prompt are all trained on or all held out. Raises InputError for data of another shape, or if none
     is left.
     """
-    rows, sources, n_rows, n_filtered = _rows(options)
+    rows, sources, n_rows, n_filtered, numbers = _rows(options)
     chosen = _sampled(rows, options)
     reader: Callable[[Row, str], Example | None] = dialogue_of if options.stage == "sft" else preference_of
-    examples = [example for row, source in chosen if (example := reader(row, source)) is not None]
+    found = [(row, source, reader(row, source)) for row, source in chosen]
+    examples = [example for *_, example in found if example is not None]
     encoder = Encoder(Formatter.of(PromptOptions(options.data, template=options.template), tokenizer), max_length)
     held = _held_out(examples, options)
     tally, ignored = _Tally(), _Tally()
@@ -116,6 +121,7 @@ def read_data(options: TrainOptions, tokenizer: PreTrainedTokenizerBase, max_len
         too_long=len(examples) - train.num_rows - rest.num_rows,
         trained=train.num_rows,
         held_out=rest.num_rows,
+        reasons=_reasons([(row, source) for row, source, example in found if example is None], numbers, options.stage),
     )
     if not train.num_rows:
         raise InputError(f"nothing of {', '.join(options.data)} can be trained on: {counts.summary()}")
@@ -123,20 +129,35 @@ def read_data(options: TrainOptions, tokenizer: PreTrainedTokenizerBase, max_len
     return TrainingData(train, rest, counts, sources, tally.tokens, tally.answer_tokens, longest)
 
 
-def _rows(options: TrainOptions) -> tuple[list[tuple[Row, str]], dict[str, str], int, int]:
-    """The chosen rows with their sources, hashes of the files, and how many rows there were and were filtered."""
+def _reasons(rows: Sequence[tuple[Row, str]], numbers: Mapping[int, int], stage: str) -> tuple[str, ...]:
+    """Why rows are unusable, in words, each with the first few that are."""
+    places: dict[str, list[int]] = {}
+    for row, source in rows:
+        places.setdefault(why_unusable(row, source, stage), []).append(numbers[id(row)])
+    return tuple(
+        f"{reason}: row{'s' if len(found) > 1 else ''} {', '.join(map(str, found[:_NAMED]))}"
+        + (", …" if len(found) > _NAMED else "")
+        for reason, found in places.items()
+    )
+
+
+def _rows(options: TrainOptions) -> tuple[list[tuple[Row, str]], dict[str, str], int, int, dict[int, int]]:
+    """The chosen rows with their sources, hashes of the files, how many rows there were and were filtered, and the
+    number of each row in its file by its identity."""
     found: list[tuple[Row, str]] = []
+    numbers: dict[int, int] = {}
     hashes: dict[str, str] = {}
     n_rows = 0
     for source in dict.fromkeys(options.data):
         paths = _files(source, options.stage)
         rows = [row for path in paths for row in read_rows(path, source)]
+        numbers |= {id(row): number for number, row in enumerate(rows, 1)}
         hashes |= {_name(source, path): _sha256(path) for path in paths}
         n_rows += len(rows)
         if options.where is not None:
             rows = where(rows, options.where, source, untyped=all(map(is_untyped, paths)))
         found += [(row, source) for row in rows]
-    return found, hashes, n_rows, n_rows - len(found)
+    return found, hashes, n_rows, n_rows - len(found), numbers
 
 
 def _files(source: str, stage: str) -> list[Path]:

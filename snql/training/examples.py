@@ -73,6 +73,20 @@ def preference_of(row: Row, source: str) -> Preference | None:
     return None if blank or prompt != other or chosen == rejected else Preference(prompt, chosen, rejected)
 
 
+def why_unusable(row: Row, source: str, stage: str) -> str:
+    """Why a row is no dialogue (stage sft) or no preference, in a few words."""
+    if stage == "sft":
+        return "no answer to a prompt"
+    if row[CHOSEN] is None or row[REJECTED] is None:
+        return "an answer is missing"
+    (prompt, chosen), (other, rejected) = (_side(row, name, source) for name in (CHOSEN, REJECTED))
+    if not prompt:
+        return "no prompt"
+    if not chosen.strip() or not rejected.strip():
+        return "a blank answer"
+    return "answers to different prompts" if prompt != other else "two equal answers"
+
+
 def raw_prompt(turns: Sequence[Turn], source: str = "") -> RawPrompt:
     """Turns as a prompt, which a lone user turn is without turns."""
     text = dialogue.as_text(turns)

@@ -6,7 +6,7 @@ import pytest
 
 from snql.errors import InputError
 from snql.prompts.types import Turn
-from snql.training.examples import Dialogue, Preference, dialogue_of, preference_of
+from snql.training.examples import Dialogue, Preference, dialogue_of, preference_of, why_unusable
 
 USER, ANSWER = Turn("user", "Hi?"), Turn("assistant", "Yes.")
 MESSAGES = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Yes."}]
@@ -68,18 +68,22 @@ def test_preferences_are_found(row: dict[str, Any], prompt: tuple[Turn, ...]) ->
 
 
 @pytest.mark.parametrize(
-    "row",
+    ("row", "reason"),
     [
-        {"prompt": "Hi?", "chosen": "Yes.", "rejected": "Yes."},
-        {"prompt": "Hi?", "chosen": "Yes.", "rejected": " "},
-        {"prompt": "", "chosen": "Yes.", "rejected": "No."},
-        {"prompt": "Hi?", "chosen": None, "rejected": "No."},
-        {"chosen": f"{MARKED} Yes.", "rejected": "\n\nHuman: Other?\n\nAssistant: No."},
-        {"chosen": "\n\nHuman: Hi?", "rejected": "\n\nHuman: Hi?\n\nAssistant: No."},
+        ({"prompt": "Hi?", "chosen": "Yes.", "rejected": "Yes."}, "two equal answers"),
+        ({"prompt": "Hi?", "chosen": "Yes.", "rejected": " "}, "a blank answer"),
+        ({"prompt": "", "chosen": "Yes.", "rejected": "No."}, "no prompt"),
+        ({"prompt": "Hi?", "chosen": None, "rejected": "No."}, "an answer is missing"),
+        (
+            {"chosen": f"{MARKED} Yes.", "rejected": "\n\nHuman: Other?\n\nAssistant: No."},
+            "answers to different prompts",
+        ),
+        ({"chosen": "\n\nHuman: Hi?", "rejected": "\n\nHuman: Hi?\n\nAssistant: No."}, "a blank answer"),
     ],
 )
-def test_a_pair_that_says_nothing_is_none(row: dict[str, Any]) -> None:
+def test_a_pair_that_says_nothing_is_none(row: dict[str, Any], reason: str) -> None:
     assert preference_of(row, "d") is None
+    assert why_unusable(row, "d", "dpo") == reason
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a training will do, said before it is done: steps, sizes, and the modules of every architecture."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,19 @@ def test_a_plan_counts_rows_tokens_and_parameters() -> None:
     doubled, _ = plan(options(limit=60, held_out=4, batch=8, micro_batch=8))
     assert made.memory < doubled.memory < 2 * made.memory
     assert made.memory > 4 * made.parameters
+
+
+def test_unusable_rows_are_named_with_their_reason(tmp_path: Path) -> None:
+    good = {"prompt": "Hi?", "chosen": "Yes.", "rejected": "No."}
+    rows = [good, good | {"chosen": " "}, *[good | {"chosen": "No."}] * 7, good]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    _, data = plan(options(stage="dpo", model="demo:sft", data=(str(path),)))
+    assert data.counts.unusable == 8
+    assert data.counts.reasons == ("a blank answer: row 2", "two equal answers: rows 3, 4, 5, 6, 7, …")
+    assert "8 unusable (a blank answer: row 2; two equal answers: rows 3, " in data.counts.summary()
+    _, data = plan(options(stage="dpo", model="demo:sft", data=(str(path),), where="chosen = ' ' OR rowid = 0"))
+    assert data.counts.reasons == ("a blank answer: row 2",), "numbers are those of the file, not of what is left of it"
 
 
 def test_held_out_prompts_are_in_no_trained_example() -> None:
