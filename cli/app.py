@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from itertools import islice
@@ -88,6 +89,17 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
     return front + rest
 
 
+def _going_on(arguments: Sequence[str]) -> str:
+    """The command that goes on where this one was interrupted, if one can."""
+    command: object = typer.main.get_command(app)
+    for word in arguments:
+        command = getattr(command, "commands", {}).get(word, command)
+    if not any("--resume" in parameter.opts for parameter in getattr(command, "params", ())):
+        return ""
+    words = [word for word in arguments if word not in ("--force", "--resume")]
+    return f"; go on with: {plain(shlex.join(['snql', *words, '--resume']))}"
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the run failed, 2 bad input, 130 interrupted."""
     code = run(arguments)
@@ -135,5 +147,5 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"snql: the database fails ({plain(reason)}): it may be damaged, or not made by snql\n")
         return 2
     if code == _INTERRUPTED:
-        sys.stderr.write("snql: interrupted\n")
+        sys.stderr.write(f"snql: interrupted{_going_on(given)}\n")
     return int(code)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from snql.cli.app import app, hoisted
+from snql.cli.app import _going_on, app, hoisted
 from snql.cli.commands import COMMANDS, GROUPS
 from snql.cli.examples import EXAMPLES
 from typer.main import get_command
@@ -90,3 +90,17 @@ def test_a_file_of_options_calls_them_as_the_command_line_does(snql: Snql, tmp_p
     assert snql("--config", "own.toml", "query", "SELECT 1 AS one").out.split() == ["one", "1"]
     (tmp_path / "own.toml").write_text('[query]\nformat_name = "csv"\n')
     assert "[query] format_name is no option" in snql("--config", "own.toml", "query", "SELECT 1").err
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["locate", "x y", "--before", "a", "--force"], "; go on with: snql locate 'x y' --before a --resume"),
+        (["--db", "d", "guard", "train", "g"], "; go on with: snql --db d guard train g --resume"),
+        (["train", "sft", "out", "--resume"], "; go on with: snql train sft out --resume"),
+        (["query", "SELECT 1"], ""),
+        ([], ""),
+    ],
+)
+def test_an_interrupted_command_says_how_to_go_on(given: list[str], words: str) -> None:
+    assert _going_on(given) == words
