@@ -33,7 +33,7 @@ JUDGED = {"judge": "judge", "effect": "effect", "effect_ci_low": "low", "effect_
 
 def divergence(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name of a patch run with a donor; or of this run, with --completions.")],
+    name: Annotated[str, typer.Argument(help="A patch run with a donor (NAME-divergence is stored); or this run, with --completions.")],
     options: DivergenceOptions,
     run: RunFlags,
 ) -> None:

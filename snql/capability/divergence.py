@@ -32,6 +32,9 @@ from snql.patching.variants import VariantPlan, expressions, unmatched
 from snql.progress import ProgressCallback, silent
 from snql.writing.html import table
 
+SUFFIX = "-divergence"
+"""Of the name of a run that reads another's completions: two runs of one name could not be told apart."""
+
 _FROM_RUN = ("recipient", "donor", "mode", "freeze", "steps", "first", "seed")
 
 
@@ -62,11 +65,13 @@ def divergence(
 ) -> DivergenceResult:
     """Read the donor's stored completions under recipient, donor and every patched variant, and compare.
 
+    Without ``completions``, ``name`` is the patch run whose own they are, and the new run is NAME-divergence.
     Raises InputError before anything is written for bad input. A failure later, or Ctrl-C, leaves what has been read,
     which ``resume`` continues from.
     """
     options = options or DivergenceOptions()
     source = completions.find_completions(db, options.completions or name)
+    name = name if options.completions is not None else f"{name}{SUFFIX}"
     settings = settings_of(options, source)
 
     def load() -> Loaded:

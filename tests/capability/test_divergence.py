@@ -83,7 +83,7 @@ def test_a_patch_runs_sets_against_a_formula(made: Database, logits_by_hand: Log
                 wanted[variant][prompt, step] = value, same[step - 1]
     totals = {}
     for variant, expected in wanted.items():
-        found = steps(made, "moved", variant)
+        found = steps(made, "moved-divergence", variant)
         assert found.keys() == expected.keys()
         assert [value for value, _ in found.values()] == pytest.approx(
             [expected[key][0] for key in found], rel=1e-3, abs=1e-5
@@ -106,8 +106,10 @@ def test_limits(made: Database) -> None:
     assert rows["all"]["closed"] == pytest.approx(1, abs=1e-6)
     assert rows["all"]["agreement_patched"] == 1
     assert rows["found:0"]["closed"] == pytest.approx(0, abs=1e-5)
-    assert kls(made, "moved", "found:0") == pytest.approx(kls(made, "moved", "recipient"), rel=1e-3, abs=1e-6)
-    assert all(value >= -1e-12 for value in kls(made, "moved", "found:20%").values())
+    assert kls(made, "moved-divergence", "found:0") == pytest.approx(
+        kls(made, "moved-divergence", "recipient"), rel=1e-3, abs=1e-6
+    )
+    assert all(value >= -1e-12 for value in kls(made, "moved-divergence", "found:20%").values())
 
 
 def test_the_judged_effect_stands_beside_it(made: Database) -> None:
@@ -119,7 +121,7 @@ def test_the_judged_effect_stands_beside_it(made: Database) -> None:
         assert row["completions"] == "moved"
     with made.write() as connection:  # a run that replaced it, with other settings
         connection.execute("UPDATE runs SET config_sha256 = 'other' WHERE name = 'moved' AND kind = 'patch'")
-    rows = made.rows("SELECT variant, judge, effect FROM screened_effects WHERE run = 'moved'")
+    rows = made.rows("SELECT variant, judge, effect FROM screened_effects WHERE run = 'moved-divergence'")
     assert sorted(rows) == [("all", None, None), ("found:0", None, None), ("found:20%", None, None)]
     assert len(made.rows("SELECT * FROM causal_effects")) == 6  # nothing is written in its place
 
@@ -131,7 +133,9 @@ def test_own_sets_with_controls(made: Database) -> None:
     rows = {row["variant"]: row for row in effects.iter_rows(named=True)}
     assert len(rows) == 6
     divergence(made, "moved")
-    assert kls(made, "mine", "found:20%") == pytest.approx(kls(made, "moved", "found:20%"), rel=1e-3, abs=1e-6)
+    assert kls(made, "mine", "found:20%") == pytest.approx(
+        kls(made, "moved-divergence", "found:20%"), rel=1e-3, abs=1e-6
+    )
     controls = [rows[f"random(found:20%, seed={seed})"]["closed"] for seed in (1, 2)]
     assert rows["found:20%"]["controls_closed"] == pytest.approx(sum(controls) / 2)
     assert rows["found:20%"]["controls_difference"] == pytest.approx(rows["found:20%"]["closed"] - sum(controls) / 2)
@@ -162,7 +166,7 @@ def test_settings_of_the_patch_run_are_kept(made: Database, tiny_llama: Path, ti
     frozen = {row["variant"]: row["closed"] for row in run("frozen", freeze=True).effects.iter_rows(named=True)}
     assert (frozen["all"], frozen["found:0"]) == pytest.approx((0, 1), abs=1e-5)
     run("prompts", steps="prompt")
-    patched, recipient = kls(made, "prompts", "all"), kls(made, "prompts", "recipient")
+    patched, recipient = kls(made, "prompts-divergence", "all"), kls(made, "prompts-divergence", "recipient")
     first = [key for key in patched if key[1] == 1]
     assert [patched[key] for key in first] == pytest.approx([0] * len(first), abs=1e-6)
     assert sum(patched.values()) > 1e-3
@@ -210,7 +214,7 @@ def test_a_run_that_was_cut_off_goes_on(made: Database, monkeypatch: pytest.Monk
     monkeypatch.setattr("snql.jobs.work.COMMIT_SECONDS", 0.0)
     whole = divergence(made, "moved").effects.drop("run")
     for variant in ("recipient", "found:20%", "all"):  # read some variants at a time, a text or two
-        assert kls(made, "moved", variant) == pytest.approx(kls(made, "large", variant), rel=1e-3, abs=1e-6)
+        assert kls(made, "moved-divergence", variant) == pytest.approx(kls(made, "large", variant), rel=1e-3, abs=1e-6)
     calls: list[int] = []
 
     def cutting(donor: torch.Tensor, other: torch.Tensor) -> tuple[Sequence[float], Sequence[bool]]:

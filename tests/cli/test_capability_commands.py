@@ -26,7 +26,7 @@ def test_a_screen_beside_the_effect_and_a_perplexity(snql: Snql, tiny_llama: Pat
     assert {row["variant"] for row in rows} == {"L1.N3,L1.N9", "random(L1.N3,L1.N9, seed=1)"}
     done = snql("divergence", "moved")
     assert (done.code, done.out) == (2, "")
-    assert "a divergence run 'moved' exists (done): choose another name, or replace it with --force" in done.err
+    assert "a divergence run 'moved-divergence' exists (done): choose another name, or replace it with --force" in done.err
 
     Path("words.txt").write_text("Some words to read, and then some more.\n")
     settings = ["--text", "words.txt", "--window", "16", "--stride", "8"]
@@ -40,16 +40,19 @@ def test_a_screen_beside_the_effect_and_a_perplexity(snql: Snql, tiny_llama: Pat
 
     done = snql("--json", "runs")
     assert [(row["kind"], row["name"]) for row in json.loads(done.out)] == [
-        ("patch", "moved"), ("divergence", "moved"), ("perplexity", "read"), ("perplexity", "zeroed"),
+        ("patch", "moved"), ("divergence", "moved-divergence"), ("perplexity", "read"), ("perplexity", "zeroed"),
     ]  # fmt: skip
     done = snql("show", "zeroed")
     assert "config.stride" in done.out
     assert "rows.text_windows" in done.out
+    assert "moved-divergence" in snql("show", "moved-divergence").out
+    assert snql("show", "moved").code == 0, "the run that it reads keeps its name"
+    assert snql("--quiet", "perplexity", "moved", "--model", str(tiny_llama), *settings).code == 0
     done = snql("show", "moved")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "say which with --kind" in done.err
     assert snql("rm", "read").code == 0
-    assert snql("rm", "moved", "--kind", "divergence").code == 0
+    assert snql("rm", "moved-divergence").code == 0
     assert json.loads(snql("--json", "query", "SELECT count(*) AS n FROM divergences").out) == [{"n": 0}]
     assert snql("db", "check").code == 0
 
