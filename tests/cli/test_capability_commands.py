@@ -26,7 +26,7 @@ def test_a_screen_beside_the_effect_and_a_perplexity(snql: Snql, tiny_llama: Pat
     assert {row["variant"] for row in rows} == {"L1.N3,L1.N9", "random(L1.N3,L1.N9, seed=1)"}
     done = snql("divergence", "moved")
     assert (done.code, done.out) == (2, "")
-    assert "a divergence run 'moved-divergence' exists (done): choose another name, or replace it with --force" in done.err
+    assert "a divergence run 'moved-divergence' exists (done): choose another name, or" in done.err
 
     Path("words.txt").write_text("Some words to read, and then some more.\n")
     settings = ["--text", "words.txt", "--window", "16", "--stride", "8"]
