@@ -33,7 +33,10 @@ JUDGED = {"judge": "judge", "effect": "effect", "effect_ci_low": "low", "effect_
 
 def divergence(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="A patch run with a donor (NAME-divergence is stored); or this run, with --completions.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A patch run with a donor (NAME-divergence is stored); or this run, with --completions."),
+    ],
     options: DivergenceOptions,
     run: RunFlags,
 ) -> None:

@@ -91,7 +91,7 @@ def _show(here: State, found: "RankedRun") -> None:
 
 def _print_top(here: State, found: "LocateResult | RankedRun") -> None:
     """Print the top neurons; the title says it if they mean nothing."""
-    place = ("layer", "expert", "neuron") if found.shape.n_experts > 1 else ("layer", "neuron")
     title = f"Top neurons of {found.run}" if found.noise is None else f"Top neurons of {found.run}: {found.noise}"
-    columns = ("rank", *place, "score", "mean_before", "mean_after", "n_tokens")
-    print_rows(found.top, as_json=here.json, columns=columns, title=title)
+    columns = {"rank": "rank", "name": "neuron", "score": "score"}
+    columns |= {"mean_before": "mean before", "mean_after": "mean after", "n_tokens": "tokens"}
+    print_rows(found.top, as_json=here.json, columns=columns, title=title, results=("score",))

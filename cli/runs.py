@@ -1,10 +1,12 @@
 """``snql runs``, ``snql show``, ``snql rm``: what is in the database."""
 
+import sys
+from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .render import note, print_rows
+from .render import note, plain, print_lines, print_rows
 from .state import State, state
 
 if TYPE_CHECKING:
@@ -41,11 +43,15 @@ def show(
     context: typer.Context,
     run: Annotated[str, typer.Argument(help="Name of a run.")],
     kind: Annotated[str | None, typer.Option(help="Its kind, if runs of several kinds have that name.")] = None,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Show everything recorded instead: settings, hashes, versions, counts."),
+    ] = False,
     prompts: Annotated[
         bool, typer.Option("--prompts", help="Show the exact text and token ids of each prompt instead.")
     ] = False,
 ) -> None:
-    """Show one run: configuration, models with file hashes, versions, counts; or the prompts as the models got them."""
+    """Show one run: what it found, what it was made of, and the command that repeats it."""
     import polars as pl
 
     from snql.db.run_list import describe_run, prompts_of_run
@@ -55,11 +61,33 @@ def show(
         columns = ("prompt_id", "dataset", "n_tokens", "formatted", "input_ids")
         print_rows(prompts_of_run(here.open(), run, kind), as_json=here.json, columns=columns)
         return
+    if not every and not here.json:
+        _show_first(here, run, kind)
+        return
     found = describe_run(here.open(), run, kind)
     facts = dict(found.iter_rows())
     said = pl.lit(_said(here, facts["kind"], facts["error"]), pl.String)
     shown = found.with_columns(value=pl.when(key="error").then(said).otherwise("value"))
     print_rows(shown, as_json=here.json)
+
+
+def _show_first(here: State, run: str, kind: str | None) -> None:
+    from snql.reporting.showing import show_run
+
+    shown = show_run(here.open(), run, kind)
+    sys.stdout.write(f"{plain(here.flagged(shown.head, *words_of(shown.command)))}\n")
+    if shown.found:
+        print_lines("Found", shown.found)
+    if shown.notes:
+        print_lines("To be read with it", shown.notes)
+    print_lines("Made with (other settings are the defaults)", [f"{name}: {value}" for name, value in shown.settings])
+    print_lines("To repeat it", [shown.command])
+    note(f"snql show {run} --all has everything recorded: hashes, versions, counts", quiet=here.quiet)
+
+
+def words_of(line: str) -> tuple[str, ...]:
+    """The words of a command, without its options."""
+    return tuple(takewhile(lambda word: not word.startswith("-"), line.split()[1:]))[:2]
 
 
 def rm(

@@ -30,6 +30,7 @@ by_neuron AS (
     GROUP BY layer, expert, neuron
 )
 SELECT
+    neuron_name(layer, expert, neuron) AS name,
     layer,
     expert,
     neuron,

@@ -16,6 +16,7 @@ tops AS (
     WHERE s.rank <= chosen.k
 )
 SELECT
+    neuron_name(layer, expert, neuron) AS name,
     layer,
     expert,
     neuron,

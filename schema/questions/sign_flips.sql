@@ -9,6 +9,7 @@ WITH chosen AS (
     SELECT run_id, greatest(1, round($percent / 100 * n_ranked)) AS k FROM locate_runs WHERE run = $run
 )
 SELECT
+    neuron_name(s.layer, s.expert, s.neuron) AS name,
     s.layer,
     s.expert,
     s.neuron,

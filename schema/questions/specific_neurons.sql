@@ -20,7 +20,16 @@ others AS (
     WHERE limits.run IN (SELECT trim(unnest(string_split($others, ','))))
     GROUP BY ALL
 )
-SELECT s.layer, s.expert, s.neuron, s.rank, s.score, s.mean_before, s.mean_after, o.best_other_rank
+SELECT
+    neuron_name(s.layer, s.expert, s.neuron) AS name,
+    s.layer,
+    s.expert,
+    s.neuron,
+    s.rank,
+    s.score,
+    s.mean_before,
+    s.mean_after,
+    o.best_other_rank
 FROM neuron_scores AS s
 JOIN limits USING (run_id)
 JOIN others AS o ON o.layer = s.layer AND o.expert = coalesce(s.expert, -1) AND o.neuron = s.neuron

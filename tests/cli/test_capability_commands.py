@@ -42,7 +42,7 @@ def test_a_screen_beside_the_effect_and_a_perplexity(snql: Snql, tiny_llama: Pat
     assert [(row["kind"], row["name"]) for row in json.loads(done.out)] == [
         ("patch", "moved"), ("divergence", "moved-divergence"), ("perplexity", "read"), ("perplexity", "zeroed"),
     ]  # fmt: skip
-    done = snql("show", "zeroed")
+    done = snql("show", "zeroed", "--all")
     assert "config.stride" in done.out
     assert "rows.text_windows" in done.out
     assert "moved-divergence" in snql("show", "moved-divergence").out

@@ -55,7 +55,7 @@ def test_train_test_and_run(snql: Snql, monkeypatch: pytest.MonkeyPatch) -> None
 
     kinds = [(row["kind"], row["name"]) for row in json.loads(snql("--json", "runs").out)]
     assert kinds == [("guard", "mine"), ("guard-test", "again")]
-    assert "rows.guard_probabilities" in snql("show", "again").out
+    assert "rows.guard_probabilities" in snql("show", "again", "--all").out
     assert snql("db", "check").code == 0
     assert snql("rm", "mine").code == 0
     assert json.loads(snql("--json", "query", "SELECT count(*) AS n FROM guard_weights").out) == [{"n": 0}]
