@@ -15,7 +15,7 @@ import typer
 import snql
 from snql.errors import SnqlError, line
 
-from .commands import Commands
+from .commands import EVERYTHING, Commands
 from .config import read_config
 from .render import plain
 from .state import State
@@ -37,6 +37,7 @@ app = typer.Typer(
 
 _FLAGS, _FILE = ("--json", "--quiet", "-q"), "--db"
 _START = "Start with: snql demo"
+_HELP_ALL = "--help-all"
 
 
 def _version(asked: bool) -> None:
@@ -119,6 +120,8 @@ def _runs_on() -> bool:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code. Foreseen errors become one line on standard error."""
     given = sys.argv[1:] if arguments is None else arguments
+    EVERYTHING.set(_HELP_ALL in given)
+    given = ["--help" if word == _HELP_ALL else word for word in given]
     if any(_SURROGATE.search(text) for text in given):
         sys.stderr.write("snql: an argument is not UTF-8: write it in that encoding\n")
         return 2

@@ -4,6 +4,7 @@ import re
 import textwrap
 from collections import UserDict
 from collections.abc import Callable
+from contextvars import ContextVar
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -17,7 +18,12 @@ from .examples import EXAMPLES
 from .flags import naming, with_flags
 from .flat import flat
 
+_TYPE = re.compile(r" <(?:list\[)?([a-z ]+)\]?>")
+_TYPES = {"int": " N", "float": " X"}
 _ENVIRONMENT = re.compile(r"env var: [A-Z0-9_, ]+(?:; )?")
+EVERYTHING: ContextVar[bool] = ContextVar("everything", default=False)
+"""Whether help says what rare options do, too."""
+
 Function = TypeVar("Function", bound=Callable[..., None])
 
 COMMANDS = {
@@ -150,14 +156,22 @@ class _Command(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a section of arguments, one of the command's own options, and one of each dataclass of options."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        also: list[str] = []
+        rare: set[str] = set() if EVERYTHING.get() else getattr(self.callback, "rare", set())
         for parameter in self.get_params(ctx):
             is_argument = parameter.param_type_name == "argument"
             title = "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None) or "Options"
-            sections.setdefault(title, []).extend(map(_short, filter(None, [parameter.get_help_record(ctx)])))
+            sections.setdefault(title, [])
+            if parameter.name in rare:
+                also.append(parameter.opts[0])
+            elif (record := parameter.get_help_record(ctx)) is not None:
+                sections[title].append(_short(record))
         for title, records in sections.items():
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+        if also:
+            _write_names(formatter, f"Others, with --help-all: {', '.join(also)}.")
         _write_examples(ctx, formatter)
         options = [parameter for parameter in self.params if parameter.param_type_name == "option"]
         if options:
@@ -170,10 +184,16 @@ class _Command(TyperCommand):
 
 
 def _short(record: tuple[str, str]) -> tuple[str, str]:
-    """A line of help without the environment variable, which follows from the option's name."""
+    """A line of help: types of numbers alone, and no environment variable, which follows from the option's name."""
     flags, words = record
     words = _ENVIRONMENT.sub("", words).replace("  []", "")
-    return flags.replace("<list[", "<").replace("]>", ">"), words.strip()
+    return _TYPE.sub(lambda found: _TYPES.get(found[1].split()[0], ""), flags), words.strip()
+
+
+def _write_names(formatter: Any, text: str) -> None:
+    """A paragraph in which no option is broken at its dashes."""
+    lines = textwrap.wrap(text, formatter.width, break_on_hyphens=False)
+    formatter.write("\n" + "\n".join(lines) + "\n")
 
 
 def _write_examples(ctx: Any, formatter: Any) -> None:

@@ -3,17 +3,13 @@
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "demo": ("snql demo",),
     "doctor": ("snql doctor meta-llama/Llama-2-7b-hf+models/sft",),
-    "locate": (
-        "snql locate safety --before demo:sft --after demo:safety --prompts demo:locate",
-        "snql locate by-size --scorer activation-size --from-run safety",
-    ),
+    "locate": ("snql locate safety --before demo:sft --after demo:safety --prompts demo:locate",),
     "overlap": ("snql overlap safety helpful --top 5%",),
     "stability": ("snql stability safety safety-seed2",),
     "null": ("snql null shuffled --from safety --draws 10",),
     "patch": (
         "snql patch sweep --recipient demo:sft --donor demo:safety --neurons safety --sweep 1%,5%,20% --random 5 "
         "--prompts demo:harmful --judge demo:cost",
-        "snql patch off --recipient demo:safety --neurons safety:5% --mode zero --prompts demo:harmful --judge refusal",
     ),
     "tax": (
         "snql tax tax --safety safety --helpful helpful --safety-model demo:safety --helpful-model demo:helpful "

@@ -28,6 +28,7 @@ def flat(command: Callable[..., None]) -> Callable[..., None]:
     shown = [option for each in taken for option in _options(each)]
     run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     run.__annotations__ = {option.name: option.annotation for option in shown}
+    run.rare = {leaf.key for each in taken for leaf in _leaves(each)[1] or () if leaf.rare}  # type: ignore[attr-defined]
     run.flags = {leaf.name: leaf.flag for each in taken for leaf in _leaves(each)[1] or ()}  # type: ignore[attr-defined]
     return run
 

@@ -44,6 +44,10 @@ class Later:
     """Of an option that came after runs had been stored: it is in a configuration only where it is not the default."""
 
 
+class Rare:
+    """Of an option that few need: help names it, and says what it does when asked for all."""
+
+
 class Joined:
     """Of a tuple that the command line takes as one word with commas in it: ``--sweep 1%,5%``."""
 
@@ -85,6 +89,7 @@ class Leaf:
     aside: bool = False
     later: bool = False
     joined: bool = False
+    rare: bool = False
     argument: Argument | None = None
     required: bool = False
     shown: bool = True
@@ -241,6 +246,7 @@ def _leaf(name: str, path: tuple[str, ...], owner: type, kind: Any, notes: Seque
         aside=Aside in marks,
         later=Later in marks,
         joined=Joined in marks,
+        rare=Rare in marks,
         argument=marks.get(Argument),
         required=default is MISSING,
     )

@@ -13,18 +13,14 @@ from snql.errors import InputError
 from snql.generation.options import WritingOptions
 from snql.jobs.options import Seed, check_seed
 from snql.models.options import LoadOptions
-from snql.options import Flag
+from snql.options import Flag, Rare
 from snql.prompts.options import PromptOptions
 from snql.stats.resampling import FEWEST, MOST
 
 ROLES = ("before", "after")
 STORES = ("auto", "rows", "parquet")
 MOST_DRAWS = 1000
-SCORERS_HELP = (
-    "change-score, standardised-change, layer-relative, mean-difference, cohens-d, activation-variance or "
-    "activation-size (of two models); "
-    "prompt-difference, wanda or safety-specific (of one, `model`)."
-)
+SCORERS_HELP = "change-score, cohens-d, layer-relative, wanda, ...: docs/scorers.md has all."
 SkipLastLayers = Annotated[int, Doc("Score but do not rank this many last layers.")]
 
 
@@ -37,16 +33,20 @@ class LocateOptions:
     prompts: PromptOptions = PromptOptions()
     scorer: Annotated[str, Doc(SCORERS_HELP)] = CHANGE_SCORE
     positions: Annotated[str, Doc("generating, generated, prompt or last-prompt.")] = "generating"
-    completions_by: Annotated[str, Doc("Which model writes: before or after.")] = "before"
+    completions_by: Annotated[str, Doc("Which model writes: before or after."), Rare()] = "before"
     writing: WritingOptions = WritingOptions(max_new_tokens=256)
     skip_last_layers: SkipLastLayers = 1
     keep: Annotated[str, Doc("Token activations to store: 5%, 1000, all, none or an expression.")] = "5%"
-    store: Annotated[str, Doc("Where they go: rows, parquet (half-precision shards beside the database), or auto.")] = (
-        "auto"
+    store: Annotated[
+        str, Doc("Where they go: rows, parquet (half-precision shards beside the database), or auto."), Rare()
+    ] = "auto"
+    recompute: Annotated[bool, Doc("Let both models read, also where one's activations come from writing."), Rare()] = (
+        False
     )
-    recompute: Annotated[bool, Doc("Let both models read, also where one's activations come from writing.")] = False
     bootstrap: Annotated[int, Doc("Resamples of the prompts for intervals of all scores, such as 1000; 0: none.")] = 0
-    after_dtype: Annotated[str | None, Doc("Number type of the model after, if another: for a noise floor.")] = None
+    after_dtype: Annotated[
+        str | None, Doc("Number type of the model after, if another: for a noise floor."), Rare()
+    ] = None
     seed: Seed = 0
     models: LoadOptions = LoadOptions()
     engine: EngineOptions = EngineOptions()

@@ -6,7 +6,7 @@ from typing import Annotated
 from typing_extensions import Doc
 
 from snql.errors import InputError
-from snql.options import Aside
+from snql.options import Aside, Rare
 
 ENGINES = ("local", "ray")
 
@@ -15,10 +15,10 @@ ENGINES = ("local", "ray")
 class EngineOptions:
     """Where a run's models are: in this process, or with Ray workers that each hold them."""
 
-    engine: Annotated[str, Doc("local (this process) or ray (extra: ray)."), Aside()] = "local"
-    workers: Annotated[int, Doc("Ray workers; each one holds the models."), Aside()] = 1
+    engine: Annotated[str, Doc("local (this process) or ray (extra: ray)."), Aside(), Rare()] = "local"
+    workers: Annotated[int, Doc("Ray workers; each one holds the models."), Aside(), Rare()] = 1
     ray_address: Annotated[
-        str | None, Doc("Join this Ray cluster (auto or HOST:PORT); else one is started."), Aside()
+        str | None, Doc("Join this Ray cluster (auto or HOST:PORT); else one is started."), Aside(), Rare()
     ] = None
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 from typing_extensions import Doc
 
 from snql.errors import InputError
-from snql.options import Aside, Later
+from snql.options import Aside, Later, Rare
 
 AUTO = "auto"
 BatchSize = Annotated[int | str, Doc("Rows a batch, or auto: what memory holds. Changes speed, not results."), Aside()]
@@ -20,15 +20,16 @@ class WritingOptions:
 
     max_new_tokens: Annotated[int, Doc("Longest completion, in tokens.")] = 128
     repetition_penalty: Annotated[
-        float, Doc("Make tokens of prompt and completion less likely, as in transformers' generate; 1: none."), Later()
+        float,
+        Doc("Make tokens of prompt and completion less likely, as in transformers' generate; 1: none."),
+        Later(),
+        Rare(),
     ] = 1.0
     no_repeat_ngram: Annotated[
-        int, Doc("Write no N tokens in a row that prompt or completion have already; 0: no limit."), Later()
+        int, Doc("Write no N tokens in a row that prompt or completion have already; 0: no limit."), Later(), Rare()
     ] = 0
     stop: Annotated[
-        tuple[str, ...],
-        Doc("End a completion at this text, which is left out of it; repeatable."),
-        Later(),
+        tuple[str, ...], Doc("End a completion at this text, which is left out of it; repeatable."), Later(), Rare()
     ] = ()
     batch_size: BatchSize = AUTO
 
@@ -51,8 +52,8 @@ class SamplingOptions:
     """How tokens are chosen. temperature 0: greedily; top_p: of the smallest set of tokens with that probability."""
 
     temperature: Annotated[float, Doc("0 writes greedily; otherwise tokens are drawn.")] = 0.0
-    top_p: Annotated[float, Doc("Draw from the most likely tokens with this probability.")] = 1.0
-    samples: Annotated[int, Doc("Completions of each prompt by each variant; needs `temperature`.")] = 1
+    top_p: Annotated[float, Doc("Draw from the most likely tokens with this probability."), Rare()] = 1.0
+    samples: Annotated[int, Doc("Completions of each prompt by each variant; needs `temperature`."), Rare()] = 1
 
     def __post_init__(self) -> None:
         if self.temperature != 0 and not _COLDEST <= self.temperature < float("inf"):

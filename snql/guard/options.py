@@ -11,7 +11,7 @@ from snql.generation.options import BatchSize, WritingOptions, check_batch_size
 from snql.guard.by_set import check_labels_mean_harm
 from snql.jobs.options import Seed, check_seed
 from snql.models.options import LoadOptions
-from snql.options import Aside, Flag, Inside, Joined, config, leaves
+from snql.options import Aside, Flag, Inside, Joined, Rare, config, leaves
 from snql.prompts.options import PROMPTS, AllowOverlap, PromptOptions
 
 THRESHOLD = 0.5
@@ -47,8 +47,8 @@ class GuardOptions:
     judge: Judge = None
     from_run: Annotated[str | None, Doc("Take answers and scores that this run has stored; writes none.")] = None
     threshold: Annotated[float, Doc("An answer is harmful if its cost is above this (for rewards: below).")] = 0.0
-    refuse_from: Annotated[float, Doc("The guard refuses from this probability of a harmful answer on.")] = THRESHOLD
-    plain: Annotated[bool, Doc("scikit-learn's defaults, as published: C = 1, activations not scaled.")] = False
+    refuse_from: Annotated[float, Doc("Refuse from this probability of a harmful answer on."), Rare()] = THRESHOLD
+    plain: Annotated[bool, Doc("scikit-learn's defaults, as published: C = 1, activations not scaled."), Rare()] = False
     sizes: Annotated[
         tuple[str, ...],
         Doc("More guards on the top of the same ranking, such as 1%,5% or 10,50..500:50."),

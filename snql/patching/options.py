@@ -12,7 +12,7 @@ from snql.jobs.options import Seed, check_seed
 from snql.judges.options import JudgingOptions
 from snql.judges.signs import sign_of
 from snql.models.options import LoadOptions
-from snql.options import Flag, Inside, Joined, Later
+from snql.options import Flag, Inside, Joined, Later, Rare
 from snql.prompts.options import AllowOverlap, PromptOptions
 
 STEPS = ("prompt", "completion", "all")
@@ -30,11 +30,7 @@ SETS = {
 
 ModeText = Annotated[
     str,
-    Doc(
-        "What neurons become: donor (dynamic patching), donor-weights (computed with the donor's parameters from the "
-        "recipient's own stream), zero, mean:RUN, noise:RUN[:K] (K standard deviations) or "
-        "scale:X. Means and deviations are those of a locate run (RUN:before or RUN:after)."
-    ),
+    Doc("What neurons become: donor, donor-weights, zero, mean:RUN, noise:RUN[:K] or scale:X (docs/method.md)."),
 ]
 Sweep = Annotated[
     tuple[str, ...],
@@ -97,25 +93,26 @@ class PatchOptions:
     prompts: Annotated[PromptOptions, Inside(required=("prompts",))] = PromptOptions()
     judging: JudgingOptions
     mode: ModeText = "donor"
-    freeze: Annotated[bool, Doc("The other direction: the donor writes, with neurons of the recipient.")] = False
-    steps: Annotated[str, Doc("Positions that are patched: prompt, completion or all.")] = "all"
-    first: Annotated[int | None, Doc("Patch only while the first N tokens of the completion are written.")] = None
+    freeze: Annotated[bool, Doc("The other way: the donor writes, with neurons of the recipient."), Rare()] = False
+    steps: Annotated[str, Doc("Positions that are patched: prompt, completion or all."), Rare()] = "all"
+    first: Annotated[int | None, Doc("Patch only while the first N tokens of a completion are written."), Rare()] = None
     sweep: Sweep = ()
     window: Annotated[
         str | None,
         Doc("Windows of ranks of this width (5%, or 5%:30% to stop there); `neurons` names locate runs."),
     ] = None
     random: Random = 0
-    random_anywhere: Annotated[int, Doc("Random controls for each set from all layers, not matched.")] = 0
+    random_anywhere: Annotated[int, Doc("Random controls for each set from all layers, not matched."), Rare()] = 0
     random_magnitude: Annotated[
         int, Doc("Random controls for each set with activations as large as its own, layer by layer."), Later()
     ] = 0
     sampling: SamplingOptions = SamplingOptions()
-    trace: Annotated[bool, Doc("Store what would have been written without the patch, step by step.")] = True
+    trace: Annotated[bool, Doc("Store what would have been written without the patch, step by step."), Rare()] = True
     graded: Annotated[
         bool,
         Doc("Measure, too, what share of the gap in log-odds a set closes where recipient and donor part."),
         Later(),
+        Rare(),
     ] = True
     drafts: Annotated[
         bool | None,
@@ -123,6 +120,7 @@ class PatchOptions:
             "Read what the recipient wrote at once, and write only what differs. On in float32; in half precision "
             "near ties between tokens may fall the other way."
         ),
+        Rare(),
     ] = None
     writing: WritingOptions = WritingOptions()
     allow_overlap: AllowOverlap = False

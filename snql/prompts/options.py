@@ -6,7 +6,7 @@ from typing import Annotated
 from typing_extensions import Doc
 
 from snql.errors import InputError
-from snql.options import Flag, Later
+from snql.options import Flag, Later, Rare
 
 Where = Annotated[str | None, Doc("SQL condition over the file's columns, such as \"category = 'illegal'\".")]
 Sample = Annotated[int | None, Doc("N prompts of each set, drawn with --seed.")]
@@ -18,21 +18,20 @@ ROLES = ("before", "after", "recipient", "donor")
 """Names of templates too: that of the run's model of this role."""
 
 Template = Annotated[str, Doc("auto, chat (the tokenizer's), tulu, plain, or a .jinja file.")]
-AllowOverlap = Annotated[bool, Doc("Keep prompts that the rankings in --neurons were made on.")]
+AllowOverlap = Annotated[bool, Doc("Keep prompts that the rankings in --neurons were made on."), Rare()]
 ContrastPrompts = Annotated[
     tuple[str, ...],
     Doc("Harmless prompts that the others are set against, by prompt-difference and wanda; repeatable."),
     Flag("--contrast-prompts"),
+    Rare(),
 ]
 NeutralPrompts = Annotated[
     tuple[str, ...],
     Doc("Prompts that find universal neurons, which prompt-difference leaves out; repeatable."),
     Flag("--neutral-prompts"),
+    Rare(),
 ]
-PROMPTS = (
-    "Prompt file (jsonl, json, csv, tsv, parquet, txt, also .gz or .xz), demo:NAME, or hub:ID[@REVISION][:SPLIT]; "
-    "several may be given."
-)
+PROMPTS = "Prompt file (jsonl, csv, parquet, txt, ...), demo:NAME or hub:ID[@REVISION][:SPLIT]; repeatable."
 
 
 @dataclass(frozen=True)
@@ -41,32 +40,32 @@ class PromptOptions:
 
     prompts: Annotated[tuple[str, ...], Doc(PROMPTS)] = ()
     _: KW_ONLY
-    prompt_column: Annotated[str | None, Doc("Column with the prompt; recognised names need none.")] = None
+    prompt_column: Annotated[str | None, Doc("Column with the prompt; recognised names need none."), Rare()] = None
     template: Annotated[
         str,
-        Doc(
-            "auto, chat (the tokenizer's), tulu, plain, a role such as after (that model's chat template), or a file "
-            "(.jinja, or a tokenizer_config.json)."
-        ),
+        Doc("auto, chat, tulu, plain, a role such as after (its chat template), or a template file."),
     ] = "auto"
     limit: Limit = None
     sample: Sample = None
     where: Where = None
-    disjoint_from: Annotated[tuple[str, ...], Doc("Leave out the prompts of this run; repeatable.")] = ()
-    system: Annotated[str | None, Doc("System text, before the prompt.")] = None
-    response_prefix: Annotated[str | None, Doc("How the answer begins: given to the model, not written by it.")] = None
+    disjoint_from: Annotated[tuple[str, ...], Doc("Leave out the prompts of this run; repeatable."), Rare()] = ()
+    system: Annotated[str | None, Doc("System text, before the prompt."), Rare()] = None
+    response_prefix: Annotated[
+        str | None, Doc("How the answer begins: given to the model, not written by it."), Rare()
+    ] = None
 
     template_options: Annotated[
         tuple[str, ...],
         Doc("KEY=VALUE for the chat template, such as enable_thinking=false; repeatable."),
         Flag("--template-option"),
         Later(),
+        Rare(),
     ] = ()
     template_date: Annotated[
-        str | None, Doc("YYYY-MM-DD: what a chat template that writes today's date takes for it."), Later()
+        str | None, Doc("YYYY-MM-DD: what a chat template that writes today's date takes for it."), Later(), Rare()
     ] = None
     prompt_special_tokens: Annotated[
-        bool, Doc("Special tokens inside a prompt's text are special, and not just text."), Later()
+        bool, Doc("Special tokens inside a prompt's text are special, and not just text."), Later(), Rare()
     ] = False
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from snql.generation.options import WritingOptions
 from snql.jobs.options import Seed, check_seed
 from snql.judges.options import JudgingOptions
 from snql.models.options import LoadOptions
-from snql.options import Flag, Inside, Joined, config
+from snql.options import Flag, Inside, Joined, Rare, config
 from snql.patching.options import PatchOptions, Random
 from snql.prompts.options import ContrastPrompts, NeutralPrompts, PromptOptions
 
@@ -35,10 +35,12 @@ class ScorerOptions:
     prompts: PromptOptions = PromptOptions()
     contrast: ContrastPrompts = ()
     neutral: NeutralPrompts = ()
-    universal_top: Annotated[int, Doc("A universal neuron is among so many of its layer, ...")] = 50
-    universal_share: Annotated[float, Doc("... for at least this share of the neutral prompts.")] = 0.8
-    utility_share: Annotated[float, Doc("wanda leaves out this top share on `contrast`.")] = 0.05
-    specific_share: Annotated[float, Doc("safety-specific keeps neurons in this top share on every prompt.")] = 0.05
+    universal_top: Annotated[int, Doc("A universal neuron is among so many of its layer, ..."), Rare()] = 50
+    universal_share: Annotated[float, Doc("... for at least this share of the neutral prompts."), Rare()] = 0.8
+    utility_share: Annotated[float, Doc("wanda leaves out this top share on `contrast`."), Rare()] = 0.05
+    specific_share: Annotated[
+        float, Doc("safety-specific keeps neurons in this top share on every prompt."), Rare()
+    ] = 0.05
     skip_last_layers: SkipLastLayers = 1
     seed: Seed = 0
     models: LoadOptions = LoadOptions()

@@ -9,7 +9,7 @@ from snql.errors import InputError
 from snql.generation.options import WritingOptions
 from snql.jobs.options import Seed, check_seed
 from snql.models.options import LoadOptions
-from snql.options import Flag, Inside, config
+from snql.options import Flag, Inside, Rare, config
 from snql.prompts.options import Limit, PromptOptions, Sample, Template, Where
 
 SCHEDULES = ("cosine", "linear", "constant")
@@ -38,16 +38,16 @@ class TrainOptions:
     max_steps: Annotated[int | None, Doc("Stop after so many steps.")] = None
     learning_rate: Annotated[float, Doc("Highest learning rate, of AdamW.")] = 1e-3
     batch: Annotated[int, Doc("Examples, or pairs, a step."), Flag("--batch-size")] = 120
-    micro_batch: Annotated[int | None, Doc("Examples read at once; as many as divide the batch, up to 4.")] = None
-    weight_decay: Annotated[float, Doc("Weight decay; it pulls vectors towards 0.")] = 0.1
-    schedule: Annotated[str, Doc("cosine, linear or constant.")] = "cosine"
-    warmup: Annotated[float, Doc("Share of the steps in which the learning rate rises.")] = 0.0
+    micro_batch: Annotated[int | None, Doc("Examples read at once; as divide the batch, up to 4."), Rare()] = None
+    weight_decay: Annotated[float, Doc("Weight decay; it pulls vectors towards 0."), Rare()] = 0.1
+    schedule: Annotated[str, Doc("cosine, linear or constant."), Rare()] = "cosine"
+    warmup: Annotated[float, Doc("Share of the steps in which the learning rate rises."), Rare()] = 0.0
     max_length: Annotated[int, Doc("Longest text in tokens; longer ones are cut.")] = 4096
     beta: Annotated[float, Doc("How strongly the model is held to its reference.")] = 0.1
     seed: Annotated[int, Doc("Seed of the order of the examples and of `sample`.")] = 42
-    target: Annotated[str | None, Doc("Module to rescale the input of; the down-projection by default.")] = None
+    target: Annotated[str | None, Doc("Module to rescale the input of; the down-projection by default."), Rare()] = None
     gradient_checkpointing: Annotated[
-        bool | None, Doc("Compute activations again instead of keeping them; on with an accelerator.")
+        bool | None, Doc("Compute activations again instead of keeping them; on with an accelerator."), Rare()
     ] = None
     models: Annotated[
         LoadOptions,

@@ -104,3 +104,15 @@ def test_a_file_of_options_calls_them_as_the_command_line_does(snql: Snql, tmp_p
 )
 def test_an_interrupted_command_says_how_to_go_on(given: list[str], words: str) -> None:
     assert _going_on(given) == words
+
+
+def test_help_names_what_few_need_and_says_all_when_asked(snql: Snql, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    short, long = snql("locate", "--help").out, snql("locate", "--help-all").out
+    assert "Others, with --help-all: --completions-by, " in " ".join(short.split()) and "Others" not in long
+    for parameter in get_command(app).commands["locate"].params:  # type: ignore[attr-defined]
+        assert parameter.opts[0] in short or parameter.name == "name"
+        assert " ".join((parameter.help or "").split()) in " ".join(long.split())
+    for name in COMMANDS:
+        lines = snql(name, "--help").out.splitlines()
+        assert len(lines) <= 80 and max(map(len, lines)) <= 80, name
