@@ -109,7 +109,7 @@ def test_an_interrupted_command_says_how_to_go_on(given: list[str], words: str) 
 def test_help_names_what_few_need_and_says_all_when_asked(snql: Snql, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     short, long = snql("locate", "--help").out, snql("locate", "--help-all").out
-    assert "Others, with --help-all: --completions-by, " in " ".join(short.split()) and "Others" not in long
+    assert "Others, with --help-all: --prompt-column, " in " ".join(short.split()) and "Others" not in long
     for parameter in get_command(app).commands["locate"].params:  # type: ignore[attr-defined]
         assert parameter.opts[0] in short or parameter.name == "name"
         assert " ".join((parameter.help or "").split()) in " ".join(long.split())
