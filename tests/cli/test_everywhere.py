@@ -112,7 +112,7 @@ def test_help_names_what_few_need_and_says_all_when_asked(snql: Snql, monkeypatc
     assert "Others, with --help-all: --prompt-column, " in " ".join(short.split()) and "Others" not in long
     for parameter in get_command(app).commands["locate"].params:  # type: ignore[attr-defined]
         assert parameter.opts[0] in short or parameter.name == "name"
-        assert " ".join((parameter.help or "").split()) in " ".join(long.split())
+        assert "".join((parameter.help or "").split()) in "".join(long.split())
     for name in COMMANDS:
         lines = snql(name, "--help").out.splitlines()
         assert len(lines) <= 80 and max(map(len, lines)) <= 80, name
