@@ -17,7 +17,7 @@ from snql.errors import SnqlError, line
 
 from .commands import EVERYTHING, Commands
 from .config import read_config
-from .render import plain
+from .render import plain, set_format
 from .state import State
 
 _INTERRUPTED = 130
@@ -35,7 +35,9 @@ app = typer.Typer(
 )
 
 
-_FLAGS, _FILE = ("--json", "--quiet", "-q"), "--db"
+_FLAGS, _VALUED = ("--json", "--csv", "--quiet", "-q"), ("--db", "--format")
+"""Options of all commands, without and with a value. A command's own ``--format`` stays its own."""
+
 _START = "Start with: snql demo"
 _HELP_ALL = "--help-all"
 
@@ -57,6 +59,10 @@ def options(
     context: typer.Context,
     db: Annotated[Path, typer.Option("--db", envvar="SNQL_DB", help="The database file.")] = Path("snql.duckdb"),
     json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print results as CSV.")] = False,
+    table_format: Annotated[
+        str, typer.Option("--format", help="Print results as table, csv, tsv, json, jsonl, markdown or latex.")
+    ] = "table",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
     config: Annotated[  # noqa: ARG001
         Path | None,
@@ -72,29 +78,47 @@ def options(
 
     Every option can also come from the environment (SNQL_DB, SNQL_LOCATE_BEFORE, ...) or from --config.
     """
-    context.obj = State(db, json, quiet, context.command)
+    chosen = "csv" if csv else "json" if json else table_format
+    set_format(chosen)
+    context.obj = State(db, chosen == "json", quiet, context.command)
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:
     """The arguments with the options of all commands in front, where hands may not have put them."""
     front, rest, given = list[str](), list[str](), iter(arguments)
+    own = _flags_of(arguments)
     for word in given:
+        flag, equals, _ = word.partition("=")
         if word == "--":
             rest += [word, *given]
-        elif word in _FLAGS or word.startswith(f"{_FILE}="):
+        elif word in _FLAGS and word not in own:
             front.append(word)
-        elif word == _FILE:
-            front += [word, *islice(given, 1)]
+        elif flag in _VALUED and flag not in own:
+            front += [word] if equals else [word, *islice(given, 1)]
         else:
             rest.append(word)
     return front + rest
 
 
-def _going_on(arguments: Sequence[str]) -> str:
-    """The command that goes on where this one was interrupted, if one can."""
+def _command(arguments: Sequence[str]) -> object:
+    """The command that the words name, as far as they name one."""
     command: object = typer.main.get_command(app)
     for word in arguments:
         command = getattr(command, "commands", {}).get(word, command)
+    return command
+
+
+def _flags_of(arguments: Sequence[str]) -> set[str]:
+    """The options of the command that is meant; none of the program's own."""
+    command = _command(arguments)
+    if hasattr(command, "commands"):
+        return set()
+    return {flag for parameter in getattr(command, "params", ()) for flag in parameter.opts}
+
+
+def _going_on(arguments: Sequence[str]) -> str:
+    """The command that goes on where this one was interrupted, if one can."""
+    command = _command(arguments)
     if not any("--resume" in parameter.opts for parameter in getattr(command, "params", ())):
         return ""
     words = [word for word in arguments if word not in ("--force", "--resume")]
@@ -149,6 +173,8 @@ def run(arguments: list[str] | None = None) -> int:
         reason = line(" ".join(str(error).split()), 300)
         sys.stderr.write(f"snql: the database fails ({plain(reason)}): it may be damaged, or not made by snql\n")
         return 2
+    finally:
+        set_format("table")  # of this command alone
     if code == _INTERRUPTED:
         sys.stderr.write(f"snql: interrupted{_going_on(given)}\n")
     return int(code)

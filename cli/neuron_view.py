@@ -46,7 +46,10 @@ def print_neurons(table: NeuronTable, *, quiet: bool) -> None:
         _add(shown, row["neuron"], *found, *promotes, tokens)
     to.print(shown)
     if narrow:
-        note(f"left out at this width: before; after{'; promotes' if viewed else ''}; --json has all", quiet=quiet)
+        note(
+            f"left out at this width: before; after{'; promotes' if viewed else ''}; --json or --csv has all",
+            quiet=quiet,
+        )
     for line in _origins(table):
         note(line, quiet=quiet)
 

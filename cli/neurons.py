@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .render import note, print_json, print_json_parts
+from .render import is_table, note, print_json_parts, print_table
 from .state import state
 
 
@@ -39,8 +39,8 @@ def neurons(
         from snql.neuron_pages.html import neurons_html, write_page
 
         note(f"wrote {write_page(here.database, neurons_html(table), html, 'neurons.html')}", quiet=here.quiet)
-    elif here.json:
-        print_json(table.frame)
+    elif not is_table():
+        print_table(table.frame)
     else:
         from .neuron_view import print_neurons
 

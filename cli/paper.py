@@ -14,7 +14,7 @@ from typing_extensions import Doc
 from snql.errors import InputError, RunError, SnqlError
 from snql.options import Argument, Flag
 
-from .render import note, print_lines, print_rows
+from .render import note, print_lines, print_rows, set_format, table_format
 from .state import State, state
 
 if TYPE_CHECKING:
@@ -131,13 +131,15 @@ def _output(root: Any, here: State, step: "Step", *, force: bool) -> str:
     again = "--force" if force else "--resume"
     if again in known:
         arguments.append(again)
-    printed = io.StringIO()
+    printed, shown_as = io.StringIO(), table_format()
     try:
         with contextlib.redirect_stdout(printed):
             code = root.main(arguments, prog_name="snql", standalone_mode=False) or 0
     except SnqlError as error:
         kind = InputError if error.exit_code == InputError.exit_code else RunError
         raise kind(f"step `{step.line}`: {error}") from error
+    finally:
+        set_format(shown_as)
     if code:
         sys.stderr.write(printed.getvalue())
         raise RunError(f"step `{step.line}` ended with exit code {code}")

@@ -12,7 +12,7 @@ from snql.writing import terminal
 from snql.writing.words import shorten
 
 from .progress import progress_shown
-from .render import note, note_prompts, plain, print_json, print_table, terminal_width
+from .render import is_table, note, note_prompts, plain, print_json, print_sentence, print_table, terminal_width
 from .state import state
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ def patch(
         print_json(found.effects)
     else:
         for line in found.says:
-            sys.stdout.write(f"{plain(line)}\n")
+            print_sentence(line)
         _print_sets(found.run, found.effects, quiet=here.quiet)
-        if found.unseen is not None:
+        if found.unseen is not None and is_table():
             _print_unseen(found.unseen)
     note_undefined(found.effects, quiet=here.quiet)
     if found.effects["graded"].is_not_null().any():

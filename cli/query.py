@@ -14,7 +14,7 @@ from snql.errors import InputError
 from snql.options import Argument, Flag
 
 from . import options as opt
-from .render import MAX_ROWS, note, print_cells, print_rows
+from .render import MAX_ROWS, note, print_cells, print_rows, table_format
 from .state import State, state
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def query(
     from snql.writing.formats import check_format
 
     here = state(context)
-    chosen = check_format(format_name or ("json" if here.json else "table"))
+    chosen = check_format(format_name or table_format())
     if options.listed:
         _list(here)
         return

@@ -4,12 +4,14 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from snql.errors import InputError
 from snql.writing import terminal
 from snql.writing.inert import visible
 
@@ -24,6 +26,31 @@ if TYPE_CHECKING:
 MAX_ROWS = 100
 _WIDTH = 200
 """Of what is no terminal."""
+
+
+_FORMAT: ContextVar[str] = ContextVar("format", default="table")
+_TABLE = "table"
+
+
+def set_format(name: str) -> None:
+    """What tables are printed as from now on. Raises InputError for a format that a terminal cannot take."""
+    if name != _TABLE:
+        from snql.writing.formats import BINARY, FORMATS
+
+        if name not in FORMATS or name in BINARY:
+            known = ", ".join(known for known in FORMATS if known not in BINARY)
+            raise InputError(f"--format {name!r} is not known: use {known}")
+    _FORMAT.set(name)
+
+
+def table_format() -> str:
+    """What tables are printed as."""
+    return _FORMAT.get()
+
+
+def is_table() -> bool:
+    """Whether results are for people."""
+    return _FORMAT.get() == _TABLE
 
 
 def plain(value: object) -> Text:
@@ -45,6 +72,11 @@ def print_table(
     columns: which columns to show, or a mapping from them to headings; two columns ``…low`` and ``…high`` after a value
     are its interval. results: what the table is about, which is shown at any width. empty: what is said of no rows.
     """
+    if _FORMAT.get() != _TABLE:
+        from snql.writing.formats import render
+
+        sys.stdout.write(render(frame, _FORMAT.get()).decode())
+        return
     headings = (
         dict(columns)
         if isinstance(columns, Mapping)
@@ -56,13 +88,13 @@ def print_table(
     hidden = _print_columns(columns_of(frame.head(MAX_ROWS), headings, results), title)
     note_hidden(hidden)
     if len(frame) > MAX_ROWS and not quiet and not is_quiet():
-        sys.stderr.write(f"showing {MAX_ROWS} of {len(frame)} rows; --json has all\n")
+        sys.stderr.write(f"showing {MAX_ROWS} of {len(frame)} rows; --json or --csv has all\n")
 
 
 def note_hidden(hidden: Sequence[str]) -> None:
     """Say which columns of a table did not fit, unless the user wants quiet."""
     if hidden and not is_quiet():
-        sys.stderr.write(f"left out at this width: {plain('; '.join(hidden))}; --json has all\n")
+        sys.stderr.write(f"left out at this width: {plain('; '.join(hidden))}; --json or --csv has all\n")
 
 
 def print_cells(
@@ -116,8 +148,16 @@ def terminal_width() -> int | None:
     return int(given) if given.isdecimal() and int(given) > 0 else _WIDTH
 
 
+def print_sentence(line: str) -> None:
+    """Print what was found, before its table; nothing where results are for a program."""
+    if _FORMAT.get() == _TABLE:
+        sys.stdout.write(f"{plain(line)}\n")
+
+
 def print_lines(title: str, lines: Iterable[str]) -> None:
-    """Print a heading and sentences under it."""
+    """Print a heading and sentences under it; nothing where results are for a program."""
+    if _FORMAT.get() != _TABLE:
+        return
     sys.stdout.write(f"\n{plain(title)}\n" + "".join(f"  {plain(line)}\n" for line in lines))
 
 

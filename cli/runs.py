@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .render import note, plain, print_lines, print_rows
+from .render import is_table, note, plain, print_lines, print_rows
 from .state import State, state
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def show(
         columns = ("prompt_id", "dataset", "n_tokens", "formatted", "input_ids")
         print_rows(prompts_of_run(here.open(), run, kind), as_json=here.json, columns=columns)
         return
-    if not every and not here.json:
+    if not every and is_table():
         _show_first(here, run, kind)
         return
     found = describe_run(here.open(), run, kind)

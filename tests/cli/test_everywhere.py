@@ -1,5 +1,6 @@
 """Options of all commands where hands put them, and what is said when nothing is asked."""
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,19 @@ def test_help_names_what_few_need_and_says_all_when_asked(snql: Snql, monkeypatc
     for name in COMMANDS:
         lines = snql(name, "--help").out.splitlines()
         assert len(lines) <= 80 and max(map(len, lines)) <= 80, name
+
+
+def test_rows_of_any_command_in_any_format(snql: Snql) -> None:
+    pair = ["--before", "demo:sft", "--after", "demo:safety", "--prompts", "demo:locate"]
+    done = snql("-q", "locate", "one", *pair, "--limit", "2", "--max-new-tokens", "2", "--csv")
+    assert done.out.splitlines()[0].startswith("name,layer,expert,neuron,score,rank")
+    for command in (["runs"], ["neurons", "one:3"], ["show", "one"], ["prompts", "demo:harmful"], ["judges"], ["sets"]):
+        found = snql(*command, "--format", "jsonl")
+        rows = [json.loads(line) for line in found.out.splitlines()]
+        assert found.code == 0 and all(isinstance(row, dict) for row in rows), command
+        assert snql(*command, "--csv").out == snql("--format=csv", *command).out
+    assert "┃" in snql("runs").out, "the format of one command is not that of the next"
+    assert snql("query", "SELECT 1 AS one", "--format", "csv").out.split() == ["one", "1"]
+    assert snql("query", "SELECT 1 AS one", "--csv").out.split() == ["one", "1"]
+    refused = snql("runs", "--format", "parquet")
+    assert refused.code == 2 and "--format 'parquet' is not known: use table, csv, tsv, json" in refused.err

@@ -152,5 +152,5 @@ def test_columns_for_which_there_is_no_room_are_named(
     narrow = snql("prompts", "x.jsonl")
     assert "kept" in narrow.out
     (said,) = [line for line in narrow.err.splitlines() if line.startswith("left out at this width: ")]
-    assert said.endswith("cut; --json has all")
+    assert said.endswith("cut; --json or --csv has all")
     assert snql("-q", "prompts", "x.jsonl").err == ""

@@ -68,7 +68,7 @@ def test_the_result_is_whole_at_any_width(
     for row in frame.iter_rows(named=True):
         whole = with_interval(row["effect"], row["low"], row["high"])
         assert all(part in out for part in whole.split(" [", 1)), "a value is cut"
-    left_out = re.findall("left out at this width: (.*); --json has all", err)
+    left_out = re.findall("left out at this width: (.*); --json or --csv has all", err)
     named = set(left_out[0].split("; ")) if left_out else set()
     heads = set(HEADINGS.values()) - {"low", "high"}
     assert named < heads and not named & {"effect", "neurons"}
