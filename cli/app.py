@@ -17,6 +17,7 @@ from snql.errors import SnqlError, line
 
 from .commands import EVERYTHING, Commands
 from .config import read_config
+from .encoding import make_writable
 from .render import plain, set_format
 from .state import State
 
@@ -144,6 +145,7 @@ def _runs_on() -> bool:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code. Foreseen errors become one line on standard error."""
     given = sys.argv[1:] if arguments is None else arguments
+    make_writable()
     EVERYTHING.set(_HELP_ALL in given)
     given = ["--help" if word == _HELP_ALL else word for word in given]
     if any(_SURROGATE.search(text) for text in given):

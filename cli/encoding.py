@@ -1,0 +1,59 @@
+"""Output where the terminal, a pipe or the locale cannot take every character: something like it in their place.
+
+One character becomes one, so that tables stay straight: ``-`` for a minus sign, ``~`` for plus-minus.
+"""
+
+import codecs
+import sys
+
+_NAME = "snql"
+_LIKE = str.maketrans(
+    {
+        **dict.fromkeys("\u2212\u2013\u2014\u2010\u2011", "-"),
+        **dict.fromkeys("\u2018\u2019\u201a\u2032", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u2033", '"'),
+        **dict(zip("▁▂▃▄▅▆▇█", ".:-=+*%#", strict=True)),
+        **dict.fromkeys("│┃║╎┆", "|"),
+        **dict.fromkeys("─━═╌┄", "-"),
+        **dict.fromkeys("·•∙", "."),
+        "±": "~",
+        "␣": "_",
+        "↵": "/",
+        "…": ".",
+        "\u00d7": "x",
+        "→": ">",
+        "▲": "^",
+        "≤": "<",
+        "≥": ">",
+        "\u00a0": " ",
+    }
+)
+
+
+def like(text: str) -> str:
+    """The text with an ASCII character for each other one."""
+    return "".join(letter if letter.isascii() else _other(letter) for letter in text.translate(_LIKE))
+
+
+def _other(letter: str) -> str:
+    number = ord(letter)
+    if 0x2500 <= number < 0x2580:  # corners and crossings of boxes
+        return "+"
+    if 0x2580 <= number < 0x2900 and (number < 0x25A0 or number >= 0x2800):  # blocks and Braille dots
+        return "#" if number < 0x25A0 else "*"
+    return "?"
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return like(error.object[error.start : error.end]), error.end
+
+
+def make_writable() -> None:
+    """Let standard output and error take every character, whatever their encoding."""
+    codecs.register_error(_NAME, _replaced)
+    for stream in (sys.stdout, sys.stderr):
+        encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("_", "-")
+        if not encoding.startswith("utf") and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=_NAME)
