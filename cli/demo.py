@@ -1,5 +1,6 @@
 """``snql demo``: the whole experiment on the bundled organism, and a summary of what it found."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,10 @@ from .state import state
 
 if TYPE_CHECKING:
     from snql.demonstration.experiment import DemoResult
+
+BEGINNING = """On the bundled models: seven rankings of neurons; the safety neurons patched while the unaligned model writes, in
+six sizes beside five random sets each, and on four red-teaming sets; the alignment tax; and a report. Two to four
+minutes on two cores. What is done is kept: stop it with Ctrl-C, and the same command goes on."""
 
 NEXT_STEPS = """Try next:
   snql query "SELECT * FROM top_neurons('safety', 10)"
@@ -35,17 +40,21 @@ def demo(
     from snql.demonstration.experiment import demo as run_demo
 
     here = state(context)
+    began = time.monotonic()
+    for line in BEGINNING.splitlines():
+        note(line, quiet=here.quiet)
     with progress_shown(quiet=here.quiet) as progress:
         found = run_demo(here.open(), out, seed=seed, force=force, progress=progress)
     if here.json:
         print_json(pl.concat([found.sweep, found.transfer, found.tax]))
         return
-    _summary(found)
     _words(found)
+    _summary(found)
     note_undefined(pl.concat([found.sweep, found.transfer, found.tax]), quiet=here.quiet)
     note(f"Everything is in {found.database}; open {found.report.index}", quiet=here.quiet)
     for line in NEXT_STEPS.splitlines():
         note(line, quiet=here.quiet)
+    note(f"The whole took {time.monotonic() - began:.0f} s.", quiet=here.quiet)
 
 
 def _summary(found: "DemoResult") -> None:
