@@ -15,9 +15,9 @@ from .state import state
 if TYPE_CHECKING:
     from snql.demonstration.experiment import DemoResult
 
-BEGINNING = """On the bundled models: seven rankings of neurons; the safety neurons patched while the unaligned model writes, in
-six sizes beside five random sets each, and on four red-teaming sets; the alignment tax; and a report. Two to four
-minutes on two cores. What is done is kept: stop it with Ctrl-C, and the same command goes on."""
+BEGINNING = """On the bundled models: seven rankings of neurons; the safety neurons patched while the unaligned model
+writes, in six sizes beside five random sets each, and on four red-teaming sets; the alignment tax; and a report. Two to
+four minutes on two cores. What is done is kept: stop it with Ctrl-C, and the same command goes on."""
 
 NEXT_STEPS = """Try next:
   snql query "SELECT * FROM top_neurons('safety', 10)"
