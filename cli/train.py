@@ -33,7 +33,16 @@ File = Annotated[Path, typer.Argument(help="File to write, .jsonl.")]
 Kept = Annotated[
     RunFlags, Inside(docs={"resume": "Keep a file that was made with the same settings.", "force": "Replace a file."})
 ]
-_HISTORY = ("step", "epoch", "loss", "learning_rate", "grad_norm", "accuracy", "reward_margins", "reward_accuracies")
+_HISTORY = (
+    "step",
+    "epoch",
+    "loss",
+    "learning_rate",
+    "grad_norm",
+    "token_accuracy",
+    "reward_margins",
+    "reward_accuracies",
+)
 _SHOWN = 12
 
 

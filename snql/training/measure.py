@@ -31,9 +31,9 @@ _KINDS = {
 def measure(subject: Subject, held_out: pa.Table, options: TrainOptions, max_length: int) -> pl.DataFrame:
     """One row a measure: before, after, the change with its interval over examples, and their number.
 
-    sft: ``loss``, nats per token of the answers, and ``accuracy``, the share of them that the model finds likeliest.
+    sft: ``loss``, nats per token of the answers, and ``token_accuracy``, the share of them that the model finds likeliest.
     dpo: ``loss`` per pair (Rafailov et al. 2023, eq. 7), ``reward_margin``, ``reward_chosen``, ``reward_rejected``, and
-    ``accuracy``, the share of pairs whose margin is above 0; undefined before, as all margins are 0.
+    ``pair_accuracy``, the share of pairs whose margin is above 0; undefined before, as all margins are 0.
     """
     if not held_out.num_rows:
         return pl.DataFrame(schema=_KINDS)
@@ -56,7 +56,7 @@ def _answers(subject: Subject, table: pa.Table, options: TrainOptions) -> list[R
     before, after = (token_sums(subject, texts, options.at_once, trained=trained) for trained in (False, True))
     n_tokens = before[:, 2]
     found: list[Row] = []
-    for name, column, sign in (("loss", 0, -1.0), ("accuracy", 1, 1.0)):
+    for name, column, sign in (("loss", 0, -1.0), ("token_accuracy", 1, 1.0)):
         old, new = (sign * sums[:, column] for sums in (before, after))
         values = [float(sums.sum() / n_tokens.sum()) for sums in (old, new, new - old)]
         interval = ratio_interval(new - old, n_tokens)
@@ -84,7 +84,7 @@ def _pairs(subject: Subject, table: pa.Table, options: TrainOptions, max_length:
         change = mean_interval(new - old)
         ends = (None, None) if change is None else (change.low, change.high)
         found.append((name, float(old), float(new.mean()), float((new - old).mean()), *ends, len(rows)))
-    return [*found, ("accuracy", None, float((margins > 0).mean()), None, None, None, len(rows))]
+    return [*found, ("pair_accuracy", None, float((margins > 0).mean()), None, None, None, len(rows))]
 
 
 def _labelled(prompt: Sequence[int], answer: Sequence[int], max_length: int) -> tuple[list[int], list[int]]:

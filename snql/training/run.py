@@ -35,10 +35,10 @@ _STATE = "trainer_state.json"
 _STOPPING = "stopping after a checkpoint; Ctrl-C again stops at once"
 _LIBRARIES = ("trl", "accelerate", "datasets")
 _HISTORY = (
-    *("step", "epoch", "loss", "learning_rate", "grad_norm", "accuracy", "entropy"),
+    *("step", "epoch", "loss", "learning_rate", "grad_norm", "token_accuracy", "entropy"),
     *("reward_margins", "reward_accuracies", "reward_chosen", "reward_rejected", "logps_chosen", "logps_rejected"),
 )
-_RENAMED = {"rewards/": "reward_", "logps/": "logps_", "mean_token_accuracy": "accuracy"}
+_RENAMED = {"rewards/": "reward_", "logps/": "logps_", "mean_token_accuracy": "token_accuracy"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class TrainResult:
     """A finished training.
 
     model: the spec that loads what was trained. plan: its size. history: a row a step: step, epoch, loss,
-    learning_rate, grad_norm, accuracy (share of answer tokens that are the likeliest), and of preferences
+    learning_rate, grad_norm, token_accuracy (share of answer tokens that are the likeliest), and of preferences
     reward_margins and reward_accuracies, as TRL logs them. held_out: see :func:`snql.training.measure.measure`.
     """
 

@@ -35,7 +35,7 @@ def test_a_stage_trains_and_the_next_one_can_stand_on_it(snql: Snql) -> None:
     )
     parts = json.loads(done.out)
     assert [row["step"] for row in parts["history"]] == [1]
-    assert {row["measure"] for row in parts["held_out"]} == {"loss", "accuracy"}
+    assert {row["measure"] for row in parts["held_out"]} == {"loss", "token_accuracy"}
     stacked = ["train", "dpo", "out/sft", "--model", "demo:base+out/sft", "--data", "demo:safety", *few]
     done = snql(*stacked)
     assert (done.code, done.err.count("\n")) == (2, 1)

@@ -128,7 +128,7 @@ def test_held_out_margins_are_those_of_plain_forward_passes(sft: TrainResult, dp
     assert after["reward_margin"] == pytest.approx(margins.mean(), abs=1e-5)
     assert after["reward_chosen"] == pytest.approx(rewards[0].mean(), abs=1e-5)
     assert after["loss"] == pytest.approx(np.log1p(np.exp(-margins)).mean(), abs=1e-5)
-    assert after["accuracy"] == (margins > 0).mean()
+    assert after["pair_accuracy"] == (margins > 0).mean()
 
 
 def test_the_spec_loads_the_trained_model(sft: TrainResult, dpo: TrainResult) -> None:
