@@ -23,6 +23,10 @@ from .state import State
 
 _INTERRUPTED = 130
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_PATH_ERRORS = (
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EINVAL),
+)
 _OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
@@ -163,6 +167,9 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"snql: {plain(line(error.format_message()))} (see --help)\n")
         return error.exit_code
     except OSError as error:
+        if error.errno in _PATH_ERRORS and error.filename is not None:
+            sys.stderr.write(f"snql: {plain(line(str(error.filename), 200))}: {error.strerror}: check the path\n")
+            return 2
         if error.errno not in _OUTPUT_ERRORS:
             raise
         sys.stderr.write(f"snql: the output cannot be written: {error.strerror}\n")

@@ -4,7 +4,9 @@ One character becomes one, so that tables stay straight: ``-`` for a minus sign,
 """
 
 import codecs
+import os
 import sys
+from pathlib import Path
 
 _NAME = "snql"
 _LIKE = str.maketrans(
@@ -51,8 +53,11 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
 
 
 def make_writable() -> None:
-    """Let standard output and error take every character, whatever their encoding."""
+    """Let standard output and error take every character, whatever their encoding, and also where they are closed."""
     codecs.register_error(_NAME, _replaced)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("_", "-")
         if not encoding.startswith("utf") and hasattr(stream, "reconfigure"):

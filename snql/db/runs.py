@@ -48,8 +48,14 @@ class RunState:
     owner: str | None
 
 
+MOST_LETTERS = 200
+"""Of a run's name: files are called after runs, and file systems have an end."""
+
+
 def check_name(name: str) -> None:
     """Raise InputError unless the name can stand in a neuron expression."""
+    if len(name) > MOST_LETTERS:
+        raise InputError(f"run name {name[:20] + '…'!r} has {len(name)} letters: use at most {MOST_LETTERS}")
     if not RUN_NAME.fullmatch(name) or name in RESERVED:
         raise InputError(
             f"run name {name!r} cannot be used: start with a letter, go on with letters, digits, '.', '_' or '-' "

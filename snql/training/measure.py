@@ -31,7 +31,7 @@ _KINDS = {
 def measure(subject: Subject, held_out: pa.Table, options: TrainOptions, max_length: int) -> pl.DataFrame:
     """One row a measure: before, after, the change with its interval over examples, and their number.
 
-    sft: ``loss``, nats per token of the answers, and ``token_accuracy``, the share of them that the model finds likeliest.
+    sft: ``loss``, nats per token of the answers, and ``token_accuracy``, the share of them that are the likeliest.
     dpo: ``loss`` per pair (Rafailov et al. 2023, eq. 7), ``reward_margin``, ``reward_chosen``, ``reward_rejected``, and
     ``pair_accuracy``, the share of pairs whose margin is above 0; undefined before, as all margins are 0.
     """
