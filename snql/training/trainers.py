@@ -19,6 +19,9 @@ from snql.training.options import TrainOptions
 from snql.training.plan import Plan
 from snql.training.subject import Subject
 
+_REFERENCE = ".ref"
+"""How TRL's names of the reference's parameters end."""
+
 
 class _Sft(SFTTrainer):
     def create_model_card(self, *_: Any, **__: Any) -> None:
@@ -33,6 +36,15 @@ class _Dpo(DPOTrainer):
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         """The ids as they are: encoded again they might be others."""
         return dataset
+
+    def create_optimizer(self, *given: Any, **named: Any) -> Any:
+        """For the vectors alone. TRL keeps a copy of them as they began, its reference; whether that is trainable
+        depends on what was run before, so that a checkpoint might hold another number of vectors than is loaded."""
+        model: Any = self.model
+        for name, parameter in model.named_parameters():
+            if name.endswith(_REFERENCE):
+                parameter.requires_grad_(False)
+        return super().create_optimizer(*given, **named)
 
 
 def trainer(

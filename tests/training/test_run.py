@@ -171,22 +171,26 @@ def stop_at(step: int) -> Callable[[Progress], None]:
     return progress
 
 
-def test_an_interrupted_training_goes_on_to_the_same_vectors(sft: TrainResult, tmp_path: Path) -> None:
-    out = tmp_path / "again"
+@pytest.mark.parametrize("stage", ["sft", "dpo"])
+def test_an_interrupted_training_goes_on_to_the_same_vectors(
+    sft: TrainResult, dpo: TrainResult, stage: str, tmp_path: Path
+) -> None:
+    out, whole = tmp_path / "again", sft if stage == "sft" else dpo
+    options: TrainOptions = SFT if stage == "sft" else replace(DPO, model=sft.model)
     with pytest.raises(KeyboardInterrupt):
-        train(out, SFT, progress=stop_at(3))
+        train(out, options, progress=stop_at(3))
     assert json.loads((out / "training.json").read_text("utf-8"))["status"] == "interrupted"
     assert not (out / "adapter_model.safetensors").exists()
     with pytest.raises(InputError, match=r"holds a training \(interrupted\): name another folder, or use `resume`"):
-        train(out, SFT)
+        train(out, options)
     with pytest.raises(InputError, match="cannot be resumed: learning_rate differ"):
-        train(out, replace(SFT, learning_rate=0.5), resume=True)
+        train(out, replace(options, learning_rate=0.5), resume=True)
     steps: list[int] = []
-    found = train(out, SFT, resume=True, progress=lambda report: steps.append(report.done))
+    found = train(out, options, resume=True, progress=lambda report: steps.append(report.done))
     assert steps[0] == 3, "what a checkpoint holds is not done again"
-    assert torch.equal(scales_of(out), scales_of(sft.folder))
-    assert found.history.equals(sft.history)
-    again = train(out, SFT, resume=True, progress=stop_at(1))
+    assert torch.equal(scales_of(out), scales_of(whole.folder))
+    assert found.history.equals(whole.history)
+    again = train(out, options, resume=True, progress=stop_at(1))
     assert again.held_out.equals(found.held_out), "a finished training is read, not done again"
 
 
