@@ -194,6 +194,15 @@ def test_an_interrupted_training_goes_on_to_the_same_vectors(
     assert again.held_out.equals(found.held_out), "a finished training is read, not done again"
 
 
+def test_an_interrupted_training_goes_on_in_bfloat16(sft: TrainResult, tmp_path: Path) -> None:
+    """There TRL makes its copy of the vectors trainable until a checkpoint is loaded."""
+    options = replace(DPO, model=sft.model, max_steps=3, models=LoadOptions(device="cpu", dtype="bfloat16"))
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", options, progress=stop_at(2))
+    found = train(tmp_path / "cut", options, resume=True)
+    assert [row["step"] for row in found.history.to_dicts()] == [1, 2, 3]
+
+
 def test_a_folder_in_use_is_refused(sft: TrainResult, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds a training \(done\): name another folder, or use `force`"):
         train(sft.folder, SFT)
