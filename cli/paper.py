@@ -14,7 +14,7 @@ from typing_extensions import Doc
 from snql.errors import InputError, RunError, SnqlError
 from snql.options import Argument, Flag
 
-from .render import note, print_lines, print_rows, set_format, table_format
+from .render import is_table, note, plain, print_lines, print_rows, set_format, table_format
 from .state import State, state
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def paper(
     from snql.paper.beside import read_beside
     from snql.paper.files import recipe, recipes
     from snql.paper.files import scale as read_scale
+    from snql.paper.missing import check_needs
     from snql.paper.plan import plan
 
     here = state(context)
@@ -74,6 +75,7 @@ def paper(
     if costs.dry_run:
         _print_costs(here, planned, costs.card, costs.rates)
         return
+    check_needs(planned)
     _run(context, here, planned, out, [read_beside(each) for each in beside or ()], force=force)
 
 
@@ -100,7 +102,12 @@ def _print_costs(here: State, planned: "Plan", card: str, rates: Path | None) ->
     from snql.paper.costs import estimate
 
     found = estimate(planned, card, rates)
-    print_rows(found.frame, as_json=here.json, title=found.title)
+    if is_table():
+        for step in planned.steps:
+            sys.stdout.write(f"{plain(step.line)}\n")
+        sys.stdout.write("\n")
+    columns = {"step": "step", "gpu_hours": "GPU hours", "gigabytes": "gigabytes"}
+    print_rows(found.frame, as_json=here.json, columns=columns, title=found.title, results=("gpu_hours", "gigabytes"))
     for words in found.notes:
         note(words, quiet=here.quiet)
 

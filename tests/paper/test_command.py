@@ -61,7 +61,29 @@ def test_bad_input(snql: Snql, tmp_path: Path) -> None:  # noqa: F811
         assert (done.code, done.out) == (2, "")
         assert words in done.err
         assert done.err.count("\n") == 1
-    failed = snql("--quiet", "paper", "fig5a", "--set", "locating=nope.jsonl")
+    failed = snql("--quiet", "paper", "fig5a", "--set", "safety=no/such/model")
     assert failed.code == 2
     assert "step `snql locate safety" in failed.err
-    assert "nope.jsonl" in failed.err
+    assert "no/such/model" in failed.err
+
+
+def test_what_is_missing_is_said_at_once_before_anything_runs(
+    snql: Snql,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("snql.paper.missing.find_spec", lambda name: None if name == "trl" else name)
+    done = snql("paper", "fig2", "seeds", "--scale", "smollm2-135m")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "trl (pip install 'snql-neurons[train]'" in done.err
+    for name in ("sft", "advbench-train", "hh-locate", "advbench-test"):
+        assert f"file data/{name}.jsonl" in done.err
+    assert "refusals.jsonl" not in done.err, "a step makes it"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_prints_commands_that_can_be_pasted(snql: Snql) -> None:  # noqa: F811
+    lines = snql("paper", "fig2", "--dry-run").out.split("\n\n")[0].splitlines()
+    assert [line.split()[:3] for line in lines] == [
+        ["snql", "locate", "safety"], ["snql", "patch", "sweep-sft"], ["snql", "patch", "sweep-base"],
+    ]  # fmt: skip
