@@ -43,18 +43,21 @@ def read_beside(given: str) -> Beside:
 
 
 def _words(row: Mapping[str, str]) -> str:
-    value = _number(row["value"])
+    percent = "%" in (row.get("published") or "")
+    value, low, high = (_number(row[name], percent=percent) for name in ("value", "low", "high"))
     if not value:
         return row["verdict"]
-    ends = f" [{_number(row['low'])}, {_number(row['high'])}]" if row["low"] and row["high"] else ""
+    ends = f" [{low}, {high}]" if low and high else ""
     count = f"n = {row['n']}; " if row["n"] else ""
     return f"{value}{ends} ({count}{row['verdict']})"
 
 
-def _number(text: str) -> str:
-    """Three figures of a number; "" if it is none."""
+def _number(text: str, *, percent: bool) -> str:
+    """Three figures of a number, of a share in percent where the paper gives it so; "" if it is none."""
     try:
         value = float(text)
     except ValueError:
         return ""
+    if percent:
+        return f"{100 * value:.3g}%"
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -10,20 +10,38 @@ from snql.writing import inert
 from snql.writing import markdown as tables
 from snql.writing.words import count, listing
 
+_SMALLEST = 1e-12
 HEADS = ("claim", "published", "ours", "n", "random, or chance", "holds if", "verdict")
 
 
-def number(value: float | None) -> str:
-    """A value with three figures."""
-    return "" if value is None else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+def number(value: float | None, *, percent: bool = False) -> str:
+    """A value with three figures; percent: of a share. What is 0 but for rounding is 0."""
+    if value is None:
+        return ""
+    if abs(value) < _SMALLEST:
+        return "0"
+    if percent:
+        return f"{100 * value:.3g}%"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def in_percent(published: str) -> bool:
+    """Whether the paper gives shares in percent, so that ours are shown so, too."""
+    return "%" in published
+
+
+def _percent(claim: Claim) -> bool:
+    return any(map(in_percent, claim.published.values()))
 
 
 def ours(outcome: Outcome) -> str:
-    """The value with its interval; says so where there is no value."""
+    """The value with its interval, in the paper's unit; says so where there is no value."""
     if outcome.value is None:
         return "none"
-    ends = f" [{number(outcome.low)}, {number(outcome.high)}]" if outcome.low is not None else ""
-    return number(outcome.value) + ends
+    unit = _percent(outcome.claim)
+    low, high = (number(end, percent=unit) for end in (outcome.low, outcome.high))
+    ends = f" [{low}, {high}]" if outcome.low is not None else ""
+    return number(outcome.value, percent=unit) + ends
 
 
 def rule(claim: Claim) -> str:
@@ -31,7 +49,8 @@ def rule(claim: Claim) -> str:
     if claim.rule is None:
         return ""
     kind, bound = claim.rule
-    words = f"within ±{bound:g}" if kind == "within" else f"{'>' if kind == 'above' else '<'} {bound:g}"
+    limit = f"{100 * bound:g}%" if _percent(claim) else f"{bound:g}"
+    words = f"within ±{limit}" if kind == "within" else f"{'>' if kind == 'above' else '<'} {limit}"
     drawn = "" if claim.nulls is None else f"; nulls: {claim.nulls[0]} of {claim.nulls[1]}"
     return f"{words} ({claim.why}{drawn})"
 
@@ -45,7 +64,7 @@ def cells(outcome: Outcome, scale: Scale, *, first: bool) -> tuple[str, ...]:
         *own,
         label + ours(outcome),
         "" if outcome.n is None else f"{outcome.n:,}",
-        number(outcome.chance),
+        number(outcome.chance, percent=_percent(outcome.claim)),
         rule(claim) if first else "",
         outcome.verdict,
     )

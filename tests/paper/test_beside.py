@@ -28,7 +28,7 @@ def test_rows_meet_by_their_labels_and_others_follow(tmp_path: Path) -> None:
     given = written(
         tmp_path / "rows.csv",
         "fig2,says so,90%,b,0.46912,0.279,0.655,40,0.1,> 0.9,does not agree",
-        "fig2,says so,90%,own,1234567,,,,,,no test",
+        "fig2,says so,90%,own,12.34567,,,,,,no test",
         "fig2,another,90%,a,1,,,,,,no test",
         "fig3,says so,90%,a,1,,,,,,no test",
     )
@@ -37,8 +37,8 @@ def test_rows_meet_by_their_labels_and_others_follow(tmp_path: Path) -> None:
     assert heads([read_beside(given)])[place - 1] == "ours"
     assert [row[place] for row in found] == [
         "",
-        "0.469 [0.279, 0.655] (n = 40; does not agree)",
-        "own: 1,234,567 (no test)",
+        "46.9% [27.9%, 65.5%] (n = 40; does not agree)",
+        "own: 1.23e+03% (no test)",
     ]
     assert [row[0] for row in found] == ["says so", "", ""]
     assert {len(row) for row in found} == {len(heads([read_beside(given)]))}
