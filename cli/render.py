@@ -3,8 +3,10 @@
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
@@ -151,7 +153,9 @@ def terminal_width() -> int | None:
 def print_sentence(line: str) -> None:
     """Print what was found, before its table; nothing where results are for a program."""
     if _FORMAT.get() == _TABLE:
-        sys.stdout.write(f"{plain(line)}\n")
+        width = terminal_width() or get_terminal_size().columns
+        lines = textwrap.wrap(str(plain(line)), width, subsequent_indent="  ", break_on_hyphens=False)
+        sys.stdout.write("\n".join(lines) + "\n")
 
 
 def print_lines(title: str, lines: Iterable[str]) -> None:
