@@ -25,7 +25,7 @@ _INTERRUPTED = 130
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PATH_ERRORS = (
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR),
-    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EINVAL),
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
 )
 _OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
