@@ -71,9 +71,15 @@ def test_two_options_of_one_name_are_refused() -> None:
 
 def test_a_configuration_holds_what_results_depend_on() -> None:
     plain = {
-        "neurons": "x:5%", "judges": ("a", "b"), "sweep": (), "trace": True, "freeze": False, "prompts": (),
-        "where": None, "max_new_tokens": 256,
-    }  # fmt: skip
+        "neurons": "x:5%",
+        "judges": ("a", "b"),
+        "sweep": (),
+        "trace": True,
+        "freeze": False,
+        "prompts": (),
+        "where": None,
+        "max_new_tokens": 256,
+    }
     assert config(JOB) == plain
     given = build(Job, values(JOB) | {"rubric": Path("r.txt"), "batch_size": 4})
     assert config(given) == plain | {"rubric": "r.txt"}
@@ -100,9 +106,14 @@ def test_words_give_what_is_no_default() -> None:
 
 def test_options_are_built_from_flat_values_as_they_are_given() -> None:
     given = {
-        "neurons": "x", "judges": ["a", "b"], "sweep": "1%, 5%", "rubric": "r.txt", "prompts": "p", "batch_size": "32",
+        "neurons": "x",
+        "judges": ["a", "b"],
+        "sweep": "1%, 5%",
+        "rubric": "r.txt",
+        "prompts": "p",
+        "batch_size": "32",
         "max_new_tokens": "7",
-    }  # fmt: skip
+    }
     made = build(Job, given)
     assert made == Job(
         neurons="x",

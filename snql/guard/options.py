@@ -16,8 +16,13 @@ from snql.prompts.options import PROMPTS, AllowOverlap, PromptOptions
 
 THRESHOLD = 0.5
 _OF_TRAINING = (
-    "template", "system", "response_prefix", "template_options", "template_date", "prompt_special_tokens",
-)  # fmt: skip
+    "template",
+    "system",
+    "response_prefix",
+    "template_options",
+    "template_date",
+    "prompt_special_tokens",
+)
 """How prompts are put to the model is as in the guard's training."""
 
 MOST_CONTROLS = 1_000

@@ -17,18 +17,43 @@ SUPPORTED = ("IA3", "LORA")
 
 _UNUSED: tuple[object, ...] = (None, False, "", [], {})
 _ABOUT = {  # where it comes from and how it was trained: nothing that a loaded adapter computes
-    "task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode",
-    "lora_dropout", "init_ia3_weights", "eva_config", "corda_config", "lora_ga_config", "loftq_config",
-    "megatron_core", "qalora_group_size", "runtime_config",
-}  # fmt: skip
+    "task_type",
+    "peft_type",
+    "auto_mapping",
+    "peft_version",
+    "base_model_name_or_path",
+    "revision",
+    "inference_mode",
+    "lora_dropout",
+    "init_ia3_weights",
+    "eva_config",
+    "corda_config",
+    "lora_ga_config",
+    "loftq_config",
+    "megatron_core",
+    "qalora_group_size",
+    "runtime_config",
+}
 _READ = {  # what PEFT makes of it is compared with PEFT alone in tests/models/test_against_peft.py
     "IA3": {"target_modules", "exclude_modules", "feedforward_modules", "fan_in_fan_out", "modules_to_save"},
     "LORA": {
-        "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_bias", "fan_in_fan_out",
-        "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save",
-        "trainable_token_indices", "init_lora_weights",
+        "r",
+        "lora_alpha",
+        "rank_pattern",
+        "alpha_pattern",
+        "use_rslora",
+        "use_dora",
+        "lora_bias",
+        "fan_in_fan_out",
+        "target_modules",
+        "exclude_modules",
+        "layers_to_transform",
+        "layers_pattern",
+        "modules_to_save",
+        "trainable_token_indices",
+        "init_lora_weights",
     },
-}  # fmt: skip
+}
 _INERT_INITS = (True, False, None, "gaussian", "eva", "orthogonal")
 """Ways to begin a LoRA whose traces are all in its own tensors."""
 _CHANGING_INITS = ("pissa", "olora")

@@ -21,9 +21,17 @@ FILES = (".jinja", ".json")
 """Endings of files that hold a template: its text, or a tokenizer_config.json with ``chat_template``."""
 
 _ERRORS = (
-    TemplateError, ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError, RuntimeError,
-    TypeError, ValueError,
-)  # fmt: skip
+    TemplateError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 """What a template can raise: it is a program of someone else's."""
 
 _CALL = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")

@@ -4,11 +4,29 @@ import re
 from collections.abc import Iterable
 
 KNOWN = (
-    "[INST]", "[/INST]", "<<SYS>>", "<|im_start|>", "<|im_end|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>",
-    "<|start_header_id|>", "<|eot_id|>", "<start_of_turn>", "<end_of_turn>", "### Instruction:", "### Response:",
-    "### Human:", "### Assistant:", "BEGINNING OF CONVERSATION: USER:", "\n\nAssistant:", "<|User|>", "<|Assistant|>",
+    "[INST]",
+    "[/INST]",
+    "<<SYS>>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|system|>",
+    "<|end|>",
+    "<|start_header_id|>",
+    "<|eot_id|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "### Instruction:",
+    "### Response:",
+    "### Human:",
+    "### Assistant:",
+    "BEGINNING OF CONVERSATION: USER:",
+    "\n\nAssistant:",
+    "<|User|>",
+    "<|Assistant|>",
     "<|START_OF_TURN_TOKEN|>",
-)  # fmt: skip
+)
 """What well-known templates write around what is said."""
 
 _SHORTEST = 4

@@ -60,11 +60,14 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tasks")
     rows = [
         {
-            "question": f"Which number follows {i}?", "choices": [str(i + 1), f"{i + 2}, I think", "none"],
-            "answer": i % 3, "say": f"It is {i + 1}.", "long": " ".join(str(n) for n in range(i, i + 150)),
+            "question": f"Which number follows {i}?",
+            "choices": [str(i + 1), f"{i + 2}, I think", "none"],
+            "answer": i % 3,
+            "say": f"It is {i + 1}.",
+            "long": " ".join(str(n) for n in range(i, i + 150)),
         }
         for i in range(7)
-    ]  # fmt: skip
+    ]
     (folder / "docs.jsonl").write_text("\n".join(map(json.dumps, rows)))
     for name, text in TASKS.items():
         (folder / f"{name}.yaml").write_text(
@@ -168,8 +171,9 @@ def test_the_plain_model_is_the_harness_own_sample_for_sample(
 def test_patched_models_at_their_limits(made: Database, run: Any, tiny_llama: Path, tiny_adapter: Path) -> None:
     names = NAMES[:2]
     found = run("patched", names, ("all", "found:0", "found:20%")).scores
-    variants = dict(made.rows("SELECT v.name, variant_id FROM variants AS v JOIN runs USING (run_id) "
-                              "WHERE runs.name = 'patched'"))  # fmt: skip
+    variants = dict(
+        made.rows("SELECT v.name, variant_id FROM variants AS v JOIN runs USING (run_id) WHERE runs.name = 'patched'")
+    )
     texts = {name: samples(made, "patched", "snql_write", number) for name, number in variants.items()}
     assert texts["found:0"] == texts["recipient"]
     assert texts["all"] == texts["donor"] != texts["recipient"]

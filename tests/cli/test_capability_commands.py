@@ -33,15 +33,29 @@ def test_a_screen_beside_the_effect_and_a_perplexity(snql: Snql, tiny_llama: Pat
     done = snql("perplexity", "read", "--model", str(tiny_llama), *settings)
     assert done.code == 0
     assert "Perplexity of read" in done.out
-    done = snql("--json", "--quiet", "perplexity", "zeroed", "--model", str(tiny_llama), *settings,
-                "--neurons", "L0.N1", "--mode", "zero")  # fmt: skip
+    done = snql(
+        "--json",
+        "--quiet",
+        "perplexity",
+        "zeroed",
+        "--model",
+        str(tiny_llama),
+        *settings,
+        "--neurons",
+        "L0.N1",
+        "--mode",
+        "zero",
+    )
     assert [row["variant"] for row in json.loads(done.out)] == ["recipient", "L0.N1"]
     assert done.err == ""
 
     done = snql("--json", "runs")
     assert [(row["kind"], row["name"]) for row in json.loads(done.out)] == [
-        ("patch", "moved"), ("divergence", "moved-divergence"), ("perplexity", "read"), ("perplexity", "zeroed"),
-    ]  # fmt: skip
+        ("patch", "moved"),
+        ("divergence", "moved-divergence"),
+        ("perplexity", "read"),
+        ("perplexity", "zeroed"),
+    ]
     done = snql("show", "zeroed", "--all")
     assert "config.stride" in done.out
     assert "rows.text_windows" in done.out

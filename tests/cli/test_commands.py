@@ -88,16 +88,34 @@ def test_sets_and_modes(snql: Snql, tmp_path: Path, tiny_llama: Path, tiny_adapt
     assert "score over controls" in done.out
     stored = snql("query", "--format", "json", "SELECT variant, n_neurons FROM causal_effects ORDER BY variant_id").out
     assert [(row["variant"], row["n_neurons"]) for row in json.loads(stored)] == [
-        ("@mine", 8), ("random(@mine, seed=1)", 8), ("random(@mine, seed=2)", 8),
+        ("@mine", 8),
+        ("random(@mine, seed=1)", 8),
+        ("random(@mine, seed=2)", 8),
         ("random(@mine, seed=1, anywhere)", 8),
-    ]  # fmt: skip
+    ]
     assert snql("sets", "rm", "mine").code == 0
     assert json.loads(snql("--json", "sets").out) == []
 
     settings = [
-        "--mode", "mean:found", "--window", "40%", "--steps", "completion", "--first", "3", "--temperature", "0.7",
-        "--top-p", "0.9", "--samples", "2", "--no-trace", "--no-drafts", "--batch-size", "auto",
-    ]  # fmt: skip
+        "--mode",
+        "mean:found",
+        "--window",
+        "40%",
+        "--steps",
+        "completion",
+        "--first",
+        "3",
+        "--temperature",
+        "0.7",
+        "--top-p",
+        "0.9",
+        "--samples",
+        "2",
+        "--no-trace",
+        "--no-drafts",
+        "--batch-size",
+        "auto",
+    ]
     without = patch(tiny_llama, tiny_adapter, "ablated")
     at = without.index("--donor")
     done = snql(*without[:at], *without[at + 2 :], "--neurons", "found", *settings)
@@ -107,8 +125,19 @@ def test_sets_and_modes(snql: Snql, tmp_path: Path, tiny_llama: Path, tiny_adapt
         config = json.loads(db.rows("SELECT config FROM runs WHERE name = 'ablated'")[0][0])
         names = db.rows("SELECT DISTINCT variant FROM run_completions WHERE run = 'ablated' ORDER BY 1")
     assert names == [("found:0%..40%",), ("found:40%..80%",), ("recipient",)]
-    given = {"mode": "mean:found", "steps": "completion", "first": 3, "temperature": 0.7, "top_p": 0.9, "samples": 2,
-             "trace": False, "drafts": False, "window": "40%", "donor": None, "freeze": False}  # fmt: skip
+    given = {
+        "mode": "mean:found",
+        "steps": "completion",
+        "first": 3,
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "samples": 2,
+        "trace": False,
+        "drafts": False,
+        "window": "40%",
+        "donor": None,
+        "freeze": False,
+    }
     assert {key: config[key] for key in given} == given
     assert snql("report", "--out", "figures", "--format", "svg").code == 0
 

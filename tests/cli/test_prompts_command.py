@@ -78,9 +78,7 @@ def test_show_prompts_gives_the_exact_text_and_tokens(snql: Snql, tmp_path: Path
     options = ["--prompts", "x.jsonl", "--system", "Be kind.", "--response-prefix", "Sure", "--keep", "none"]
     assert snql(*LOCATE, *options).code == 0
     rows = json.loads(snql("--json", "show", "found", "--prompts").out)
-    preview = json.loads(
-        snql("--json", "prompts", "x.jsonl", "--model", "demo:sft", *options[2:6]).out
-    )["prompts"]  # fmt: skip
+    preview = json.loads(snql("--json", "prompts", "x.jsonl", "--model", "demo:sft", *options[2:6]).out)["prompts"]
     assert [row["formatted"] for row in rows] == [row["formatted"] for row in preview]
     assert [row["input_ids"] for row in rows] == [row["input_ids"] for row in preview]
     assert rows[0]["formatted"].endswith("<|assistant|>\nSure")

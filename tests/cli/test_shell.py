@@ -214,8 +214,15 @@ def test_harlequin_is_given_the_database_read_only(here: State, monkeypatch: pyt
     command, (script, path) = ran
     assert command[:3] == [sys.executable, "-m", "harlequin"]
     assert command[3:] == [
-        "--profile", "None", "--adapter", "duckdb", "--read-only", "--init-path", path, str(here.database)
-    ]  # fmt: skip
+        "--profile",
+        "None",
+        "--adapter",
+        "duckdb",
+        "--read-only",
+        "--init-path",
+        path,
+        str(here.database),
+    ]
     assert script == "SET enable_external_access = false;\nSET lock_configuration = true;\n"
     assert not Path(path).exists()
 

@@ -62,8 +62,12 @@ def test_intervals_by_hand(db: Database, tiny_llama: Path, tiny_adapter: Path) -
     prompts = sorted(sums["prompt_id"].unique())
     drawn = np.random.default_rng([3, len(prompts)]).multinomial(len(prompts), [1 / 12] * 12, size=RESAMPLES)
     by_neuron: dict[tuple[int, int], list[float]] = {}
-    values = {(la, ne, p): (s, n) for la, ne, p, s, n in sums.select(
-        "layer", "neuron", "prompt_id", "squared_differences", "n_tokens").iter_rows()}  # fmt: skip
+    values = {
+        (la, ne, p): (s, n)
+        for la, ne, p, s, n in sums.select(
+            "layer", "neuron", "prompt_id", "squared_differences", "n_tokens"
+        ).iter_rows()
+    }
     for layer, neuron in read_scores(db, "x").select("layer", "neuron").iter_rows():
         by_neuron[layer, neuron] = [
             math.sqrt(

@@ -92,9 +92,11 @@ def test_one_model_on_equal_prompts_is_noise(db: Database, tmp_path: Path) -> No
     score: Callable[..., Any] = snql.score_prompts
     for contrast, noise in ((other, True), ("demo:benign", False)):
         options = snql.ScorerOptions(
-            scorer="prompt-difference", model="demo:sft", prompts=snql.PromptOptions((str(same),)),
+            scorer="prompt-difference",
+            model="demo:sft",
+            prompts=snql.PromptOptions((str(same),)),
             contrast=(str(contrast),),
-        )  # fmt: skip
+        )
         found = score(db, f"run-{noise}", options)
         assert (found.noise is not None) == noise
 

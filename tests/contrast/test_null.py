@@ -150,8 +150,9 @@ def test_the_distributions_of_the_draws_are_those_of_their_scores(located: Datab
     (pair,) = located.frame("FROM figure_overlap").filter(run_a="real", run_b="size").to_dicts()
     overlap = found["real", "overlap", "size"]
     assert [pair[name] for name in ("null_of", "n_draws", "null_low", "null_high", "null_p_value")] == [
-        "real", *(overlap[name] for name in ("n_draws", "null_low", "null_high", "p_value"))
-    ]  # fmt: skip
+        "real",
+        *(overlap[name] for name in ("n_draws", "null_low", "null_high", "p_value")),
+    ]
     bands = located.frame("FROM figure_scores").filter(run="real").unique("run").to_dicts()[0]
     assert bands["null_skewness_high"] == pytest.approx(found["real", "skewness", ""]["null_high"])
     assert (bands["null_knee_low"], bands["n_draws"]) == (found["real", "knee", ""]["null_low"], 3)

@@ -108,14 +108,28 @@ def _runs() -> Iterator[Row]:
         if run_id in GUARDS:
             config = '{"guard": "safety", "refuse_from": 0.5, "judge": "cost", "model": "b", "trained_on": ["harm"]}'
         yield {
-            "run_id": run_id, "name": name, "kind": kind, "status": status, "started_at": AT,
-            "finished_at": AT if status == "done" else None, "error": None, "config": config,
+            "run_id": run_id,
+            "name": name,
+            "kind": kind,
+            "status": status,
+            "started_at": AT,
+            "finished_at": AT if status == "done" else None,
+            "error": None,
+            "config": config,
             "config_sha256": sha256(config.encode()).hexdigest(),
-            "snql_version": "0.1.0", "git_commit": None, "libraries": "{}", "platform": "p", "device": "cpu",
-            "dtype": "float32", "seed": 0, "owner": None, "kept_set_id": KEPT_SETS.get(run_id),
-            "store": "rows" if run_id in KEPT else None, "statistics_digest": None,
+            "snql_version": "0.1.0",
+            "git_commit": None,
+            "libraries": "{}",
+            "platform": "p",
+            "device": "cpu",
+            "dtype": "float32",
+            "seed": 0,
+            "owner": None,
+            "kept_set_id": KEPT_SETS.get(run_id),
+            "store": "rows" if run_id in KEPT else None,
+            "statistics_digest": None,
             "notes": ["a <b>note</b>", "another"] if run_id == 1 else None,
-        }  # fmt: skip
+        }
 
 
 def _variants() -> Iterator[Row]:
@@ -142,10 +156,16 @@ def _completions() -> Iterator[Row]:
     for run_id, variant, prompt, sample in written:
         asked = variant > 1
         yield {
-            "run_id": run_id, "variant_id": variant, "prompt_id": prompt, "text": f"text {variant} {prompt} {sample}",
-            "token_ids": [variant, prompt, sample], "finish_reason": "length", "sample": sample,
-            "donor_ids": [1, prompt, sample] if asked else None, "unpatched_ids": [0, prompt, 9] if asked else None,
-        }  # fmt: skip
+            "run_id": run_id,
+            "variant_id": variant,
+            "prompt_id": prompt,
+            "text": f"text {variant} {prompt} {sample}",
+            "token_ids": [variant, prompt, sample],
+            "finish_reason": "length",
+            "sample": sample,
+            "donor_ids": [1, prompt, sample] if asked else None,
+            "unpatched_ids": [0, prompt, 9] if asked else None,
+        }
 
 
 def _effects() -> Iterator[Row]:
@@ -155,13 +175,27 @@ def _effects() -> Iterator[Row]:
                 for dataset in ("harm", "plain", "*"):
                     effect, score = variant / 8, SCORES[judge]
                     yield {
-                        "run_id": run_id, "variant_id": variant, "judge": judge, "dataset": dataset,
+                        "run_id": run_id,
+                        "variant_id": variant,
+                        "judge": judge,
+                        "dataset": dataset,
                         "n_prompts": 4 if dataset == "*" else 2,
-                        "mean_recipient": 0.0, "mean_donor": score, "mean_patched": variant * score,
-                        "gap": 2.0, "gap_ci_low": 1.5, "gap_ci_high": 2.5, "change": 2 * effect,
-                        "change_ci_low": effect, "change_ci_high": 3 * effect, "effect": effect,
-                        "ci_low": effect / 2, "ci_high": 2 * effect, "confidence": 0.95, "resamples": 2000, "seed": 0,
-                    }  # fmt: skip
+                        "mean_recipient": 0.0,
+                        "mean_donor": score,
+                        "mean_patched": variant * score,
+                        "gap": 2.0,
+                        "gap_ci_low": 1.5,
+                        "gap_ci_high": 2.5,
+                        "change": 2 * effect,
+                        "change_ci_low": effect,
+                        "change_ci_high": 3 * effect,
+                        "effect": effect,
+                        "ci_low": effect / 2,
+                        "ci_high": 2 * effect,
+                        "confidence": 0.95,
+                        "resamples": 2000,
+                        "seed": 0,
+                    }
 
 
 def _control_effects() -> Iterator[Row]:
@@ -169,12 +203,23 @@ def _control_effects() -> Iterator[Row]:
         if effect["variant_id"] in SETS:
             for kind in ("matched", "anywhere"):
                 yield {name: effect[name] for name in ("run_id", "variant_id", "judge", "dataset", "n_prompts")} | {
-                    "control_kind": kind, "n_controls": 1, "mean_controls": 1.25, "difference": 0.5,
-                    "difference_ci_low": 0.25, "difference_ci_high": 0.75, "t": 2.0, "t_p_value": 0.1,
-                    "permutation_p_value": 0.2, "permutations": 10000, "effect_difference": 0.25,
-                    "effect_difference_ci_low": 0.125, "effect_difference_ci_high": 0.375, "confidence": 0.95,
-                    "resamples": 2000, "seed": 0,
-                }  # fmt: skip
+                    "control_kind": kind,
+                    "n_controls": 1,
+                    "mean_controls": 1.25,
+                    "difference": 0.5,
+                    "difference_ci_low": 0.25,
+                    "difference_ci_high": 0.75,
+                    "t": 2.0,
+                    "t_p_value": 0.1,
+                    "permutation_p_value": 0.2,
+                    "permutations": 10000,
+                    "effect_difference": 0.25,
+                    "effect_difference_ci_low": 0.125,
+                    "effect_difference_ci_high": 0.375,
+                    "confidence": 0.95,
+                    "resamples": 2000,
+                    "seed": 0,
+                }
 
 
 def _margins() -> Iterator[Row]:
@@ -182,25 +227,49 @@ def _margins() -> Iterator[Row]:
         for variant in VARIANTS:
             for prompt in _prompts(run_id):
                 yield {
-                    "run_id": run_id, "variant_id": variant, "prompt_id": prompt, "step": 1, "recipient_token": 5,
-                    "donor_token": 7, "margin": variant / 8 - 1,
-                }  # fmt: skip
+                    "run_id": run_id,
+                    "variant_id": variant,
+                    "prompt_id": prompt,
+                    "step": 1,
+                    "recipient_token": 5,
+                    "donor_token": 7,
+                    "margin": variant / 8 - 1,
+                }
 
 
 def _margin_effects() -> Iterator[Row]:
-    common = ("run_id", "variant_id", "dataset", "n_prompts", "mean_recipient", "mean_donor", "mean_patched", "gap",
-              "gap_ci_low", "gap_ci_high", "change", "change_ci_low", "change_ci_high", "effect", "ci_low", "ci_high",
-              "confidence")  # fmt: skip
+    common = (
+        "run_id",
+        "variant_id",
+        "dataset",
+        "n_prompts",
+        "mean_recipient",
+        "mean_donor",
+        "mean_patched",
+        "gap",
+        "gap_ci_low",
+        "gap_ci_high",
+        "change",
+        "change_ci_low",
+        "change_ci_high",
+        "effect",
+        "ci_low",
+        "ci_high",
+        "confidence",
+    )
     for effect in _effects():
         if effect["judge"] == JUDGES[0]:
             controls = effect["variant_id"] in SETS
             yield {name: effect[name] for name in common} | {
-                "n_same": 2, "n_crossed": 1, "control_kind": "matched" if controls else None,
-                "n_controls": 1 if controls else None, "controls_difference": 0.25 if controls else None,
+                "n_same": 2,
+                "n_crossed": 1,
+                "control_kind": "matched" if controls else None,
+                "n_controls": 1 if controls else None,
+                "controls_difference": 0.25 if controls else None,
                 "controls_difference_ci_low": 0.125 if controls else None,
                 "controls_difference_ci_high": 0.375 if controls else None,
                 "controls_p_value": 0.2 if controls else None,
-            }  # fmt: skip
+            }
 
 
 def _activations() -> Iterator[Row]:
@@ -271,13 +340,20 @@ def rows() -> dict[str, list[Row]]:
         ],
         "run_prompt_sets": list(_prompt_sets()),
         "neuron_sets": [
-            {"set_id": i, "sha256": f"n{i}", "n_neurons": 9 if i < 13 else 5, "created_at": AT}
-            for i in range(1, 15)
+            {"set_id": i, "sha256": f"n{i}", "n_neurons": 9 if i < 13 else 5, "created_at": AT} for i in range(1, 15)
         ],
         "neuron_set_members": [{"set_id": i, **place} for i in range(1, 13) for place in members] + kept,
         "named_sets": [
-            {"name": name, "set_id": 1, "expression": "safety:5%", "n_layers": 2, "n_neurons": 60, "n_experts": 2,
-             "created_at": AT} for name in ("mine", "yours")
+            {
+                "name": name,
+                "set_id": 1,
+                "expression": "safety:5%",
+                "n_layers": 2,
+                "n_neurons": 60,
+                "n_experts": 2,
+                "created_at": AT,
+            }
+            for name in ("mine", "yours")
         ],
         "variants": list(_variants()),
         "completions": list(_completions()),
@@ -292,17 +368,28 @@ def rows() -> dict[str, list[Row]]:
         "run_batches": list(_batches()),
         "judges": [{"judge": judge, "kind": "test", "version": "1", "settings": "{}"} for judge in SCORES],
         "judgements": [
-            {**{name: row[name] for name in ("run_id", "variant_id", "prompt_id", "sample")}, "judge": judge,
-             "score": SCORES[judge] * row["variant_id"], "label": None, "problem": None}
-            for row in _completions() if row["run_id"] in PATCHED for judge in SCORES
+            {
+                **{name: row[name] for name in ("run_id", "variant_id", "prompt_id", "sample")},
+                "judge": judge,
+                "score": SCORES[judge] * row["variant_id"],
+                "label": None,
+                "problem": None,
+            }
+            for row in _completions()
+            if row["run_id"] in PATCHED
+            for judge in SCORES
         ],
         "effects": list(_effects()),
         "control_effects": list(_control_effects()),
         "margins": list(_margins()),
         "margin_effects": list(_margin_effects()),
         "prompt_sums": [
-            {**{name: row[name] for name in ("run_id", "layer", "expert", "neuron")},
-             "prompt_id": prompt, "n_tokens": 2, "squared_differences": 2 * row["score"] ** 2}
+            {
+                **{name: row[name] for name in ("run_id", "layer", "expert", "neuron")},
+                "prompt_id": prompt,
+                "n_tokens": 2,
+                "squared_differences": 2 * row["score"] ** 2,
+            }
             for run_id in KEPT
             for row in _statistics(run_id)
             for prompt in (1, 2)
@@ -311,7 +398,7 @@ def rows() -> dict[str, list[Row]]:
         **filled_capability.rows(MEASURED, VARIANTS, _prompts(MEASURED[0])),
         **filled_guard.rows(GUARDS, _prompts(GUARDS[0]), JUDGES),
         **filled_lens.rows(LENSES),
-    }  # fmt: skip
+    }
 
 
 def fill(connection: duckdb.DuckDBPyConnection) -> dict[str, list[Row]]:

@@ -23,31 +23,59 @@ def _rows(run_id: int, prompts: Sequence[int], judge: str) -> dict[str, list[Row
         "guards": [{"run_id": run_id, "threshold": 0.5, "about": '{"model": "b"}'}],
         "guard_classifiers": classifiers,
         "guard_weights": [
-            {"run_id": run_id, "classifier_id": each["classifier_id"], "intercept": 0.5, "weights": [0.5, -1.0],
-             "means": [0.0, 1.0], "scales": [1.0, 2.0]} for each in classifiers
+            {
+                "run_id": run_id,
+                "classifier_id": each["classifier_id"],
+                "intercept": 0.5,
+                "weights": [0.5, -1.0],
+                "means": [0.0, 1.0],
+                "scales": [1.0, 2.0],
+            }
+            for each in classifiers
         ],
         "guard_labels": [
-            {"run_id": run_id, "prompt_id": prompt, "benign": prompt > 2, "score": 1.5 - prompt / 2,
-             "label": prompt < 3} for prompt in prompts
+            {
+                "run_id": run_id,
+                "prompt_id": prompt,
+                "benign": prompt > 2,
+                "score": 1.5 - prompt / 2,
+                "label": prompt < 3,
+            }
+            for prompt in prompts
         ],
         "guard_probabilities": [
-            {"run_id": run_id, "classifier_id": each["classifier_id"], "variant_id": variant, "prompt_id": prompt,
-             "probability": (prompt + variant) / 8}
-            for each in classifiers for variant in (0, 1) for prompt in prompts
+            {
+                "run_id": run_id,
+                "classifier_id": each["classifier_id"],
+                "variant_id": variant,
+                "prompt_id": prompt,
+                "probability": (prompt + variant) / 8,
+            }
+            for each in classifiers
+            for variant in (0, 1)
+            for prompt in prompts
         ],
         "guard_measures": list(_measures(run_id)),
         "guard_answers": list(_answers(run_id, judge)),
-    }  # fmt: skip
+    }
 
 
 def _classifiers(run_id: int) -> Iterator[Row]:
     for place, (neurons, n_neurons) in enumerate(SETS.items()):
         for number, kind in enumerate(KINDS):
             yield {
-                "run_id": run_id, "classifier_id": len(KINDS) * place + number, "neurons": neurons, "kind": kind,
-                "control_seed": None if kind == "guard" else 1, "set_id": 1 + number, "n_neurons": n_neurons,
-                "c": 0.1, "n_folds": 5, "log_loss": 0.25, "converged": True,
-            }  # fmt: skip
+                "run_id": run_id,
+                "classifier_id": len(KINDS) * place + number,
+                "neurons": neurons,
+                "kind": kind,
+                "control_seed": None if kind == "guard" else 1,
+                "set_id": 1 + number,
+                "n_neurons": n_neurons,
+                "c": 0.1,
+                "n_folds": 5,
+                "log_loss": 0.25,
+                "converged": True,
+            }
 
 
 def _measures(run_id: int) -> Iterator[Row]:
@@ -58,12 +86,24 @@ def _measures(run_id: int) -> Iterator[Row]:
                     own = kind == "guard"
                     value = 0.75 if own else 0.5
                     yield {
-                        "run_id": run_id, "neurons": neurons, "kind": kind, "dataset": dataset, "measure": measure,
-                        "n_neurons": n_neurons, "n_classifiers": 1, "n_prompts": 4, "n_harmful": 2, "n_benign": 2,
-                        "value": value, "ci_low": value - 0.125, "ci_high": value + 0.125,
-                        "difference": None if own else 0.25, "difference_ci_low": None if own else -0.125,
-                        "difference_ci_high": None if own else 0.5, **_INTERVALS,
-                    }  # fmt: skip
+                        "run_id": run_id,
+                        "neurons": neurons,
+                        "kind": kind,
+                        "dataset": dataset,
+                        "measure": measure,
+                        "n_neurons": n_neurons,
+                        "n_classifiers": 1,
+                        "n_prompts": 4,
+                        "n_harmful": 2,
+                        "n_benign": 2,
+                        "value": value,
+                        "ci_low": value - 0.125,
+                        "ci_high": value + 0.125,
+                        "difference": None if own else 0.25,
+                        "difference_ci_low": None if own else -0.125,
+                        "difference_ci_high": None if own else 0.5,
+                        **_INTERVALS,
+                    }
 
 
 def _answers(run_id: int, judge: str) -> Iterator[Row]:
@@ -71,10 +111,23 @@ def _answers(run_id: int, judge: str) -> Iterator[Row]:
         for reader in readers:
             for dataset in ("harm", "plain", "*"):
                 guarded = reader != "none"
-                ends = {f"{name}ci_{end}": 0.25 for name in ("", "change_", "guard_rate_", "refusal_rate_")
-                        for end in ("low", "high")}  # fmt: skip
+                ends = {
+                    f"{name}ci_{end}": 0.25
+                    for name in ("", "change_", "guard_rate_", "refusal_rate_")
+                    for end in ("low", "high")
+                }
                 yield {
-                    "run_id": run_id, "variant_id": variant, "guarded_by": reader, "dataset": dataset, "judge": judge,
-                    "n_prompts": 4, "n_accepted": 2 if guarded else 4, "mean_cost": 0.5 - guarded,
-                    "change": -1.0 * guarded, "guard_rate": 0.5 * guarded, "refusal_rate": 0.5, **ends, **_INTERVALS,
-                }  # fmt: skip
+                    "run_id": run_id,
+                    "variant_id": variant,
+                    "guarded_by": reader,
+                    "dataset": dataset,
+                    "judge": judge,
+                    "n_prompts": 4,
+                    "n_accepted": 2 if guarded else 4,
+                    "mean_cost": 0.5 - guarded,
+                    "change": -1.0 * guarded,
+                    "guard_rate": 0.5 * guarded,
+                    "refusal_rate": 0.5,
+                    **ends,
+                    **_INTERVALS,
+                }

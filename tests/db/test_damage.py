@@ -58,8 +58,10 @@ def test_a_file_that_was_cut_short(large: Path, share: float) -> None:
     large.write_bytes(whole[: int(len(whole) * share)])
     said = everything(large)
     assert said
-    assert set(said) == {f"{large} is damaged (it ends before its last block, as after a full disk or a copy that was "
-                         "cut off): restore it from a copy"}  # fmt: skip
+    assert set(said) == {
+        f"{large} is damaged (it ends before its last block, as after a full disk or a copy that was "
+        "cut off): restore it from a copy"
+    }
 
 
 def test_a_damaged_log_is_named(large: Path) -> None:

@@ -212,8 +212,10 @@ def read_by_1_5(db: Database, query: str) -> list[dict[str, object]]:
     program = Path(sys.executable).with_name("duckdb")
     done = subprocess.run(
         [program, db.path, "-readonly", "-json", "-c", f"SELECT version() AS v; {query}"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     version, rows = done.stdout.split("]", 1)
     assert '"v":"v1.5.' in version
     found: list[dict[str, object]] = json.loads(rows)
@@ -276,9 +278,11 @@ def test_patch_runs_of_an_older_database_are_kept(db: Database, monkeypatch: pyt
         connection.execute("INSERT INTO run_prompts VALUES (1, 7, 0, 'Hello', [1, 2], NULL)")
         connection.execute("INSERT INTO judges VALUES ('j', 'test', '1', '{}')")
         for variant, name, role, control_of, seed in (
-            (0, "recipient", "recipient", None, None), (1, "donor", "donor", None, None),
-            (2, "a:5%", "patched", None, None), (3, "random(a:5%, seed=1)", "patched", 2, 1),
-        ):  # fmt: skip
+            (0, "recipient", "recipient", None, None),
+            (1, "donor", "donor", None, None),
+            (2, "a:5%", "patched", None, None),
+            (3, "random(a:5%, seed=1)", "patched", 2, 1),
+        ):
             row = [variant, name, role, None, None, 4, 0.1, control_of, seed]
             connection.execute("INSERT INTO variants VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             connection.execute("INSERT INTO completions VALUES (1, ?, 7, 'text', [3, 4], 'length')", [variant])

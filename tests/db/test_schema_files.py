@@ -82,9 +82,12 @@ def test_a_query_says_what_it_is_for_and_runs(new: Database, name: str, sql: str
         values = dict.fromkeys(statement.named_parameters)
         lists = {"runs", "ranked", "compared", "prompts", "positions", "variants", "roles", "judges"}
         numbers = {"limit": 1}
-        connection.execute(statement.query, values | {key: [] for key in lists & values.keys()} | {
-            key: value for key, value in numbers.items() if key in values
-        }).fetchall()  # fmt: skip
+        connection.execute(
+            statement.query,
+            values
+            | {key: [] for key in lists & values.keys()}
+            | {key: value for key, value in numbers.items() if key in values},
+        ).fetchall()
 
 
 def _texts(path: Path) -> Iterator[str]:

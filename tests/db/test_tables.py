@@ -18,9 +18,16 @@ from snql.db.tables import delete, insert, insert_new, next_values, replace
 from tests.synthetic import add_locate_run
 
 COLUMNS = {
-    "run_id": "INTEGER", "label": "VARCHAR", "filter": "SMALLINT", "values": "DOUBLE[]", "flags": "BOOLEAN[]",
-    "digest": "UBIGINT", "about": "JSON", "at": "TIMESTAMP", "share": "DOUBLE",
-}  # fmt: skip
+    "run_id": "INTEGER",
+    "label": "VARCHAR",
+    "filter": "SMALLINT",
+    "values": "DOUBLE[]",
+    "flags": "BOOLEAN[]",
+    "digest": "UBIGINT",
+    "about": "JSON",
+    "at": "TIMESTAMP",
+    "share": "DOUBLE",
+}
 AT = datetime(2026, 1, 2, 3, 4, 5, 678)
 
 

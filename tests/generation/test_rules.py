@@ -34,9 +34,13 @@ def theirs(model: LoadedModel, prompt: Sequence[int], **settings: Any) -> list[i
     with model.switched_on() as network:
         ids = torch.tensor([list(prompt)])
         written = network.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW, pad_token_id=0,
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=NEW,
+            pad_token_id=0,
             **settings,
-        )  # fmt: skip
+        )
     found: list[int] = written[0, len(prompt) :].tolist()
     return found
 

@@ -193,9 +193,17 @@ def test_adapters_are_read_after_their_scaling(tiny_llama: Path, tiny_adapter: P
 def test_experts_that_a_token_was_not_sent_to_count_as_zero() -> None:
     torch.manual_seed(0)
     config = MixtralConfig(
-        vocab_size=150, hidden_size=16, intermediate_size=20, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, num_local_experts=3, num_experts_per_tok=2, initializer_range=0.5, pad_token_id=0,
-    )  # fmt: skip
+        vocab_size=150,
+        hidden_size=16,
+        intermediate_size=20,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_local_experts=3,
+        num_experts_per_tok=2,
+        initializer_range=0.5,
+        pad_token_id=0,
+    )
     model: Any = MixtralForCausalLM(config)
     model.eval()
     guard = made(Shape(2, 60, 3), n_neurons=40)

@@ -38,9 +38,9 @@ def test_probabilities_are_the_guards_on_activations_by_hand(
 ) -> None:
     network = sft_network if role == "before" else plain_network("safety")
     guard = read_guard(trained, "mine")
-    ids = dict(trained.rows(
-        "SELECT prompt_id, input_ids FROM run_prompts JOIN runs USING (run_id) WHERE kind = 'guard-test'"
-    ))  # fmt: skip
+    ids = dict(
+        trained.rows("SELECT prompt_id, input_ids FROM run_prompts JOIN runs USING (run_id) WHERE kind = 'guard-test'")
+    )
     rows = predictions.filter(read_from=role, classifier_id=0)[::9]
     own = np.stack([last_activations(network, ids[number]) for number in rows["prompt_id"]])
     assert rows["probability"].to_list() == pytest.approx(guard.probabilities(own[:, guard.neurons.ids]), abs=1e-5)
@@ -106,8 +106,12 @@ def test_scores_are_those_of_the_stored_predictions(trained: Database, predictio
 def test_costs_are_means_of_accepted_answers(trained: Database, predictions: pl.DataFrame) -> None:
     costs = trained.frame("FROM guard_costs")
     assert costs.select("model", "guarded_by").unique().sort("model", "guarded_by").rows() == [
-        ("after", "after"), ("after", "before"), ("after", "none"), ("before", "before"), ("before", "none"),
-    ]  # fmt: skip
+        ("after", "after"),
+        ("after", "before"),
+        ("after", "none"),
+        ("before", "before"),
+        ("before", "none"),
+    ]
     assert costs.filter(model="after")["model_spec"].unique().to_list() == ["demo:safety"]
     answers = trained.frame(
         """
@@ -120,8 +124,9 @@ def test_costs_are_means_of_accepted_answers(trained: Database, predictions: pl.
     assert answers["own"].any()
     flags = predictions.filter(classifier_id=0).select("prompt_id", "refused", reader="read_from")
     for row in costs.iter_rows(named=True):
-        part = answers.filter((pl.col("model") == row["model"]) & (
-            (pl.col("dataset") == row["dataset"]) | (row["dataset"] == "*")))  # fmt: skip
+        part = answers.filter(
+            (pl.col("model") == row["model"]) & ((pl.col("dataset") == row["dataset"]) | (row["dataset"] == "*"))
+        )
         if row["guarded_by"] == "none":
             part = part.with_columns(refused=pl.lit(False))
         else:
@@ -174,8 +179,9 @@ def test_overview_and_sizes(trained: Database) -> None:
     }
     assert last["auroc"] == stored["guard", "auroc"]["value"]
     assert (last["ci_low"], last["matched"]) == (
-        stored["guard", "accuracy"]["ci_low"], stored["matched", "accuracy"]["value"],
-    )  # fmt: skip
+        stored["guard", "accuracy"]["ci_low"],
+        stored["matched", "accuracy"]["value"],
+    )
     assert last["difference_ci_high"] == stored["matched", "accuracy"]["difference_ci_high"]
     sizes = by_size(scores)
     assert sizes["dataset"].unique().to_list() == ["*"]
@@ -187,10 +193,19 @@ def scored(
 ) -> Any:
     ends = difference or (None, None, None)
     return {
-        "neurons": "a", "kind": kind, "dataset": "x", "measure": measure, "value": value, "ci_low": low,
-        "ci_high": None if low is None else 1.0, "difference": ends[0], "difference_ci_low": ends[1],
-        "difference_ci_high": ends[2], "n_prompts": 50, "n_classifiers": 1 if kind == "guard" else 5,
-    }  # fmt: skip
+        "neurons": "a",
+        "kind": kind,
+        "dataset": "x",
+        "measure": measure,
+        "value": value,
+        "ci_low": low,
+        "ci_high": None if low is None else 1.0,
+        "difference": ends[0],
+        "difference_ci_low": ends[1],
+        "difference_ci_high": ends[2],
+        "n_prompts": 50,
+        "n_classifiers": 1 if kind == "guard" else 5,
+    }
 
 
 @pytest.mark.parametrize(

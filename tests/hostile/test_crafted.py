@@ -153,9 +153,18 @@ def test_what_is_no_regular_file_is_refused_at_once(snql: Snql, kind: str, tmp_p
     assert path.exists() and not path.is_file()
 
 
-EXTENSIONS = ("LOAD json", "INSTALL spatial", "FORCE INSTALL spatial", "UPDATE EXTENSIONS", "EXPLAIN ANALYZE LOAD json",
-              "EXPLAIN LOAD json", "/* a */ EXPLAIN (FORMAT json) LOAD json", "-- a\nexplain analyze\nload json",
-              "EXPLAIN EXPLAIN LOAD json", "SELECT 1; EXPLAIN ANALYZE LOAD 'x.duckdb_extension'")  # fmt: skip
+EXTENSIONS = (
+    "LOAD json",
+    "INSTALL spatial",
+    "FORCE INSTALL spatial",
+    "UPDATE EXTENSIONS",
+    "EXPLAIN ANALYZE LOAD json",
+    "EXPLAIN LOAD json",
+    "/* a */ EXPLAIN (FORMAT json) LOAD json",
+    "-- a\nexplain analyze\nload json",
+    "EXPLAIN EXPLAIN LOAD json",
+    "SELECT 1; EXPLAIN ANALYZE LOAD 'x.duckdb_extension'",
+)
 
 
 @pytest.mark.parametrize("files", [False, True])
@@ -181,8 +190,12 @@ def test_files_that_may_be_written_are_not_the_databases_own(tmp_path: Path) -> 
     kept = path.read_bytes()
     with Database(path, access=Access(files=True)) as db:
         for target in (path, f"{path}.wal", tmp_path / "y" / ".." / "x.duckdb", tmp_path / "link", shard, shard.parent):
-            for sql in (f"COPY (SELECT 1) TO '{target}'", f"PREPARE p AS COPY (SELECT 1) TO '{target}'; EXECUTE p",
-                        f"EXPLAIN ANALYZE COPY (SELECT 1) TO '{target}'", f"EXPORT DATABASE '{target}'"):  # fmt: skip
+            for sql in (
+                f"COPY (SELECT 1) TO '{target}'",
+                f"PREPARE p AS COPY (SELECT 1) TO '{target}'; EXECUTE p",
+                f"EXPLAIN ANALYZE COPY (SELECT 1) TO '{target}'",
+                f"EXPORT DATABASE '{target}'",
+            ):
                 with pytest.raises(InputError, match="is of the database itself"):
                     query(db, sql)
         query(db, f"COPY (SELECT 7 AS x) TO '{tmp_path / 'x.duckdb2.csv'}'")

@@ -15,20 +15,52 @@ from ..conftest import ORACLE
 BASE, SFT = ORACLE / "model", ORACLE / "sft"
 WRONG: tuple[Any, ...] = (0, -1, 10**12, 1e308, "abc", "", None, [], {}, [1], True, "x/kernel", "\ud800")
 FIELDS = (
-    "hidden_size", "num_attention_heads", "num_key_value_heads", "num_hidden_layers", "intermediate_size", "vocab_size",
-    "architectures", "model_type", "pad_token_id", "eos_token_id", "bos_token_id", "rms_norm_eps", "hidden_act",
-    "max_position_embeddings", "rope_theta", "rope_scaling", "rope_parameters", "tie_word_embeddings", "dtype",
-    "torch_dtype", "attn_implementation", "_attn_implementation", "head_dim", "quantization_config", "auto_map",
-    "attention_bias", "mlp_bias", "use_cache", "initializer_range", "transformers_version",
-)  # fmt: skip
+    "hidden_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "num_hidden_layers",
+    "intermediate_size",
+    "vocab_size",
+    "architectures",
+    "model_type",
+    "pad_token_id",
+    "eos_token_id",
+    "bos_token_id",
+    "rms_norm_eps",
+    "hidden_act",
+    "max_position_embeddings",
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
+    "tie_word_embeddings",
+    "dtype",
+    "torch_dtype",
+    "attn_implementation",
+    "_attn_implementation",
+    "head_dim",
+    "quantization_config",
+    "auto_map",
+    "attention_bias",
+    "mlp_bias",
+    "use_cache",
+    "initializer_range",
+    "transformers_version",
+)
 ADAPTER_FIELDS = (
     *("peft_type", "target_modules", "feedforward_modules", "r", "lora_alpha", "modules_to_save", "task_type"),
     *("base_model_name_or_path", "layers_to_transform", "rank_pattern", "use_rslora"),
 )
 DEEP = ("[" * 100_000, '{"a":' * 5_000 + "1" + "}" * 5_000)
 JSONS = ("[]", "0", "null", '"x"', "{", "", "\x00", *DEEP, "\ufeff{}", "é" * 10)
-HEADERS = (b"", b"\x00" * 7, struct.pack("<Q", 2**63), struct.pack("<Q", 10) + b"{", struct.pack("<Q", 2) + b"[]",
-           struct.pack("<Q", 2) + b"{}", b"\xff" * 100)  # fmt: skip
+HEADERS = (
+    b"",
+    b"\x00" * 7,
+    struct.pack("<Q", 2**63),
+    struct.pack("<Q", 10) + b"{",
+    struct.pack("<Q", 2) + b"[]",
+    struct.pack("<Q", 2) + b"{}",
+    b"\xff" * 100,
+)
 
 
 def copied(source: Path, to: Path) -> Path:

@@ -54,6 +54,7 @@ def test_a_template_without_end_is_ended(tmp_path: Path) -> None:
     begun = time.monotonic()
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (
-        1, "snql: --template: the chat template took longer than 10 s, and is given no more: ask for less\n"
-    )  # fmt: skip
+        1,
+        "snql: --template: the chat template took longer than 10 s, and is given no more: ask for less\n",
+    )
     assert time.monotonic() - begun < 60

@@ -41,8 +41,9 @@ def test_a_query_ends_when_its_time_is_over(folder: Path, name: str) -> None:
     assert took < 30, "a generous bound: start, one second, and a second to stop"
     if name in ("one call", "joins", "recursion"):
         assert (done.returncode, done.stderr.partition(":")[2].strip()) == (
-            1, "the query took longer than --timeout 1 s: allow more, or ask for less"
-        )  # fmt: skip
+            1,
+            "the query took longer than --timeout 1 s: allow more, or ask for less",
+        )
 
 
 @pytest.mark.parametrize("name", ["one call", "joins"])
@@ -72,9 +73,13 @@ def test_sql_of_a_set_and_conditions_end_on_ctrl_c(folder: Path) -> None:
     ]
     for command in commands:
         with subprocess.Popen(
-            [*PROGRAM, *command], cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [*PROGRAM, *command],
+            cwd=folder,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
             preexec_fn=_listening,
-        ) as process:  # fmt: skip
+        ) as process:
             time.sleep(3)
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)

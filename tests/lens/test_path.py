@@ -19,17 +19,26 @@ from tests.models.test_architectures import CONFIGS, CPU, EXPERTS, N_NEURONS, sa
 
 LAYER, NEURON = 1, 5
 DOWN = {
-    "gpt2": "transformer.h.1.mlp.c_proj.weight", "gpt_neox": "gpt_neox.layers.1.mlp.dense_4h_to_h.weight",
-    "gptj": "transformer.h.1.mlp.fc_out.weight", "opt": "model.decoder.layers.1.fc2.weight",
-    "bloom": "transformer.h.1.mlp.dense_4h_to_h.weight", "falcon": "transformer.h.1.mlp.dense_4h_to_h.weight",
-    "mpt": "transformer.blocks.1.ffn.down_proj.weight", "phi": "model.layers.1.mlp.fc2.weight",
+    "gpt2": "transformer.h.1.mlp.c_proj.weight",
+    "gpt_neox": "gpt_neox.layers.1.mlp.dense_4h_to_h.weight",
+    "gptj": "transformer.h.1.mlp.fc_out.weight",
+    "opt": "model.decoder.layers.1.fc2.weight",
+    "bloom": "transformer.h.1.mlp.dense_4h_to_h.weight",
+    "falcon": "transformer.h.1.mlp.dense_4h_to_h.weight",
+    "mpt": "transformer.blocks.1.ffn.down_proj.weight",
+    "phi": "model.layers.1.mlp.fc2.weight",
     "starcoder2": "model.layers.1.mlp.c_proj.weight",
-}  # fmt: skip
+}
 FINAL = {
-    "gpt2": "transformer.ln_f", "gpt_neox": "gpt_neox.final_layer_norm", "gptj": "transformer.ln_f",
-    "opt": "model.decoder.final_layer_norm", "bloom": "transformer.ln_f", "falcon": "transformer.ln_f",
-    "mpt": "transformer.norm_f", "phi": "model.final_layernorm",
-}  # fmt: skip
+    "gpt2": "transformer.ln_f",
+    "gpt_neox": "gpt_neox.final_layer_norm",
+    "gptj": "transformer.ln_f",
+    "opt": "model.decoder.final_layer_norm",
+    "bloom": "transformer.ln_f",
+    "falcon": "transformer.ln_f",
+    "mpt": "transformer.norm_f",
+    "phi": "model.final_layernorm",
+}
 CENTRED = {"gpt2", "gpt_neox", "gptj", "opt", "bloom", "falcon", "mpt", "phi", "starcoder2"}
 POST_NORMED = {"gemma2", "gemma3_text", "olmo2"}
 

@@ -28,13 +28,25 @@ from ..conftest import ORACLE, TOKENIZER_FILES
 
 ORIGINAL = 32
 SIZES: dict[str, Any] = {
-    "vocab_size": 260, "hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "initializer_range": 0.4, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
-}  # fmt: skip
+    "vocab_size": 260,
+    "hidden_size": 32,
+    "intermediate_size": 40,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.4,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
 LONG = {
-    "rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0] * 4, "long_factor": [1.0, 1.7, 3.0, 8.0],
-    "factor": 16.0, "original_max_position_embeddings": ORIGINAL,
-}  # fmt: skip
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "short_factor": [1.0] * 4,
+    "long_factor": [1.0, 1.7, 3.0, 8.0],
+    "factor": 16.0,
+    "original_max_position_embeddings": ORIGINAL,
+}
 DYNAMIC = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 4.0}
 PLAIN = {"rope_type": "default", "rope_theta": 10000.0}
 
@@ -54,9 +66,13 @@ def layered() -> Any:
     """Rotary embeddings by the type of layer: those of the full layers change with the length."""
     parameters = {"full_attention": dict(LONG), "sliding_attention": dict(PLAIN)}
     config = Gemma3TextConfig(
-        **SIZES, head_dim=8, max_position_embeddings=512, sliding_window=16, rope_parameters=parameters,
+        **SIZES,
+        head_dim=8,
+        max_position_embeddings=512,
+        sliding_window=16,
+        rope_parameters=parameters,
         layer_types=["sliding_attention", "full_attention"],
-    )  # fmt: skip
+    )
     return Gemma3ForCausalLM(config)
 
 
@@ -122,10 +138,12 @@ def test_a_model_against_itself_is_zero(
     prompts = tmp_path / "p.txt"
     prompts.write_text("ab\nabcdefgh\nabcdefghijklmnopq\n", "utf-8")
     options = snql.LocateOptions(
-        before=str(folders["phi3"]), after=str(folders["phi3"]), skip_last_layers=0,
+        before=str(folders["phi3"]),
+        after=str(folders["phi3"]),
+        skip_last_layers=0,
         prompts=snql.PromptOptions((str(prompts),), template="plain"),
         writing=snql.WritingOptions(max_new_tokens=10, batch_size=batch_size),
-    )  # fmt: skip
+    )
     assert snql.locate(db, "self", options).noise is not None, "no more than rounding, on any machine"
 
 
@@ -141,9 +159,13 @@ def test_longer_prompts_are_refused_before_anything_is_stored(
     with pytest.raises(InputError, match=reason):
         snql.locate(db, "a", snql.LocateOptions(before=spec, after=spec, prompts=read, writing=writing))
     patching = snql.PatchOptions(
-        recipient=str(folders["phi3"]), donor=str(folders["phi3"]), neurons=("L0.N1",), prompts=read, writing=writing,
+        recipient=str(folders["phi3"]),
+        donor=str(folders["phi3"]),
+        neurons=("L0.N1",),
+        prompts=read,
+        writing=writing,
         judging=snql.JudgingOptions(judges=("refusal",)),
-    )  # fmt: skip
+    )
     with pytest.raises(InputError, match=reason):
         snql.patch(db, "a", patching)
     windows = snql.PerplexityOptions(

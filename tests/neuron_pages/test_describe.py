@@ -116,8 +116,10 @@ def _expected(made: Made, place: Coordinates, measure: str, lowest: bool) -> lis
     for (prompt, position, _, _), value in zip(made.tokens, _measured(made, place, measure), strict=True):
         if not math.isnan(value) and (value < 0 if lowest else value > 0):
             best[prompt] = min(best.get(prompt, (1.0, 0, 0)), (-abs(value), prompt, position))
-    return [(prompt, position, -size if lowest else size) for size, prompt, position in
-            ((-minus, prompt, position) for minus, prompt, position in sorted(best.values()))]  # fmt: skip
+    return [
+        (prompt, position, -size if lowest else size)
+        for size, prompt, position in ((-minus, prompt, position) for minus, prompt, position in sorted(best.values()))
+    ]
 
 
 def _found(each: Examples) -> list[tuple[int, int, float | None]]:

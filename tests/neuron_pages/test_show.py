@@ -106,9 +106,16 @@ def test_the_page_shows_what_was_found(dense: Filled) -> None:
 
 @pytest.mark.parametrize(
     ("value", "scale", "expected"),
-    [(2.0, 4.0, ("positive", 0.5)), (-1.0, 4.0, ("negative", 0.25)), (4.0, 4.0, ("positive", 1.0)),
-     (5.0, 4.0, ("positive", 1.0)), (0.0, 4.0, ("none", 0.0)), (None, 4.0, ("none", 0.0)), (0.0, 0.0, ("none", 0.0))],
-)  # fmt: skip
+    [
+        (2.0, 4.0, ("positive", 0.5)),
+        (-1.0, 4.0, ("negative", 0.25)),
+        (4.0, 4.0, ("positive", 1.0)),
+        (5.0, 4.0, ("positive", 1.0)),
+        (0.0, 4.0, ("none", 0.0)),
+        (None, 4.0, ("none", 0.0)),
+        (0.0, 0.0, ("none", 0.0)),
+    ],
+)
 def test_intensity(value: float | None, scale: float, expected: tuple[str, float]) -> None:
     assert shade(value, scale) == expected
 

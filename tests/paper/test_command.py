@@ -85,5 +85,7 @@ def test_what_is_missing_is_said_at_once_before_anything_runs(
 def test_a_dry_run_prints_commands_that_can_be_pasted(snql: Snql) -> None:  # noqa: F811
     lines = snql("paper", "fig2", "--dry-run").out.split("\n\n")[0].splitlines()
     assert [line.split()[:3] for line in lines] == [
-        ["snql", "locate", "safety"], ["snql", "patch", "sweep-sft"], ["snql", "patch", "sweep-base"],
-    ]  # fmt: skip
+        ["snql", "locate", "safety"],
+        ["snql", "patch", "sweep-sft"],
+        ["snql", "patch", "sweep-base"],
+    ]

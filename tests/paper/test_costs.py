@@ -70,9 +70,15 @@ def test_a_sample_bounds_each_set(tmp_path: Path) -> None:
 
 def test_patching_counts_recipient_donor_sets_and_controls(tmp_path: Path) -> None:
     seconds, stored = cost(
-        tmp_path, "patch x", prompts=["a", "b"], neurons=["n"], sweep="10..30:10,50", random=2, judge=["j", "k"],
+        tmp_path,
+        "patch x",
+        prompts=["a", "b"],
+        neurons=["n"],
+        sweep="10..30:10,50",
+        random=2,
+        judge=["j", "k"],
         max_new_tokens=6,
-    )  # fmt: skip
+    )
     variants = 4 * 3
     rows, answers = 20 * (2 + 2 * variants), 20 * (2 + variants)
     reading = (2 * 1000 * rows * 5 + 2 * 300 * answers * 2 * 11) / (1e6 * 0.5)

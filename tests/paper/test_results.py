@@ -70,8 +70,14 @@ def _outcome(label: str, value: float | None, found: str) -> Outcome:
 def test_a_claim_is_said_once_and_its_rows_follow() -> None:
     made = rows([_outcome("a", 0.7, HOLDS), _outcome("b", None, UNDEFINED)], scale("demo"))
     assert made[0] == (
-        "Says | it", "llama-2-7b 9; gemma-7b 8", "a: 0.7 [0.6, 0.8]", "100", "0.01", "> 0.5 (ours)", HOLDS
-    )  # fmt: skip
+        "Says | it",
+        "llama-2-7b 9; gemma-7b 8",
+        "a: 0.7 [0.6, 0.8]",
+        "100",
+        "0.01",
+        "> 0.5 (ours)",
+        HOLDS,
+    )
     assert made[1] == ("", "", "b: none", "100", "0.01", "", UNDEFINED)
 
 

@@ -123,8 +123,11 @@ def test_means_and_noise_are_those_of_a_run(located: Database, run: Any, tmp_pat
     run("after", ("found:20%",), mode="mean:found:after", donor=None)
     assert tokens(located, "own") == tokens(located, "before") != tokens(located, "after")
     for name, mode, seed in (
-        ("a", "noise:found", 1), ("b", "noise:found", 1), ("c", "noise:found:3", 1), ("d", "noise:found", 2),
-    ):  # fmt: skip
+        ("a", "noise:found", 1),
+        ("b", "noise:found", 1),
+        ("c", "noise:found:3", 1),
+        ("d", "noise:found", 2),
+    ):
         run(name, ("found:20%",), mode=mode, seed=seed, donor=None, batch_size=3 if name == "a" else 20)
     noisy = {name: tokens(located, name)["found:20%"] for name in "abcd"}
     assert noisy["a"] == noisy["b"]
@@ -182,9 +185,24 @@ def test_modes_are_read(text: str, mode: Mode) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "one", "zero:1", "scale", "scale:x", "scale:nan", "scale:inf", "mean", "mean:", "mean:a:b", "noise:a:-1",
-     "noise:a:0", "noise:a:1:2", "mean:a:after:3", "donor:x"],
-)  # fmt: skip
+    [
+        "",
+        "one",
+        "zero:1",
+        "scale",
+        "scale:x",
+        "scale:nan",
+        "scale:inf",
+        "mean",
+        "mean:",
+        "mean:a:b",
+        "noise:a:-1",
+        "noise:a:0",
+        "noise:a:1:2",
+        "mean:a:after:3",
+        "donor:x",
+    ],
+)
 def test_modes_that_are_not_known(text: str) -> None:
     with pytest.raises(InputError, match=r"`mode` '.*' is not known: use donor, donor-weights, zero, mean:RUN"):
         Mode.parse(text)
@@ -329,9 +347,13 @@ def test_transfer_over_prompt_sets(located: Database, run: Any, tmp_path: Path) 
     source = PromptOptions(tuple(str(tmp_path / f"{name}.txt") for name in texts), template="tulu")
     result = run("moved", ("found:20%", "all"), source=source)
     assert sorted(result.effects.select("dataset", "variant", "n_prompts").rows()) == [
-        ("*", "all", 5), ("*", "found:20%", 5), ("a.txt", "all", 3), ("a.txt", "found:20%", 3), ("b.txt", "all", 2),
+        ("*", "all", 5),
+        ("*", "found:20%", 5),
+        ("a.txt", "all", 3),
+        ("a.txt", "found:20%", 3),
+        ("b.txt", "all", 2),
         ("b.txt", "found:20%", 2),
-    ]  # fmt: skip
+    ]
 
 
 def test_a_response_prefix_is_given_and_patched(located: Database, run: Any) -> None:

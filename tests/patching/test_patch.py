@@ -226,8 +226,14 @@ def test_prompts_of_the_rankings_are_left_out(
             **more,
         )
         (counts,) = patch(db, name, options).prompt_sets
-        found = [text for (text,) in db.rows("SELECT text FROM run_prompts JOIN prompts USING (prompt_id) JOIN runs "
-                 "USING (run_id) WHERE runs.name = ? AND kind = 'patch' ORDER BY ordinal", [name])]  # fmt: skip
+        found = [
+            text
+            for (text,) in db.rows(
+                "SELECT text FROM run_prompts JOIN prompts USING (prompt_id) JOIN runs "
+                "USING (run_id) WHERE runs.name = ? AND kind = 'patch' ORDER BY ordinal",
+                [name],
+            )
+        ]
         assert (counts.rows, counts.kept, counts.overlapping) == (len(texts), len(found), len(texts) - len(found))
         return found
 

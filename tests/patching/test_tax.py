@@ -79,8 +79,9 @@ def test_each_model_is_patched_with_the_other(located: Database, found: TaxResul
     )
     assert rows == [(RUNS[0], "demo:safety", "demo:helpful"), (RUNS[1], "demo:helpful", "demo:safety")]
     assert found.changes.select("run", "recipient_is", "donor_is").unique().sort("run").rows() == [
-        (RUNS[0], "safety", "helpful"), (RUNS[1], "helpful", "safety"),
-    ]  # fmt: skip
+        (RUNS[0], "safety", "helpful"),
+        (RUNS[1], "helpful", "safety"),
+    ]
 
 
 def test_patched_are_the_neurons_of_both_tops_and_controls_are_others(located: Database, found: TaxResult) -> None:
@@ -220,11 +221,22 @@ def test_tops_that_share_nothing_are_refused(located: Database) -> None:
 )
 def test_words_say_who_pays(reward: tuple[float, float, float], ratio: float | None, ending: str) -> None:
     row = {
-        "recipient_is": "safety", "donor_is": "helpful", "cost": "c", "cost_on": "*", "n_cost": 9, "reward": "r",
-        "reward_on": "benign", "n_reward": 9, "ratio": ratio, "ci_low": ratio, "ci_high": ratio,
-        "cost_change": 2.0, "cost_ci_low": 1.0, "cost_ci_high": 3.0,
+        "recipient_is": "safety",
+        "donor_is": "helpful",
+        "cost": "c",
+        "cost_on": "*",
+        "n_cost": 9,
+        "reward": "r",
+        "reward_on": "benign",
+        "n_reward": 9,
+        "ratio": ratio,
+        "ci_low": ratio,
+        "ci_high": ratio,
+        "cost_change": 2.0,
+        "cost_ci_low": 1.0,
+        "cost_ci_high": 3.0,
         **dict(zip(("reward_change", "reward_ci_low", "reward_ci_high"), reward, strict=True)),
-    }  # fmt: skip
+    }
     (line,) = headlines.ratio_headlines(pl.DataFrame([row]))
     assert line.startswith(
         "helpful into safety: c on all prompts +2.00 [+1.00, +3.00] (n = 9), less safe; r on benign "

@@ -142,8 +142,16 @@ def test_types_that_count_as_numbers(empty: Database) -> None:
     values = "1::HUGEINT a, 1.5 b, 2::FLOAT c, 'x' d, [1] e, DATE '2020-01-01' f, TRUE g, 3::UTINYINT h, 1::UHUGEINT i"
     found = run(empty, f"SELECT {values}", lambda result: result.rows())
     assert dict(zip(found.columns, found.numeric, strict=True)) == {
-        "a": True, "b": True, "c": True, "d": False, "e": False, "f": False, "g": False, "h": True, "i": True,
-    }  # fmt: skip
+        "a": True,
+        "b": True,
+        "c": True,
+        "d": False,
+        "e": False,
+        "f": False,
+        "g": False,
+        "h": True,
+        "i": True,
+    }
 
 
 def test_a_query_does_not_change_the_file(empty: Database) -> None:

@@ -44,7 +44,7 @@ def offered(script: str, kind: str | None = None) -> list[str]:
         ("SELECT s.| FROM neuron_scores AS s", ["run", "layer", "neuron", "score", "rank"]),
         ("SELECT v.var| FROM runs r JOIN variants v USING (run_id)", ["variant_id"]),
         ("SELECT variants.| FROM variants WHERE true", ["run_id", "variant_id"]),
-        ("SELECT o.a| FROM \"odd table\" AS o", ['"a column"']),
+        ('SELECT o.a| FROM "odd table" AS o', ['"a column"']),
         ("SELECT x.| FROM runs", []),
         ("SELECT 'a' |", []),
         ("SELECT 1 -- FROM ne|", []),
@@ -58,7 +58,7 @@ def offered(script: str, kind: str | None = None) -> list[str]:
         (".mode c|", []),
         ("  .ta|", [".tables"]),
     ],
-)  # fmt: skip
+)
 def test_what_is_offered(script: str, expected: list[str]) -> None:
     assert offered(script) == expected
 

@@ -193,7 +193,7 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a negative neuron": (changed("neuron_ranks", (5, 1), -1), "names neurons that change_scores has not"),
     "a neuron twice": (lambda p: changed("neuron_ranks", 5, p["neuron_ranks"][4])(p), "not name every neuron once"),
     "another order": (lambda p: p | {"neuron_ranks": p["neuron_ranks"][::-1].copy()}, "not in the order of change_"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("how", BAD)

@@ -28,9 +28,14 @@ def capability(
                 " 2 AS n_documents, 4 AS n_windows, 1234 AS n_tokens, 3.0 AS nll, ? AS perplexity, ? AS ci_low,"
                 " ? AS ci_high, ? AS ratio, ? AS ratio_ci_low, ? AS ratio_ci_high, 'document' AS unit,"
                 " 0.95 AS confidence, 2000 AS resamples, 7 AS seed",
-                [run_ids[0], variant, place, *(20 + variant + d for d in (0, -2, 3)),
-                 *(1 + variant / 20 + d for d in (0, -0.01, 0.02))],
-            )  # fmt: skip
+                [
+                    run_ids[0],
+                    variant,
+                    place,
+                    *(20 + variant + d for d in (0, -2, 3)),
+                    *(1 + variant / 20 + d for d in (0, -0.01, 0.02)),
+                ],
+            )
         for task, metric in (("gsm8k", "exact_match"), ("mmlu", "acc")):
             builder.connection.execute(
                 "INSERT INTO task_results BY NAME SELECT ? AS run_id, ? AS variant_id, ? AS requested, ? AS task,"

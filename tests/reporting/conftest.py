@@ -213,10 +213,14 @@ class Builder:
         )
         self._insert("prompt_sums", sums)
         ends = located.select(
-            "run_id", "layer", "neuron", ci_low=0.9 * pl.col("score"), ci_high=1.2 * pl.col("score"),
+            "run_id",
+            "layer",
+            "neuron",
+            ci_low=0.9 * pl.col("score"),
+            ci_high=1.2 * pl.col("score"),
             standard_error=0.1 * pl.col("score"),
             top_share=pl.when(pl.col("rank") <= 12).then(1 - pl.col("rank") / 100).when(pl.col("rank") > 12).then(0.1),
-        )  # fmt: skip
+        )
         self._insert("score_intervals", ends)
         return sums
 

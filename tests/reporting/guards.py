@@ -15,16 +15,26 @@ def value(kind: str, size: int, dataset: str) -> float:
 
 
 def add_guard(
-    builder: Builder, name: str, *, stages: tuple[str, ...] = ("guard", "guard-test"), model: str = "demo:sft",
-    after: str = "demo:safety", datasets: tuple[str, ...] = DATASETS, judge: str = JUDGE,
+    builder: Builder,
+    name: str,
+    *,
+    stages: tuple[str, ...] = ("guard", "guard-test"),
+    model: str = "demo:sft",
+    after: str = "demo:safety",
+    datasets: tuple[str, ...] = DATASETS,
+    judge: str = JUDGE,
     sizes: tuple[int, ...] = (10, 50),
-) -> None:  # fmt: skip
+) -> None:
     """Insert guards on sets of these sizes, the last being the guard's own; the second data set is benign."""
     for kind in stages:
         config: dict[str, object] = {
-            "guard": name, "model": model, "after": after, "judge": judge, "trained_on": [datasets[0]],
+            "guard": name,
+            "model": model,
+            "after": after,
+            "judge": judge,
+            "trained_on": [datasets[0]],
             "refuse_from": 0.5,
-        }  # fmt: skip
+        }
         run_id = builder.run(name, kind, config)
         for number, role in enumerate(("before", "after")):
             builder.variant(run_id, number, role, role)
@@ -53,15 +63,29 @@ def _measures(run_id: int, datasets: tuple[str, ...], sizes: tuple[int, ...]) ->
                     own = kind == "guard"
                     if measure == "majority" and not own:
                         continue
-                    found.append({
-                        "run_id": run_id, "neurons": f"safety:{size}", "kind": kind, "dataset": dataset,
-                        "measure": measure, "n_neurons": size, "n_classifiers": 1 if own else 5, "n_prompts": 40,
-                        "n_harmful": 20, "n_benign": 20, "value": shown, "ci_low": shown - 0.05,
-                        "ci_high": shown + 0.05, "difference": None if own else over,
-                        "difference_ci_low": None if own else over - 0.1,
-                        "difference_ci_high": None if own else over + 0.1, "confidence": 0.95, "resamples": 2000,
-                        "seed": 7,
-                    })  # fmt: skip
+                    found.append(
+                        {
+                            "run_id": run_id,
+                            "neurons": f"safety:{size}",
+                            "kind": kind,
+                            "dataset": dataset,
+                            "measure": measure,
+                            "n_neurons": size,
+                            "n_classifiers": 1 if own else 5,
+                            "n_prompts": 40,
+                            "n_harmful": 20,
+                            "n_benign": 20,
+                            "value": shown,
+                            "ci_low": shown - 0.05,
+                            "ci_high": shown + 0.05,
+                            "difference": None if own else over,
+                            "difference_ci_low": None if own else over - 0.1,
+                            "difference_ci_high": None if own else over + 0.1,
+                            "confidence": 0.95,
+                            "resamples": 2000,
+                            "seed": 7,
+                        }
+                    )
     return found
 
 
@@ -73,12 +97,25 @@ def _answers(run_id: int, datasets: tuple[str, ...], judge: str) -> list[dict[st
                 cost = 1.0 - 3.0 * variant - (2.0 if reader != "none" else 0.0)
                 rate = 0.5 if reader != "none" else 0.0
                 row: dict[str, object] = {
-                    "run_id": run_id, "variant_id": variant, "guarded_by": reader, "dataset": dataset, "judge": judge,
-                    "n_prompts": 40, "n_accepted": 20 if rate else 40, "mean_cost": cost, "ci_low": cost - 0.5,
-                    "ci_high": cost + 0.5, "change": -2.0 if rate else 0.0, "change_ci_low": -2.5 if rate else 0.0,
-                    "change_ci_high": -1.5 if rate else 0.0, "guard_rate": rate, "refusal_rate": rate + 0.1 * variant,
-                    "confidence": 0.95, "resamples": 2000, "seed": 7,
-                }  # fmt: skip
+                    "run_id": run_id,
+                    "variant_id": variant,
+                    "guarded_by": reader,
+                    "dataset": dataset,
+                    "judge": judge,
+                    "n_prompts": 40,
+                    "n_accepted": 20 if rate else 40,
+                    "mean_cost": cost,
+                    "ci_low": cost - 0.5,
+                    "ci_high": cost + 0.5,
+                    "change": -2.0 if rate else 0.0,
+                    "change_ci_low": -2.5 if rate else 0.0,
+                    "change_ci_high": -1.5 if rate else 0.0,
+                    "guard_rate": rate,
+                    "refusal_rate": rate + 0.1 * variant,
+                    "confidence": 0.95,
+                    "resamples": 2000,
+                    "seed": 7,
+                }
                 for name in ("guard_rate", "refusal_rate"):
                     row |= {f"{name}_ci_low": row[name], f"{name}_ci_high": row[name]}
                 found.append(row)

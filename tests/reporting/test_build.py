@@ -21,10 +21,31 @@ from snql.reporting.render import FORMATS
 from .conftest import Builder, example
 
 FIGURES = (
-    "effect-size", "graded-effects", "routes", "layers", "scores", "overlap", "cross-effects", "windows",
-    "locating-prompts", "locating-pairs", "locating-positions", "transfer", "tax", "stability", "intervals", "volcano",
-    "shift", "activations", "tokens", "verdicts", "trace", "judges", "guard", "guard-costs",
-)  # fmt: skip
+    "effect-size",
+    "graded-effects",
+    "routes",
+    "layers",
+    "scores",
+    "overlap",
+    "cross-effects",
+    "windows",
+    "locating-prompts",
+    "locating-pairs",
+    "locating-positions",
+    "transfer",
+    "tax",
+    "stability",
+    "intervals",
+    "volcano",
+    "shift",
+    "activations",
+    "tokens",
+    "verdicts",
+    "trace",
+    "judges",
+    "guard",
+    "guard-costs",
+)
 TABLES = ("runs", "effects", "transfer", "costs", "tax", "controls", "capability", "guard", "top-neurons")
 ELSEWHERE = {"scorers"}
 """A figure that the example has no runs for: tests/reporting/test_filled.py draws it."""

@@ -24,10 +24,22 @@ from snql.reporting.tables import TABLES
 from .conftest import Builder
 
 EXPRESSIONS = (
-    "safety:5%", "safety : 5%", "safety:2.5%", "safety:30", "safety:0%..5%", "safety:2.55%..7.3%", "safety:10..60",
-    "a.b-c_1:1000", "safety:5% & helpful:5%", "random(safety:5%, seed=1)", "L1.N2", "@mine", "all",
-    "sql(SELECT 1, 'safety:5%')", "safety:5% - helpful:5%",
-)  # fmt: skip
+    "safety:5%",
+    "safety : 5%",
+    "safety:2.5%",
+    "safety:30",
+    "safety:0%..5%",
+    "safety:2.55%..7.3%",
+    "safety:10..60",
+    "a.b-c_1:1000",
+    "safety:5% & helpful:5%",
+    "random(safety:5%, seed=1)",
+    "L1.N2",
+    "@mine",
+    "all",
+    "sql(SELECT 1, 'safety:5%')",
+    "safety:5% - helpful:5%",
+)
 
 
 def rows(database: Database, name: str) -> pl.DataFrame:
@@ -115,8 +127,11 @@ def test_cross_effects_compare_equal_amounts_under_equal_settings(database: Data
     frame = rows(database, "cross-effects")
     found = frame.select("run", "source", "effect").sort("run", "source").rows()
     assert found == [
-        ("back", "helpful", 0.2), ("back", "safety", None), ("there", "helpful", 0.1), ("there", "safety", 0.5)
-    ]  # fmt: skip
+        ("back", "helpful", 0.2),
+        ("back", "safety", None),
+        ("there", "helpful", 0.1),
+        ("there", "safety", 0.5),
+    ]
     drawing = cross_effects.FIGURE.draw(frame, context_of(database), look())
     assert "1 effect of 4 is undefined" in drawing.caption
     assert ">undefined<" in svg_of(charts.specification(drawing.chart))
@@ -146,10 +161,14 @@ def test_cross_effects_join_runs_with_equal_settings_and_draw_a_set_once(databas
 
 
 LOCATED: dict[str, dict[str, object]] = {
-    "base": {}, "elsewhere": {},
-    "writer": {"completions_by": "after"}, "model": {"after": "demo:polite"}, "places": {"positions": "prompt"},
-    "both": {"positions": "prompt", "completions_by": "after"}, "cut": {"skip_last_layers": 3, "positions": "prompt"},
-}  # fmt: skip
+    "base": {},
+    "elsewhere": {},
+    "writer": {"completions_by": "after"},
+    "model": {"after": "demo:polite"},
+    "places": {"positions": "prompt"},
+    "both": {"positions": "prompt", "completions_by": "after"},
+    "cut": {"skip_last_layers": 3, "positions": "prompt"},
+}
 """Locate runs by what they differ in from the first; the second differs in its prompts."""
 
 
@@ -201,9 +220,12 @@ def test_locating_draws_effects_and_scores_of_each_run(database: Database) -> No
     drawing = figure.draw(rows(database, figure.name), context_of(database), look())
     drawn = [row for row in drawn_rows(drawing.chart) if "label" in row]
     assert {(row["label"], row["n_neurons"], row["effect"]) for row in drawn} == {
-        ("generating positions", 50, 0.1), ("generating positions", 100, 0.2), ("prompt positions", 50, 0.3),
-        ("prompt positions", 100, 0.4), ("prompt positions", 200, None),
-    }  # fmt: skip
+        ("generating positions", 50, 0.1),
+        ("generating positions", 100, 0.2),
+        ("prompt positions", 50, 0.3),
+        ("prompt positions", 100, 0.4),
+        ("prompt positions", 200, None),
+    }
     assert all(row["mean_patched"] == pytest.approx(2 - 4 * float(str(row["effect"] or 0))) for row in drawn)
     assert "1 effect of 5 is undefined" in drawing.caption
     assert "400 tokens (prompt positions)" in drawing.caption
@@ -300,9 +322,13 @@ def test_runs_without_a_donor_have_scores_but_no_donor_mark(database: Database) 
     drawing = tax.FIGURE.draw(frame, context_of(database), look())
     marks = {(row["run"], row["role"]) for row in drawn_rows(drawing.chart) if "role" in row}
     assert marks == {
-        ("kept", "recipient"), ("kept", "patched"), ("kept", "donor"),
-        ("zeroed", "recipient"), ("zeroed", "patched"), ("zeroed", "random sets"),
-    }  # fmt: skip
+        ("kept", "recipient"),
+        ("kept", "patched"),
+        ("kept", "donor"),
+        ("zeroed", "recipient"),
+        ("zeroed", "patched"),
+        ("zeroed", "random sets"),
+    }
     assert "recipient demo:sft, no donor, mode zero" in drawing.caption
     assert "Of 1 row with random sets, 1 differs from them at p < 0.05" in drawing.caption
     text = "\n".join(terminal.draw(database, ("tax",), 110).splitlines())

@@ -248,9 +248,18 @@ def test_the_mode_of_a_run_whose_own_sets_are_read_is_not_given() -> None:
 
 def test_what_is_not_a_default_is_printed() -> None:
     stored = {
-        "recipient": "a b", "donor": "c", "neurons": ["x:5%", "y:5% & z"], "sweep": ["1%", "5%"], "judges": ["j"],
-        "prompts": ["p.jsonl"], "limit": None, "resume": True, "seed": 1, "trace": False, "unknown": 3,
-    }  # fmt: skip
+        "recipient": "a b",
+        "donor": "c",
+        "neurons": ["x:5%", "y:5% & z"],
+        "sweep": ["1%", "5%"],
+        "judges": ["j"],
+        "prompts": ["p.jsonl"],
+        "limit": None,
+        "resume": True,
+        "seed": 1,
+        "trace": False,
+        "unknown": 3,
+    }
     assert shlex.split(command("patch", "my run", json.dumps(stored))) == [
         *("snql", "patch", "my run", "--recipient", "a b", "--donor", "c"),
         *("--neurons", "x:5%", "--neurons", "y:5% & z", "--prompts", "p.jsonl", "--judge", "j"),

@@ -186,12 +186,34 @@ def test_numbers_keep_their_value_where_rounding_would_lose_it() -> None:
 
 def effects(**changes: object) -> pl.DataFrame:
     row: dict[str, object] = {
-        "run": "r", "series": "s", "variant": "s:5%", "n_neurons": 50, "fraction": 0.05, "judge": "cost",
-        "judge_position": 1, "recipient": "A", "donor": "B", "mean_recipient": 2.0, "mean_patched": -1.2,
-        "mean_donor": -2.0, "n_prompts": 100, "effect": 0.8, "ci_low": 0.7, "ci_high": 0.9, "confidence": 0.95,
-        "gap": -4.0, "gap_ci_low": -4.5, "gap_ci_high": -3.5, "n_controls_defined": 5, "n_controls_reaching": 0,
-        "control_mean": 0.05, "control_min": 0.01, "control_max": 0.1, "headline": True, "pooled": True,
-    }  # fmt: skip
+        "run": "r",
+        "series": "s",
+        "variant": "s:5%",
+        "n_neurons": 50,
+        "fraction": 0.05,
+        "judge": "cost",
+        "judge_position": 1,
+        "recipient": "A",
+        "donor": "B",
+        "mean_recipient": 2.0,
+        "mean_patched": -1.2,
+        "mean_donor": -2.0,
+        "n_prompts": 100,
+        "effect": 0.8,
+        "ci_low": 0.7,
+        "ci_high": 0.9,
+        "confidence": 0.95,
+        "gap": -4.0,
+        "gap_ci_low": -4.5,
+        "gap_ci_high": -3.5,
+        "n_controls_defined": 5,
+        "n_controls_reaching": 0,
+        "control_mean": 0.05,
+        "control_min": 0.01,
+        "control_max": 0.1,
+        "headline": True,
+        "pooled": True,
+    }
     return pl.DataFrame([row | changes])
 
 

@@ -11,11 +11,31 @@ from snql.scorers.compare import sentences
 from ..cli.conftest import Snql, snql  # noqa: F401  (a fixture)
 
 COMPARE = (
-    "compare-scorers", "few", "--before", "demo:sft", "--after", "demo:safety", "--prompts", "demo:locate", "--limit",
-    "12", "--contrast-prompts", "demo:benign", "--evaluate-prompts", "demo:harmful", "--judge", "demo:cost",
-    "--scorers", "change-score,mean-difference,wanda", "--random", "1", "--max-new-tokens", "16",
-    "--top", "10%",
-)  # fmt: skip
+    "compare-scorers",
+    "few",
+    "--before",
+    "demo:sft",
+    "--after",
+    "demo:safety",
+    "--prompts",
+    "demo:locate",
+    "--limit",
+    "12",
+    "--contrast-prompts",
+    "demo:benign",
+    "--evaluate-prompts",
+    "demo:harmful",
+    "--judge",
+    "demo:cost",
+    "--scorers",
+    "change-score,mean-difference,wanda",
+    "--random",
+    "1",
+    "--max-new-tokens",
+    "16",
+    "--top",
+    "10%",
+)
 
 
 def test_scorers_side_by_side(snql: Snql) -> None:  # noqa: F811
@@ -44,9 +64,16 @@ def test_scorers_side_by_side(snql: Snql) -> None:  # noqa: F811
 
 def test_sentences_say_what_cannot_be_told_from_random_sets() -> None:
     row = {
-        "scorer": "wanda", "n_neurons": 10, "effect": 0.01, "ci_low": -0.01, "ci_high": 0.03, "control_mean": 0.0,
-        "overlap": 0.2, "chance": 0.05, "difference_ci_low": -0.02,
-    }  # fmt: skip
+        "scorer": "wanda",
+        "n_neurons": 10,
+        "effect": 0.01,
+        "ci_low": -0.01,
+        "ci_high": 0.03,
+        "control_mean": 0.0,
+        "overlap": 0.2,
+        "chance": 0.05,
+        "difference_ci_low": -0.02,
+    }
     undefined = {**row, "scorer": "cohens-d", "effect": None, "difference_ci_low": None}
     lines = sentences(pl.DataFrame([row, undefined]))
     assert lines[0] == (

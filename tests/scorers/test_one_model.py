@@ -73,9 +73,13 @@ def options(sets: dict[str, str], scorer: str, **changes: object) -> ScorerOptio
 
 def test_prompt_difference_without_universal_neurons(model: LoadedModel, sets: dict[str, str], db: Database) -> None:
     chosen = options(
-        sets, "prompt-difference", contrast=(sets["benign"],), neutral=(sets["neutral"],), universal_top=25,
+        sets,
+        "prompt-difference",
+        contrast=(sets["benign"],),
+        neutral=(sets["neutral"],),
+        universal_top=25,
         universal_share=0.6,
-    )  # fmt: skip
+    )
     found = score_prompts(db, "difference", chosen)
     last = {name: np.stack([each[:, -1] for each in activations(model, texts)]) for name, texts in TEXTS.items()}
     expected = np.abs(last["harm"].mean(axis=0) - last["benign"].mean(axis=0))

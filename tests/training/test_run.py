@@ -82,8 +82,10 @@ def answers(options: TrainOptions, part: str) -> list[Example]:
 
 def pairs(options: TrainOptions, part: str) -> tuple[list[Example], list[Example]]:
     rows = getattr(plan(options)[1], part).to_pylist()
-    sides = [[Example((*row["prompt_ids"], *row[side]), len(row["prompt_ids"])) for row in rows]
-             for side in ("chosen_ids", "rejected_ids")]  # fmt: skip
+    sides = [
+        [Example((*row["prompt_ids"], *row[side]), len(row["prompt_ids"])) for row in rows]
+        for side in ("chosen_ids", "rejected_ids")
+    ]
     return sides[0], sides[1]
 
 
@@ -156,8 +158,10 @@ def test_the_record_says_what_made_the_adapter(dpo: TrainResult, sft: TrainResul
     assert {"trl", "peft", "torch"} <= set(record["libraries"])
     assert [row["step"] for row in record["history"]] == [1, 2, 3, 4]
     assert sorted(path.name for path in dpo.folder.iterdir()) == [
-        "adapter_config.json", "adapter_model.safetensors", "training.json",
-    ]  # fmt: skip
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "training.json",
+    ]
     config = json.loads((sft.folder / "adapter_config.json").read_text("utf-8"))
     assert config["base_model_name_or_path"] == "demo:base"
     assert config["target_modules"] == config["feedforward_modules"] == ["mlp.down_proj"]
@@ -237,9 +241,16 @@ def test_another_architecture_trains_and_loads(tmp_path: Path) -> None:
     rows = [{"prompt": f"Say {n}.", "chosen": f"{n}", "rejected": "no"} for n in range(12)]
     (tmp_path / "pairs.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     options = replace(
-        DPO, model=str(folder), data=(str(tmp_path / "pairs.jsonl"),), template="plain", limit=None, batch=12,
-        micro_batch=6, max_steps=2, gradient_checkpointing=True,
-    )  # fmt: skip
+        DPO,
+        model=str(folder),
+        data=(str(tmp_path / "pairs.jsonl"),),
+        template="plain",
+        limit=None,
+        batch=12,
+        micro_batch=6,
+        max_steps=2,
+        gradient_checkpointing=True,
+    )
     found = train(tmp_path / "out", options)
     assert found.history["reward_margins"][-1] > found.history["reward_margins"][0]
     loaded = load_models({"m": found.model}, CPU)["m"]

@@ -88,8 +88,10 @@ def test_what_is_too_long_is_cut_at_its_end_or_left_out() -> None:
 
 def test_a_template_file_writes_answers_too(tmp_path: Path) -> None:
     file = tmp_path / "own.jinja"
-    file.write_text("{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</{{ m['role'] }}>\n{% endfor %}"
-                    "{% if add_generation_prompt %}<assistant>{% endif %}")  # fmt: skip
+    file.write_text(
+        "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</{{ m['role'] }}>\n{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
     encode, tokenizer = encoder("demo", str(file))
     found = encode.dialogue(Dialogue(LONE))
     assert found is not None
