@@ -151,7 +151,9 @@ def _plan(db: Database, options: DivergenceOptions) -> VariantPlan:
     """What the options name; nothing, where the sets are those of the run."""
     if not options.neurons:
         return VariantPlan(db, ())
-    wanted = expressions(options.neurons, options.sweep, None, lambda run: len(read_run_scores(db, run).ids))
+    wanted = expressions(
+        options.neurons, options.sweep, None, lambda run: len(read_run_scores(db, run).ids), options.sweep_layers
+    )
     return VariantPlan(db, wanted, {"matched": options.random})
 
 

@@ -10,7 +10,7 @@ from snql.errors import InputError
 from snql.jobs.options import Seed, check_seed
 from snql.models.options import LoadOptions
 from snql.options import Inside, Joined, config
-from snql.patching.options import MOST_CONTROLS, Mode, ModeText, Random, Sweep
+from snql.patching.options import MOST_CONTROLS, Mode, ModeText, Random, Sweep, SweepLayers
 from snql.prompts.options import Limit, Sample, Where, check_selection
 
 
@@ -25,6 +25,7 @@ class SubjectOptions:
     ] = ()
     mode: ModeText = "donor"
     sweep: Sweep = ()
+    sweep_layers: SweepLayers = ()
     random: Random = 0
     seed: Seed = 0
     models: LoadOptions = LoadOptions()
@@ -33,7 +34,12 @@ class SubjectOptions:
         mode = Mode.parse(self.mode)
         check_seed(self.seed)
         if not self.neurons:
-            for name, given in (("donor", self.donor), ("sweep", self.sweep), ("random", self.random)):
+            for name, given in (
+                ("donor", self.donor),
+                ("sweep", self.sweep),
+                ("sweep_layers", self.sweep_layers),
+                ("random", self.random),
+            ):
                 if given:
                     raise InputError(f"`{name}` does nothing without `neurons`: give them, or leave it out")
             if mode.kind != "donor":
@@ -86,7 +92,9 @@ class PerplexityOptions:
 class LmEvalOptions:
     """Which tasks of the LM Evaluation Harness, and how they are put."""
 
-    subject: Annotated[SubjectOptions, Inside(without=("sweep",), docs={"model": "Model that is tested."})]
+    subject: Annotated[
+        SubjectOptions, Inside(without=("sweep", "sweep_layers"), docs={"model": "Model that is tested."})
+    ]
     tasks: Annotated[
         tuple[str, ...],
         Doc("Tasks or groups by name, with commas between: gsm8k,mmlu,truthfulqa_mc2."),
@@ -129,6 +137,7 @@ class DivergenceOptions:
     donor: Annotated[str | None, Doc("The model that wrote; by default the patch run's.")] = None
     mode: Annotated[str | None, Doc("What neurons become, with `neurons`: as in snql patch; donor by default.")] = None
     sweep: Sweep = ()
+    sweep_layers: SweepLayers = ()
     random: Random = 0
     seed: Seed = 0
     models: LoadOptions = LoadOptions()
@@ -138,6 +147,11 @@ class DivergenceOptions:
         if self.mode is not None:
             Mode.parse(self.mode)
         if not self.neurons:
-            for name, given in (("mode", self.mode), ("sweep", self.sweep), ("random", self.random)):
+            for name, given in (
+                ("mode", self.mode),
+                ("sweep", self.sweep),
+                ("sweep_layers", self.sweep_layers),
+                ("random", self.random),
+            ):
                 if given:
                     raise InputError(f"`{name}` does nothing without `neurons`: a patch run's own sets are read")

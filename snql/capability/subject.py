@@ -15,7 +15,9 @@ def load_subject(db: Database, options: SubjectOptions, *, own_template: bool) -
     """
     wanted: list[str] = []
     if options.neurons:
-        wanted = expressions(options.neurons, options.sweep, None, lambda run: len(read_run_scores(db, run).ids))
+        wanted = expressions(
+            options.neurons, options.sweep, None, lambda run: len(read_run_scores(db, run).ids), options.sweep_layers
+        )
     specs = {"recipient": options.model} | ({} if options.donor is None else {"donor": options.donor})
     plan = VariantPlan(db, wanted, {"matched": options.random}, donor=options.donor is not None)
     plan.check()

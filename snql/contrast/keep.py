@@ -9,6 +9,7 @@ from snql.errors import ExpressionError, InputError
 from snql.generation.batch import by_tokens
 from snql.neurons import syntax
 from snql.neurons.sets import NeuronSet, Shape
+from snql.neurons.tree import Bound
 from snql.rankings.evaluate import Evaluator
 
 _MOST_TOKENS = 8_192
@@ -21,21 +22,21 @@ class KeepRule:
     """What ``keep`` says: ``none``, ``all``, a percentage or number of this run's top neurons, or an expression."""
 
     text: str
-    top: syntax.Bound | None
+    top: Bound | None
 
     @classmethod
     def parse(cls, text: str) -> "KeepRule":
         """Raises InputError if ``text`` is none of them."""
         if text == "none":
-            return cls(text, syntax.Bound(0, False))
+            return cls(text, Bound(0, False))
+        if (top := syntax.parse_top(text)) is not None:
+            return cls(text, top)
         try:
-            node = syntax.parse(f"this:{text}")
+            syntax.parse(f"this:{text}")
         except ExpressionError:
             syntax.parse(text)
             return cls(text, None)
-        if not isinstance(node, syntax.Ranked) or node.low.value:
-            raise InputError(f"`keep` {text!r} is not known: use 5%, a number, all, none or a neuron expression")
-        return cls(text, node.high)
+        raise InputError(f"`keep` {text!r} is not known: use 5%, a number, all, none or a neuron expression")
 
     def names(self, run: str) -> bool:
         """Whether the expression names that run."""

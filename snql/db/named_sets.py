@@ -10,7 +10,8 @@ from snql.db.connection import Database
 from snql.db.tables import delete, now, replace
 from snql.errors import InputError
 from snql.neurons.sets import NeuronSet, Shape
-from snql.neurons.syntax import RESERVED, RUN_NAME, names_used, parse, runs_named
+from snql.neurons.syntax import RESERVED, RUN_NAME, parse, runs_named
+from snql.neurons.tree import names_used
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import numpy as np
 
 from snql.errors import InputError
 from snql.guard.measures import GUARD
-from snql.neurons import syntax
 from snql.neurons.sets import NeuronSet
+from snql.neurons.syntax import parse
+from snql.neurons.tree import Ranked
 from snql.patching.variants import sizes
 from snql.rankings.evaluate import Evaluator
 
@@ -105,8 +106,8 @@ def _prefixes(neurons: str, wanted: Sequence[str]) -> Iterator[str]:
     """``RUN:SIZE`` for each size, of the ranking that the guard's neurons are the top of."""
     if not wanted:
         return
-    node = syntax.parse(neurons)
-    if not isinstance(node, syntax.Ranked) or node.low.value > 0:
+    node = parse(neurons)
+    if not isinstance(node, Ranked) or node.low.value > 0 or node.per is not None:
         raise InputError(f"`sizes` takes the top of a ranking: `neurons` must be as RUN:5%, not {neurons!r}")
     for item in wanted:
         yield from (f"{node.run}:{size}" for size in sizes(item))

@@ -82,6 +82,28 @@ class NeuronSet:
     def all(cls, shape: Shape) -> "NeuronSet":
         return cls(shape, np.arange(shape.size, dtype=np.int64))
 
+    @classmethod
+    def of_layers(cls, shape: Shape, first: int, last: int, expert: int | None = None) -> "NeuronSet":
+        """All neurons from one layer to another, both included; of one expert of each, if it is named.
+
+        Raises InputError for a layer or expert that the model does not have.
+        """
+        if last >= shape.n_layers:
+            raise InputError(f"the model has {shape.n_layers} layers: no L{last}")
+        if expert is not None and not (shape.n_experts > 1 and expert < shape.n_experts):
+            n_experts = f"{shape.n_experts} experts a layer" if shape.n_experts > 1 else "no experts"
+            raise InputError(f"the model has {n_experts}: no E{expert}")
+        found = np.arange(first * shape.n_neurons, (last + 1) * shape.n_neurons, dtype=np.int64)
+        kept = slice(None) if expert is None else (found % shape.n_neurons) // shape.per_expert == expert
+        return cls(shape, found[kept])
+
+    @classmethod
+    def of_last_layers(cls, shape: Shape, n_layers: int) -> "NeuronSet":
+        """All neurons of the last layers; raises InputError if the model has fewer."""
+        if n_layers > shape.n_layers:
+            raise InputError(f"the model has {shape.n_layers} layers, not {n_layers}")
+        return cls.of_layers(shape, shape.n_layers - n_layers, shape.n_layers - 1)
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -21,8 +21,8 @@ from snql.errors import InputError
 from snql.generation.options import WritingOptions
 from snql.options import leaves
 from snql.paper.plan import OPTIONS, Plan, Step
+from snql.patching.variants import layer_steps, windows
 from snql.patching.variants import sizes as sizes_of
-from snql.patching.variants import windows
 
 _GIGA = 1e9
 _STORED = {"bytes_per_value": 1.9, "bytes_per_token": 10}
@@ -258,6 +258,8 @@ def _patch(given: Given, sizes: _Sizes) -> Work:
     n_sets = float(len(given.neurons))
     if given.sweep:
         n_sets *= sum(len(sizes_of(item)) for item in given.sweep)
+    if given.sweep_layers:
+        n_sets *= sum(len(layer_steps(item)) for item in given.sweep_layers)
     if given.window is not None:
         n_sets *= len(windows(given.window, lambda: int(sizes["neurons"])))
     return _patching(n_sets, given.prompts, given, sizes)

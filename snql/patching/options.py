@@ -34,8 +34,15 @@ ModeText = Annotated[
 ]
 Sweep = Annotated[
     tuple[str, ...],
-    Doc("Sizes, such as 0.5%,1%,5% or 0..20000:1000; `neurons` then names locate runs."),
+    Doc("Sizes, such as 0.5%,1%,5% or 0..20000:1000; `neurons` then names locate runs, or has {} where sizes go."),
     Joined(),
+]
+SweepLayers = Annotated[
+    tuple[str, ...],
+    Doc("Take each set in these layers alone: last:1..10, first:1..10 or each:0..15."),
+    Joined(),
+    Later(),
+    Rare(),
 ]
 Random = Annotated[int, Doc("Random controls for each set: as many neurons in each layer, none of the set's.")]
 
@@ -97,9 +104,10 @@ class PatchOptions:
     steps: Annotated[str, Doc("Positions that are patched: prompt, completion or all."), Rare()] = "all"
     first: Annotated[int | None, Doc("Patch only while the first N tokens of a completion are written."), Rare()] = None
     sweep: Sweep = ()
+    sweep_layers: SweepLayers = ()
     window: Annotated[
         str | None,
-        Doc("Windows of ranks of this width (5%, or 5%:30% to stop there); `neurons` names locate runs."),
+        Doc("Windows of ranks of this width (5%, or 5%:30% to stop there); `neurons` as with `sweep`."),
     ] = None
     random: Random = 0
     random_anywhere: Annotated[int, Doc("Random controls for each set from all layers, not matched."), Rare()] = 0

@@ -110,7 +110,13 @@ def patch(
 
 
 def _wanted(db: Database, options: PatchOptions) -> list[str]:
-    return expressions(options.neurons, options.sweep, options.window, lambda run: len(read_run_scores(db, run).ids))
+    return expressions(
+        options.neurons,
+        options.sweep,
+        options.window,
+        lambda run: len(read_run_scores(db, run).ids),
+        options.sweep_layers,
+    )
 
 
 def _note_equal_models(job: Job, options: PatchOptions) -> None:

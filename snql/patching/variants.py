@@ -14,13 +14,17 @@ from snql.db.records import Variant
 from snql.db.scores import read_shape
 from snql.errors import InputError
 from snql.neurons.sets import Shape
-from snql.neurons.syntax import RESERVED, RUN_NAME, runs_named
+from snql.neurons.syntax import RESERVED, RUN_NAME, parse, runs_named
+from snql.neurons.tree import Combined, Everything, Ranked, walk
 from snql.rankings.evaluate import Evaluator, sized_by
 
 RECIPIENT, DONOR = 0, 1
 _NUMBER = r"\d+(?:\.\d+)?%?"
-_SIZE = re.compile(_NUMBER)
-_STEPS = re.compile(rf"({_NUMBER})\.\.({_NUMBER}):({_NUMBER})")
+_SIZE = re.compile(rf"-?{_NUMBER}(?:/(?:layer|index))?")
+_STEPS = re.compile(rf"({_NUMBER})\.\.({_NUMBER}):({_NUMBER})(/(?:layer|index))?")
+_LAYER_STEPS = re.compile(r"(last|first|each):(\d{1,6})(?:\.\.(\d{1,6})(?::(\d{1,6}))?)?")
+HOLE = "{}"
+"""Where a sweep's sizes go in an expression."""
 _WINDOW = re.compile(rf"({_NUMBER})(?::({_NUMBER}))?")
 MOST_SIZES = 10_000
 MARKS = {"matched": "", "magnitude": ", match=magnitude", "anywhere": ", anywhere"}
@@ -31,41 +35,96 @@ _ALIKE = 0.1
 
 
 def expressions(
-    neurons: Sequence[str], sweep: Sequence[str], window: str | None, n_ranked: Callable[[str], int]
+    neurons: Sequence[str],
+    sweep: Sequence[str],
+    window: str | None,
+    n_ranked: Callable[[str], int],
+    layers: Sequence[str] = (),
 ) -> list[str]:
-    """The neuron expressions of a run: ``neurons`` themselves, or those runs at each size of a sweep, or in windows.
+    """The neuron expressions of a run: ``neurons`` themselves, or those at each size of a sweep, or in windows.
 
-    n_ranked: how many neurons a locate run ranks. Raises InputError if there is no expression, a size is malformed, or
-    a sweep is asked of more than a run's name.
+    A size or window takes the place of ``{}``; the plain name of a run is short for ``RUN:{}``. Each is then taken in
+    each of the layers, too. n_ranked: how many neurons a locate run ranks. Raises InputError if there is no expression,
+    an item is malformed, or a sweep has no place in an expression.
     """
     if not neurons:
         raise InputError("which neurons? give `neurons`, such as `neurons` safety:5%")
-    if not sweep and window is None:
-        return list(dict.fromkeys(neurons))
-    asked = "`sweep`" if sweep else "`window`"
-    for name in neurons:
-        if not RUN_NAME.fullmatch(name) or name in RESERVED:
-            raise InputError(f"{asked} needs the plain name of a locate run in `neurons`, not {name!r}")
-    found = [f"{name}:{size}" for name in neurons for item in sweep for size in sizes(item)]
-    if window is not None:
-        found += [f"{name}:{part}" for name in neurons for part in windows(window, lambda name=name: n_ranked(name))]  # type: ignore[misc]
+    found = list(neurons)
+    if sweep or window is not None:
+        asked = "`sweep`" if sweep else "`window`"
+        patterns = [_pattern(text, asked) for text in neurons]
+        found = [pattern.replace(HOLE, size) for pattern in patterns for item in sweep for size in sizes(item)]
+        if window is not None:
+            found += [
+                pattern.replace(HOLE, part)
+                for pattern in patterns
+                for part in windows(window, lambda pattern=pattern: n_ranked(_ranking_of(pattern)))  # type: ignore[misc]
+            ]
+    if layers:
+        parts = [part for item in layers for part in layer_steps(item)]
+        found = [_in_layers(text, part) for text in found for part in parts]
     return list(dict.fromkeys(found))
+
+
+def _pattern(text: str, asked: str) -> str:
+    """An expression with a place for sizes."""
+    if HOLE in text:
+        return text
+    if not RUN_NAME.fullmatch(text) or text in RESERVED:
+        raise InputError(
+            f"{asked} needs the plain name of a locate run in `neurons`, or {HOLE} where sizes go, as in "
+            f"'safety:{HOLE} & L16..L30', not {text!r}"
+        )
+    return f"{text}:{HOLE}"
+
+
+def _ranking_of(pattern: str) -> str:
+    """The run whose ranks windows go over: the one with the place for them."""
+    last = 10**14
+    nodes = walk(parse(pattern.replace(HOLE, f"0..{last}")))
+    return next(node.run for node in nodes if isinstance(node, Ranked) and node.high.value == last)
+
+
+def _in_layers(text: str, part: str) -> str:
+    node = parse(text)
+    if isinstance(node, Everything):
+        return part
+    loose = isinstance(node, Combined) and node.operator != "&"
+    return f"({text}) & {part}" if loose else f"{text} & {part}"
+
+
+def layer_steps(item: str) -> list[str]:
+    """Parts of a model's layers, as expressions: ``last:1..10`` for the last layer, the last two, … the last ten.
+
+    Also ``first:1..10``, ``each:0..15`` for layers one by one, with a step (``last:2..10:2``), or a single number.
+    Raises InputError if it is malformed.
+    """
+    match = _LAYER_STEPS.fullmatch(item)
+    if match is None:
+        raise InputError(f"`sweep_layers` {item!r} is not known: use last:1..10, first:1..10 or each:0..15, with :STEP")
+    kind, first, last, step = match.groups()
+    numbers = _steps(first, last or first, step or "1", f"`sweep_layers` {item}")
+    if kind != "each" and int(first) == 0:
+        raise InputError(f"`sweep_layers` {item!r} begins with no layer: begin with 1")
+    form = {"last": "last({} layers)", "first": "L0..L{}", "each": "L{}"}[kind]
+    return [form.format(int(number) - (kind == "first")) for number in numbers]
 
 
 def sizes(item: str) -> list[str]:
     """One item of a sweep: a size, or all from one to another in steps (``0..20000:1000``, ends included).
 
-    Raises InputError if it is malformed.
+    Each may be one per layer or index, ``5%/layer``. Raises InputError if it is malformed.
     """
     if _SIZE.fullmatch(item):
         return [item]
     match = _STEPS.fullmatch(item)
-    if match is None or len({part.endswith("%") for part in match.groups()}) > 1:
+    numbers = match.groups()[:3] if match else ()
+    if match is None or len({part.endswith("%") for part in numbers}) > 1:
         raise InputError(
             f"`sweep` size {item!r} is not known: use sizes such as 0.5%,1%,5% or 100,1000, or steps such as "
             "0..20000:1000"
         )
-    return list(_steps(match[1], match[2], match[3], f"`sweep` {item}"))
+    return [f"{size}{match[4] or ''}" for size in _steps(match[1], match[2], match[3], f"`sweep` {item}")]
 
 
 def windows(item: str, n_ranked: Callable[[], int]) -> list[str]:

@@ -7,10 +7,14 @@ import polars as pl
 
 from snql.db.connection import Database
 from snql.db.named_sets import read_named, runs_behind
+from snql.db.prompts import locate_runs
 from snql.db.scores import RunScores, read_run_scores, read_shape, read_sizes
 from snql.errors import ExpressionError, InputError
-from snql.neurons import syntax
-from snql.neurons.sets import NeuronSet, Shape
+from snql.neurons import tree
+from snql.neurons.conditions import columns_of, holds
+from snql.neurons.sets import Ids, NeuronSet, Shape
+from snql.neurons.syntax import parse
+from snql.rankings.values import read_values, source_of
 from snql.stoppable import LIMIT_SECONDS, stoppable
 
 
@@ -29,26 +33,34 @@ class Evaluator:
         Raises ExpressionError for a malformed expression, an unknown run or saved set, one of a model of another shape,
         more neurons than are ranked, or a random set that cannot be disjoint.
         """
-        return self._visit(syntax.parse(text), text)
+        return self._visit(parse(text), text)
 
-    def _visit(self, node: syntax.Node, text: str) -> NeuronSet:
+    def _visit(self, node: tree.Node, text: str) -> NeuronSet:
         match node:
-            case syntax.Everything():
+            case tree.Everything():
                 return NeuronSet.all(self._shape)
-            case syntax.Combined(operator, left, right):
+            case tree.Combined(operator, left, right):
                 a, b = self._visit(left, text), self._visit(right, text)
                 return a & b if operator == "&" else a | b if operator == "|" else a - b
-            case syntax.Ranked():
+            case tree.Top(of, ranked):
+                return self._ranked(ranked, text, self._visit(of, text))
+            case tree.Ranked():
                 return self._ranked(node, text)
+            case tree.Filtered():
+                return self._filtered(node, text)
         try:
             match node:
-                case syntax.Listed(members):
+                case tree.Listed(members):
                     return NeuronSet.of(self._shape, members)
-                case syntax.Random():
+                case tree.Layers(first, last, expert=expert):
+                    return NeuronSet.of_layers(self._shape, first, last, expert)
+                case tree.LastLayers(n_layers):
+                    return NeuronSet.of_last_layers(self._shape, n_layers)
+                case tree.Random():
                     return self._random(node, text)
-                case syntax.Named(name):
+                case tree.Named(name):
                     return read_named(self._db, name, self._shape)
-                case syntax.Sql(query):
+                case tree.Sql(query):
                     return self._selected(query)
         except ExpressionError:
             raise
@@ -62,12 +74,12 @@ class Evaluator:
         """
         return self._sizes(sized_by(self._db, text))
 
-    def _random(self, node: syntax.Random, text: str) -> NeuronSet:
+    def _random(self, node: tree.Random, text: str) -> NeuronSet:
         controlled = self._visit(node.of, text)
         if node.anywhere:
             return controlled.random_anywhere(node.seed)
         if node.magnitude:
-            run = node.by or syntax.first_ranked(node.of) or sized_by(self._db, text)
+            run = node.by or first_located(self._db, node.of) or sized_by(self._db, text)
             return controlled.magnitude_matched(self._sizes(run), node.seed)
         return controlled.matched_random(node.seed)
 
@@ -78,15 +90,32 @@ class Evaluator:
             self._known_sizes[run] = read_sizes(self._db, run)
         return self._known_sizes[run]
 
-    def _ranked(self, node: syntax.Ranked, text: str) -> NeuronSet:
-        ranking = self._ranking(node, text)
-        n_ranked = len(ranking.ids)
-        low, high = node.low.rank(n_ranked), node.high.rank(n_ranked)
-        if high > n_ranked:
-            raise ExpressionError(f"run {node.run!r} ranks {n_ranked} neurons, not {high}", text, node.column)
-        return NeuronSet.from_ids(self._shape, ranking.ids[low:high])
+    def _ranked(self, node: tree.Ranked, text: str, among: NeuronSet | None = None) -> NeuronSet:
+        ids = self._ranking(node, text).ids
+        if among is not None:
+            ids = ids[np.isin(ids, among.ids)]
+        try:
+            return NeuronSet.from_ids(self._shape, picked(ids, node, self._shape))
+        except InputError as error:
+            of = "" if among is None else " of what it is to choose from"
+            raise ExpressionError(f"{error}{of}", text, node.column) from error
 
-    def _ranking(self, node: syntax.Ranked, text: str) -> RunScores:
+    def _filtered(self, node: tree.Filtered, text: str) -> NeuronSet:
+        columns = columns_of(node.comparisons)
+        try:
+            source = source_of(self._db, node.run)
+        except InputError as error:
+            raise ExpressionError(str(error), text, node.column) from error
+        for name, column in columns.items():
+            if name not in source.columns:
+                raise ExpressionError(f"{source.kind} run {node.run!r} has no column {name!r}: {source}", text, column)
+        try:
+            values = read_values(self._db, source, tuple(columns), self._shape)
+        except InputError as error:
+            raise ExpressionError(str(error), text, node.column) from error
+        return NeuronSet(self._shape, np.flatnonzero(holds(node.comparisons, values)).astype(np.int64))
+
+    def _ranking(self, node: tree.Ranked, text: str) -> RunScores:
         if node.run not in self._rankings:
             try:
                 self._rankings[node.run] = read_run_scores(self._db, node.run)
@@ -122,13 +151,42 @@ class Evaluator:
         )
 
 
+def picked(ids: Ids, node: tree.Ranked, shape: Shape) -> Ids:
+    """Those of ``ids``, flat ids with the best first, whose ranks a node names: among all, or in a group of their own.
+
+    A group is a layer, or one index over all layers; one with fewer neurons than asked for gives what it has. Raises
+    InputError where no group has as many.
+    """
+    group = {None: ids * 0, "layer": ids // shape.n_neurons, "index": ids % shape.n_neurons}[node.per]
+    n_ranked = np.bincount(group, minlength=1)
+    order = np.argsort(group, kind="stable")  # the best of each group first, one group after the other
+    places = np.arange(len(ids)) - (np.cumsum(n_ranked) - n_ranked)[group[order]]
+    low, high = (np.array([bound.rank(int(n)) for n in n_ranked], dtype=np.int64) for bound in (node.low, node.high))
+    if not node.high.percent and node.high.value > n_ranked.max():
+        most = {None: f"{n_ranked.max()} neurons", "layer": f"at most {n_ranked.max()} neurons of one layer"}
+        found = most.get(node.per, f"at most {n_ranked.max()} neurons of one index")
+        raise InputError(f"run {node.run!r} ranks {found}, not {int(node.high.value)}")
+    within = (places >= low[group[order]]) & (places < high[group[order]])
+    return ids[order[within]]
+
+
+def first_located(db: Database, node: tree.Node) -> str | None:
+    """The first finished locate run whose ranking or values an expression uses; one that is lost if there is no other.
+
+    A lens run, whose values can be compared, too, is none.
+    """
+    runs = tree.runs_ranked(node)
+    known = set(locate_runs(db, runs)) if db.path.exists() else set()
+    return next((run for run in runs if run in known), next(iter(runs), None))
+
+
 def sized_by(db: Database, text: str) -> str:
     """The run by whose sizes sets like the one that an expression names are drawn.
 
     It is the first that the expression ranks by, else one that its saved sets were made from. Raises InputError where
     there is none.
     """
-    run = syntax.first_ranked(syntax.parse(text)) or min(runs_behind(db, [text]), default=None)
+    run = first_located(db, parse(text)) or min(runs_behind(db, [text]), default=None)
     if run is None:
         raise InputError(
             f"sets like {text} in magnitude need a locate run that knows the sizes of activations: write "

@@ -10,9 +10,10 @@ import polars as pl
 from snql.db import scripts
 from snql.db.connection import Database
 from snql.db.scores import find_sizes, read_run_scores
-from snql.errors import ExpressionError, InputError
-from snql.neurons import syntax
+from snql.errors import InputError
 from snql.neurons.sets import BINS, Ids, Sizes, size_bins
+from snql.neurons.syntax import parse_top
+from snql.neurons.tree import Bound
 from snql.stats.overlap import Overlap, Pair, RankedScores
 
 CURVE = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
@@ -125,15 +126,12 @@ def ranked_scores(db: Database, run: str) -> RankedScores:
     return RankedScores(run, found.ranks, found.scores, found.shape.n_neurons)
 
 
-def bound_of(top: str) -> syntax.Bound:
+def bound_of(top: str) -> Bound:
     """``5%`` or ``20000``; raises InputError for anything else."""
-    try:
-        node = syntax.parse(f"run:{top}")
-    except ExpressionError as error:
-        raise InputError(f"`top` {top!r} is not known: use a percentage such as 5% or a number of neurons") from error
-    if not isinstance(node, syntax.Ranked) or node.low.value:
+    bound = parse_top(top)
+    if bound is None:
         raise InputError(f"`top` {top!r} is not known: use a percentage such as 5% or a number of neurons")
-    return node.high
+    return bound
 
 
 def _pairs(db: Database, runs: Sequence[str]) -> Iterator[Pair]:

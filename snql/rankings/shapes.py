@@ -5,7 +5,8 @@ from snql.db.named_sets import read_named
 from snql.db.prompts import locate_runs
 from snql.db.scores import read_shape
 from snql.neurons.sets import Shape
-from snql.neurons.syntax import names_used, parse, runs_named, runs_ranked
+from snql.neurons.syntax import parse, runs_named
+from snql.neurons.tree import names_used, runs_ranked
 
 
 def shape_of(db: Database, expression: str) -> Shape | None:
@@ -20,4 +21,4 @@ def shape_of(db: Database, expression: str) -> Shape | None:
     if saved := sorted(names_used(parse(expression))):
         return read_named(db, saved[0]).shape
     ranked = runs_ranked(parse(expression))
-    return read_shape(db, min(ranked)) if ranked else None
+    return read_shape(db, ranked[0]) if ranked else None

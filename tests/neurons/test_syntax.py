@@ -3,7 +3,24 @@
 import pytest
 
 from snql.errors import ExpressionError
-from snql.neurons.syntax import Bound, Combined, Everything, Listed, Named, Node, Random, Ranked, Sql, parse, runs_named
+from snql.neurons.syntax import parse, runs_named
+from snql.neurons.tree import (
+    Bound,
+    Combined,
+    Comparison,
+    Everything,
+    Filtered,
+    LastLayers,
+    Layers,
+    Listed,
+    Named,
+    Node,
+    Operand,
+    Random,
+    Ranked,
+    Sql,
+    Top,
+)
 
 TOP5 = Bound(5, True)
 ZERO = Bound(0, False)
@@ -28,6 +45,30 @@ ZERO = Bound(0, False)
         (
             "random(a:5%, seed=3, match = magnitude : b.1 )",
             Random(Ranked("a", ZERO, TOP5, 8), 3, 1, magnitude=True, by="b.1"),
+        ),
+        ("random(a:5%, seed=3, match=layer)", Random(Ranked("a", ZERO, TOP5, 8), 3, 1)),
+        ("random(L2, seed=3, match=anywhere)", Random(Layers(2, 2, 8), 3, 1, anywhere=True)),
+        ("L12", Layers(12, 12, 1)),
+        ("L16..L30", Layers(16, 30, 1)),
+        ("L12.E3", Layers(12, 12, 1, 3)),
+        ("L12:5%", Ranked("L12", ZERO, TOP5, 1)),
+        ("L1,L2.N3", Combined("|", Layers(1, 1, 1), Listed(((2, None, 3),), 4))),
+        ("last(5 layers)", LastLayers(5, 1)),
+        ("last:5%", Ranked("last", ZERO, TOP5, 1)),
+        ("top:5%", Ranked("top", ZERO, TOP5, 1)),
+        ("a:5%/layer", Ranked("a", ZERO, TOP5, 1, "layer")),
+        ("a : 1..2 / index", Ranked("a", Bound(1, False), Bound(2, False), 1, "index")),
+        ("top(5%, L2 by a)", Top(Layers(2, 2, 9), Ranked("a", ZERO, TOP5, 15))),
+        (
+            "a[score>-1e-1 and abs(x)!=y]",
+            Filtered(
+                "a",
+                (
+                    Comparison(Operand("score", 0, False, 3), ">", Operand(None, -0.1, False, 9)),
+                    Comparison(Operand("x", 0, True, 19), "!=", Operand("y", 0, False, 27)),
+                ),
+                1,
+            ),
         ),
         ("@mine", Named("mine", 1)),
         ("a:5% & @my-set.2", Combined("&", Ranked("a", ZERO, TOP5, 1), Named("my-set.2", 8))),
@@ -64,8 +105,22 @@ def test_and_binds_tighter_and_chains_go_left() -> None:
         ("a:5%..10", 1, "both in % or neither"),
         ("random(a:5%)", 12, "expected ','"),
         ("random(a:5%, 3)", 14, "expected seed=NUMBER"),
-        ("random(a:5%, seed=3, here)", 22, "expected 'anywhere' or 'match=magnitude'"),
-        ("random(a:5%, seed=3, match=layer)", 22, "expected 'anywhere' or 'match=magnitude'"),
+        ("random(a:5%, seed=3, here)", 22, "expected 'anywhere', 'match=layer' or 'match=magnitude'"),
+        ("random(a:5%, seed=3, match=layers)", 22, "expected 'anywhere', 'match=layer' or 'match=magnitude'"),
+        ("a:5%/neuron", 5, "expected /layer or /index"),
+        ("L5..L3", 1, "from a lower to a higher layer"),
+        ("L12x", 1, "how many neurons of run 'L12x'"),
+        ("last(five layers)", 6, "expected a number of layers"),
+        ("last(5)", 7, "expected 'layers'"),
+        ("top(5, a:5%)", 12, "expected by RUN"),
+        ("top(5 a:5%)", 7, "expected ','"),
+        ("a[score]", 8, "expected a comparison"),
+        ("a[score > ]", 11, "expected a column"),
+        ("a[1 > 2]", 3, "two numbers say nothing"),
+        ("a[score > 1", 12, "expected ']'"),
+        ("a[score > 1 or x > 2]", 13, "expected ']'"),
+        ("a[" + " and ".join(["x > 1"] * 51) + "]", 502, "more than 50 comparisons"),
+        (",".join(["L1"] * 202), 606, "more than 200 operators"),
         ("random(a:5%, seed=3", 20, "expected ')'"),
         ("a:5% | @", 8, "expected the name of a saved set after @"),
         ("@5", 1, "expected the name of a saved set after @"),
@@ -92,6 +147,7 @@ def test_percentages_are_of_the_ranked_neurons(bound: Bound, n_ranked: int, rank
 def test_runs_that_expressions_name() -> None:
     assert runs_named(["a:5% & (b:10 - random(c:1%, seed=2))", "d:5%..10% | L1.N2", "all"]) == {"a", "b", "c", "d"}
     assert runs_named(["random(L0.N1, seed=1, match=magnitude:e)"]) == {"e"}
+    assert runs_named(["top(5, f[score > 0] by g)", "h:1/index"]) == {"f", "g", "h"}
     assert runs_named(["sql(SELECT layer, neuron FROM top_neurons('it''s', 3) WHERE x = 'y')"]) == {"it's", "y"}
     assert runs_named([]) == runs_named(["L1.N2,L3.N4", "all"]) == frozenset()
     with pytest.raises(ExpressionError):

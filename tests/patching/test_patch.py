@@ -23,7 +23,6 @@ from snql.patching.engine import PatchEngine
 from snql.patching.options import PatchOptions
 from snql.patching.patch import PatchResult, patch
 from snql.patching.rows import Task, Written
-from snql.patching.variants import expressions
 from snql.prompts.options import PromptOptions
 from snql.rankings.saved_sets import save_set
 
@@ -284,36 +283,6 @@ def test_prompts_of_the_rankings_are_left_out(
         LocateOptions(before=before, after=after, prompts=asked, writing=WritingOptions(max_new_tokens=2), keep="none"),
     )
     assert db.rows("SELECT n_prompts FROM locate_runs WHERE run = 'rest'") == [(len(texts) - 2,)]
-
-
-def test_sweeps_name_runs() -> None:
-    def planned(neurons: list[str], sweep: list[str], window: str | None = None) -> list[str]:
-        return expressions(neurons, sweep, window, lambda _: 120)
-
-    assert planned(["a", "b"], ["1%", "20"]) == ["a:1%", "a:20", "b:1%", "b:20"]
-    assert planned(["a:5%", "a:5%", "all"], []) == ["a:5%", "all"]
-    assert planned(["a"], ["0..30:10", "5%"]) == ["a:0", "a:10", "a:20", "a:30", "a:5%"]
-    assert planned(["a"], ["0.5%..2%:0.5%"]) == ["a:0.5%", "a:1%", "a:1.5%", "a:2%"]
-    assert planned(["a"], [], "40%") == ["a:0%..40%", "a:40%..80%"]
-    assert planned(["a"], [], "40") == ["a:0..40", "a:40..80", "a:80..120"]
-    assert planned(["a"], ["10"], "5%:10%") == ["a:10", "a:0%..5%", "a:5%..10%"]
-    for neurons, sweep, message in (
-        ([], [], "which neurons"),
-        (["a"], ["x"], "`sweep` size 'x' is not known"),
-        (["a:5%"], ["1%"], "`sweep` needs the plain name of a locate run in `neurons`, not 'a:5%'"),
-    ):
-        with pytest.raises(InputError, match=message):
-            planned(neurons, sweep)
-    for sweep, window, message in (
-        (["0..30%:10"], None, "`sweep` size '0..30%:10' is not known"),
-        (["30..10:5"], None, "`sweep` 30..10:5 does not go from a lower to a higher"),
-        (["1..30:0"], None, "`sweep` 1..30:0 does not go"),
-        ([], "x", "`window` 'x' is not known"),
-        ([], "5%:100", "`window` '5%:100' is not known"),
-        ([], "200", "`window` 200 is wider than what it is to slide over"),
-    ):
-        with pytest.raises(InputError, match=message):
-            planned(["a"], sweep, window)
 
 
 def test_bad_input_writes_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
