@@ -1,7 +1,7 @@
 """``snql db``: the database file itself."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,8 +10,11 @@ from snql.errors import InputError
 from . import options as opt
 from .commands import command
 from .render import note, print_rows
-from .state import state
+from .state import State, state
 from .transfer import export, import_, import_scores
+
+if TYPE_CHECKING:
+    from snql.db.check import Problem
 
 db = typer.Typer(help="Create, migrate and check the database file.", no_args_is_help=True)
 
@@ -32,14 +35,20 @@ def migrate(context: typer.Context) -> None:
 
 
 @command(db)
-def check(context: typer.Context) -> None:
+def check(
+    context: typer.Context,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="First read every block of the file, used or free, against its checksum.")
+    ] = False,
+) -> None:
     """Check the schema, and that scores, token activations and shards are what their runs stored; 1 if not."""
     import polars as pl
 
     from snql.db.check import check as check_database
 
     here = state(context)
-    found = check_database(here.open())
+    found = _deep(here) if deep else []
+    found = found or check_database(here.open())
     if not found:
         note(f"{here.database} is sound: its schema is this snql's, its results are those stored", quiet=here.quiet)
         return
@@ -65,6 +74,18 @@ def schema(
 command(db, "export")(export)
 command(db, "import")(import_)
 command(db)(import_scores)
+
+
+def _deep(here: State) -> list["Problem"]:
+    """What is wrong with blocks; says what was read."""
+    from snql.db.blocks import read_blocks
+    from snql.db.check import check_blocks
+
+    read = read_blocks(here.open())
+    empty = f", {read.n_empty} of them never written" if read.n_empty else ""
+    size = f"{read.n_bytes / 1e6:,.1f} MB"
+    note(f"read all {read.n_blocks} blocks of {here.database} ({size}{empty})", quiet=here.quiet)
+    return check_blocks(read)
 
 
 def _migrate(context: typer.Context) -> None:

@@ -85,7 +85,7 @@ def _note_limits(judges: Sequence[str], missing: int, *, quiet: bool) -> None:
 def listed(context: typer.Context) -> None:
     """List the judges that have scored in this database."""
     if context.invoked_subcommand is None:
-        from snql.judges.stored import list_judges
+        from snql.db.judgements import list_judges
 
         here = state(context)
         print_rows(

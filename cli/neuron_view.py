@@ -1,7 +1,7 @@
 """Neurons in the terminal: tables, histograms of block characters, and tokens in context on coloured ground."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.style import Style
@@ -13,7 +13,10 @@ from snql.neuron_pages.shade import HUES, heading, heights, shade, short_token, 
 from snql.writing.inert import visible
 from snql.writing.words import number
 
-from .render import note, plain, terminal_width
+from .render import MAX_ROWS, note, plain, terminal_width
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _DEEPEST = 0.85
@@ -109,25 +112,34 @@ def _words(tokens: Sequence[str] | None, most: int) -> Text:
     return Text(" ".join(short_token(token) for token in (tokens or [])[:most]) or number(None))
 
 
-def print_neuron(page: NeuronPage) -> None:
+def print_neuron(page: NeuronPage, *, quiet: bool) -> None:
     """The page about one neuron."""
     to = console()
     to.print(Text(f"{page.name}", style="bold").append(f"  of models with {page.shape} neurons", style="not bold"))
     for line in page.notes:
         to.print(Text(f"note: {visible(line)}"))
     to.print(_scores(page))
+    _note_left(page.scores, quiet=quiet)
     if not page.values.is_empty():
         to.print(_values(page))
+        _note_left(page.values, quiet=quiet)
     for view in page.runs:
         _print_run(to, page, view)
     to.print(_sets(page))
+    _note_left(page.sets, quiet=quiet)
+
+
+def _note_left(rows: "pl.DataFrame", *, quiet: bool) -> None:
+    """Say how many rows of a table are not shown."""
+    if len(rows) > MAX_ROWS:
+        note(f"showing {MAX_ROWS} of {len(rows)} rows; --json has all", quiet=quiet)
 
 
 def _scores(page: NeuronPage) -> Table:
     intervals = bool(page.scores["ci_low"].is_not_null().any())
     heads = ("rank", "of", "top %", "score", *(["interval"] if intervals else []), "in layer")
     table = _table("Scores", ("run",), (*heads, "before", "after", "difference", "tokens"), ("kept",))
-    for row in page.scores.iter_rows(named=True):
+    for row in page.scores.head(MAX_ROWS).iter_rows(named=True):
         interval = number(None) if row["ci_low"] is None else f"{number(row['ci_low'])} to {number(row['ci_high'])}"
         own = (number(row[name]) for name in ("rank", "n_ranked", "top_percent", "score"))
         place = f"{number(row['rank_in_layer'])}/{number(row['n_in_layer'])}"
@@ -140,7 +152,7 @@ def _scores(page: NeuronPage) -> Table:
 def _values(page: NeuronPage) -> Table:
     numbers = ("norm", "refusal cosine", "percentile", "by chance")
     table = _table("Value vector", ("lens run", "model"), numbers, ("promotes", "suppresses"))
-    for row in page.values.iter_rows(named=True):
+    for row in page.values.head(MAX_ROWS).iter_rows(named=True):
         cosine = row["refusal_cosine"]
         chance = number(None) if cosine is None else f"0 ± {number(row['chance_deviation'])}"
         found = (number(row["norm"]), number(cosine, signed=True), number(row["refusal_percentile"]), chance)
@@ -152,7 +164,7 @@ def _sets(page: NeuronPage) -> Table | Text:
     if page.sets.is_empty():
         return Text("\nNo patched and no saved set holds it.")
     table = _table("Sets that hold it", ("set", "patch run"), ("neurons",), ("random control",))
-    for row in page.sets.iter_rows(named=True):
+    for row in page.sets.head(MAX_ROWS).iter_rows(named=True):
         control = "yes" if row["control"] else "no"
         _add(table, row["set"], row["run"] or number(None), number(row["n_neurons"]), control)
     return table

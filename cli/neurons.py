@@ -78,4 +78,4 @@ def neuron(
     else:
         from .neuron_view import print_neuron
 
-        print_neuron(page)
+        print_neuron(page, quiet=here.quiet)

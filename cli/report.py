@@ -28,15 +28,15 @@ def report(
     """Draw the figures and tables of the database's runs, and write a page that shows them."""
     import polars as pl
 
-    from snql.reporting.build import build, catalogue
-
     here = state(context)
+    if terminal and not list_figures:
+        _print_text(here.open(), options)
+        return
+    from snql.reporting.build import build, catalogue  # takes longer to import than figures as text take to draw
+
     if list_figures:
         rows = pl.DataFrame(catalogue(), schema=["figure", "description"], orient="row")
         print_rows(rows, as_json=here.json)
-        return
-    if terminal:
-        _print_text(here.open(), options)
         return
     with progress_shown(quiet=here.quiet) as progress:
         made = build(here.open(), out, options, progress)

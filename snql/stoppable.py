@@ -1,4 +1,4 @@
-"""Somebody else's SQL or template in a thread of its own: a time limit and Ctrl-C end it, or the waiting for it."""
+"""Somebody else's SQL in a thread of its own: a time limit and Ctrl-C end it, or the waiting for it."""
 
 import threading
 from collections.abc import Callable
@@ -16,11 +16,11 @@ LIMIT_SECONDS = 60.0
 """For conditions and for sets in SQL, which have no time limit of their own."""
 _GRACE_SECONDS = 0.8
 """How long DuckDB may take to notice an interruption. Some functions do not: levenshtein, list_sort."""
-_running_on: list[tuple["duckdb.DuckDBPyConnection | None", "Future[object]"]] = []
+_running_on: list[tuple["duckdb.DuckDBPyConnection", "Future[object]"]] = []
 
 
 def stoppable(
-    connection: "duckdb.DuckDBPyConnection | None",
+    connection: "duckdb.DuckDBPyConnection",
     work: Callable[[], T],
     timeout: float | None,
     what: str | None = None,
@@ -62,11 +62,10 @@ def is_busy(connection: "duckdb.DuckDBPyConnection") -> bool:
     return any(each is connection and not future.done() for each, future in _running_on)
 
 
-def _stop(connection: "duckdb.DuckDBPyConnection | None", future: "Future[T]") -> None:
+def _stop(connection: "duckdb.DuckDBPyConnection", future: "Future[T]") -> None:
     """Interrupt, again and again: between two statements or batches there is nothing to interrupt."""
-    for _ in range(round(_GRACE_SECONDS / 0.05) if connection is not None else 1):
-        if connection is not None:
-            connection.interrupt()
+    for _ in range(round(_GRACE_SECONDS / 0.05)):
+        connection.interrupt()
         wait([future], 0.05)
         if future.done():
             return

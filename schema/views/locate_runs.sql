@@ -20,7 +20,19 @@
 -- Caveats: n_layers counts all layers, n_ranked_layers only those ranked. Charts leave runs with null_of out. With
 --          the variable snql_only, a list of names, it has these runs and shuffles of them only.
 CREATE OR REPLACE VIEW locate_runs AS
-WITH sizes AS (
+WITH chosen AS (
+    SELECT *
+    FROM runs
+    WHERE
+        kind = 'locate'
+        AND status = 'done'
+        AND (
+            getvariable('snql_only') IS NULL
+            OR list_contains(getvariable('snql_only')::VARCHAR[], name)
+            OR list_contains(getvariable('snql_only')::VARCHAR[], config ->> '$.null_of')
+        )
+),
+sizes AS (
     SELECT
         run_id,
         count(*) AS n_all,
@@ -29,6 +41,7 @@ WITH sizes AS (
         count(DISTINCT layer) FILTER (rank IS NOT NULL) AS n_ranked_layers,
         max(n_tokens) AS n_tokens
     FROM neuron_statistics
+    SEMI JOIN chosen USING (run_id)
     GROUP BY run_id
 )
 SELECT
@@ -47,12 +60,4 @@ SELECT
     coalesce(runs.config ->> '$.scorer', 'change-score') AS scorer,
     runs.config ->> '$.null_of' AS null_of
 FROM sizes
-JOIN runs USING (run_id)
-WHERE
-    runs.kind = 'locate'
-    AND runs.status = 'done'
-    AND (
-        getvariable('snql_only') IS NULL
-        OR list_contains(getvariable('snql_only')::VARCHAR[], runs.name)
-        OR list_contains(getvariable('snql_only')::VARCHAR[], runs.config ->> '$.null_of')
-    );
+JOIN chosen AS runs USING (run_id);

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from snql.db import activations, altered, scripts, shards, storage
 from snql.db.activations import ChunkRow
+from snql.db.blocks import Blocks
 from snql.db.connection import Database
 from snql.db.damage import check_length
 from snql.db.digest import sum_of
@@ -28,10 +29,22 @@ class Problem:
     what: str
 
 
+def check_blocks(found: Blocks) -> list[Problem]:
+    """What is damaged of the blocks that were read."""
+    if not found.is_known:
+        return [Problem(None, "its blocks have checksums of a kind that this snql does not know: none was compared")]
+    said = [Problem(None, "a header of the file does not have its checksum")] if found.headers_damaged else []
+    return said + [
+        Problem(None, f"block {number} of {found.n_blocks} does not have its checksum: restore the file from a copy")
+        for number in found.damaged
+    ]
+
+
 def check(db: Database) -> list[Problem]:
     """Everything in the database that is not as its run left it; reads all statistics and all token activations.
 
-    Also rows that refer to nothing, and rows that are there twice.
+    Also rows that refer to nothing, and rows that are there twice. What it does not compare with anything: texts of
+    prompts and completions, notes, and rows of runs that are not done.
 
     Raises DatabaseError if the file is not a database of this snql at all.
     """

@@ -11,7 +11,7 @@ import duckdb
 from snql.errors import DatabaseError
 
 _MAGIC, _MAGIC_AT = b"DUCK", 8
-_HEADERS = 3 * 4096
+HEADERS = 3 * 4096
 """Bytes before the first block."""
 _SQLITE = b"SQLite format 3\0"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|:memory:")
@@ -48,7 +48,7 @@ def check_length(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     """
     query = "SELECT block_size, used_blocks FROM pragma_database_size() WHERE block_size > 0"
     for block_size, n_used in connection.execute(query).fetchall():
-        n_blocks, part = divmod(path.stat().st_size - _HEADERS, block_size)
+        n_blocks, part = divmod(path.stat().st_size - HEADERS, block_size)
         if part or n_blocks < n_used:
             raise DatabaseError(_short(path))
 

@@ -43,6 +43,11 @@ class EffectRow:
     effect: Effect
 
 
+def list_judges(db: Database) -> pl.DataFrame:
+    """One row per judge: what it is, which way its scores point, and how many it gave."""
+    return db.frame(scripts.query("judges"))
+
+
 def unjudged(db: Database, run_id: int, judge: str) -> pl.DataFrame:
     """Completions of a run that the judge has not scored, in order.
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy import stats
 
 from snql.db import scripts
 from snql.db.connection import Database
@@ -114,6 +113,8 @@ def statistics(judged: pl.DataFrame, seed: int) -> pl.DataFrame:
 
     All are computed from sums over each prompt, so that prompts can be resampled.
     """
+    from scipy import stats  # slow to import: lists and pages do without
+
     prompts = judged["prompt_id"].rank("dense").to_numpy().astype(np.int64) - 1
     x, y = (judged[column].to_numpy() for column in _SCORES)
     ranks = stats.rankdata(x), stats.rankdata(y)

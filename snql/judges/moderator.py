@@ -15,7 +15,7 @@ from snql.errors import InputError, ModelError
 from snql.judges import rubric
 from snql.judges.base import WORSE, JudgeInfo, Pair, Verdict
 from snql.judges.options import JudgeOptions
-from snql.judges.readers import TextReader, load_checked, read_texts
+from snql.judges.readers import TextReader, in_template, load_checked, read_texts
 from snql.models.files import ModelFiles
 from snql.models.identity import combined_hash
 
@@ -124,7 +124,7 @@ class ModeratorJudge:
     def _chat_ids(self, turns: Sequence[str]) -> list[int]:
         tokenizer = self._reader.tokenizer
         chat = [{"role": role, "content": turn} for role, turn in zip(("user", "assistant"), turns, strict=False)]
-        text = str(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+        text = in_template(tokenizer, chat, add_generation_prompt=True)
         return list(tokenizer(text, add_special_tokens=False).input_ids)
 
     def _finish(self, ids: torch.Tensor, mask: torch.Tensor) -> list[Verdict]:

@@ -1,13 +1,13 @@
 """What judges that are models share: loading, and reading texts in batches."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from snql.errors import ModelError, reason
+from snql.errors import InputError, ModelError, reason
 from snql.judges.base import Pair, Verdict
 from snql.judges.options import JudgeOptions
 from snql.models import files
@@ -17,6 +17,7 @@ from snql.models.files import ModelFiles
 from snql.models.limits import built, check_files
 from snql.models.spec import parse_part
 from snql.models.weights import LOADING_ERRORS, check_whole
+from snql.prompts.rendering import RenderingError, apply_template
 
 
 def model_files(name: str, location: str) -> ModelFiles:
@@ -107,10 +108,18 @@ def read_texts(
     return [next(verdicts) if ids else Verdict(None, problem="the completion is empty") for ids in texts]
 
 
+def in_template(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], **settings: bool) -> str:
+    """The messages in the chat template of a judge's tokenizer; raises InputError if it fails."""
+    try:
+        return apply_template(tokenizer, messages, settings=settings)
+    except RenderingError as error:
+        raise InputError(f"the judge's chat template fails ({error}): use another judge") from error
+
+
 def chat_ids(tokenizer: PreTrainedTokenizerBase, pair: Pair) -> list[int]:
     """The token ids of [user: prompt, assistant: completion] in the tokenizer's chat template."""
     prompt, completion = pair
     messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}]
-    text = str(tokenizer.apply_chat_template(messages, tokenize=False))
+    text = in_template(tokenizer, messages)
     ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
     return ids

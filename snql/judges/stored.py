@@ -102,8 +102,3 @@ def _effects(db: Database, run_id: int, judges: Sequence[str]) -> pl.DataFrame:
         " ORDER BY judge, dataset, variant_id",
         [run_id, list(judges)],
     )
-
-
-def list_judges(db: Database) -> pl.DataFrame:
-    """One row per judge: what it is, which way its scores point, and how many it gave."""
-    return db.frame(scripts.query("judges"))

@@ -1,4 +1,4 @@
-"""Chat templates: turns as the one text that a model was tuned on, rendered in transformers' sandbox."""
+"""Chat templates: turns as the one text that a model was tuned on, with its variables and its clock."""
 
 import json
 import re
@@ -9,30 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, TemplateError, TemplateSyntaxError
-from jinja2.meta import find_undeclared_variables
 from transformers import PreTrainedTokenizerBase
 
 from snql.errors import InputError
+from snql.prompts.rendering import RenderingError, apply_template, variables
 from snql.prompts.types import RawPrompt, Turn
-from snql.stoppable import stoppable
 
 FILES = (".jinja", ".json")
 """Endings of files that hold a template: its text, or a tokenizer_config.json with ``chat_template``."""
-
-_ERRORS = (
-    TemplateError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    NameError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What a template can raise: it is a program of someone else's."""
 
 _CALL = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 _CLOCK = (
@@ -50,10 +34,6 @@ _HOUR = time(13, 14, 15, 16)
 
 _TIMES = re.compile(r"%[-_^#0]?[HIMSfpXcTRr]")
 """Parts of a format that write the time of day."""
-
-_SECONDS, _WHAT = 10.0, "`template`: the chat template"
-_MOST_CHARACTERS = 50_000_000
-"""How long a template may take, and how much it may write, for one prompt."""
 
 _OWN = ("messages", "add_generation_prompt")
 _DATES = ("strftime_now", "date_string")
@@ -89,12 +69,13 @@ class ChatTemplate:
 
     @cached_property
     def variables(self) -> frozenset[str]:
-        """Names that the template takes from outside; of one that is no Jinja by itself, all its words."""
+        """Names that the template takes from outside. Raises InputError if they cannot be found."""
         try:
-            tree = Environment(extensions=["jinja2.ext.loopcontrols"], autoescape=False).parse(self._source)  # noqa: S701
-        except TemplateError:
-            return frozenset(re.findall(r"\w+", self._source))
-        return frozenset(find_undeclared_variables(tree))
+            return variables(self._source)
+        except RenderingError as error:
+            raise InputError(
+                f"`template`: the chat template cannot be read ({error}): use another `template`"
+            ) from error
 
     @cached_property
     def _source(self) -> str:
@@ -123,21 +104,18 @@ class ChatTemplate:
         settings["add_generation_prompt"] = add_generation_prompt
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         try:
-            text = stoppable(None, lambda: self._rendered(messages, settings, self.day), _SECONDS, _WHAT)
-            _check_text(text)
+            text = self._rendered(messages, settings, self.day)
             for name, other in self._others.items():
                 if name not in self.asked and self._rendered(messages, settings, other) != text:
                     self.asked.add(name)
-        except TemplateSyntaxError as error:
-            reason = " ".join(str(error.message).split())
+        except RenderingError as error:
+            if error.line is not None:
+                raise InputError(
+                    f"`template`: the chat template has a syntax error in line {error.line} ({error}): use another "
+                    "`template`"
+                ) from error
             raise InputError(
-                f"`template`: the chat template has a syntax error in line {error.lineno} ({reason}): use another "
-                "`template`"
-            ) from error
-        except _ERRORS as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(
-                f"`template`: the chat template fails on prompt {prompt.text[:40]!r} of {prompt.dataset} ({reason}): "
+                f"`template`: the chat template fails on prompt {prompt.text[:40]!r} of {prompt.dataset} ({error}): "
                 "use another `template`, or leave out `system`"
             ) from error
         return text
@@ -157,14 +135,7 @@ class ChatTemplate:
             settings = settings | {"snql_days": {layout: day.strftime(layout) for _, layout in _CALL.findall(template)}}
         if self.is_dated and "date_string" in self.variables:
             settings = settings | {"date_string": day.strftime(_DATE_STRING)}
-        return str(self.tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, **settings))
-
-
-def _check_text(text: str) -> None:
-    """Raise ValueError for what no tokenizer can read."""
-    if len(text) > _MOST_CHARACTERS:
-        raise ValueError(f"it writes {len(text):,} characters")
-    text.encode()  # half of a pair of surrogates is no text
+        return apply_template(self.tokenizer, messages, template, settings)
 
 
 def read_template(path: str) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy import stats
 
 from snql.db import scripts
 from snql.db.connection import Database
@@ -90,6 +89,8 @@ def _has(db: Database, run: RunScores, table: str) -> bool:
 
 def _halves(db: Database, run: RunScores, k: int, splits: int, seed: int) -> dict[str, object]:
     """Spearman's rho and the overlap at k of rankings from random halves of the prompts."""
+    from scipy import stats  # slow to import: lists and pages do without
+
     reader = PromptSumsReader(db, run.run, run.run_id, run.shape)
     weights = half_weights(reader.n_prompts, splits, seed)
     ranked = np.flatnonzero(run.ranks)

@@ -4,8 +4,9 @@ With several, every run's name ends in the label of its database, as in ``safety
 stand next to each other, as panels of one figure on one scale, and as neighbours in the tables.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ RUNS_QUERY = "SELECT * FROM figure_runs ORDER BY kind, run"
 PAIRS = ("figure_overlap", "figure_stability")
 """Views with a row for pairs of locate runs: of thousands of runs there are millions."""
 MOST_PAIRED = 100
-_PAIRED = "SELECT run FROM locate_runs WHERE null_of IS NULL ORDER BY run"
+LOCATED = (*PAIRS, "figure_layers", "figure_scores")
+"""Views of nothing but locate runs: of a few of them, their rows are made without those of all others."""
+_LOCATED = "SELECT run FROM locate_runs WHERE null_of IS NULL AND ($1 IS NULL OR scorer = $1) ORDER BY run"
 RUN_COLUMNS = ("run", "run_a", "run_b")
 
 
@@ -36,6 +39,7 @@ class Sources:
     databases: tuple[Database, ...]
     labels: tuple[str, ...]
     only: tuple[str, ...] = ()
+    _names: dict[tuple[int, str | None], list[str]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def path(self) -> Path:
@@ -74,23 +78,47 @@ class Sources:
             name = name.str.strip_suffix(f" [{label}]")
         return runs.with_columns(name.alias("name"))
 
-    def frame(self, query: str) -> pl.DataFrame:
+    def frame(self, query: str, most: int | None = None) -> pl.DataFrame:
         """The rows of a query about the report's runs, in the order of its ORDER BY, which names columns only.
 
-        Numbers are as :func:`rows` gives them. Raises DatabaseError if a database cannot be read, or lacks the views of
-        this snql.
+        most: of a view of LOCATED, the rows about so many runs of each database, the first by name; the default is all,
+        or MOST_PAIRED for pairs of runs. Numbers are as :func:`rows` gives them. Raises DatabaseError if a
+        database cannot be read, or lacks the views of this snql.
         """
-        paired = any(view in query for view in PAIRS)
-        query = self.restricted(query)
-        frames = [
-            _labelled(_of_pairs(database, query, self.only) if paired else rows(database, query), end)
-            for database, end in self.labelled()
-        ]
+        if most is None and any(view in query for view in PAIRS):
+            most = MOST_PAIRED
+        few = any(view in query for view in LOCATED) and (most is not None or bool(self.only))
+        restricted = self.restricted(query)
+        frames = []
+        for database, end in self.labelled():
+            names = self._located(database, query)[:most] if few else None
+            frames.append(_labelled(_about(database, restricted, names), end))
         if len(frames) == 1:
             return frames[0]
         joined = pl.concat(frames, how="vertical_relaxed")
         order = [name.strip() for name in query.rpartition(" ORDER BY ")[2].split(",")]
         return joined.sort(order, nulls_last=True, maintain_order=True)
+
+    def n_located(self, query: str) -> list[int]:
+        """How many locate runs a query about a view of LOCATED is about, in each database."""
+        return [len(self._located(database, query)) for database in self.databases]
+
+    def _located(self, database: Database, query: str) -> list[str]:
+        if self.only:
+            return list(self.only)
+        scorer = "change-score" if "figure_scores" in query else None
+        key = id(database), scorer
+        if key not in self._names:
+            self._names[key] = [name for (name,) in database.rows(_LOCATED, [scorer])]
+        return self._names[key]
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read each database with one connection for the whole block."""
+        with ExitStack() as stack:
+            for database in self.databases:
+                stack.enter_context(database.reading())
+            yield
 
     def restricted(self, query: str) -> str:
         """The query that gives only the rows about the report's runs; a row about two runs is about both."""
@@ -159,11 +187,12 @@ def rows(database: Database, query: str, **parameters: Any) -> pl.DataFrame:
     return frame.with_columns(pl.col(pl.Float64).round_sig_figs(12))
 
 
-def _of_pairs(database: Database, query: str, only: Sequence[str]) -> pl.DataFrame:
-    """The rows about pairs of these runs, or of the first by name where there are too many: views make no others."""
+def _about(database: Database, query: str, names: Sequence[str] | None) -> pl.DataFrame:
+    """The rows of a query, where views have no locate runs but these; all if None."""
+    if names is None:
+        return rows(database, query)
     with database.reading() as connection:
-        names = list(only) or [name for (name,) in database.rows(_PAIRED)]
-        connection.execute("SET VARIABLE snql_only = $1", [names[:MOST_PAIRED]])
+        connection.execute("SET VARIABLE snql_only = $1", [list(names)])
         try:
             return rows(database, query)
         finally:

@@ -14,7 +14,7 @@ from snql.reporting.figures.layers import BANDS
 from snql.reporting.kit.axes import effect_limits
 from snql.reporting.kit.figure import Figure
 from snql.reporting.kit.rows import few_panels, panel_labels
-from snql.reporting.sources import sources
+from snql.reporting.sources import Sources, sources
 from snql.reporting.textplots import (
     COLOURS,
     CONTROL_MARK,
@@ -30,6 +30,7 @@ from snql.writing.terminal import table, wrapped
 from snql.writing.words import count, decimal, interval, short_labels
 
 MAX_PLOTS = 6
+MAX_COMPARED = 20
 MAX_LINES = 40
 WIDEST = 140
 Rows = pl.DataFrame
@@ -70,21 +71,28 @@ def draw(
     unknown = [name for name in figures if name not in _DRAWN]
     if unknown:
         raise InputError(f"figure {unknown[0]!r} is not drawn in a terminal: choose from {', '.join(_DRAWN)}")
-    source = sources(db, compare, runs)
-    if source.runs().is_empty():
-        raise InputError(f"{source.names} has no finished run: run `snql demo`, or `snql locate` and then `snql patch`")
     usable = max(NARROWEST, min(width, WIDEST))
     lines: Lines = []
-    for figure in (figure for figure in FIGURES if figure.name in (figures or _DRAWN)):
-        lines += [*_figure(figure, source.frame(figure.query), usable, colour=colour), ""]
+    with sources(db, compare).reading():
+        source = sources(db, compare, runs)
+        if source.runs().is_empty():
+            raise InputError(
+                f"{source.names} has no finished run: run `snql demo`, or `snql locate` and then `snql patch`"
+            )
+        for figure in (figure for figure in FIGURES if figure.name in (figures or _DRAWN)):
+            lines += [*_figure(figure, source, usable, colour=colour), ""]
     return "\n".join([*lines, *wrapped(source.words, usable)]).rstrip() + "\n"
 
 
-def _figure(figure: Figure, rows: Rows, width: int, *, colour: bool) -> Lines:
+def _figure(figure: Figure, source: Sources, width: int, *, colour: bool) -> Lines:
+    most = _MOST.get(figure.name)
+    rows = source.frame(figure.query, most)
+    left = 0 if most is None else sum(max(0, number - most) for number in source.n_located(figure.query))
     heading = [*wrapped(figure.title, width), "\u2550" * min(width, len(figure.title))]
     if rows.is_empty():
         return [*heading, *wrapped(f"Not drawn: {figure.lacking}.", width)]
-    return [*heading, *_DRAWN[figure.name](rows, width, colour=colour)]
+    more = wrapped(f"{count(left, 'more run')}: `snql report --terminal --run NAME` draws those named.", width)
+    return [*heading, *_DRAWN[figure.name](rows, width, colour=colour), *(more if left else [])]
 
 
 def _effect_size(rows: Rows, width: int, *, colour: bool) -> Lines:
@@ -347,3 +355,6 @@ _DRAWN: dict[str, _Draw] = {
     "transfer": _uncoloured(_transfer),
     "tax": _uncoloured(_tax),
 }
+
+_MOST = {"layers": MAX_PLOTS, "scores": MAX_PLOTS, "overlap": MAX_COMPARED}
+"""Of how many runs of each database a figure is drawn."""

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from snql.stats.effects import Array, effect_interval, mean_interval
 from snql.stats.interval import Interval
@@ -44,6 +43,8 @@ def against_controls(patched: Array, controls: Array, gap: Array | None, seed: i
     differences = (patched - controls).mean(axis=0)
     t, p = (None, None)
     if len(differences) > 1 and float(np.ptp(differences)) > 1e-12 * float(np.abs(differences).max()):
+        from scipy import stats  # slow to import: lists and pages do without
+
         tested = stats.ttest_1samp(differences, 0.0)
         t, p = float(tested.statistic), float(tested.pvalue)
     return ControlEffect(

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from snql.stats.interval import CONFIDENCE, Interval
 
@@ -142,6 +141,8 @@ def _fieller(over: Array, under: Array, t: float) -> tuple[float, float] | None:
 
 def quantile(n: int) -> float:
     """Student's t of CONFIDENCE with n - 1 degrees of freedom."""
+    from scipy import special  # slow to import: lists and pages do without
+
     return float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2))
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special, stats
+from scipy import special
 
 from snql.errors import InputError
 
@@ -150,6 +150,8 @@ class Pair:
         return correlation(self.a.mean_ranks, self.b.mean_ranks)
 
     def _spearman_common(self, k: int) -> float:
+        from scipy import stats  # slow to import: lists and pages do without
+
         common = (self._ranks[0] <= k) & (self._ranks[1] <= k)
         a, b = (stats.rankdata(run.mean_ranks[common]) for run in (self.a, self.b))
         return correlation(a, b)
@@ -183,6 +185,8 @@ class Draws:
     @cached_property
     def log_chances(self) -> Array:
         """Logarithms of the chances of the fewest, and so on to the most."""
+        from scipy import stats
+
         values = np.arange(self.lowest, min(self.marked, self.drawn) + 1)
         found: Array = stats.hypergeom.logpmf(values, self.size, self.marked, self.drawn)
         return found
@@ -228,6 +232,8 @@ def _chance(logarithm: float) -> float:
 
 def _tilt(parts: Sequence[Draws], at_least: int) -> float:
     """The tilt that makes ``at_least`` the mean; none where it is not above it."""
+    from scipy import optimize
+
     if at_least <= sum(part.expected for part in parts):
         return 0.0
 

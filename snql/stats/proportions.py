@@ -1,7 +1,5 @@
 """Shares of things that were counted."""
 
-from scipy import special
-
 from snql.stats.interval import CONFIDENCE, Interval
 
 
@@ -10,6 +8,8 @@ def wilson_interval(share: float, n: float, confidence: float = CONFIDENCE) -> I
 
     It is no point where the share is 0 or 1, as a bootstrap interval is.
     """
+    from scipy import special  # slow to import: lists and pages do without
+
     z = float(special.ndtri((1 + confidence) / 2))
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * (max(share * (1 - share), 0.0) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from snql.stats.effects import Array
 from snql.stats.interval import CONFIDENCE
@@ -26,6 +25,8 @@ def score_intervals(squared: Array, counts: Array) -> Intervals:
     6.13) gives the lower end. Squares are skew, and what may make a score larger is seldom in the sample: for the upper
     end a prompt is added that has a large sum (sqrt(sum x^4 / sum x^2) of the others) and a mean number of tokens.
     """
+    from scipy import special  # slow to import: lists and pages do without
+
     n = (counts > 0).sum(axis=0)
     t = special.stdtrit(np.maximum(n - 1, 1), (1 + CONFIDENCE) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,5 +1,6 @@
 """A real file with a byte turned over, cut short, or beside somebody else's log: said in one line, or read rightly."""
 
+import json
 import random
 import shutil
 from pathlib import Path
@@ -13,6 +14,8 @@ from ..cli.conftest import Snql, snql  # noqa: F401 - a fixture
 from ..synthetic import add_locate_run
 
 PLACES = 200
+HEADERS, SIZE = 3 * 4096, 262_144
+"""Bytes before the first block, and of a block."""
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +70,27 @@ def test_a_log_of_somebody_else(snql: Snql, sound: Path, tmp_path: Path, log: by
         (tmp_path / "x.duckdb.wal").write_bytes(log)
         done = snql("--db", str(made), *command)
         assert "Traceback" not in done.err and (done.code == 0 or done.err.count("\n") == 1), (command, done.err)
+
+
+def test_a_deep_check_reads_every_block_and_names_those_that_are_damaged(
+    snql: Snql,  # noqa: F811
+    sound: Path,
+    tmp_path: Path,
+) -> None:
+    data, made = sound.read_bytes(), tmp_path / "x.duckdb"
+    n_blocks = (len(data) - HEADERS) // SIZE
+    done = snql("--db", str(sound), "db", "check", "--deep")
+    assert done.code == 0 and f"read all {n_blocks} blocks of {sound} ({len(data) / 1e6:.1f} MB)" in done.err
+    draw = random.Random(5)
+    for number in range(n_blocks):
+        damaged = bytearray(data)
+        damaged[HEADERS + number * SIZE + draw.randrange(SIZE)] ^= 1 << draw.randrange(8)
+        made.write_bytes(damaged)
+        done = snql("--db", str(made), "--json", "db", "check", "--deep")
+        if done.code == 2:  # DuckDB needs the block to open the file
+            assert "does not have its checksum" in done.err
+            continue
+        (found,) = json.loads(done.out)
+        assert done.code == 1 and found["what"].startswith(f"block {number} of {n_blocks} does not have its checksum")
+    made.write_bytes(data[:-1])
+    assert snql("--db", str(made), "db", "check", "--deep").code == 2

@@ -8,12 +8,13 @@ import polars as pl
 import pytest
 
 from snql.db.connection import Database
+from snql.db.judgements import list_judges
 from snql.errors import InputError, RunError
 from snql.judges import registry, stored
 from snql.judges.base import JudgeInfo, Pair, Verdict
 from snql.judges.judging import effect_rows
 from snql.judges.options import JudgeOptions, RejudgeFlags
-from snql.judges.stored import judge, list_judges
+from snql.judges.stored import judge
 
 from ..patching.test_patch import run
 

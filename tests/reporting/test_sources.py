@@ -10,7 +10,7 @@ from snql.errors import DatabaseError, InputError
 from snql.reporting.build import build
 from snql.reporting.figures import FIGURES
 from snql.reporting.options import Parts, ReportOptions
-from snql.reporting.sources import Sources, labels, sources
+from snql.reporting.sources import LOCATED, Sources, labels, sources
 from snql.reporting.tables import TABLES, Table
 
 from .conftest import small
@@ -34,6 +34,17 @@ def test_rows_of_both_stand_next_to_each_other_in_the_order_of_the_query(two: tu
     for label, alone in (("llama", first), ("mistral", second)):
         own = frame.filter(pl.col("run").str.ends_with(f"[{label}]"))
         assert own.drop("run").equals(alone.drop("run").with_columns(pl.col(pl.Float64).round_sig_figs(12)))
+
+
+@pytest.mark.parametrize("view", LOCATED)
+def test_rows_of_the_first_runs_are_those_among_all(two: tuple[Database, Database], view: str) -> None:
+    names = ("run_a", "run_b") if view == "figure_overlap" else ("run",)
+    query = f"SELECT * FROM {view} ORDER BY {', '.join(names)}"
+    source = sources(two[0], two[1:])
+    chosen = [f"{run} [{label}]" for run in ("helpful", "other") for label in ("llama", "mistral")]
+    expected = source.frame(query).filter(pl.all_horizontal(pl.col(name).is_in(chosen) for name in names))
+    assert sorted(map(str, source.frame(query, 2).rows())) == sorted(map(str, expected.rows()))
+    assert source.n_located(query) == [3, 3]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
