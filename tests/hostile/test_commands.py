@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import shutil
 import sys
@@ -44,7 +45,7 @@ def wrong(tried: Tried, snql: Snql, folder: Path, before: dict[str, str]) -> str
     own.write_text(tried.config or "", "utf-8")
     words = [str(own) if word == "own.toml" else word for word in tried.words]
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
+        os.chdir(folder)
         for name, value in tried.environment.items():
             patch.setenv(name, value)
         try:
@@ -79,6 +80,7 @@ def test_bad_values_are_one_line_and_change_nothing(
         if said := wrong(tried, snql, folder, before):
             failed.append(f"{tried}: {said}")
         if contents(folder) != before:
+            os.chdir(folder.parent)
             shutil.rmtree(folder)
             shutil.copytree(prepared, folder, symlinks=True)
     assert not failed, f"{len(failed)}:\n" + "\n".join(failed)

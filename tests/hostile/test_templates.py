@@ -80,4 +80,7 @@ def test_the_process_of_templates_ends_with_the_one_that_asks() -> None:
 
 
 def _runs(number: int) -> bool:
-    return psutil.pid_exists(number) and psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
