@@ -49,6 +49,7 @@ COMMANDS = {
     "query": ("query", "SQL over everything, and a library of questions."),
     "shell": ("shell", "SQL at a prompt with completion."),
     "compare-scorers": ("compare_scorers", "Causal effects of rankings by several scorers."),
+    "view": ("view", "Everything in a browser: runs, neurons, sets, SQL."),
     "report": ("report", "Figures, tables, and a page that shows them."),
     "paper": ("paper", "The paper's figures and tables, ours beside the published."),
     "judges": ("judge", "The judges of a database, and how far they agree."),
@@ -65,7 +66,7 @@ GROUPS = {
     "Patch them": ("patch", "tax", "sets"),
     "Measure": ("judge", "judges", "divergence", "perplexity", "lm-eval", "guard"),
     "Ask": ("query", "shell", "neurons", "neuron"),
-    "Show": ("runs", "show", "report", "paper"),
+    "Show": ("runs", "show", "view", "report", "paper"),
     "Data and models": ("train", "db", "rm"),
 }
 """The commands as ``snql --help`` groups them."""

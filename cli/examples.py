@@ -36,6 +36,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "snql compare-scorers scorers --before demo:sft --after demo:safety --prompts demo:locate --contrast-prompts "
         "demo:benign --evaluate-prompts demo:harmful --judge demo:cost",
     ),
+    "view": ("snql view", "snql view --port 8000 --no-open"),
     "report": ("snql report", "snql report effect-size --terminal"),
     "paper": ("snql paper --list", "snql paper fig2 --scale demo"),
     "guard train": (

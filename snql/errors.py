@@ -31,11 +31,12 @@ class InputError(SnqlError):
 class ExpressionError(InputError):
     """A neuron expression is malformed or names something unknown.
 
-    ``column`` counts characters of the expression from 1.
+    ``column`` counts characters of the expression from 1; ``problem`` says what is wrong there.
     """
 
     def __init__(self, message: str, expression: str, column: int) -> None:
         super().__init__(f"neuron expression {_around(expression, column)!r}, column {column}: {message}")
+        self.problem = message
         self.expression = expression
         self.column = column
 

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     "cli",
     "snql",
+    "view",
     "paper",
     "demonstration",
     "reporting",
@@ -43,6 +44,8 @@ UPWARD = {("contrast", "engines")}
 LIBRARIES = {
     "typer": "cli",
     "rich": "cli",
+    "starlette": "view",
+    "uvicorn": "view",
     "duckdb": "db querying rankings prompts paper reporting",
     "torch": "models generation jobs lens training judges contrast engines patching capability scorers guard rankings",
     "transformers": "prompts models generation jobs lens training judges contrast engines patching capability guard",

@@ -1,8 +1,9 @@
 """Neurons as HTML: one file that loads nothing and runs nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from markupsafe import Markup
@@ -35,16 +36,24 @@ class Bar:
 def neuron_html(page: NeuronPage) -> str:
     """The page about one neuron."""
     text: str = template("neuron.html.j2").render(
-        **_common(),
-        page=page,
-        scores=list(page.scores.iter_rows(named=True)),
-        intervals=page.scores["ci_low"].is_not_null().any(),
-        sets=list(page.sets.iter_rows(named=True)),
-        values=list(page.values.iter_rows(named=True)),
-        short_token=short_token,
-        runs=[_run(view) for view in page.runs],
+        policy=POLICY, style=asset("page.css") + asset("neurons.css"), **part_values(page)
     )
     return text
+
+
+def part_values(page: NeuronPage, addresses: Mapping[tuple[str, str], str] = MappingProxyType({})) -> dict[str, Any]:
+    """What the part of a page that is about one neuron needs. addresses: of pages about runs, by kind and name."""
+    return {
+        **_common(),
+        "page": page,
+        "scores": list(page.scores.iter_rows(named=True)),
+        "intervals": page.scores["ci_low"].is_not_null().any(),
+        "sets": list(page.sets.iter_rows(named=True)),
+        "values": list(page.values.iter_rows(named=True)),
+        "short_token": short_token,
+        "runs": [_run(view) for view in page.runs],
+        "addresses": addresses,
+    }
 
 
 def neurons_html(table: NeuronTable) -> str:
@@ -52,7 +61,13 @@ def neurons_html(table: NeuronTable) -> str:
     rows = [_with_shades(row) for row in table.frame.iter_rows(named=True)]
     viewed = table.frame["lens_run"].drop_nulls().unique().sort().to_list()
     text: str = template("neurons.html.j2").render(
-        **_common(), table=table, rows=rows, short_token=short_token, viewed=viewed
+        policy=POLICY,
+        style=asset("page.css") + asset("neurons.css"),
+        **_common(),
+        table=table,
+        rows=rows,
+        short_token=short_token,
+        viewed=viewed,
     )
     return text
 
@@ -72,8 +87,6 @@ def write_page(database: Path, text: str, path: Path, name: str) -> Path:
 
 def _common() -> dict[str, Any]:
     return {
-        "policy": POLICY,
-        "style": asset("page.css") + asset("neurons.css"),
         "number": number,
         "ground": ground,
         "width": WIDTH,

@@ -90,14 +90,15 @@ def _figure(figure: RenderedFigure, specification: dict[str, Any]) -> dict[str, 
         "title": figure.title,
         "caption": figure.caption,
         "chart": render.script_json(interactive(described)),
-        "ground": _colour(specification.get("background")),
+        "ground": ground_of(specification),
         "picture": f"data:image/svg+xml;base64,{picture}",
         "files": _links(figure.files),
     }
 
 
-def _colour(name: object) -> str:
-    """A colour of a specification as it may stand in a style: a name or hexadecimal digits, else white."""
+def ground_of(specification: Mapping[str, Any]) -> str:
+    """The colour behind a chart as it may stand in a style: a name or hexadecimal digits, else white."""
+    name = specification.get("background")
     return str(name) if re.fullmatch(r"#[0-9a-fA-F]{3,8}|[a-z]{3,20}", str(name)) else "white"
 
 
@@ -107,17 +108,21 @@ def _links(files: Sequence[Path]) -> list[tuple[str, str]]:
 
 def _table(table: RenderedTable) -> dict[str, Any]:
     frame = table.frame.head(MAX_TABLE_ROWS)
-    columns = [_cells(frame[name]) for name in frame.columns]
-    numeric = [kind.is_numeric() for kind in frame.dtypes]
     return {
         "name": table.name,
         "title": table.title,
         "caption": table.caption,
         "n_rows": frame.height,
-        "rows": html.rows(frame.columns, numeric, zip(*columns, strict=True)),
+        "rows": table_rows(frame),
         "n_more": table.frame.height - frame.height,
         "files": _links(table.files),
     }
+
+
+def table_rows(frame: pl.DataFrame) -> Markup:
+    """Head and body of a table."""
+    columns = [_cells(frame[name]) for name in frame.columns]
+    return html.rows(frame.columns, [kind.is_numeric() for kind in frame.dtypes], zip(*columns, strict=True))
 
 
 def _cells(values: pl.Series) -> list[str]:

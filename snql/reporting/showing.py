@@ -42,9 +42,14 @@ def show_run(db: Database, name: str, kind: str | None = None) -> Shown:
     where = f" on {device}" if device else ""
     head = f"{kind} run {name}: {status}{took}{where}, begun {started}" + (f"; {error}" if error else "")
     line = command(kind, name, config)
-    say = _FOUND.get(kind)
-    found = say(db, run_id) if say is not None and status == "done" else []
+    found = findings_of(db, run_id, kind) if status == "done" else []
     return Shown(head, tuple(found), _settings(line, config), tuple(runs.read_notes(db, run_id)), line)
+
+
+def findings_of(db: Database, run_id: int, kind: str) -> list[str]:
+    """What a finished run found; nothing for a kind whose results are no sentence."""
+    say = _FOUND.get(kind)
+    return [] if say is None else say(db, run_id)
 
 
 def _settings(line: str, config: str) -> tuple[tuple[str, str], ...]:

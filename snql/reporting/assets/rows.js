@@ -117,7 +117,7 @@ const Rows = (() => {
 
   document.querySelectorAll("table.sortable").forEach(sortStatic);
   document.querySelectorAll(".scripted").forEach((part) => { part.hidden = false; });
-  document.querySelectorAll("form.controls").forEach((form) => {
+  document.querySelectorAll("form.controls:not([action])").forEach((form) => {
     form.addEventListener("submit", (event) => event.preventDefault());
   });
 
@@ -131,5 +131,5 @@ const Rows = (() => {
   });
   addEventListener("afterprint", () => { opened.splice(0).forEach((part) => { part.open = false; }); });
 
-  return { MISSING, element, data, number, fill, Pager, sorting, unsorted, compare };
+  return { MISSING, element, data, number, fill, Pager, sorting, unsorted, compare, sortStatic };
 })();

@@ -1,0 +1,1 @@
+"""The database in a browser: pages on loopback, read-only, while jobs write."""
