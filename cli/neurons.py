@@ -27,11 +27,23 @@ def neurons(
         str, typer.Option(help="What top tokens are the top of: |activation| after, before, or its change.")
     ] = "after",
     html: Annotated[Path | None, typer.Option(help="Write a page to this file instead.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write all of its neurons to this file instead: .json, .csv, .txt or .safetensors."
+        ),
+    ] = None,
 ) -> None:
     """Show the neurons of an expression: score, rank, means before and after, and top tokens."""
     from snql.neuron_pages import describe_neurons
 
     here = state(context)
+    if output is not None:
+        from snql.rankings.exported import export_set
+
+        members = export_set(here.open(), expression, output, like=next(iter(run or ()), None))
+        note(f"wrote {len(members)} neurons of {members.shape} to {output}", quiet=here.quiet)
+        return
     table = describe_neurons(
         here.open(), expression, run or (), sort=sort, limit=limit, tokens=tokens, tokens_by=tokens_by
     )

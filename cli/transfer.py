@@ -47,21 +47,40 @@ def import_(
 
 def import_scores(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="Score file (.pt) that the published code saved.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Scores or a set: .pt of the published code or a tensor, .npy, .npz, .safetensors, .csv, .tsv, "
+            ".parquet, .json, or .txt with a neuron (12.345) a line."
+        ),
+    ],
     name: Annotated[str, typer.Argument(help="Name of the run that it becomes.")],
     before: Annotated[str | None, typer.Option(help="Which model before is, in words.")] = None,
     after: Annotated[str | None, typer.Option(help="Which model after (the aligned one) is, in words.")] = None,
-    layers: Annotated[
+    n_layers: Annotated[
         int | None,
-        typer.Option(help="Layers of the model, if the file leaves out the last; default: those in the file."),
+        typer.Option(
+            "--layers", help="Layers of the model, if the file leaves out the last; default: those in the file."
+        ),
+    ] = None,
+    n_neurons: Annotated[
+        int | None, typer.Option("--neurons", help="Neurons of each layer, for a file that does not name all.")
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option(help="A locate run of the same model, in place of --layers and --neurons.")
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(help="The array or column with the scores, where the file has several.")
     ] = None,
     force: opt.Force = False,
 ) -> None:
-    """Store change scores of the published code as a locate run, ranked as they are in the file."""
-    from snql.rankings.published import import_scores as store
+    """Store scores or a set of neurons of another program as a locate run."""
+    from snql.rankings.imported import About
+    from snql.rankings.imported import import_scores as store
 
     here = state(context)
-    done = store(here.open(), name, file, before=before, after=after, n_layers=layers, force=force)
+    about = About(before=before, after=after, n_layers=n_layers, n_neurons=n_neurons, like=like, column=column)
+    done = store(here.open(), name, file, about, force=force)
     note(f"locate run {name}: {done.n_ranked:,} neurons ranked of {done.shape}, from {file}", quiet=here.quiet)
 
 

@@ -1,108 +1,46 @@
-"""``snql db import-scores``: change scores that the published code saved, as a finished locate run.
+"""Score files that the published code saved: change scores, ranks, means and deviations.
 
 The file holds a tuple (change_scores, neuron_ranks, first_mean, first_std, second_mean, second_std), for L
 layers of N neurons each Float[Tensor, "L N"], the ranks Int[Tensor, "L*N 2"]: (layer, neuron) by falling score. The
 published code calls the aligned model first, which is snql's *after*, and the model that wrote second, *before*.
 """
 
-import hashlib
-import pickle
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from snql.db import runs
-from snql.db.connection import Database
-from snql.db.scores import write_statistics
 from snql.errors import InputError
 from snql.neurons.sets import Shape
-
-if TYPE_CHECKING:
-    import torch
+from snql.rankings.score_files import plain
 
 KIND = "change scores of the published code"
 _PARTS = ("change_scores", "neuron_ranks", "first_mean", "first_std", "second_mean", "second_std")
-_MOST_LAYERS = 32_767
-_UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, pickle.PickleError)
-"""What torch.load raises for files that are damaged, or hold what weights_only refuses."""
-
+MOST_LAYERS = 32_767
 Values = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class ImportedScores:
-    """A run made from a file of scores."""
-
-    run: str
-    run_id: int
-    shape: Shape
-    n_ranked: int
+def is_published(held: Any) -> bool:
+    """Whether what a file holds looks like a score file of the published code, sound or not."""
+    return isinstance(held, tuple | list)
 
 
-def import_scores(
-    db: Database,
-    name: str,
-    file: Path,
-    *,
-    before: str | None = None,
-    after: str | None = None,
-    n_layers: int | None = None,
-    force: bool = False,
-) -> ImportedScores:
-    """Store a score file as locate run ``name``: scores, ranks, means and standard deviations as they are in it.
+def published_statistics(file: Path, held: Any, n_layers: int | None) -> tuple[pl.DataFrame, Shape, int]:
+    """Statistics of every neuron of the model, its shape, and how many layers the file has scores of.
 
-    before, after: which models they are, for people. n_layers: how many layers the model has, where the file leaves out
-    the last ones; their neurons get neither scores nor ranks. The file tells no number of tokens: it stays NULL.
-    Raises InputError for a file that is anything else, or a run name that is taken (with ``force`` it is replaced).
+    Scores, ranks, means and deviations are as they are in the file. n_layers: how many layers the model has, where the
+    file leaves out the last ones. Raises InputError for what is no score file of the published code.
     """
-    file = Path(file)
-    parts = _checked(file, _load(file))
+    parts = _checked(file, held)
     n_scored, n_neurons = parts["change_scores"].shape
     shape = Shape(n_scored if n_layers is None else n_layers, n_neurons)
-    if not n_scored <= shape.n_layers <= _MOST_LAYERS:
-        raise InputError(f"`layers` {n_layers}: {file} has scores of {n_scored} layers; give those of the whole model")
-    new = runs.NewRun("locate", name, _config(name, file, before, after, shape.n_layers, n_scored), None)
-    runs.check_free(db, new, resume=False, force=force)
-    with runs.stored_at_once(db, new, force=force) as (connection, run_id):
-        write_statistics(connection, run_id, _statistics(parts, shape))
-    return ImportedScores(name, run_id, shape, n_scored * n_neurons)
-
-
-def _config(
-    name: str, file: Path, before: str | None, after: str | None, n_layers: int, n_scored: int
-) -> dict[str, object]:
-    with file.open("rb") as opened:
-        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-    options = {"--before": before, "--after": after, "--layers": None if n_layers == n_scored else str(n_layers)}
-    said = [word for option, value in options.items() if value is not None for word in (option, value)]
-    return {
-        "before": before,
-        "after": after,
-        "skip_last_layers": n_layers - n_scored,
-        "imported": KIND,
-        "file": file.name,
-        "file_sha256": sha256,
-        "command": ["snql", "db", "import-scores", file.name, name, *said],
-    }
-
-
-def _load(file: Path) -> Any:
-    """What the file holds, tensors and plain containers only: nothing in it is run."""
-    import torch
-
-    if not file.is_file():
-        raise InputError(f"no score file {file}: check the path")
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
+    if not n_scored <= shape.n_layers <= MOST_LAYERS:
         raise InputError(
-            f"{file} is not a sound file of tensors alone, as torch saves them: nothing else is read from it; give the "
-            "score file (.pt) of the published code"
-        ) from error
+            f"`n_layers` {n_layers}: {file} has scores of {n_scored} layers; give those of the whole model"
+        )
+    return _statistics(parts, shape), shape, n_scored
 
 
 def _checked(file: Path, found: Any) -> dict[str, npt.NDArray[Any]]:
@@ -132,17 +70,13 @@ def _checked(file: Path, found: Any) -> dict[str, npt.NDArray[Any]]:
 def _array(file: Path, name: str, tensor: Any) -> npt.NDArray[Any]:
     import torch
 
-    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or not _stored_whole(tensor):
+    if not plain(tensor):
         raise _refusal(file, f"{name} is no plain tensor")
     whole = name == "neuron_ranks"
     if tensor.is_complex() or tensor.dtype == torch.bool or tensor.is_floating_point() == whole:
         raise _refusal(file, f"{name} has type {tensor.dtype}, not {'whole' if whole else 'floating-point'} numbers")
-    return tensor.detach().to(torch.int64 if whole else torch.float64).numpy()
-
-
-def _stored_whole(tensor: "torch.Tensor") -> bool:
-    """Whether each element has a place of its own: else a small file could claim to be of any size."""
-    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    array: npt.NDArray[Any] = tensor.detach().to(torch.int64 if whole else torch.float64).numpy()
+    return array
 
 
 def _check_ranks(file: Path, ranks: npt.NDArray[np.int64], scores: Values) -> None:

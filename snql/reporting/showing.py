@@ -72,6 +72,8 @@ def _located(db: Database, run_id: int) -> list[str]:
     ((prompts, tokens, ranked, scorer),) = db.rows(
         "SELECT n_prompts, n_tokens, n_ranked, scorer FROM locate_runs WHERE run_id = ?", [run_id]
     )
+    unknown = ": scores of another program, prompts and tokens unknown"
+    over = unknown if tokens is None else f", over {count(tokens, 'token')} of {count(prompts, 'prompt')}"
     top = db.rows(
         """
         SELECT neuron_name(layer, expert, neuron), score FROM neuron_scores
@@ -81,7 +83,7 @@ def _located(db: Database, run_id: int) -> list[str]:
     )
     names = listing([f"{name} ({number(score)})" for name, score in top], _TOP)
     return [
-        f"{ranked:,} neurons ranked by {scorer}, over {count(tokens or 0, 'token')} of {count(prompts, 'prompt')}.",
+        f"{ranked:,} neurons ranked by {scorer}{over}.",
         f"Highest: {names}.",
     ]
 

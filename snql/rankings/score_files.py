@@ -1,0 +1,298 @@
+"""Files with scores or sets of neurons that other programs wrote, as tables: layer, expert, neuron, score.
+
+Arrays: one of (layers, neurons) or (layers, experts, neurons), numbers that are scores, or truth values that are a set.
+Tables: columns layer, neuron, expert if there are any, and a number for each. Lists: neurons, best first, as
+``12.345`` or ``L12.N345`` in text, a score after each or none, or in JSON. Nothing in a file is run.
+"""
+
+import json
+import pickle
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from snql.errors import InputError, reason
+from snql.neurons.sets import NEURON, Shape
+
+if TYPE_CHECKING:
+    import torch
+
+SCHEMA = {"layer": pl.Int64, "expert": pl.Int64, "neuron": pl.Int64, "score": pl.Float64}
+SCORES = ("scores", "score", "change_scores", "mask")
+"""Names of arrays, and of columns, that are taken where several could be meant; the first that is there."""
+_PLACES = ("layer", "expert", "neuron")
+_MOST_BYTES = 4 << 30
+_MOST_DIMENSION = 1 << 24
+
+_UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, pickle.PickleError)
+"""What torch.load raises for files that are damaged, or hold what weights_only refuses."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a file holds. shape: of the model, as far as the file says; None where it does not.
+
+    rows: those of SCHEMA, expert NULL in a dense model; in the order of the file. A set has the score 1 for each
+    neuron. what: the array or column that was read.
+    """
+
+    rows: pl.DataFrame
+    shape: Shape | None
+    what: str
+
+
+def load_tensors(file: Path) -> Any:
+    """What a file of torch holds, tensors and plain containers only: nothing in it is run."""
+    import torch
+
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        raise InputError(
+            f"{file} is not a sound file of tensors alone, as torch saves them: nothing else is read from it; give the "
+            "score file (.pt) of the published code, a tensor of (layers, neurons), or a file of another kind"
+        ) from error
+
+
+def plain(tensor: Any) -> bool:
+    """Whether it is a tensor with a place for each element: else a small file could claim to be of any size."""
+    import torch
+
+    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def read_tensors(file: Path, held: Any, column: str | None) -> Found:
+    """A tensor, or one of a dictionary of tensors."""
+    named = held if isinstance(held, dict) else {"tensor": held}
+    arrays = {str(name): _numpy(tensor) for name, tensor in named.items() if plain(tensor)}
+    return _of_arrays(file, arrays, column if isinstance(held, dict) else None)
+
+
+def read_file(file: Path, column: str | None) -> Found:
+    """Read a file by its ending; raises InputError for another, and for one that does not hold what its ending says.
+
+    column: the array or column with the scores, where there are several.
+    """
+    read = READERS.get(file.suffix.lower())
+    if read is None:
+        raise InputError(f"{file} has no ending that is known: use {', '.join(('.pt', *READERS))}")
+    if file.stat().st_size > _MOST_BYTES:
+        raise InputError(f"{file} is larger than {_MOST_BYTES >> 30} GiB, which scores of neurons are not")
+    return read(file, column)
+
+
+def _numpy(tensor: "torch.Tensor") -> npt.NDArray[Any]:
+    import torch
+
+    kept = (torch.bool, torch.float64, torch.int64)
+    wanted = tensor if tensor.dtype in kept or tensor.is_complex() else tensor.to(torch.float64)
+    return wanted.detach().numpy()
+
+
+def _npy(file: Path, _: str | None) -> Found:
+    return _of_arrays(file, {"array": _numpy_file(file)}, None)
+
+
+def _npz(file: Path, column: str | None) -> Found:
+    held = _numpy_file(file)
+    try:
+        arrays = {name: held[name] for name in held.files}
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise _refusal(file, f"it is damaged, or holds more than numbers: {reason(error, 100)}") from error
+    return _of_arrays(file, arrays, column)
+
+
+def _numpy_file(file: Path) -> Any:
+    try:
+        return np.load(file, allow_pickle=False)
+    except Exception as error:  # zipfile and numpy raise many kinds for damaged files
+        raise _refusal(file, f"it is damaged, or holds more than numbers: {reason(error, 100)}") from error
+
+
+def _safetensors(file: Path, column: str | None) -> Found:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        held = load_file(file)
+    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+        raise _refusal(file, f"it is no sound safetensors file: {reason(error, 100)}") from error
+    return read_tensors(file, dict(held), column)
+
+
+def _of_arrays(file: Path, arrays: Mapping[str, npt.NDArray[Any]], column: str | None) -> Found:
+    scores = {name: array for name, array in arrays.items() if array.ndim in (2, 3) and array.size}
+    name = _chosen(file, scores, column, "array of (layers, neurons) or (layers, experts, neurons)")
+    array = scores[name]
+    if max(array.shape) > _MOST_DIMENSION or array.dtype.kind not in "biuf":
+        raise _refusal(file, f"{name} has shape {array.shape} and type {array.dtype}, which no scores have")
+    n_experts = array.shape[1] if array.ndim == 3 else 1
+    shape = Shape(array.shape[0], array.size // array.shape[0], n_experts)
+    values = array.ravel().astype(np.float64)
+    kept = np.flatnonzero(array.ravel()) if array.dtype.kind == "b" else np.flatnonzero(~np.isnan(values))
+    rows = pl.DataFrame(
+        {
+            "layer": kept // shape.n_neurons,
+            "expert": (kept % shape.n_neurons) // shape.per_expert,
+            "neuron": kept % shape.per_expert,
+            "score": values[kept],
+        },
+        schema=SCHEMA,
+    )
+    return Found(_dense(rows) if n_experts == 1 else rows, shape, name)
+
+
+def _chosen(file: Path, found: Iterable[str], column: str | None, what: str) -> str:
+    """The one that is meant; raises InputError where this is not known."""
+    names = list(found)
+    if column is not None:
+        if column not in names:
+            raise _refusal(file, f"`column` {column!r} is no {what} in it; there are {_listed(names)}")
+        return column
+    wanted = [name for name in SCORES if name in names] or names
+    if not names or (len(names) > 1 and wanted == names and wanted[0] not in SCORES):
+        raise _refusal(
+            file, f"which {what}? There are {_listed(names)}" + ("; name one with `column`" * (len(names) > 1))
+        )
+    return wanted[0]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "") if names else "none"
+
+
+def _table(file: Path, column: str | None) -> Found:
+    read = pl.read_parquet if file.suffix.lower() == ".parquet" else None
+    separator = "\t" if file.suffix.lower() == ".tsv" else ","
+    try:
+        frame = read(file) if read else pl.read_csv(file, separator=separator, infer_schema_length=None)
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        raise _refusal(file, f"it cannot be read as a table: {reason(error, 100)}") from error
+    return _of_table(file, frame, column)
+
+
+def _of_table(file: Path, frame: pl.DataFrame, column: str | None) -> Found:
+    places = {name.lower(): name for name in frame.columns if name.lower() in _PLACES}
+    if not {"layer", "neuron"} <= places.keys():
+        raise _refusal(file, f"it has columns {_listed(frame.columns)}: layer and neuron are needed")
+    frame = frame.rename({name: place for place, name in places.items()})
+    if "expert" not in frame.columns:
+        frame = frame.with_columns(expert=pl.lit(None, dtype=pl.Int64))
+    for name in _PLACES:
+        if not frame[name].dtype.is_integer() and frame[name].dtype != pl.Null:
+            raise _refusal(file, f"column {name} has type {frame[name].dtype}, not whole numbers")
+    numbers = [name for name in frame.columns if name not in (*_PLACES, "rank") and frame[name].dtype.is_numeric()]
+    if column is None and not numbers:
+        return Found(_checked(file, frame.with_columns(score=1.0).select(*SCHEMA)), None, "a set")
+    name = _chosen(file, numbers, column, "column of numbers")
+    rows = frame.select(*_PLACES, score=pl.col(name).cast(pl.Float64)).filter(pl.col("score").is_not_null())
+    return Found(_checked(file, rows.filter(~pl.col("score").is_nan())), None, name)
+
+
+def _text(file: Path, _: str | None) -> Found:
+    """A neuron on each line, after a blank its score on all lines or none; or neurons with commas between."""
+    parts = [part.split() for line in _read_text(file).splitlines() for part in line.split("#")[0].split(",")]
+    parts = [words for words in parts if words]
+    counts = {len(words) for words in parts}
+    if counts - {1, 2} or len(counts) > 1:
+        raise _refusal(file, "each line must have one neuron, or each a neuron, a blank and its score")
+    items = ((words[0], words[1] if len(words) > 1 else 1.0) for words in parts)
+    return _of_items(file, items, "a list with scores" if counts == {2} else "a list")
+
+
+def _json(file: Path, column: str | None) -> Found:
+    """A list of neurons, or an object with such a list as ``neurons`` and the model's shape beside it."""
+    try:
+        held = json.loads(_read_text(file))
+    except (ValueError, RecursionError) as error:
+        raise _refusal(file, f"it is no JSON: {reason(error, 100)}") from error
+    if isinstance(held, dict) and isinstance(held.get("neurons"), list):
+        shape, listed = _stated(file, held), held["neurons"]
+    elif isinstance(held, dict):  # {"12": [345, 7]}
+        parts = [(layer, neurons) for layer, neurons in held.items() if isinstance(neurons, list)]
+        shape, listed = None, [[layer, neuron] for layer, neurons in parts for neuron in neurons]
+        if len(parts) < len(held):
+            raise _refusal(file, "it is neither a list of neurons nor lists by layer")
+    else:
+        shape, listed = None, held if isinstance(held, list) else [held]
+    if listed and all(isinstance(item, dict) for item in listed):
+        try:
+            return Found(_of_table(file, pl.DataFrame(listed, infer_schema_length=None), column).rows, shape, "a list")
+        except pl.exceptions.PolarsError as error:
+            raise _refusal(file, f"its rows are not alike: {reason(error, 100)}") from error
+    items = [(".".join(map(str, item)) if isinstance(item, list) else str(item), 1.0) for item in listed]
+    return Found(_of_items(file, items, "a list").rows, shape, "a list")
+
+
+def _stated(file: Path, held: Mapping[str, Any]) -> Shape | None:
+    """The shape that an exported set says it is of."""
+    sizes = [held.get(name, 1 if name == "n_experts" else None) for name in ("n_layers", "n_neurons", "n_experts")]
+    if sizes[0] is None and sizes[1] is None:
+        return None
+    if not all(isinstance(size, int) and 0 < size <= _MOST_DIMENSION for size in sizes) or sizes[1] % sizes[2]:
+        raise _refusal(file, f"n_layers, n_neurons and n_experts are {sizes}, which no model has")
+    return Shape(*sizes)
+
+
+def _of_items(file: Path, items: Iterable[tuple[str, Any]], what: str) -> Found:
+    rows = []
+    for text, score in items:
+        match = NEURON.fullmatch(text)
+        if match is None:
+            raise _refusal(file, f"{text[:40]!r} is no neuron: write 12.345 or L12.N345, with an expert 12.3.345")
+        places = (match["l"] or match["layer"], match["e"] or match["expert"], match["n"] or match["neuron"])
+        try:
+            rows.append((*(None if place is None else int(place[:18]) for place in places), float(score)))
+        except ValueError as error:
+            raise _refusal(file, f"{str(score)[:40]!r} is no number, the score of {text}") from error
+    return Found(_checked(file, pl.DataFrame(rows, schema=SCHEMA, orient="row")), None, what)
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _refusal(file, f"it is no text: {reason(error, 100)}") from error
+
+
+def _checked(file: Path, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows as SCHEMA has them; raises InputError unless each is of a neuron, and of one that no other is of."""
+    rows = rows.cast(pl.Schema(SCHEMA))
+    if rows.is_empty():
+        raise _refusal(file, "it names no neuron")
+    if rows.select(pl.any_horizontal(pl.col("layer", "neuron").is_null()).any()).item():
+        raise _refusal(file, "a row has no layer or no neuron")
+    least = rows.select(pl.min_horizontal(pl.col(*_PLACES).min())).item()
+    most = rows.select(pl.max_horizontal(pl.col(*_PLACES).max())).item()
+    if least < 0 or most > _MOST_DIMENSION:
+        raise _refusal(file, f"it has a layer, expert or neuron {least if least < 0 else most}, which no model has")
+    if twice := rows.filter(pl.struct(_PLACES).is_duplicated()).select(_PLACES).rows()[:1]:
+        raise _refusal(file, f"a neuron is in it twice: layer {twice[0][0]}, neuron {twice[0][2]}")
+    return rows
+
+
+def _dense(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(expert=pl.lit(None, dtype=pl.Int64))
+
+
+def _refusal(file: Path, why: str) -> InputError:
+    return InputError(f"no scores or neurons can be read from {file}: {why}")
+
+
+READERS: dict[str, Callable[[Path, str | None], Found]] = {
+    ".npy": _npy,
+    ".npz": _npz,
+    ".safetensors": _safetensors,
+    ".csv": _table,
+    ".tsv": _table,
+    ".parquet": _table,
+    ".json": _json,
+    ".txt": _text,
+}

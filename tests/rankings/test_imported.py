@@ -1,0 +1,223 @@
+"""Scores and sets of other programs become runs, and sets become files that come back as they were."""
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from snql.db.check import check
+from snql.db.connection import Database
+from snql.db.scores import read_scores
+from snql.errors import InputError
+from snql.neurons.sets import NeuronSet, Shape
+from snql.rankings.evaluate import Evaluator
+from snql.rankings.exported import ENDINGS, export_set
+from snql.rankings.imported import About, import_scores
+from snql.rankings.overlaps import compare
+from snql.reporting.showing import show_run
+
+from ..synthetic import add_locate_run
+
+GENERATOR = np.random.default_rng(5)
+SCORES = GENERATOR.normal(size=(3, 8)).round(1)  # with ties
+SCORES[1, 3] = SCORES[0, 2]
+EXPERTS = GENERATOR.normal(size=(2, 4, 5)).astype(np.float32)
+HELD = np.where(GENERATOR.random((3, 8)) < 0.3, np.nan, SCORES)
+
+
+def table(scores: np.ndarray) -> pl.DataFrame:
+    places = {name: index.ravel() for name, index in zip(("layer", "neuron"), np.indices(scores.shape), strict=True)}
+    return pl.DataFrame(places | {"score": scores.ravel(), "other": -scores.ravel()}).with_columns(name=pl.lit("x"))
+
+
+WAYS: dict[str, Callable[[Path], object]] = {
+    "tensor.pt": lambda path: torch.save(torch.from_numpy(SCORES), path),
+    "dict.pt": lambda path: torch.save({"scores": torch.from_numpy(SCORES), "weight": torch.zeros(9, 9)}, path),
+    "array.npy": lambda path: np.save(path, SCORES),
+    "arrays.npz": lambda path: np.savez(path, scores=SCORES, other=-SCORES),
+    "tensors.safetensors": lambda path: save_file({"scores": SCORES, "x": np.zeros(4)}, path),
+    "table.csv": lambda path: table(SCORES).write_csv(path),
+    "table.tsv": lambda path: (
+        table(SCORES).sample(fraction=1, shuffle=True, seed=1).sort("layer").write_csv(path, separator="\t")
+    ),
+    "table.parquet": lambda path: table(SCORES).rename({"layer": "Layer"}).write_parquet(path),
+    "rows.json": lambda path: path.write_text(json.dumps(table(SCORES).to_dicts())),
+    "list.txt": lambda path: path.write_text(
+        "# neuron and score\n" + "".join(f"{a}.{b}\t{SCORES[a, b]}\n" for a in range(3) for b in range(8))
+    ),
+}
+
+
+def test_every_kind_of_file_becomes_the_same_run(db: Database, tmp_path: Path) -> None:
+    for name, write in WAYS.items():
+        file = tmp_path / name
+        write(file)
+        made = import_scores(db, name, file)
+        assert (made.shape, made.n_ranked) == (Shape(3, 8), 24), name
+        rows = read_scores(db, name).sort("layer", "neuron")
+        assert rows["score"].to_list() == SCORES.ravel().tolist(), name
+        best = rows.sort("rank")["score"].to_list()
+        assert best == sorted(SCORES.ravel().tolist(), reverse=True), name
+        assert rows.select("mean_before", "n_tokens", "std_after").null_count().row(0) == (24, 24, 24)
+    pairs = compare(db, list(WAYS), "25%")
+    assert min(pairs["spearman_all"].to_list()) > 0.999  # ties may be in another order in the file
+    assert check(db) == []
+    scorers = db.rows("SELECT DISTINCT scorer, before, n_tokens FROM locate_runs")
+    assert scorers == [("imported", None, None)]
+
+
+def test_arrays_of_experts_and_holes(db: Database, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", EXPERTS)
+    assert import_scores(db, "experts", tmp_path / "x.npz").shape == Shape(2, 20, 4)
+    rows = read_scores(db, "experts")
+    assert rows["score"].to_list() == EXPERTS.ravel().tolist()
+    np.save(tmp_path / "held.npy", HELD)
+    made = import_scores(db, "held", tmp_path / "held.npy", About(n_layers=5))
+    assert (made.shape, made.n_ranked) == (Shape(5, 8), int((~np.isnan(HELD)).sum()))
+    rows = read_scores(db, "held").drop_nulls("score")
+    places = [(layer, neuron) for layer, neuron in np.argwhere(~np.isnan(HELD)).tolist()]
+    assert rows.select("layer", "neuron").rows() == places and rows["rank"].null_count() == 0
+
+
+def test_what_is_meant_can_be_said(db: Database, tmp_path: Path) -> None:
+    table(SCORES).drop("score").with_columns(more=pl.lit(1.0)).write_csv(tmp_path / "x.csv")
+    with pytest.raises(InputError, match="which column of numbers\\? There are other, more; name one with `column`"):
+        import_scores(db, "x", tmp_path / "x.csv")
+    import_scores(db, "x", tmp_path / "x.csv", About(column="other"))
+    assert read_scores(db, "x")["score"].to_list() == (-SCORES).ravel().tolist()
+    ((command, imported),) = db.rows("SELECT config ->> '$.command', config ->> '$.imported' FROM runs")
+    assert json.loads(command) == ["snql", "db", "import-scores", "x.csv", "x", "--column", "other"]
+    assert imported == "other of another program"
+    assert "ranked by imported: scores of another program" in str(show_run(db, "x"))
+
+
+LISTS = {
+    "a.txt": "2.5\nL0.N1\n1:7\n",
+    "b.txt": "2.5, 0.1,1.7",
+    "a.json": "[[2, 5], [0, 1], [1, 7]]",
+    "b.json": '["L2.N5", "0.1", "1.7"]',
+    "c.json": '{"2": [5], "0": [1], "1": [7]}',
+    "d.json": '[{"layer": 2, "neuron": 5}, {"layer": 0, "neuron": 1}, {"layer": 1, "neuron": 7}]',
+    "e.csv": "layer,neuron,why\n2,5,a\n0,1,b\n1,7,c\n",
+}
+
+
+def test_lists_of_neurons(db: Database, tmp_path: Path) -> None:
+    add_locate_run(db, "ours", SCORES)
+    for name, text in LISTS.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match="of which model is .*It names 3 neurons, not all"):
+            import_scores(db, name, tmp_path / name)
+        for about in (About(like="ours"), About(n_layers=3, n_neurons=8)):
+            made = import_scores(db, name, tmp_path / name, about, force=True)
+            assert (made.shape, made.n_ranked) == (Shape(3, 8), 3)
+        ranked = read_scores(db, name).drop_nulls("rank").sort("rank").select("layer", "neuron").rows()
+        assert ranked == [(2, 5), (0, 1), (1, 7)], name
+        assert Evaluator(db, Shape(3, 8)).evaluate(f"{name}:100% - ours:0") == NeuronSet.of(Shape(3, 8), ranked)
+    assert check(db) == []
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_set_comes_back_as_it_was(db: Database, tmp_path: Path, ending: str) -> None:
+    add_locate_run(db, "ours", SCORES)
+    np.save(tmp_path / "e.npy", EXPERTS)
+    import_scores(db, "moe", tmp_path / "e.npy")
+    for place, (expression, like, scored) in enumerate(
+        (
+            ("ours:40%", "ours", True),
+            ("L1 & ours[score > 0]", "ours", True),
+            ("moe:3/layer", "moe", True),
+            ("random(moe:3, seed=1)", "moe", True),
+            ("L2.N1,L0.N7", None, False),
+        )
+    ):
+        file = tmp_path / f"set{place}{ending}"
+        members = (
+            export_set(db, expression, file, like=like if scored else "plain" if like else None) if scored else None
+        )
+        if members is None:
+            with pytest.raises(InputError, match="of which model is"):
+                export_set(db, expression, file)
+            members = export_set(db, expression, file, like="ours")
+        import_scores(db, "back", file, About(like=like or "ours"), force=True)
+        assert Evaluator(db, members.shape).evaluate("back:100%") == members, expression
+        run = read_scores(db, like or "ours").drop("run")
+        back = read_scores(db, "back").drop_nulls("rank").sort("rank")
+        own = back.join(run, on=["layer", "expert", "neuron"], nulls_equal=True, suffix="_own", maintain_order="left")
+        assert own["score"].to_list() == own["score_own"].to_list()
+        assert own["rank_own"].is_sorted()
+    with pytest.raises(InputError, match="no ending that sets are written with: use .json, .csv"):
+        export_set(db, "ours:5", tmp_path / "set.xlsx")
+    with pytest.raises(InputError, match="names no neuron"):
+        export_set(db, "ours:0", tmp_path / f"none{ending}")
+    assert not (tmp_path / f"none{ending}").exists()
+
+
+class Evil:
+    """Unpickling it would create a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def bad_files(folder: Path) -> dict[str, tuple[Callable[[Path], object], str]]:
+    evil = Evil(folder / "was-run")
+    return {
+        "evil.pt": (lambda p: torch.save([evil], p), "not a sound file of tensors alone"),
+        "evil.npy": (lambda p: np.save(p, np.array([evil], dtype=object), allow_pickle=True), "damaged, or holds more"),
+        "evil.npz": (lambda p: np.savez(p, scores=np.array([evil], dtype=object)), "damaged, or holds more"),
+        "pickled.npy": (lambda p: p.write_bytes(pickle.dumps(evil)), "damaged, or holds more"),
+        "text.safetensors": (lambda p: p.write_text("x" * 99), "no sound safetensors file"),
+        "flat.pt": (lambda p: torch.save(torch.zeros(3), p), "which array of .layers, neurons."),
+        "wide.pt": (lambda p: torch.save(torch.zeros(1).expand(10**6, 10**6), p), "which array of"),
+        "two.npz": (lambda p: np.savez(p, a=SCORES, b=SCORES), "There are a, b; name one with `column`"),
+        "complex.npy": (lambda p: np.save(p, SCORES * 1j), "type complex128, which no scores have"),
+        "infinite.npy": (lambda p: np.save(p, SCORES / 0.0), "has infinite scores"),
+        "places.csv": (lambda p: p.write_text("layer,score\n1,2\n"), "layer and neuron are needed"),
+        "halves.csv": (lambda p: p.write_text("layer,neuron,x\n1,2.5,1\n"), "column neuron has type Float64"),
+        "twice.txt": (lambda p: p.write_text("1.2\n1.2\n"), "a neuron is in it twice: layer 1, neuron 2"),
+        "words.txt": (lambda p: p.write_text("1.2\nfoo\n"), "'foo' is no neuron"),
+        "mixed.txt": (lambda p: p.write_text("1.2\n1.3 0.5\n"), "each line must have one neuron"),
+        "empty.txt": (lambda p: p.write_text(""), "it names no neuron"),
+        "bytes.txt": (lambda p: p.write_bytes(b"\xff\xfe\x00"), "it is no text"),
+        "minus.json": (lambda p: p.write_text('[{"layer": -1, "neuron": 2}]'), "neuron -1, which no model has"),
+        "huge.json": (lambda p: p.write_text('["99999999999999999999.1"]'), "which no model has"),
+        "cut.json": (lambda p: p.write_text("[[1, 2], "), "it is no JSON"),
+        "stated.json": (lambda p: p.write_text('{"n_layers": 0, "n_neurons": 4, "neurons": ["0.1"]}'), "no model has"),
+        "scores.xlsx": (lambda p: p.write_text("x"), "no ending that is known"),
+    }
+
+
+def test_what_cannot_be_read_is_one_line_and_nothing_is_run(db: Database, tmp_path: Path) -> None:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for name, (write, message) in bad_files(tmp_path).items():
+            write(tmp_path / name)
+            with pytest.raises(InputError, match=message) as raised:
+                import_scores(db, "x", tmp_path / name)
+            assert "\n" not in str(raised.value), name
+    assert not (tmp_path / "was-run").exists()
+    assert not db.path.exists()
+
+
+def test_what_does_not_fit_the_model(db: Database, tmp_path: Path) -> None:
+    add_locate_run(db, "ours", SCORES)
+    (tmp_path / "x.txt").write_text("3.1\n")
+    with pytest.raises(InputError, match="names neurons that the model with 3x8 .layers x neurons. has not"):
+        import_scores(db, "x", tmp_path / "x.txt", About(like="ours"))
+    (tmp_path / "y.txt").write_text("1.0.1\n")
+    with pytest.raises(InputError, match="names neurons that the model with 3x8"):
+        import_scores(db, "x", tmp_path / "y.txt", About(like="ours"))
+    np.save(tmp_path / "z.npy", SCORES[:, :5])
+    with pytest.raises(InputError, match="z.npy has 3x5 neurons, the model 3x8"):
+        import_scores(db, "x", tmp_path / "z.npy", About(like="ours"))
+    assert db.rows("SELECT name FROM runs") == [("ours",)]
