@@ -39,6 +39,7 @@ COMMANDS = {
     "divergence": ("divergence", "How much of the distance to the donor a set closes."),
     "perplexity": ("perplexity", "Perplexity of a text, plain and patched."),
     "lm-eval": ("lm_eval", "Tasks of the LM Evaluation Harness, plain and patched."),
+    "adapter": ("adapter", "A set of neurons as a PEFT adapter or a checkpoint."),
     "prompts": ("prompts", "Preview what would be read from prompt files."),
     "runs": ("runs", "List the runs of the database."),
     "show": ("runs", "Show one run: settings, models, versions, counts."),
@@ -63,7 +64,7 @@ COMMANDS = {
 GROUPS = {
     "Start": ("demo", "doctor", "prompts"),
     "Find neurons": ("locate", "overlap", "stability", "null", "compare-scorers", "lens"),
-    "Patch them": ("patch", "tax", "sets"),
+    "Patch them": ("patch", "tax", "sets", "adapter"),
     "Measure": ("judge", "judges", "divergence", "perplexity", "lm-eval", "guard"),
     "Ask": ("query", "shell", "neurons", "neuron"),
     "Show": ("runs", "show", "view", "report", "paper"),

@@ -15,6 +15,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "snql tax tax --safety safety --helpful helpful --safety-model demo:safety --helpful-model demo:helpful "
         "--prompts demo:harmful --judge demo:cost",
     ),
+    "adapter": ("snql adapter safety:0.1% --scale 0 --base demo:safety -o ablated",),
     "judge": ("snql judge sweep --judge refusal",),
     "divergence": ("snql divergence sweep",),
     "perplexity": (

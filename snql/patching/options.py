@@ -12,7 +12,7 @@ from snql.jobs.options import Seed, check_seed
 from snql.judges.options import JudgingOptions
 from snql.judges.signs import sign_of
 from snql.models.options import LoadOptions
-from snql.options import Flag, Inside, Joined, Later, Rare
+from snql.options import Argument, Flag, Inside, Joined, Later, Rare
 from snql.prompts.options import AllowOverlap, PromptOptions
 
 STEPS = ("prompt", "completion", "all")
@@ -156,6 +156,21 @@ class PatchOptions:
     def controls(self) -> dict[str, int]:
         """How many random controls of each kind a set gets."""
         return {"matched": self.random, "magnitude": self.random_magnitude, "anywhere": self.random_anywhere}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterOptions:
+    """Which neurons of which model an adapter multiplies, and by what."""
+
+    neurons: Annotated[str, Doc("Neuron expression, such as safety:0.1%."), Argument("EXPR")]
+    base: Annotated[str, Doc("The model, with its own adapters if it has any: BASE[@REV][+ADAPTER[@REV]]…")]
+    scale: Annotated[float, Doc("What their activations are multiplied by: 0 removes them, 2 doubles them.")] = 0.0
+    merge: Annotated[bool, Doc("Write a whole checkpoint, for any server, in place of an adapter.")] = False
+    models: Annotated[LoadOptions, Inside(without=("device_map", "quantize"))] = LoadOptions()
+
+    def __post_init__(self) -> None:
+        if not abs(self.scale) < float("inf"):
+            raise InputError(f"`scale` {self.scale} is no number to multiply by: use 0, 0.5 or 2")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,13 +4,13 @@ import math
 from dataclasses import asdict, dataclass, replace
 
 import torch
-from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from snql.errors import InputError, ModelError, reason
 from snql.models import files
-from snql.models.architectures import Architecture, architecture_of
+from snql.models.architectures import architecture_of
 from snql.models.devices import quiet_loading, resolve_device
+from snql.models.ia3 import target_modules
 from snql.models.sites import find_sites
 from snql.models.spec import parse_model_spec
 from snql.models.tokenizer import load_tokenizer
@@ -156,28 +156,6 @@ def _sizes(options: TrainOptions) -> Sizes:
         context=next((length for length in contexts if isinstance(length, int)), None),
         targets=targets,
     )
-
-
-def target_modules(model: nn.Module, architecture: Architecture, wanted: str | None) -> tuple[str, ...]:
-    """What PEFT is told to train so that it trains the down-projections and nothing else.
-
-    One ending of names where that names them alone, else all of their names. Raises InputError for a mixture of
-    experts, or a ``wanted`` ending that is not the down-projection's.
-    """
-    if architecture.experts is not None:
-        raise InputError("the experts of a mixture are one tensor, which IA3 cannot rescale: train a dense model")
-    n_layers = len(model.get_submodule(architecture.layers))  # type: ignore[arg-type]
-    names = {f"{architecture.layers}.{layer}.{architecture.down}" for layer in range(n_layers)}
-    ending = wanted or architecture.down
-    found = {name for name, _ in model.named_modules() if name == ending or name.endswith(f".{ending}")}
-    if found == names:
-        return (ending,)
-    if wanted is not None:
-        raise InputError(
-            f"`target` {wanted!r} is not the down-projection of this model: leave it out, or use "
-            f"{architecture.down!r}; neurons are what that module reads"
-        )
-    return tuple(sorted(names))
 
 
 def described(made: Plan) -> dict[str, object]:

@@ -1,24 +1,19 @@
 """The model that is trained: its own adapters merged into its weights, and new IA3 vectors on top."""
 
-import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import IA3Config, PeftModel, get_peft_model, get_peft_model_state_dict
-from safetensors.torch import save_file
+from peft import PeftModel, get_peft_model, get_peft_model_state_dict
 from transformers import PreTrainedTokenizerBase
 
 from snql.errors import ModelError, RunError
+from snql.models.ia3 import CONFIG, WEIGHTS, base_name, ia3_config, target_modules, write_ia3
 from snql.models.identity import combined_hash
 from snql.models.load import load_models
 from snql.training.options import TrainOptions
-from snql.training.plan import target_modules
-
-WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -43,15 +38,12 @@ def load_subject(options: TrainOptions) -> Subject:
     network: Any = base.model
     if base.peft is not None:
         network = base.peft.merge_and_unload(adapter_names=list(loaded.adapter_names))
-    names = list(targets)
-    config = IA3Config(task_type="CAUSAL_LM", target_modules=names, feedforward_modules=names)
-    model = get_peft_model(network, config)
+    model = get_peft_model(network, ia3_config(targets))
     _check(model, base.n_layers, base.n_neurons)
     hashes = {"base": combined_hash(base.hashes)}
     for part, adapter in zip(loaded.spec.adapters, loaded.adapter_hashes, strict=True):
         hashes[Path(part.location).name] = combined_hash(adapter)
-    name = "demo:base" if options.model.startswith("demo:") else str(loaded.spec.base)
-    return Subject(model, base.tokenizer, name, hashes)
+    return Subject(model, base.tokenizer, base_name(loaded), hashes)
 
 
 def _check(model: Any, n_layers: int, n_neurons: int) -> None:
@@ -74,21 +66,7 @@ def save(subject: Subject, folder: Path) -> None:
     tensors = vectors(subject.model)
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise RunError("the trained vectors are not finite: lower `learning_rate`")
-    config = subject.model.peft_config["default"].to_dict()
-    kept = {name: _plain(value) for name, value in sorted(config.items())}
-    kept |= {"base_model_name_or_path": subject.base, "inference_mode": True}
-    with tempfile.TemporaryDirectory(dir=folder) as staging:
-        made = [Path(staging) / name for name in (WEIGHTS, CONFIG)]
-        save_file(tensors, made[0], metadata={"format": "pt"})
-        made[1].write_text(json.dumps(kept, indent=2) + "\n", "utf-8")
-        for path in made:
-            path.replace(folder / path.name)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, set | frozenset):
-        return sorted(value)
-    return value.value if hasattr(value, "value") else value
+    write_ia3(folder, tensors, subject.model.peft_config["default"], subject.base)
 
 
 def adapter_files(folder: Path) -> Sequence[Path]:
