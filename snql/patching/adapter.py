@@ -53,6 +53,9 @@ def write(made: Rescaling, folder: Path, *, force: bool = False) -> None:
     """
     folder = Path(folder)
     check_folder(folder, force=force)
+    spec = made.model.spec
+    if any(Path(part.location).resolve() == folder.resolve() for part in (spec.base, *spec.adapters)):
+        raise InputError(f"{folder} is a part of {spec.text}, which is not replaced: name another folder")
     make = write_merged if made.options.merge else write_rescaling
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

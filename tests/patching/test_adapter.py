@@ -182,6 +182,8 @@ def test_folders_that_hold_something(db: Database, tmp_path: Path, tiny_llama: P
     assert [float(held[key].sum()) for key in sorted(held)] == [40, 40, 0]
     with pytest.raises(InputError, match="which has a \\+ between its parts"):
         write(adapter, tmp_path / "a+b")
+    with pytest.raises(InputError, match="is a part of .*, which is not replaced"):
+        write(made(db, f"{tiny_llama}+{tmp_path / 'a'}", "L2"), tmp_path / "a", force=True)
     with pytest.raises(InputError, match="names no neuron: there is nothing to multiply"):
         made(db, str(tiny_llama), "L1 - L1")
     with pytest.raises(InputError, match="`scale` nan is no number"):
