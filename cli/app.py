@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import snql
-from snql.errors import SnqlError, line
+from snql.errors import SnqlError, lacks_memory, line
 
 from .commands import EVERYTHING, Commands
 from .config import read_config
@@ -146,6 +146,13 @@ def _runs_on() -> bool:
     return module is not None and module.runs_on()
 
 
+def _out_of_memory() -> int:
+    sys.stderr.write(
+        "snql: there is not enough memory: ask for less, such as fewer rows or a smaller batch, or free some\n"
+    )
+    return 1
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code. Foreseen errors become one line on standard error."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -167,6 +174,8 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"snql: {plain(line(error.format_message()))} (see --help)\n")
         return error.exit_code
     except OSError as error:
+        if lacks_memory(error):
+            return _out_of_memory()
         if error.errno in _PATH_ERRORS and error.filename is not None:
             sys.stderr.write(f"snql: {plain(line(str(error.filename), 200))}: {error.strerror}: check the path\n")
             return 2
@@ -177,11 +186,17 @@ def run(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except Exception as error:
+        if lacks_memory(error):
+            return _out_of_memory()
         if type(error).__module__ != "_duckdb":
             raise
         reason = line(" ".join(str(error).split()), 300)
         sys.stderr.write(f"snql: the database fails ({plain(reason)}): it may be damaged, or not made by snql\n")
         return 2
+    except BaseException as error:  # a library written in Rust has panics, which are no Exception
+        if lacks_memory(error):
+            return _out_of_memory()
+        raise
     finally:
         set_format("table")  # of this command alone
     if code == _INTERRUPTED:

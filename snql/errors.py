@@ -4,6 +4,8 @@ Every foreseen failure raises a :class:`SnqlError` whose message is one line nam
 remedy. The command line prints that line and exits with ``exit_code``; anything else keeps its traceback.
 """
 
+import re
+
 _SHOWN = 80
 
 
@@ -61,6 +63,23 @@ class RunError(SnqlError):
     """A run began and failed; its row in ``runs`` says why."""
 
     exit_code = 1
+
+
+_NO_MEMORY = re.compile(
+    r"out of memory|not enough memory|bad_alloc|failed to map segment|can't start new thread|could not spawn threads"
+    r"|(can't|cannot|could not|unable to|failed to) allocate|OutOfMemory",
+    re.IGNORECASE,
+)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error, or what it follows from, is that there is no memory: each library says so in its own way."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, MemoryError) or _NO_MEMORY.search(f"{type(found).__name__}: {found}"):
+            return True
+        found = found.__cause__ or found.__context__
+    return False
 
 
 def reason(error: BaseException, longest: int = 300) -> str:

@@ -5,20 +5,36 @@ import gzip
 import io
 import json
 import lzma
+import os
+import zlib
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from snql.errors import InputError
 
 Row = dict[str, Any]
 
+_DAMAGE = (
+    *(OSError, EOFError, ValueError, RecursionError, OverflowError, zlib.error, lzma.LZMAError),
+    *(csv.Error, pl.exceptions.PolarsError, pa.ArrowException),
+)
 _BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"))
 
-_UNPACKERS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lzma.decompress}
+_OPENERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".xz": lzma.open}
+"""What undoes a compression, by a file's ending."""
+
+MOST_BYTES = "SNQL_MOST_BYTES"
+"""The environment variable with what a file may hold, unpacked."""
+_MOST_BYTES = 2_000_000_000
+_AT_ONCE = 1 << 20
+_CELL = 8
+"""Bytes that a cell of a Parquet file takes at least once it is read."""
 
 
 def read_rows(path: Path, source: str) -> list[Row]:
@@ -26,45 +42,65 @@ def read_rows(path: Path, source: str) -> list[Row]:
 
     ``source`` is what the user wrote, for messages. Raises InputError if the file's type is unknown or it is damaged.
     """
-    name, unpack = _packed(path.name.lower())
+    name = _unpacked_name(path.name.lower())
     suffix = Path(name).suffix
     if suffix not in _READERS:
         raise InputError(f"prompt file {source} has an unknown type: use {', '.join(_READERS)}, or one with .gz or .xz")
     try:
-        return list(_READERS[suffix](unpack(path.read_bytes())))
+        return list(_READERS[suffix](_contents(path)))
     except UnicodeDecodeError as error:
         raise InputError(f"prompt file {source} is not UTF-8 text (byte {error.start}): convert it first") from error
-    except (OSError, EOFError, ValueError, RecursionError, lzma.LZMAError, csv.Error, pl.exceptions.PolarsError) as bad:
+    except _DAMAGE as bad:
         raise InputError(f"prompt file {source} cannot be read as {suffix}: {' '.join(str(bad).split())}") from bad
 
 
 def read_text(path: Path, source: str) -> str:
     """All of a plain text file, compressed or not; raises InputError if it is no UTF-8 text, or damaged."""
-    _, unpack = _packed(path.name.lower())
     try:
-        return unpack(path.read_bytes()).decode("utf-8-sig")
+        return _contents(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"text file {source} is not UTF-8 text (byte {error.start}): convert it first") from error
-    except (OSError, EOFError, lzma.LZMAError) as bad:
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as bad:
         raise InputError(f"text file {source} cannot be read: {' '.join(str(bad).split())}") from bad
 
 
 def is_readable(name: str) -> bool:
     """Whether a file of that name is of a known type."""
-    return Path(_packed(name.lower())[0]).suffix in _READERS
+    return Path(_unpacked_name(name.lower())).suffix in _READERS
 
 
 def is_untyped(path: Path) -> bool:
     """Whether all that the file holds is text, also its numbers."""
-    return Path(_packed(path.name.lower())[0]).suffix in (".csv", ".tsv")
+    return Path(_unpacked_name(path.name.lower())).suffix in (".csv", ".tsv")
 
 
-def _packed(name: str) -> tuple[str, Callable[[bytes], bytes]]:
-    """A file's name without the suffix of its compression, and what undoes the compression."""
-    for suffix, unpack in _UNPACKERS.items():
-        if name.endswith(suffix):
-            return name.removesuffix(suffix), unpack
-    return name, bytes
+def _unpacked_name(name: str) -> str:
+    """A file's name without the suffix of its compression."""
+    return name.removesuffix(next((suffix for suffix in _OPENERS if name.endswith(suffix)), ""))
+
+
+def _contents(path: Path) -> bytes:
+    """What a file holds, unpacked; raises ValueError if that is more than it may."""
+    most = _most_bytes()
+    unpack, data = _OPENERS.get(path.suffix.lower()), bytearray()
+    with path.open("rb") if unpack is None else unpack(path) as file:
+        while part := file.read(_AT_ONCE):
+            data += part
+            if len(data) > most:
+                raise ValueError(_too_much(most))
+    return bytes(data)
+
+
+def _most_bytes() -> int:
+    """Raises InputError for a number that is none."""
+    given = os.environ.get(MOST_BYTES) or str(_MOST_BYTES)
+    if not (given.isascii() and given.isdecimal() and len(given) < 19):
+        raise InputError(f"{MOST_BYTES} {given[:40]!r} is no number of bytes: write one such as {_MOST_BYTES}")
+    return int(given)
+
+
+def _too_much(most: int) -> str:
+    return f"it holds more than {most:,} bytes, unpacked: split it, or allow more with {MOST_BYTES}"
 
 
 def _lines(data: bytes) -> list[str]:
@@ -177,7 +213,14 @@ def _are_rows(lines: list[str], n_cells: int, delimiter: str) -> bool:
 
 
 def _parquet(data: bytes) -> Iterable[Row]:
-    return pl.read_parquet(io.BytesIO(data)).iter_rows(named=True)
+    about, most = pq.read_metadata(io.BytesIO(data)), _most_bytes()
+    sizes = (about.row_group(group).total_byte_size for group in range(about.num_row_groups))
+    if max(sum(sizes), _CELL * about.num_rows * about.num_columns) > most:
+        raise ValueError(_too_much(most))
+    frame = pl.read_parquet(io.BytesIO(data))
+    if sum(frame.select(pl.col(pl.String).str.len_bytes().sum()).row(0)) > most:  # a page can repeat one text for ever
+        raise ValueError(_too_much(most))
+    return frame.iter_rows(named=True)
 
 
 _READERS: dict[str, Callable[[bytes], Iterable[Row]]] = {

@@ -4,10 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
+import numpy as np
 import pytest
 
 from snql.db.runs import check_name
 from snql.errors import InputError
+
+from ..cli.conftest import Snql, snql  # noqa: F401 - a fixture
 
 PROGRAM = f"{sys.executable} -m snql"
 LONG = "b" * 300
@@ -53,3 +57,49 @@ def test_a_runs_name_has_an_end() -> None:
     check_name("b" * 200)
     with pytest.raises(InputError, match="has 300 letters: use at most 200"):
         check_name(LONG)
+
+
+class _Panic(BaseException):
+    """As libraries written in Rust have it."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        np.linalg.LinAlgError("SVD: unable to allocate 4 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("can't start new thread"),
+        ImportError("libx.so: failed to map segment from shared object"),
+        OSError(12, "Cannot allocate memory"),
+        duckdb.OutOfMemoryException("Out of Memory Error: failed to pin block"),
+        _Panic("could not spawn threads: ThreadPoolBuildError"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_no_memory_is_one_line(snql: Snql, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:  # noqa: F811
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("snql.db.connection.Database.frame", fails)
+    assert snql("db", "init").code == 0
+    done = snql("runs")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        "snql: there is not enough memory: ask for less, such as fewer rows or a smaller batch, or free some\n"
+    )
+
+
+def test_other_errors_keep_their_traceback(snql: Snql, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("a defect")
+
+    assert snql("db", "init").code == 0
+    monkeypatch.setattr("snql.db.connection.Database.frame", fails)
+    with pytest.raises(RuntimeError, match="a defect"):
+        snql("runs")
+
+
+def test_a_query_that_needs_more_than_the_system_gives(folder: Path) -> None:
+    done = ran(folder, f"ulimit -v 2000000; {PROGRAM} query \"SELECT length(repeat('a', 3000000000))\"")
+    assert done.returncode in (1, 2) and done.stderr.count("\n") == 1 and "emory" in done.stderr, done.stderr

@@ -1,13 +1,17 @@
 """Rows of files: what a lenient reader would merge, drop or guess is read right or refused in one line."""
 
 import csv
+import gzip
 import io
+import lzma
+import random
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from snql.errors import InputError
-from snql.prompts.files import read_rows
+from snql.prompts.files import MOST_BYTES, read_rows, read_text
 
 OPEN = 'prompt\tkind\nfirst\ta\n"quoted start\tb\nthird\tc\nfifth "word" here\te\nsixth\tf\n'
 
@@ -87,3 +91,49 @@ def test_prompts_with_line_breaks_are_no_rows(tmp_path: Path, cell: str, columns
     writer.writerows(rows)
     (tmp_path / "x.csv").write_bytes(text.getvalue().encode())
     assert read_rows(tmp_path / "x.csv", "x.csv") == rows
+
+
+def _packed(folder: Path) -> list[Path]:
+    """Files of a few kilobytes that hold a million bytes and more: of zeros, of one word, of one value."""
+    data = {"zeros.txt": b"\0" * 10**6, "words.jsonl": b'{"prompt": "a"}\n' * 10**5}
+    for name, content in data.items():
+        (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+        (folder / f"{name}.xz").write_bytes(lzma.compress(content))
+    (folder / "plain.txt").write_bytes(data["zeros.txt"])
+    pl.DataFrame({"prompt": ["a" * 1000]}).select(pl.all().repeat_by(2_000).explode()).write_parquet(
+        folder / "text.parquet"
+    )
+    pl.DataFrame({"prompt": [0]}).select(pl.all().repeat_by(2 * 10**5).explode()).write_parquet(folder / "rows.parquet")
+    return sorted(folder.iterdir())
+
+
+def test_files_that_hold_more_than_they_may_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MOST_BYTES, "999999")
+    for path in _packed(tmp_path):
+        assert path.stem == "plain" or path.stat().st_size < 300_000
+        with pytest.raises(InputError, match="holds more than 999,999 bytes, unpacked: split it, or allow more with"):
+            read_rows(path, path.name)
+        if path.suffix != ".parquet":
+            with pytest.raises(InputError, match="holds more than 999,999 bytes"):
+                read_text(path, path.name)
+    monkeypatch.setenv(MOST_BYTES, "2000000")
+    assert len(read_rows(tmp_path / "words.jsonl.xz", "x")) == 10**5
+    for number in ("x", "-1", "1e9", "9" * 5000, "٣"):
+        monkeypatch.setenv(MOST_BYTES, number)
+        with pytest.raises(InputError, match="is no number of bytes"):
+            read_rows(tmp_path / "plain.txt", "x")
+
+
+@pytest.mark.parametrize("name", ["x.txt.gz", "x.jsonl.xz", "x.parquet", "x.csv.gz", "x.json", "x.tsv"])
+def test_damaged_bytes_of_any_type_are_one_line(tmp_path: Path, name: str) -> None:
+    draw = random.Random(name)
+    whole = gzip.compress(b"one\ntwo\n" * 50) if name.endswith("gz") else b"PAR1" + draw.randbytes(80) + b"PAR1"
+    for _ in range(60):
+        data = bytearray(whole)
+        for _ in range(draw.randrange(1, 5)):
+            data[draw.randrange(len(data))] = draw.randrange(256)
+        (tmp_path / name).write_bytes(data[: draw.randrange(1, len(data) + 1)])
+        try:
+            read_rows(tmp_path / name, name)
+        except InputError as error:
+            assert "\n" not in str(error) and len(str(error)) <= 510
