@@ -1,6 +1,7 @@
 """Loading the models of a run: bases shared, adapters proven, every model checked before it is used."""
 
 import inspect
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,8 @@ from snql.models.adapter_config import check_stack, read_config
 from snql.models.adapters import Adapter
 from snql.models.architectures import architecture_of
 from snql.models.beside import brought_along
-from snql.models.checks import Subject, check_model, require_sound
+from snql.models.checks import Check, Subject, check_model, require_sound
+from snql.models.circumstances import circumstances
 from snql.models.devices import quiet_loading
 from snql.models.experts import use_hookable_experts
 from snql.models.files import ModelFiles
@@ -22,6 +24,7 @@ from snql.models.identity import combined_hash
 from snql.models.limits import built
 from snql.models.loaded import Base, LoadedModel
 from snql.models.options import LoadOptions
+from snql.models.remembered import recall, remember
 from snql.models.spec import ModelSpec, PartSpec, parse_model_spec
 from snql.models.tokenizer import tokenizer_in
 from snql.models.verify import verified
@@ -111,8 +114,7 @@ def _built(spec: ModelSpec, options: LoadOptions, bases: list[Base], *, strict: 
     base = _shared(bases, given, stack)
     if base is None:
         base = _load_base(spec, given, options)
-        if strict:
-            require_sound(base.checks, spec.text)
+        base.checks = _checked(base, spec.text, options) if strict else check_model(_subject(base))
         bases.append(base)
     for adapter in stack:
         base.add_adapter(adapter)
@@ -159,7 +161,7 @@ def _load_base(spec: ModelSpec, given: ModelFiles, options: LoadOptions) -> Base
     architecture = architecture_of(model)
     if architecture.experts is not None:
         use_hookable_experts(model)
-    base = Base(
+    return Base(
         files=given,
         model=model,
         tokenizer=tokenizer,
@@ -169,8 +171,20 @@ def _load_base(spec: ModelSpec, given: ModelFiles, options: LoadOptions) -> Base
         pad_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(end_ids, default=0),
         device=next(model.get_input_embeddings().parameters()).device,
     )
-    base.checks = check_model(_subject(base))
-    return base
+
+
+def _checked(base: Base, name: str, options: LoadOptions) -> list[Check]:
+    """The checks of a base, all of which hold: those of an earlier load of its files, if nothing else has changed.
+
+    Raises ModelError naming the first check that does not hold.
+    """
+    key = f"{combined_hash(base.hashes)} {circumstances(base, options)}"
+    if (known := recall("checks", key)) is not None:
+        return [Check(*each) for each in json.loads(known)]
+    checks = check_model(_subject(base))
+    require_sound(checks, name)
+    remember("checks", key, json.dumps([(check.name, check.ok, check.found) for check in checks]))
+    return checks
 
 
 def _subject(base: Base) -> Subject:

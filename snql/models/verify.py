@@ -6,17 +6,15 @@ It costs a load; what held once for a model's files and the versions of the libr
 
 import time
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 import psutil
 import torch
 from peft import PeftModel
 
-from snql.distribution import own_version
 from snql.errors import ModelError
 from snql.models.checks import tolerance
+from snql.models.circumstances import circumstances
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.models.remembered import recall, remember
@@ -24,7 +22,6 @@ from snql.models.weights import load_weights
 
 _TEXT = "The quick brown fox jumps over the lazy dog, and 12 of its 345 friends ask why."
 _MOST_TOKENS = 24
-_LIBRARIES = ("transformers", "peft", "torch", "safetensors", "tokenizers")
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ def verified(model: LoadedModel, options: LoadOptions) -> LoadedModel:
 
     A model that does not fit into memory a second time is not compared, which it then says.
     """
-    key = _key(model, options)
+    key = f"{model.model_id} {circumstances(model.base, options)}"
     if recall("loads", key) is not None:
         return model
     if (lacking := _lacking_bytes(model)) > 0:
@@ -113,16 +110,6 @@ def _ids(model: LoadedModel) -> list[int]:
     size = int(network.get_input_embeddings().weight.shape[0])
     ids = [token for token in tokenizer(_TEXT, add_special_tokens=True).input_ids if token < size]
     return ids[:_MOST_TOKENS] or [min(3, size - 1)]
-
-
-@cache
-def _libraries() -> str:
-    return " ".join([f"snql={own_version()}", *(f"{name}={version(name)}" for name in _LIBRARIES)])
-
-
-def _key(model: LoadedModel, options: LoadOptions) -> str:
-    way = f"{model.base.dtype_name} {model.base.device.type} {options.attn_implementation} {options.quantize}"
-    return f"{model.model_id} {way} {options.device_map} {_libraries()}"
 
 
 def _lacking_bytes(model: LoadedModel) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from snql.models import checks
+from snql.models import checks, remembered
 from snql.models.doctor import diagnose
 from snql.models.options import LoadOptions
 
@@ -35,7 +35,8 @@ def test_an_adapter_that_does_nothing(tiny_llama: Path, tmp_path: Path) -> None:
     assert facts["adapters change the logits"].startswith("no: they do nothing")
 
 
-def test_the_command(snql: Snql, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command(snql: Snql, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(remembered.FOLDER, str(tmp_path / "cache"))
     done = snql("doctor", "demo:sft")
     assert done.code == 0
     assert "neurons equal their formula" in done.out
