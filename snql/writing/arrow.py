@@ -1,5 +1,6 @@
 """Rows as Parquet and Arrow files, with the types and texts they have."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -33,16 +34,20 @@ def write_ipc(source: Source, sink: BinaryIO) -> None:
 @contextmanager
 def types_checked() -> Iterator[None]:
     """Errors about types that a format does not have, as InputError."""
-    import polars as pl
-    import pyarrow as pa
-
     try:
         yield
     except BaseException as error:
         panicked = type(error).__name__ == "PanicException"  # a date that Polars has no room for
-        if not panicked and not isinstance(error, pl.exceptions.PolarsError | pa.ArrowException):
+        if not panicked and not isinstance(error, _type_errors()):
             raise
         cause = " ".join(str(error).split())
         raise InputError(
             f"the rows have a type that cannot be written ({cause}): cast it, such as x::VARCHAR"
         ) from error
+
+
+def _type_errors() -> tuple[type[Exception], ...]:
+    """Polars' and Arrow's own errors, of those of the two that a writer has imported: each takes long to import."""
+    polars, arrow = sys.modules.get("polars"), sys.modules.get("pyarrow")
+    found = [polars.exceptions.PolarsError] if polars else []
+    return (*found, *([arrow.ArrowException] if arrow else []))
