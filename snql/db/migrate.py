@@ -23,7 +23,9 @@ CREATE TABLE IF NOT EXISTS snql_objects (sha256 VARCHAR NOT NULL);
 """
 _OWN = "SELECT {0}_name FROM system.main.duckdb_{0}s() WHERE NOT internal AND NOT temporary"
 """Of the system's own catalogue: a file may have a macro, or a view, of any name."""
-_READ_FIRST = {"snql_migrations", "snql_objects", "runs", "activation_chunks"}
+_READ_FIRST = ("activation_chunks", "runs", "snql_migrations", "snql_objects")
+_IS_TABLE = "SELECT 1 FROM system.main.pragma_storage_info($1) LIMIT 0"
+"""Fails for a view, and reads the catalogue of that table only, where naming all views reads the file's whole one."""
 
 
 def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
@@ -37,10 +39,9 @@ def check(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     Raises DatabaseError when the file is not snql's, is newer than this snql, or its ledger differs from the
     migrations that this snql ships (edited, missing or duplicated).
     """
-    views = {name for (name,) in connection.execute(_OWN.format("view")).fetchall()}
-    if false := sorted(_READ_FIRST & views):
+    if (view := _view_in_place_of_a_table(connection)) is not None:
         raise DatabaseError(
-            f"{path} has a view {false[0]} where snql has a table: snql did not make it; name another file with `db`"
+            f"{path} has a view {view} where snql has a table: snql did not make it; name another file with `db`"
         )
     try:
         ledger = connection.execute("SELECT number, name, sha256 FROM snql_migrations ORDER BY number").fetchall()
@@ -50,6 +51,16 @@ def check(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
             raise DatabaseError(message) from error
         return len(scripts.migrations())
     return check_ledger(ledger, path)
+
+
+def _view_in_place_of_a_table(connection: duckdb.DuckDBPyConnection) -> str | None:
+    try:
+        for name in _READ_FIRST:
+            connection.execute(_IS_TABLE, [name])
+    except duckdb.CatalogException:
+        views = {name for (name,) in connection.execute(_OWN.format("view")).fetchall()}
+        return next((name for name in _READ_FIRST if name in views), None)
+    return None
 
 
 def check_ledger(ledger: Sequence[tuple[int, str, str]], path: Path) -> int:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from snql.errors import ModelError
 from snql.models import architectures, load, remembered
-from snql.models.checks import check_model
+from snql.models.checks import Check, Subject, check_model
 from snql.models.load import inspect_model, load_models
 from snql.models.options import LoadOptions
 
@@ -62,7 +62,7 @@ def test_what_held_is_remembered_by_files_and_by_where_neurons_are(
     folder = save_random(tmp_path / "model", CONFIGS["llama"]())
     counted = []
 
-    def check(*given: load.Subject) -> list[load.Check]:
+    def check(*given: Subject) -> list[Check]:
         counted.append(given)
         return check_model(*given)
 
