@@ -18,6 +18,7 @@ TRAINED = "--limit 12 --held-out 1 --batch-size 11 --max-steps 1 --dry-run --dev
 
 LINES = {
     "snql": "runs",
+    "snql adapter": "located:3 --base demo:sft --output adapter --no-verify",
     "snql demo": "--seed 0 --out few.txt",  # a file: nothing is run
     "snql doctor": "demo:sft --no-verify",
     "snql locate": f"new {PAIR}",
@@ -138,7 +139,7 @@ def generated(each: int, seed: int = 0) -> Iterator[Tried]:
     draw = random.Random(seed)
     for path, context in CONTEXTS.items():
         names = path.split()[1:]
-        words = [word.replace("~", " ") for word in LINES[path].split()]
+        words = [word.replace("~", " ") for word in LINES.get(path, "").split()]
         for name, about in shown(context).items():
             if name in SKIPPED:
                 continue
