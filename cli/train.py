@@ -83,14 +83,14 @@ def _train(here: State, out: Path, options: TrainOptions, run: RunFlags, *, dry_
     if dry_run:
         from snql.training.plan import plan
 
-        made, data = plan(options)
+        made, data = plan(options, here.open())
         note(here.flagged(data.counts.summary(), "train", options.stage), quiet=here.quiet)
         _print_plan(made, as_json=here.json)
         return
     from snql.training.run import train
 
     with progress_shown(quiet=here.quiet) as progress:
-        found = train(out, options, resume=run.resume, force=run.force, progress=progress)
+        found = train(out, options, resume=run.resume, force=run.force, progress=progress, db=here.open())
     _print_result(found, as_json=here.json)
     note(f"{out} holds the adapter and training.json; load it as {found.model}", quiet=here.quiet)
 

@@ -46,6 +46,8 @@ class TrainOptions:
     beta: Annotated[float, Doc("How strongly the model is held to its reference.")] = 0.1
     seed: Annotated[int, Doc("Seed of the order of the examples and of `sample`.")] = 42
     target: Annotated[str | None, Doc("Module to rescale the input of; the down-projection by default."), Rare()] = None
+    only: Annotated[str | None, Doc("Neuron expression: train the vectors' entries of these neurons alone.")] = None
+    freeze: Annotated[str | None, Doc("Neuron expression: train all neurons but these.")] = None
     gradient_checkpointing: Annotated[
         bool | None, Doc("Compute activations again instead of keeping them; on with an accelerator."), Rare()
     ] = None
@@ -66,6 +68,8 @@ class TrainOptions:
             raise InputError(
                 f"`dtype` {self.models.dtype!r}: gradients of half-precision floats vanish; use {', '.join(DTYPES)}"
             )
+        if self.only is not None and self.freeze is not None:
+            raise InputError("`only` and `freeze` do not go together: `only` A - B trains A without B")
         self._check_numbers()
         self._check_batches()
         if not 0 <= self.seed < 2**32:

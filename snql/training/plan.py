@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from snql.db.connection import Database
 from snql.errors import InputError, ModelError, reason
 from snql.models import files
 from snql.models.architectures import architecture_of
@@ -14,7 +15,9 @@ from snql.models.ia3 import target_modules
 from snql.models.sites import find_sites
 from snql.models.spec import parse_model_spec
 from snql.models.tokenizer import load_tokenizer
+from snql.neurons.sets import NeuronSet, Shape
 from snql.training.data import TrainingData, read_data
+from snql.training.masking import trained_neurons
 from snql.training.options import TrainOptions
 
 _BYTES = {"float32": 4, "bfloat16": 2}
@@ -25,8 +28,8 @@ _CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len")
 class Plan:
     """The size of a training.
 
-    parameters: of the model; trained: of the vectors. max_length: the longest text, cut to the model's context. steps:
-    optimizer steps. tokens, answer_tokens: read in all epochs. memory: bytes, see :func:`memory_needed`.
+    parameters: of the model; trained: entries of the vectors. max_length: the longest text, cut to the model's context.
+    steps: optimizer steps. tokens, answer_tokens: read in all epochs. memory: bytes, see :func:`memory_needed`.
     """
 
     stage: str
@@ -73,19 +76,23 @@ def resolved(options: TrainOptions) -> TrainOptions:
     return replace(options, models=models, gradient_checkpointing=saving, micro_batch=options.at_once)
 
 
-def prepare(options: TrainOptions) -> tuple[Plan, TrainingData]:
-    """Read the data and work out the plan; options are resolved ones. Raises InputError or ModelError."""
+def prepare(options: TrainOptions, db: Database | None = None) -> tuple[Plan, TrainingData, NeuronSet | None]:
+    """Read the data and work out the plan, and which neurons are trained, None for all; options are resolved ones.
+
+    db: where expressions of neurons are evaluated. Raises InputError or ModelError.
+    """
     sizes = _sizes(options)
+    members = trained_neurons(db, options, Shape(sizes.layers, sizes.neurons))
     max_length = options.max_length if sizes.context is None else min(options.max_length, sizes.context)
     tokenizer = load_tokenizer(options.model, trust_remote_code=options.models.trust_remote_code)
     data = read_data(options, tokenizer, max_length)
     steps = n_steps(data.train.num_rows, options)
     share = steps * options.batch / data.train.num_rows if options.max_steps else options.epochs
-    return Plan(
+    made = Plan(
         stage=options.stage,
         model=options.model,
         parameters=sizes.parameters,
-        trained=sizes.layers * sizes.neurons,
+        trained=sizes.layers * sizes.neurons if members is None else len(members),
         target=sizes.targets[0] if len(sizes.targets) == 1 else f"{len(sizes.targets)} modules",
         examples=data.train.num_rows,
         held_out=data.held_out.num_rows,
@@ -99,12 +106,14 @@ def prepare(options: TrainOptions) -> tuple[Plan, TrainingData]:
         memory=memory_needed(sizes, options, data.longest),
         device=options.models.device,
         dtype=options.models.dtype,
-    ), data
+    )
+    return made, data, members
 
 
-def plan(options: TrainOptions) -> tuple[Plan, TrainingData]:
+def plan(options: TrainOptions, db: Database | None = None) -> tuple[Plan, TrainingData]:
     """What :func:`snql.training.run.train` would do with these options, and its data."""
-    return prepare(resolved(options))
+    made, data, _ = prepare(resolved(options), db)
+    return made, data
 
 
 def n_steps(n_examples: int, options: TrainOptions) -> int:

@@ -16,13 +16,16 @@ import polars as pl
 import torch
 from transformers import TrainerCallback
 
+from snql.db.connection import Database
 from snql.db.provenance import provenance
 from snql.distribution import install
 from snql.errors import InputError, RunError
 from snql.interrupts import Stop, held_back
 from snql.models.devices import quiet_loading
+from snql.neurons.sets import NeuronSet
 from snql.progress import Progress, ProgressCallback, say, silent
 from snql.training.data import TrainingData
+from snql.training.masking import Restoring
 from snql.training.measure import as_frame, measure
 from snql.training.options import TrainOptions
 from snql.training.plan import Plan, prepare, resolved
@@ -67,30 +70,32 @@ def train(
     resume: bool = False,
     force: bool = False,
     progress: ProgressCallback = silent,
+    db: Database | None = None,
 ) -> TrainResult:
     """Train one stage and write adapter_model.safetensors, adapter_config.json and training.json into ``out``.
 
-    resume: go on from the last checkpoint, to the same vectors. force: replace what is in the folder. Raises InputError
-    before anything is written for bad input; RunError, with the reason in training.json, if training fails.
+    resume: go on from the last checkpoint, to the same vectors. force: replace what is in the folder. db: where the
+    expressions of ``only`` and ``freeze`` are evaluated; all other neurons keep their vectors, bit for bit. Raises
+    InputError before anything is written for bad input; RunError, with the reason in training.json, if training fails.
     """
     if find_spec("trl") is None:
         raise InputError(f"training needs trl: {install('train')}")
     out = Path(out)
     chosen = resolved(options)
     record = _check_folder(out, chosen, resume=resume, force=force)
-    made, data = prepare(chosen)
+    made, data, members = prepare(chosen, db)
     if record:
-        _check_same(out, record, data)
+        _check_same(out, record, data, members)
     if record.get("status") == "done":
         return _result(out, record, made)
     with quiet_loading():
-        subject = load_subject(chosen)
+        subject = load_subject(chosen, members)
     if not record:
         shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
         out.mkdir(parents=True, exist_ok=True)
         for path in adapter_files(out):
             path.unlink()
-    record = record or _record(chosen, made, data, subject.hashes)
+    record = record or _record(chosen, made, data, subject.hashes) | _about(members)
     with _recorded(out, record), quiet_loading(), held_back(lambda: say(progress, _STOPPING)) as stop:
         _train(out, chosen, made, data, subject, record, stop, progress)
         save(subject, out)
@@ -112,8 +117,10 @@ def _train(
     from snql.training.trainers import trainer
 
     began = time.monotonic()
-    watch = _Watch(made, stop, progress)
-    trained = trainer(options, made, subject, data.train, out / CHECKPOINTS, [watch])
+    callbacks: list[TrainerCallback] = [_Watch(made, stop, progress)]
+    if subject.mask is not None:
+        callbacks.append(Restoring(subject.mask))
+    trained = trainer(options, made, subject, data.train, out / CHECKPOINTS, callbacks)
     trained.train(resume_from_checkpoint=last_checkpoint(out / CHECKPOINTS))
     record["history"] = [_step(entry) for entry in trained.state.log_history if "loss" in entry]
     stop.here()
@@ -188,7 +195,17 @@ def _check_folder(out: Path, options: TrainOptions, *, resume: bool, force: bool
     return found
 
 
-def _check_same(out: Path, record: dict[str, Any], data: TrainingData) -> None:
+def _about(members: NeuronSet | None) -> dict[str, str | None]:
+    """Which neurons are trained, as the record has it."""
+    return {"trained_sha256": None if members is None else members.sha256}
+
+
+def _check_same(out: Path, record: dict[str, Any], data: TrainingData, members: NeuronSet | None) -> None:
+    if record.get("trained_sha256") != _about(members)["trained_sha256"]:
+        raise InputError(
+            f"the training in {out} cannot be resumed: `only` or `freeze` names other neurons now; restore the runs "
+            "that they name, or `force`"
+        )
     if record["data"]["sha256"] != data.sources:
         raise InputError(f"the training in {out} cannot be resumed: its data differ; restore the files, or `force`")
 

@@ -13,21 +13,25 @@ from snql.errors import ModelError, RunError
 from snql.models.ia3 import CONFIG, WEIGHTS, base_name, ia3_config, target_modules, write_ia3
 from snql.models.identity import combined_hash
 from snql.models.load import load_models
+from snql.neurons.sets import NeuronSet
+from snql.training.masking import Mask
 from snql.training.options import TrainOptions
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model with trainable vectors, all 1 at first. base: its spec's base. hashes: of its files."""
+    """A model with trainable vectors, all 1 at first. base: its spec's base. hashes: of its files. mask: the entries of
+    the vectors that are trained, None for all."""
 
     model: PeftModel
     tokenizer: PreTrainedTokenizerBase
     base: str
     hashes: dict[str, str]
+    mask: Mask | None = None
 
 
-def load_subject(options: TrainOptions) -> Subject:
-    """Load the model of the options, which are resolved ones.
+def load_subject(options: TrainOptions, members: NeuronSet | None = None) -> Subject:
+    """Load the model of the options, which are resolved ones; members: the neurons that are trained, None for all.
 
     Its adapters are merged, so that switching the new vectors off gives the model they began with: DPO's reference. A
     vector of IA3 on top of another multiplies with it, so ``SPEC+OUT`` is the trained model. Raises ModelError.
@@ -43,7 +47,8 @@ def load_subject(options: TrainOptions) -> Subject:
     hashes = {"base": combined_hash(base.hashes)}
     for part, adapter in zip(loaded.spec.adapters, loaded.adapter_hashes, strict=True):
         hashes[Path(part.location).name] = combined_hash(adapter)
-    return Subject(model, base.tokenizer, base_name(loaded), hashes)
+    mask = None if members is None else Mask.on(model, members)
+    return Subject(model, base.tokenizer, base_name(loaded), hashes, mask)
 
 
 def _check(model: Any, n_layers: int, n_neurons: int) -> None:
@@ -62,10 +67,13 @@ def vectors(model: PeftModel) -> dict[str, torch.Tensor]:
 
 
 def save(subject: Subject, folder: Path) -> None:
-    """Write the adapter in PEFT's format; both files or, on an error, none. Raises RunError for a value not finite."""
+    """Write the adapter in PEFT's format; both files or, on an error, none. Raises RunError for a value not
+    finite, or an entry that was trained though it was not to be."""
     tensors = vectors(subject.model)
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise RunError("the trained vectors are not finite: lower `learning_rate`")
+    if subject.mask is not None:
+        subject.mask.check(list(tensors.values()))
     write_ia3(folder, tensors, subject.model.peft_config["default"], subject.base)
 
 

@@ -86,7 +86,7 @@ def test_the_down_projections_of_every_architecture_are_trained(kind: str, tmp_p
     folder = str(save_random(tmp_path / kind, CONFIGS[kind]()))
     chosen = resolved(options(model=folder, template="plain"))
     if kind in EXPERTS:
-        with pytest.raises(InputError, match="train a dense model"):
+        with pytest.raises(InputError, match="use a dense model"):
             load_subject(chosen)
         return
     subject = load_subject(chosen)
