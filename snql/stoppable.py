@@ -2,8 +2,8 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, wait
-from typing import TYPE_CHECKING, TypeVar
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from snql.errors import RunError
 
@@ -24,11 +24,13 @@ def stoppable(
     work: Callable[[], T],
     timeout: float | None,
     what: str | None = None,
+    cancel: "Future[None] | None" = None,
 ) -> T:
     """Do the work, which may use a connection, in another thread; this one stays free to notice Ctrl-C.
 
-    Raises RunError after ``timeout`` seconds, and lets KeyboardInterrupt through, at most a second later. What DuckDB
-    does not stop goes on in its thread: :func:`runs_on` says so, and a program that is to end must not wait for it.
+    cancel: done as soon as nobody waits for the result. Raises RunError then, and after ``timeout`` seconds; lets
+    KeyboardInterrupt through, at most a second later. What DuckDB does not stop goes on in its thread: :func:`runs_on`
+    says so, and a program that is to end must not wait for it.
     """
     future: Future[T] = Future()
 
@@ -39,13 +41,16 @@ def stoppable(
             future.set_exception(error)
 
     threading.Thread(target=fulfil, name="snql-query", daemon=True).start()
+    waited: list[Future[Any]] = [future] if cancel is None else [future, cancel]
     try:
-        done, _ = wait([future], timeout)
+        wait(waited, timeout, FIRST_COMPLETED)
     except KeyboardInterrupt:
         _stop(connection, future)
         raise
-    if not done:
+    if not future.done():
         _stop(connection, future)
+        if cancel is not None and cancel.done():
+            raise RunError("nobody waits for the result any more")
         if what is not None:
             raise RunError(f"{what} took longer than {timeout:g} s, and is given no more: ask for less")
         raise RunError(f"the query took longer than `timeout` {timeout:g} s: allow more, or ask for less")

@@ -15,6 +15,8 @@ from snql.stoppable import stoppable
 from snql.writing.rows import Rows
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     import polars as pl
     import pyarrow as pa
 
@@ -105,10 +107,12 @@ def run(
     parameters: Mapping[str, Parameter] | None = None,
     *,
     timeout: float | None = None,
+    cancel: "Future[None] | None" = None,
 ) -> T:
     """Run the statements of a script and give the last one's result to ``read``, in a thread that can be stopped.
 
-    Raises as :func:`query` does; on Ctrl-C the query is stopped and KeyboardInterrupt goes on.
+    cancel: done as soon as nobody waits for the result. Raises as :func:`query` does, and RunError then; on Ctrl-C the
+    query is stopped and KeyboardInterrupt goes on.
     """
     given = dict(parameters or {})
     if timeout is not None and not 0 < timeout <= LONGEST_TIMEOUT:
@@ -127,7 +131,7 @@ def run(
             return _read_last(connection, statements, given, read)
 
         try:
-            return stoppable(connection, work, timeout)
+            return stoppable(connection, work, timeout, cancel=cancel)
         except duckdb.Error as error:
             if damage(error, db.path) is not None:
                 raise

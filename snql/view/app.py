@@ -1,23 +1,24 @@
 """The application: which address is which page, and what is said where there is none."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, BinaryIO
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from snql.errors import DatabaseError, SnqlError
-from snql.view import assets, completions, home, neuron_page, parts, run_page, set_page
+from snql.view import asking, assets, completions, home, neuron_page, parts, run_page, set_page, sql_page
 from snql.view.security import Door, Guarded
 from snql.view.site import Page, Site
+from snql.view.watched import Cancel, watched
 from snql.writing.pages import template
 from snql.writing.words import decimal, decimals, number
 
-MENU = (("/", "Runs"), ("/sets", "Sets"))
+MENU = (("/", "Runs"), ("/sets", "Sets"), ("/sql", "SQL"))
 """Address and name of the entries of the menu."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -30,10 +31,14 @@ def application(site: Site, door: Door) -> Guarded:
         Route("/progress", _data(site, home.progress)),
         Route("/run/{run_id:int}", _page(site, run_page.page)),
         Route("/run/{run_id:int}/completions", _page(site, completions.page)),
-        Route("/run/{run_id:int}/figure/{name}", _page(site, parts.figure)),
-        Route("/run/{run_id:int}/table/{name}", _page(site, parts.table)),
+        Route("/run/{run_id:int}/figure/{name}", _long_page(site, parts.figure)),
+        Route("/run/{run_id:int}/table/{name}", _long_page(site, parts.table)),
         Route("/neuron", _answer(neuron_page.named)),
         Route("/neuron/{name}", _page(site, neuron_page.page)),
+        Route("/sql", _page(site, sql_page.page)),
+        Route("/sql", _asked(site), methods=["POST"]),
+        Route("/sql/complete", _completed(site), methods=["POST"]),
+        Route("/sql/download", _downloaded(site), methods=["POST"]),
         Route("/sets", _page(site, set_page.page)),
         Route("/assets/{name}", assets.serve),
     ]
@@ -59,11 +64,53 @@ def _page(site: Site, make: Callable[[Site, Request], Page]) -> Endpoint:
     return endpoint
 
 
+def _long_page(site: Site, make: Callable[[Site, Request, Cancel], Page]) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        made = await watched(request, lambda cancel: make(site, request, cancel))
+        return await run_in_threadpool(_written, site, made)
+
+    return endpoint
+
+
 def _answer(make: Callable[[Request], Response]) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         return make(request)
 
     return endpoint
+
+
+def _asked(site: Site) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        form = await sql_page.form_of(request)
+        made = await watched(request, lambda cancel: sql_page.answered(site, form, cancel))
+        return await run_in_threadpool(_written, site, made, 400 if made.values["error"] else 200)
+
+    return endpoint
+
+
+def _completed(site: Site) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(sql_page.suggestions, site, await sql_page.form_of(request)))
+
+    return endpoint
+
+
+def _downloaded(site: Site) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        form = await sql_page.form_of(request)
+        name = form.get("format", "")
+        file = await watched(request, lambda cancel: asking.file_of(site, asking.Asked.of(form), name, cancel))
+        named = {"Content-Disposition": f'attachment; filename="query.{name}"'}
+        return StreamingResponse(_read(file), media_type=asking.FORMATS[name], headers=named)
+
+    return endpoint
+
+
+def _read(file: BinaryIO) -> Iterator[bytes]:
+    """A file in parts; closed when all is read, or nobody reads on."""
+    with file:
+        while part := file.read(1 << 18):
+            yield part
 
 
 def _data(site: Site, make: Callable[[Site, Request], object]) -> Endpoint:

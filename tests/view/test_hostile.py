@@ -11,10 +11,13 @@ from snql.writing.inert import visible
 
 from ..reporting.hostile import HOSTILE
 from ..reporting.test_escaping import Page
+from .conftest import ADDRESS
 
 OF_A_KIND = 1
 """Pages of one kind that are looked at; of runs, which differ by what is in them, the ALL newest."""
 ALL = 8
+SOME = (HOSTILE[0], HOSTILE[3], HOSTILE[8], HOSTILE[10])
+"""Of those that are put where questions stand."""
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,17 @@ def pages(attacked: TestClient) -> dict[str, Page]:
             if link not in seen:
                 seen.add(link)
                 waiting.append(link)
+    quoted = ['"' + text.replace('"', '""') + '"' for text in HOSTILE]
+    columns = ", ".join(f"length(text) + n AS {name}" for name in quoted)
+    sql = f"SELECT run, text, {columns} FROM run_completions, range(2) AS r(n)"
+    questions = [{"sql": sql}, *({"question": "layer_spread", "p_run": text} for text in SOME)]
+    questions += [{"sql": text, "given": f"x={text!r}"} for text in SOME]
+    for number, fields in enumerate(questions):
+        answer = attacked.post("/sql", data=fields, headers={"origin": ADDRESS})
+        assert answer.status_code in ((200, 400) if number else (200,)), answer.text
+        found[f"/sql {number}"] = Page(answer.text)
+    for number, text in enumerate(SOME):
+        found[f"/sets {number}"] = Page(attacked.get("/sets", params={"expr": text}).text)
     return found
 
 

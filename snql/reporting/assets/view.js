@@ -65,14 +65,63 @@
       const made = new DOMParser().parseFromString(await answer.text(), "text/html");
       const found = made.getElementById("part") ?? made.getElementById("main");
       part.append(...found.childNodes);
-      part.querySelectorAll("table.sortable").forEach(Rows.sortStatic);
-      const chart = part.querySelector("script.chart-spec");
-      if (chart) await library().then(() => Charts.draw(chart));
+      await draw(part);
       status.remove();
     } catch {
       status.textContent = "This could not be fetched.";
     }
   }
+
+  function draw(part) {
+    part.querySelectorAll("table.sortable").forEach(Rows.sortStatic);
+    const chart = part.querySelector("script.chart-spec");
+    return chart ? library().then(() => Charts.draw(chart)) : null;
+  }
+
+  // A question: its answer takes the place of the one before. Another question, Stop and leaving the page end it.
+  let asking = null;
+  const stop = document.querySelector("[data-stop]");
+
+  async function ask(form) {
+    asking?.abort();
+    const own = new AbortController();
+    asking = own;
+    const fields = new URLSearchParams(new FormData(form));
+    if (dark) fields.set("dark", "1");
+    const place = document.getElementById("answer");
+    place.setAttribute("aria-busy", "true");
+    stop.disabled = false;
+    try {
+      const answer = await fetch("/sql", { method: "POST", body: fields, signal: own.signal });
+      const made = new DOMParser().parseFromString(await answer.text(), "text/html");
+      place.replaceChildren(...(made.getElementById("answer") ?? made.getElementById("main")).childNodes);
+      place.querySelectorAll("form[data-ask]").forEach(listen);
+      draw(place);
+    } catch (error) {
+      if (asking !== own) return;
+      const words = error.name === "AbortError" ? "Stopped." : "The server does not answer.";
+      place.replaceChildren(Rows.element("p", { class: "note", role: "status" }, words));
+    }
+    if (asking === own) {
+      asking = null;
+      stop.disabled = true;
+      place.removeAttribute("aria-busy");
+    }
+  }
+
+  function listen(form) {
+    form.addEventListener("submit", (event) => {
+      if (event.submitter?.hasAttribute("formaction")) return;
+      event.preventDefault();
+      ask(form);
+    });
+    form.querySelectorAll("select[data-again]").forEach((select) => {
+      select.addEventListener("change", () => ask(form));
+    });
+  }
+
+  document.querySelectorAll("form[data-ask]").forEach(listen);
+  stop?.addEventListener("click", () => asking?.abort());
 
   for (const part of document.querySelectorAll("details[data-load]")) {
     part.addEventListener("toggle", () => { if (part.open) fill(part); }, { once: true });
@@ -141,6 +190,64 @@
 document.querySelectorAll("form[data-submit] select").forEach((select) => {
   select.addEventListener("change", () => select.form.requestSubmit());
 });
+
+// Completion: what could be written next stands below the box; Tab takes the chosen one.
+(() => {
+  const box = document.querySelector("textarea[data-complete]");
+  if (!box) return;
+  const list = document.getElementById("suggestions");
+  let found = [];
+  let chosen = 0;
+  let waiting = null;
+  let asked = 0;
+
+  function close() {
+    found = [];
+    list.hidden = true;
+  }
+
+  function show() {
+    list.hidden = found.length === 0;
+    list.replaceChildren(...found.map((one, place) => {
+      const item = Rows.element("li", { role: "option", "aria-selected": String(place === chosen) }, one.text, " ",
+        Rows.element("span", { class: "kind" }, one.kind));
+      item.addEventListener("pointerdown", (event) => { event.preventDefault(); take(place); });
+      return item;
+    }));
+  }
+
+  function take(place) {
+    const { text, length } = found[place];
+    box.setRangeText(text, box.selectionStart - length, box.selectionStart, "end");
+    close();
+    box.focus();
+  }
+
+  async function look() {
+    const own = asked += 1;
+    if (box.selectionStart !== box.selectionEnd) return close();
+    const fields = new URLSearchParams({ sql: box.value, position: [...box.value.slice(0, box.selectionStart)].length });
+    try {
+      const answer = await fetch(box.dataset.complete, { method: "POST", body: fields });
+      const suggested = await answer.json();
+      if (own === asked) { found = suggested; chosen = 0; show(); }
+    } catch { close(); }
+  }
+
+  box.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(look, 120); });
+  box.addEventListener("blur", close);
+  box.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { close(); box.form.requestSubmit(); }
+    if (found.length === 0) return;
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) chosen = (chosen + step + found.length) % found.length;
+    if (step) show();
+    else if (event.key === "Tab" && !event.shiftKey) take(chosen);
+    else if (event.key === "Escape") close();
+    else return;
+    event.preventDefault();
+  });
+})();
 
 // Keys: / goes to the box for neurons, j and k to the next and previous by rank.
 addEventListener("keydown", (event) => {
