@@ -42,6 +42,7 @@ LINES = {
     "snql query": "SELECT~1",
     "snql shell": "",
     "snql compare-scorers": f"new {PAIR} --evaluate-prompts few.txt --judge refusal --scorers change-score",
+    "snql view": "--db none.duckdb",  # nothing is served
     "snql report": "scores --out report",
     "snql paper": "fig2 --scale demo --dry-run",
     "snql judges": "",
@@ -137,9 +138,10 @@ class Tried:
 def generated(each: int, seed: int = 0) -> Iterator[Tried]:
     """For every option and argument of every command ``each`` bad values, by routes drawn at random."""
     draw = random.Random(seed)
-    for path, context in CONTEXTS.items():
+    for path in LINES:
+        context = CONTEXTS[path]
         names = path.split()[1:]
-        words = [word.replace("~", " ") for word in LINES.get(path, "").split()]
+        words = [word.replace("~", " ") for word in LINES[path].split()]
         for name, about in shown(context).items():
             if name in SKIPPED:
                 continue
