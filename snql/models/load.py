@@ -24,6 +24,7 @@ from snql.models.identity import combined_hash
 from snql.models.limits import built
 from snql.models.loaded import Base, LoadedModel
 from snql.models.options import LoadOptions
+from snql.models.precision import mixed_note
 from snql.models.remembered import recall, remember
 from snql.models.spec import ModelSpec, PartSpec, parse_model_spec
 from snql.models.tokenizer import tokenizer_in
@@ -69,7 +70,7 @@ def load_models(
 
 
 def _with_common_ends(models: dict[str, LoadedModel]) -> dict[str, LoadedModel]:
-    """All end a completion at the same tokens: at those that end one for any of them."""
+    """All end a completion at the same tokens: at those that end one for any of them; notes say what else differs."""
     common = frozenset().union(*(model.base.end_ids for model in models.values()))
     ends = {role: _names_of(model, sorted(model.base.end_ids)) for role, model in models.items()}
     around = {role: _names_of(model, model.base.tokenizer("a").input_ids) for role, model in models.items()}
@@ -83,6 +84,8 @@ def _with_common_ends(models: dict[str, LoadedModel]) -> dict[str, LoadedModel]:
             f"the models' tokenizers put other special tokens around a text ({_by_role(around)}): both are given what "
             f"that of {next(iter(around))} gives"
         )
+    if mixed := mixed_note(models):
+        notes.append(mixed)
     return {role: replace(model, notes=(*model.notes, *notes)) for role, model in models.items()}
 
 

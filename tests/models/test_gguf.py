@@ -4,6 +4,7 @@
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from snql.errors import ModelError
 from snql.models import weights
 from snql.models.load import load_models
 from snql.models.options import LoadOptions
+from snql.models.precision import stored_as
 from snql.models.tokenizer import load_tokenizer
 from snql.training.options import SftOptions
 from snql.training.run import train
@@ -101,6 +103,21 @@ def test_a_file_is_the_model_that_it_was_written_from(tiny_llama: Path, tmp_path
     assert own.get_vocab().items() <= tokenizer.get_vocab().items()  # transformers may add a token of its own
     assert tokenizer.eos_token == own.eos_token
     assert tokenizer.decode(tokenizer("Tell me more.", add_special_tokens=False).input_ids) == "Tell me more."
+
+
+def test_a_pair_that_mixes_ways_of_storing_says_so(tiny_llama: Path, tmp_path: Path) -> None:
+    file = write_gguf(tiny_llama, tmp_path / "tiny.gguf")
+    plain = shutil.copytree(tiny_llama, tmp_path / "plain")
+    load_tokenizer(str(file)).save_pretrained(plain)  # transformers may have added a token of its own
+    mixed = load_models({"before": str(file), "after": str(plain)}, CPU)
+    for model in mixed.values():
+        (note,) = [each for each in model.notes if "stored in different ways" in each]
+        assert "(before: GGUF, after: not quantised)" in note and "--floor" in note
+    for alike in ((file, file), (plain, plain)):
+        models = load_models({"before": str(alike[0]), "after": str(alike[1])}, CPU)
+        assert not any("stored in different ways" in note for model in models.values() for note in model.notes)
+    mixed["after"].base.model.config.quantization_config = {"quant_method": "awq"}
+    assert stored_as(mixed["after"]) == "quantised (awq)"
 
 
 def test_its_name_is_not_its_identity(tiny_llama: Path, tmp_path: Path) -> None:
