@@ -51,7 +51,12 @@ sets AS (
         CASE
             WHEN v.neurons IS NULL THEN v.name
             WHEN contains(v.neurons, '..') THEN v.neurons
-            ELSE regexp_replace(v.neurons, ':[0-9.]+%?', '', 'g')
+            ELSE regexp_replace(
+                regexp_replace(
+                    regexp_replace(v.neurons, ':[0-9.]+%?', '', 'g'), '([<>=] *)-?[0-9.]+', '\1…', 'g'
+                ),
+                'last\([0-9]+ layers?\)', 'last(… layers)', 'g'
+            )
         END AS series,
         regexp_extract(
             v.neurons,

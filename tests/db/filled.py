@@ -31,10 +31,12 @@ RUNS = {
     15: ("others", "lens", "done"),
     16: ("drawn-safety", "locate", "done"),  # of a shuffle of safety's adapter
     17: ("drawn-helpful", "locate", "done"),
+    18: ("cut", "patch", "done"),  # without a donor's part: sets of two sizes set to zero
+    19: ("cut-again", "patch", "done"),
 }
 PATCH_CONFIG = '{"recipient": "b", "donor": "a", "judges": ["cost", "reward"], "samples": 2}'
 PATCHED_SHA256 = sha256(PATCH_CONFIG.encode()).hexdigest()
-LOCATED, PATCHED, EXPERTS, RUNNING, MEASURED = (1, 2, 3, 4, 13, 16, 17), (5, 6), 4, 7, (8, 9)
+LOCATED, PATCHED, EXPERTS, RUNNING, MEASURED = (1, 2, 3, 4, 13, 16, 17), (5, 6, 18, 19), 4, 7, (8, 9)
 GUARDS, LENSES = (10, 11, 12), (14, 15)
 KEPT = (1, 2, EXPERTS)
 """Runs with token-level activations."""
@@ -100,6 +102,8 @@ def _runs() -> Iterator[Row]:
             config = PATCH_CONFIG
         if (kind, name) == ("patch", "again"):
             config = config[:-1] + ', "mode": "donor-weights"}'
+        if name.startswith("cut"):
+            config = config[:-1] + ', "mode": "zero"}'
         if kind == "lens":
             config = '{"model": "b", "neurons": "safety:5%"}'
         if kind == "divergence":

@@ -40,7 +40,17 @@ def test_every_step_is_done_and_reported(finished: tuple[Database, DemoResult]) 
     skipped = {figure.name for figure in found.report.figures if figure.skipped}
     # What the demo leaves to its readers: windows of ranks, other ways of locating, --bootstrap, scorers, guards.
     ways = {f"locating-{way}" for way in ("prompts", "pairs", "positions")}
-    more = {"windows", "stability", "intervals", "scorers", "guard", "guard-costs", "routes", "cross-effects"}
+    more = {
+        "ablation",
+        "windows",
+        "stability",
+        "intervals",
+        "scorers",
+        "guard",
+        "guard-costs",
+        "routes",
+        "cross-effects",
+    }
     assert skipped == more | ways
     assert set(found.transfer["dataset"]) == {*RED_TEAM, "*"}
 

@@ -47,8 +47,8 @@ FIGURES = (
     "guard-costs",
 )
 TABLES = ("runs", "effects", "transfer", "costs", "tax", "controls", "capability", "guard", "top-neurons")
-ELSEWHERE = {"scorers"}
-"""A figure that the example has no runs for: tests/reporting/test_filled.py draws it."""
+ELSEWHERE = {"ablation", "scorers"}
+"""Figures that the example has no runs for: tests/reporting/test_filled.py draws them."""
 WORDS = ("csv", "sql", "caption.txt", "tex")
 
 

@@ -1,6 +1,7 @@
 """The figures of a report: one module each, from the rows of one view to a chart with its words."""
 
 from snql.reporting.figures import (
+    ablation,
     activations,
     cross_effects,
     effect_size,
@@ -31,6 +32,7 @@ FIGURES: tuple[Figure, ...] = (
     effect_size.FIGURE,
     graded.FIGURE,
     routes.FIGURE,
+    ablation.FIGURE,
     layers.FIGURE,
     scores.FIGURE,
     overlap.FIGURE,

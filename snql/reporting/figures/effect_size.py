@@ -1,5 +1,7 @@
 """Causal effect against the number of patched neurons, beside matched random sets."""
 
+from typing import Literal
+
 import altair as alt
 import polars as pl
 
@@ -61,19 +63,23 @@ def marked(shown: pl.DataFrame) -> pl.DataFrame:
     return every.sort("panel", "kind", "series", "n_neurons", "variant")
 
 
-def chart(marked: pl.DataFrame, look: Look, title: str = "causal effect") -> Chart:
-    """A panel for each run and data set, of the rows of :func:`marked`."""
+def chart(marked: pl.DataFrame, look: Look, title: str = "causal effect", *, alike: bool = True) -> Chart:
+    """A panel for each run and data set, of the rows of :func:`marked`.
+
+    alike: all panels have one axis, with lines at 0 and 1; else each has its own.
+    """
     labels = [label for label in rows.runs(marked, "label") if label != CONTROL]
     labels.sort(key=lambda label: label == GRADED)
     controlled = bool((marked["label"] == CONTROL).any())
     found = series.channels(series.with_control(labels, look, controlled=controlled, control=CONTROL), look)
-    scale = plain(domain=axes.effect_limits(marked), nice=False, zero=False)
+    domain = {"domain": axes.effect_limits(marked)} if alike else {}
+    scale = plain(**domain, nice=not alike, zero=False)
     y = axes.y(title=title, scale=scale)
     base = alt.Chart().encode(x=axes.sizes(marked, "patched neurons"), color=found.color)
     sets = base.transform_filter("datum.kind == 'set'")
     graded = base.transform_filter("datum.kind == 'graded'")
     layers = [
-        *marks.effect_lines(y, look, facets=True),
+        *(marks.effect_lines(y, look, facets=True) if alike else ()),
         *_controls(base, y, found.shape, look),
         marks.line(graded, y, "effect", look, 1, clip=True).encode(strokeDash=found.dash),
         marks.bars(graded, y, marks.INTERVAL, look, 0.8, clip=True),
@@ -83,7 +89,8 @@ def chart(marked: pl.DataFrame, look: Look, title: str = "causal effect") -> Cha
         marks.points(sets, y, "effect", look, shape=found.shape, tooltip=TOOLTIP),
     ]
     columns = panels.in_a_row(marked["panel"].n_unique(), look)
-    return panels.facets(layers, marked, look, columns, look.height(150))
+    own: Literal["axis", "scales"] = "axis" if alike else "scales"
+    return panels.facets(layers, marked, look, columns, look.height(150), own=own)
 
 
 def _controls(base: alt.Chart, y: axes.Axis, shape: alt.Shape, look: Look) -> list[alt.Chart]:

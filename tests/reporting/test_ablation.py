@@ -1,0 +1,69 @@
+"""What is left of scores when neurons are taken away, beside what their removal costs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import altair as alt
+import pytest
+
+from snql.db import Database
+from snql.reporting.context import Context
+from snql.reporting.figures import ablation
+from snql.reporting.look import look
+
+from .capability import capability
+from .conftest import Builder
+
+SWEEP = ((0.01, 0.1), (0.05, 0.3), (0.1, 0.9))
+"""Sizes, and effects e: scores are 2 - 4 e."""
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    database = Database(Path(tmp_path_factory.mktemp("ablation")) / "small.duckdb")
+    with database.write() as connection:
+        builder = Builder(connection)
+        zero: dict[str, object] = {"mode": "zero", "recipient": "demo:safety", "donor": None}
+        cut = builder.patch("cut", SWEEP, datasets=("harmful", "benign"), n_controls=2, config=zero)
+        builder.patch("one-size", ((0.05, 0.3),), config=zero)
+        builder.patch("carried", SWEEP)
+        set_of = "UPDATE variants SET set_id = 77 WHERE neurons = 'safety:5%' AND run_id = ?"
+        connection.execute(set_of, [cut])
+        for name, mode in (("old", "zero"), ("text", "zero"), ("kept", "scale:0.5")):
+            run_id = capability(builder, name, texts=(f"{name}-text",), model="demo:safety", mode=mode)
+            connection.execute(set_of, [run_id])
+    with database.reading():
+        yield database
+
+
+def test_scores_and_costs_by_the_number_of_neurons(database: Database) -> None:
+    rows = database.frame("FROM figure_ablation WHERE kind = 'set'")
+    assert set(rows["run"]) == {"cut"}, "modes with a donor, and one size alone, are no curve"
+    for dataset in ("harmful", "benign"):
+        found = rows.filter(dataset=dataset).sort("n_neurons").select("n_neurons", "score", "ci_low", "ci_high").rows()
+        assert [row[0] for row in found] == [10, 50, 100]
+        for (_, *values), (_, effect) in zip(found, SWEEP, strict=True):
+            assert values == pytest.approx([2 - 4 * effect, 1.6 - 4 * effect, 2.4 - 4 * effect])
+    controls = database.frame("FROM figure_ablation WHERE kind = 'control' AND dataset = 'harmful' AND n_neurons = 50")
+    (own,) = rows.filter(dataset="harmful", n_neurons=50).iter_rows(named=True)
+    scores = controls["score"].to_list()
+    assert (own["n_controls"], len(scores)) == (2, 2)
+    assert own["control_mean"] == pytest.approx(sum(scores) / 2)
+    assert (own["control_min"], own["control_max"]) == pytest.approx((min(scores), max(scores)))
+    (cost,) = rows.filter(measure="perplexity").iter_rows(named=True)
+    assert (cost["dataset"], cost["n_neurons"], cost["mean_recipient"]) == ("perplexity of text-text", 50, 1)
+    assert (cost["score"], cost["ci_low"], cost["ci_high"]) == pytest.approx((1.1, 1.09, 1.12))
+
+
+def test_the_caption_says_how_few_suffice(database: Database) -> None:
+    context = Context(database.frame("SELECT * FROM figure_runs ORDER BY kind, run"))
+    drawing = ablation.FIGURE.draw(database.frame(ablation.FIGURE.query), context, look())
+    assert isinstance(drawing.chart, alt.TopLevelMixin)
+    drawing.chart.to_dict()
+    # 2 - 4 * 0.1 is as far from 2 as its interval reaches, 2 - 4 * 0.3 is farther.
+    assert (
+        "cut, harmful: 50 neurons (5.00%) are the fewest whose interval leaves out the unpatched 2.00"
+        in drawing.caption
+    )
+    assert "whose neurons are set to zero" in drawing.caption
+    assert "are those of perplexity runs with the same sets" in drawing.caption
