@@ -1,6 +1,6 @@
 -- Purpose: scores against the number of neurons that are taken away, and what that costs: the chart `ablation`.
--- Grain:   one row per run, data set, ablated set (kind 'set') and random control of such a set (kind 'control'); for sets
---          with a perplexity under the same mode, a row with that as data set, too.
+-- Grain:   one row per run, data set, ablated set (kind 'set') and random control of such a set (kind 'control'); for
+--          sets with a perplexity under the same mode, a row with that as data set, too.
 -- Key:     run, variant, dataset
 -- Columns:
 --   kind: set or control
