@@ -27,8 +27,8 @@
 --   mode: what neurons become: zero, scale:X, mean:RUN or noise:RUN
 --   recipient: spec of the model
 -- Units:   scores are in the judge's units, of refusal a share of the prompts; perplexities are ratios.
--- Caveats: only runs with a mode that needs no donor, sets of at least two sizes, and each run's first judge. Of several
---          perplexity runs of a set the last counts.
+-- Caveats: only runs with a mode that needs no donor, sets of at least two sizes, and each run's first judge. Of
+--          several perplexity runs of a set the last counts.
 CREATE OR REPLACE VIEW figure_ablation AS
 WITH ablations AS (
     SELECT run_id, config ->> '$.mode' AS mode, config ->> '$.recipient' AS recipient
