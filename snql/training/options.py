@@ -9,7 +9,7 @@ from snql.errors import InputError
 from snql.generation.options import WritingOptions
 from snql.jobs.options import Seed, check_seed
 from snql.models.options import LoadOptions
-from snql.options import Flag, Inside, Rare, config
+from snql.options import Flag, Inside, Later, Rare, config
 from snql.prompts.options import Limit, PromptOptions, Sample, Template, Where
 
 SCHEDULES = ("cosine", "linear", "constant")
@@ -46,8 +46,10 @@ class TrainOptions:
     beta: Annotated[float, Doc("How strongly the model is held to its reference.")] = 0.1
     seed: Annotated[int, Doc("Seed of the order of the examples and of `sample`.")] = 42
     target: Annotated[str | None, Doc("Module to rescale the input of; the down-projection by default."), Rare()] = None
-    only: Annotated[str | None, Doc("Neuron expression: train the vectors' entries of these neurons alone.")] = None
-    freeze: Annotated[str | None, Doc("Neuron expression: train all neurons but these.")] = None
+    only: Annotated[
+        str | None, Doc("Neuron expression: train the vectors' entries of these neurons alone."), Later()
+    ] = None
+    freeze: Annotated[str | None, Doc("Neuron expression: train all neurons but these."), Later()] = None
     gradient_checkpointing: Annotated[
         bool | None, Doc("Compute activations again instead of keeping them; on with an accelerator."), Rare()
     ] = None
