@@ -4,8 +4,11 @@ Scored tokens are stored one by one with their text. Of the prompt before the fi
 the models were given, without the borders of tokens.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -28,22 +31,33 @@ class Spot(NamedTuple):
 
 @dataclass(frozen=True)
 class StoredNeuron:
-    """One neuron in one run. mine: SQL that gives its tokens; place: its parameters."""
+    """One neuron in one run, whose tokens are the table ``mine`` of the connection. place: where it is, and the run."""
 
     db: Database
-    mine: str
     place: dict[str, int | None]
 
     def frame(self, name: str, **parameters: object) -> pl.DataFrame:
         """The rows of a stored query about ``mine``."""
-        whole = f"WITH mine AS MATERIALIZED ({self.mine}) FROM ({scripts.query(name)})"
-        with self.db.reading() as connection, activations_read(self.db):
-            frame: pl.DataFrame = connection.sql(whole, params={**self.place, **parameters}).pl()
-        return frame
+        return self.db.frame(scripts.query(name), self._used(scripts.query(name)) | parameters)
+
+    def _used(self, sql: str) -> dict[str, object]:
+        return {name: value for name, value in self.place.items() if re.search(rf"\${name}\b", sql)}
 
     def rows_of_run(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:
         """The rows of a stored query about the run."""
         return self.db.rows(scripts.query(name), {"run_id": self.place["run_id"], **parameters})
+
+
+@contextmanager
+def stored_neuron(db: Database, mine: str, place: dict[str, int | None]) -> Iterator[StoredNeuron]:
+    """A neuron to ask about within the block. mine: SQL that gives its tokens, read once, for all questions."""
+    with db.reading() as connection:
+        with activations_read(db):
+            connection.execute(f"CREATE TEMP TABLE mine AS {mine}", place)
+        try:
+            yield StoredNeuron(db, place)
+        finally:
+            connection.execute("DROP TABLE temp.mine")
 
 
 class _Prompt(NamedTuple):
@@ -79,13 +93,12 @@ class Contexts:
             prompt_id: _Prompt(dataset, first, last, head_of(text, tail, first))
             for prompt_id, dataset, first, last, text, tail in found
         }
-        for (prompt_id, at), window in windows.group_by("prompt_id", "at", maintain_order=True):
-            spot = Spot(int(str(prompt_id)), int(str(at)))
-            self._known[spot] = self._example(spot, prompts[spot.prompt_id], window)
+        for place, window in groupby(windows.iter_rows(), key=lambda row: row[:2]):  # a frame each would take longer
+            spot = Spot(*place)
+            tokens = tuple(ContextToken(*row[2:]) for row in window)
+            self._known[spot] = self._example(spot, prompts[spot.prompt_id], tokens)
 
-    def _example(self, spot: Spot, prompt: _Prompt, window: pl.DataFrame) -> Example:
-        rows = window.select("position", "token", "before", "after").iter_rows()
-        tokens = tuple(ContextToken(*row) for row in rows)
+    def _example(self, spot: Spot, prompt: _Prompt, tokens: tuple[ContextToken, ...]) -> Example:
         peak = next(index for index, token in enumerate(tokens) if token.position == spot.position)
         room = CHARACTERS_A_TOKEN * max(0, prompt.first - (spot.position - self._context))
         lead = end_of(prompt.head, room)

@@ -7,7 +7,7 @@ import polars as pl
 
 from snql.db.activations import tables_of
 from snql.db.connection import Database
-from snql.neuron_pages.contexts import Contexts, Spot, StoredNeuron
+from snql.neuron_pages.contexts import Contexts, Spot, StoredNeuron, stored_neuron
 from snql.neuron_pages.model import Example, Examples, Histogram, Place, TokenView
 
 N_BINS = 40
@@ -31,7 +31,11 @@ def token_view(db: Database, run_id: int, place: Place, n_examples: int, context
     table = tables_of(db, run_id).get(place.layer)
     if table is None:
         return None
-    stored = StoredNeuron(db, MINE.format(table=table), {**vars(place), "run_id": run_id})
+    with stored_neuron(db, MINE.format(table=table), {**vars(place), "run_id": run_id}) as stored:
+        return _view(stored, n_examples, context)
+
+
+def _view(stored: StoredNeuron, n_examples: int, context: int) -> TokenView | None:
     ((n_tokens, low, high, most, most_change),) = stored.frame("activation_ranges").rows()
     if not n_tokens:
         return None
