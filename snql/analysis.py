@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -17,6 +18,9 @@ from snql.rankings.evaluate import Evaluator
 from snql.rankings.overlaps import compare
 from snql.rankings.shapes import shape_of
 from snql.writing.html import line, table
+
+if TYPE_CHECKING:
+    from snql.view.notebook import Shown
 
 _ACTIVATIONS = """
     SELECT prompt_id, position, token, layer, expert, neuron, before, after, token_id FROM token_activations
@@ -108,6 +112,17 @@ class Analysis(Database):
         """
         self._check_run(run, "patch")
         return self.frame("FROM causal_effects WHERE run = ?", [run])
+
+    def view(self, height: int = 800) -> "Shown":
+        """Serve the database to this machine's browser (``snql view``), and show it in a frame where a notebook can.
+
+        The server is a process of its own, so that jobs of this one can write; it ends with this one, or by ``stop()``
+        of what is given. height: of the frame, in pixels. Raises InputError without the extra ``view``, DatabaseError
+        if there is no database.
+        """
+        from snql.view.notebook import show
+
+        return show(self.path, height)
 
     def _shape(self, expression: str, like: str | None) -> Shape:
         shape = read_shape(self, like) if like is not None else shape_of(self, expression)

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     "cli",
     "snql",
+    "analysis",
     "view",
     "paper",
     "demonstration",
@@ -25,7 +26,7 @@ LAYERS = (
     "patching",
     "engines",
     "contrast lens training",
-    "judges neuron_pages analysis",
+    "judges neuron_pages",
     "jobs",
     "querying rankings",
     "db",

@@ -11,14 +11,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from snql.errors import DatabaseError, SnqlError
-from snql.view import asking, assets, completions, home, neuron_page, parts, run_page, set_page, sql_page
+from snql.view import asking, assets, comparison, completions, home, neuron_page, parts, run_page, set_page, sql_page
 from snql.view.security import Door, Guarded
 from snql.view.site import Page, Site
 from snql.view.watched import Cancel, watched
 from snql.writing.pages import template
 from snql.writing.words import decimal, decimals, number
 
-MENU = (("/", "Runs"), ("/sets", "Sets"), ("/sql", "SQL"))
+MENU = (("/", "Runs"), ("/sets", "Sets"), ("/sql", "SQL"), ("/compare", "Compare"))
 """Address and name of the entries of the menu."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -39,6 +39,7 @@ def application(site: Site, door: Door) -> Guarded:
         Route("/sql", _asked(site), methods=["POST"]),
         Route("/sql/complete", _completed(site), methods=["POST"]),
         Route("/sql/download", _downloaded(site), methods=["POST"]),
+        Route("/compare", _page(site, comparison.page)),
         Route("/sets", _page(site, set_page.page)),
         Route("/assets/{name}", assets.serve),
     ]

@@ -25,6 +25,8 @@ class ViewOptions:
     memory: Annotated[str | None, Doc("Most memory for the database, such as 4GB.")] = None
     threads: Annotated[int | None, Doc("Most threads for the database.")] = None
 
+    framed: Annotated[bool, Doc("Let a notebook on this machine show the pages in a frame."), Rare()] = False
+
     def check(self) -> None:
         """Raise InputError for a port that there is not, or a time that is none or too long."""
         if not 0 <= self.port <= 65_535:

@@ -40,8 +40,8 @@ class Served:
         self.server.should_exit = True
 
 
-def serve(path: Path, options: ViewOptions = DEFAULTS, *, framed: bool = False) -> Served:
-    """The pages of a database, ready to be answered. framed: whether a notebook on this machine may show them inside.
+def serve(path: Path, options: ViewOptions = DEFAULTS) -> Served:
+    """The pages of a database, ready to be answered.
 
     Raises InputError for options that are not possible or a port that is taken, DatabaseError if the database cannot
     be read.
@@ -53,7 +53,7 @@ def serve(path: Path, options: ViewOptions = DEFAULTS, *, framed: bool = False) 
         database.close()
     listening = _bound(options.host, options.port)
     port = int(listening.getsockname()[1])
-    door = Door(options.host, port, framed)
+    door = Door(options.host, port, options.framed)
     config = uvicorn.Config(
         application(site, door),
         log_level="warning",
