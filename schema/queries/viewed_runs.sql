@@ -14,7 +14,7 @@ SELECT
     strftime(c.started_at, '%Y-%m-%d %H:%M') AS started_at,
     epoch(c.finished_at - c.started_at) AS seconds,
     coalesce(m.n_effects, 0) AS n_effects,
-    p.stage, p.done, p.total, p.tokens_per_second
+    p.stage, p.done::BIGINT AS done, p.total::BIGINT AS total, p.tokens_per_second
 FROM chosen AS c
 LEFT JOIN measured AS m USING (run_id)
 LEFT JOIN at_work AS p USING (run_id)

@@ -28,7 +28,9 @@
     let busy = false;
     try {
       if (!document.hidden) {
-        const answer = await (await fetch("/progress")).json();
+        const response = await fetch("/progress");
+        if (!response.ok) throw new Error(response.statusText);
+        const answer = await response.json();
         if (mark !== null && mark !== answer.mark) await renew();
         mark = answer.mark;
         answer.runs.forEach(advance);
