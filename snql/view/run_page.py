@@ -20,7 +20,17 @@ FIGURES = {
         *("cross-effects", "locating-prompts", "locating-pairs", "locating-positions", "transfer", "scorers"),
     ),
     "patch": (
-        *("effect-size", "graded-effects", "verdicts", "tax", "transfer", "routes", "cross-effects", "windows"),
+        *(
+            "effect-size",
+            "graded-effects",
+            "ablation",
+            "verdicts",
+            "tax",
+            "transfer",
+            "routes",
+            "cross-effects",
+            "windows",
+        ),
         *("judges", "trace", "locating-prompts", "locating-pairs", "locating-positions", "scorers"),
     ),
     "guard": ("guard", "guard-costs"),
