@@ -54,6 +54,11 @@ def test_answers_without_a_score(answer: str, reason: str) -> None:
     assert "\n" not in str(raised.value)
 
 
+def test_only_what_is_cut_ends_in_dots() -> None:
+    assert rubric.shown("x" * 80) == repr("x" * 80)
+    assert rubric.shown("x" * 81) == repr("x" * 80) + "…"
+
+
 def test_a_range_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "rubric.txt"
     file.write_text("RANGE: -1 to 100\nRate {completion}\n\n")

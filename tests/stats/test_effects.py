@@ -87,6 +87,11 @@ def test_a_share_of_gaps_that_cancel_out_is_undefined() -> None:
     assert share_interval(np.zeros(8), np.zeros(8)) is None
 
 
+def test_a_share_needs_two_prompts() -> None:
+    assert share_interval(np.ones(1), np.ones(1)) is None
+    assert share_interval(np.array([0.4, 0.6]), np.array([1.0, 1.1])) is not None
+
+
 def test_all_and_nothing_are_not_certain() -> None:
     recipient, donor = GENERATOR.normal(5, 1, 50), GENERATOR.normal(-5, 1, 50)
     all_of_it = causal_effect(recipient, donor, donor).effect

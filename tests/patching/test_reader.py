@@ -1,0 +1,46 @@
+"""Reading texts under several ways where not all of them fit."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from snql.db.records import Variant
+from snql.errors import RunError
+from snql.models.loaded import LoadedModel
+from snql.neurons.sets import NeuronSet
+from snql.patching.interventions import FromSource
+from snql.patching.passes import ModelPass
+from snql.patching.reader import Reader, Text, ways
+from snql.patching.subject import Subject
+
+
+def test_out_of_memory_reads_each_text_once(
+    oracle_models: dict[str, LoadedModel], oracle_prompts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = {"recipient": oracle_models["sft"], "donor": oracle_models["dpo"]}
+    patched = Variant(2, "all", "patched", "all", NeuronSet.all(models["recipient"].shape))
+    variants = [Variant(0, "recipient", "recipient"), Variant(1, "donor", "donor"), patched]
+    subject = Subject(models, variants, FromSource(), freeze=False)
+    texts = [Text(tuple(prompt["input_ids"]), 1, str(index)) for index, prompt in enumerate(oracle_prompts[:7])]
+    read_as = list(ways(subject).values())
+    whole = dict(Reader(subject).read(texts, read_as))
+    real = ModelPass.scan
+
+    def small(most: int) -> Any:
+        def scan(models: ModelPass, given: Any, *more: Any) -> Any:
+            if sum(map(len, given)) > most:
+                raise torch.OutOfMemoryError("full")
+            return real(models, given, *more)
+
+        return scan
+
+    monkeypatch.setattr(ModelPass, "scan", small(7))
+    found = list(Reader(subject).read(texts, read_as))
+    assert [index for index, _ in found] == list(range(7))
+    for index, logits in found:
+        for one, other in zip(logits, whole[index], strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr(ModelPass, "scan", small(0))
+    with pytest.raises(RunError, match="out of memory reading one text of"):
+        list(Reader(subject).read(texts, read_as))
