@@ -70,8 +70,8 @@ def add_shards(db: Database, run_id: int) -> None:
         for layer, (name, written) in enumerate(shards):
             activations.commit_chunk(connection, run_id, layer, layer, written, name)
         connection.execute("INSERT INTO run_prompts VALUES (?, 21, 0, 'text', [1], NULL)", [run_id])
-        variant = "(?, 0, 'before', 'before', NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
-        connection.execute(f"INSERT INTO variants VALUES {variant}", [run_id])
+        variant = "(run_id, variant_id, name, role) VALUES (?, 0, 'before', 'before')"
+        connection.execute(f"INSERT INTO variants {variant}", [run_id])
         connection.execute("INSERT INTO completions VALUES (?, 0, 21, 'x', [7], 'length', 0, NULL, NULL)", [run_id])
         for index in range(2):
             connection.execute("INSERT INTO scored_tokens VALUES (?, ?, 21, ?, 7, 'tok')", [run_id, index, 4 + index])

@@ -4,7 +4,7 @@
 -- Columns:
 --   run_id -> runs.run_id: the run
 --   variant_id: number of the variant in its run; 0 recipient and 1 donor in a patch run
---   name: the role, or the expression of the patched set
+--   name: the role, or the expression of the patched set, with (direct) behind it in a run by both routes
 --   role: before or after (whichever writes in a locate run), recipient, donor or patched
 --   neurons: expression of the patched set; NULL for unpatched models
 --   set_id -> neuron_sets.set_id: the patched neurons; NULL for unpatched models
@@ -13,4 +13,5 @@
 --   control_of -> variants.variant_id: variant whose random control this is; NULL for others
 --   control_seed: seed of the random control; NULL for others
 --   control_kind: matched (layer by layer), magnitude (and as large) or anywhere (as many in all); NULL for others
+--   route: total or direct in a run by both routes (--mode both); NULL in others, whose mode says it
 -- Caveats: a run that reads prompts without writing has no variants.

@@ -104,10 +104,13 @@ SELECT
     m.effect AS graded,
     m.ci_low AS graded_ci_low,
     m.ci_high AS graded_ci_high,
-    CASE coalesce(runs.config ->> '$.mode', 'donor')
-        WHEN 'donor' THEN 'total'
-        WHEN 'donor-weights' THEN 'direct'
-    END AS route
+    coalesce(
+        v.route,
+        CASE coalesce(runs.config ->> '$.mode', 'donor')
+            WHEN 'donor' THEN 'total'
+            WHEN 'donor-weights' THEN 'direct'
+        END
+    ) AS route
 FROM effects AS e
 JOIN runs USING (run_id)
 JOIN variants AS v USING (run_id, variant_id)

@@ -28,18 +28,19 @@
 --   pooled: whether the row is over all prompts of the run
 -- Units:   effect as in causal_effects.
 -- Caveats: sets of one series, pair of models, data set and judge that were patched by both routes, in whatever runs;
---          where several runs have a set by one route, the last one that began.
+--          where several runs have a set by one route, the last one by both that began, or else the last of all.
 CREATE OR REPLACE VIEW figure_routes AS
 WITH found AS (
-    SELECT f.*, c.route, runs.started_at
+    SELECT f.* REPLACE (set_series(f.neurons) AS series), c.route, runs.started_at
     FROM figure_effects AS f
     JOIN causal_effects AS c USING (run_id, variant_id, judge, dataset)
+    JOIN variants AS v USING (run_id, variant_id)
     JOIN runs USING (run_id)
     WHERE f.judge_position = 1 AND f.n_neurons IS NOT NULL AND c.route IS NOT NULL
         AND coalesce((runs.config ->> '$.freeze')::BOOLEAN, FALSE) = FALSE
     QUALIFY row_number() OVER (
-        PARTITION BY f.recipient, f.donor, f.judge, f.dataset, f.variant, c.route
-        ORDER BY runs.started_at DESC, f.run
+        PARTITION BY f.recipient, f.donor, f.judge, f.dataset, f.neurons, c.route
+        ORDER BY v.route IS NOT NULL DESC, runs.started_at DESC, f.run
     ) = 1
 ),
 both_routes AS (

@@ -7,7 +7,7 @@
 --   neurons: expression of the patched set
 --   n_neurons [neurons]: size of the set
 --   fraction [share]: n_neurons over all neurons of the model
---   series: expression of the set without its size
+--   series: expression of the set without its size; in a run by both routes that of the direct one says so
 --   source -> runs.name: locate run whose ranking the set is a part of; NULL for any other expression
 --   low: where the part begins, the rank before its first; 0 for the top of the ranking; NULL without a source
 --   high: where the part ends; NULL without a source
@@ -48,22 +48,18 @@ sets AS (
         v.neurons,
         v.n_neurons,
         v.fraction,
-        CASE
-            WHEN v.neurons IS NULL THEN v.name
-            WHEN contains(v.neurons, '..') THEN v.neurons
-            ELSE regexp_replace(
-                regexp_replace(
-                    regexp_replace(v.neurons, ':[0-9.]+%?', '', 'g'), '([<>=] *)-?[0-9.]+', '\1…', 'g'
-                ),
-                'last\([0-9]+ layers?\)', 'last(… layers)', 'g'
-            )
-        END AS series,
+        coalesce(set_series(v.neurons), v.name) || CASE WHEN v.route = 'direct' THEN ' (direct)' ELSE '' END AS series,
         regexp_extract(
             v.neurons,
             '^\s*([A-Za-z][A-Za-z0-9_.\-]*)\s*:\s*([0-9]+(?:\.[0-9]+)?)(%?)(?:\.\.\s*([0-9]+(?:\.[0-9]+)?)%?)?\s*$',
             ['source', 'first', 'percent', 'second']
         ) AS part,
         runs.config,
+        CASE v.route
+            WHEN 'total' THEN 'donor'
+            WHEN 'direct' THEN 'donor-weights'
+            ELSE coalesce(runs.config ->> '$.mode', 'donor')
+        END AS mode,
         v.run_id,
         v.variant_id
     FROM variants AS v
@@ -102,15 +98,15 @@ SELECT
     CASE WHEN part.source <> '' THEN part.second <> '' END AS is_window,
     config ->> '$.recipient' AS recipient,
     config ->> '$.donor' AS donor,
-    coalesce(config ->> '$.mode', 'donor') AS mode,
+    mode,
     coalesce(config ->> '$.freeze' = 'true', false) AS frozen,
     md5(list_concat(
-        [prompts],
+        [prompts, mode],
         config ->> [
-            '$.recipient', '$.donor', '$.mode', '$.freeze', '$.steps', '$.first', '$.temperature', '$.top_p',
+            '$.recipient', '$.donor', '$.freeze', '$.steps', '$.first', '$.temperature', '$.top_p',
             '$.samples', '$.max_new_tokens', '$.template', '$.system', '$.response_prefix', '$.dtype', '$.quantize'
         ],
-        [CASE WHEN TRY_CAST(config ->> '$.temperature' AS DOUBLE) > 0 OR config ->> '$.mode' LIKE 'noise%'
+        [CASE WHEN TRY_CAST(config ->> '$.temperature' AS DOUBLE) > 0 OR mode LIKE 'noise%'
             THEN config ->> '$.seed' END]
     )::VARCHAR) AS setup,
     coalesce(headline, false) AS headline,

@@ -50,7 +50,7 @@
 -- Units:   effects as in causal_effects.
 -- Caveats: the locate run is looked up by its name, so one that was replaced since shows its new settings; located_on
 --          and what follows are NULL where it is gone or its scores were imported. controls_p_value is of the matched
---          controls if there are any, else of those from anywhere.
+--          controls if there are any, else of those from anywhere. Of runs by both routes, sets by the total one.
 CREATE OR REPLACE VIEW figure_sources AS
 WITH read AS (
     SELECT
@@ -129,4 +129,5 @@ FROM figure_effects AS e
 JOIN figure_sets AS s USING (run_id, variant_id)
 JOIN causal_effects AS c USING (run_id, variant_id, judge, dataset)
 LEFT JOIN located ON located.source = s.source
-WHERE s.source IS NOT NULL;
+JOIN variants AS v USING (run_id, variant_id)
+WHERE s.source IS NOT NULL AND (v.route IS NULL OR v.route = 'total');

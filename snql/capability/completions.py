@@ -9,7 +9,7 @@ from snql.db import records
 from snql.db.connection import Database
 from snql.db.records import Variant
 from snql.errors import InputError
-from snql.neurons.sets import Shape
+from snql.neurons.sets import NeuronSet, Shape
 from snql.patching.variants import DONOR
 from snql.prompts.types import Prompt
 
@@ -66,16 +66,18 @@ def patched_variants(db: Database, run_id: int, shape: Shape) -> list[Variant]:
     """The variants of a patch run as it has them, with their members."""
     rows = db.rows(
         """
-        SELECT variant_id, name, role, neurons, set_id, control_of, control_seed, control_kind
+        SELECT variant_id, name, role, neurons, set_id, control_of, control_seed, control_kind, route
         FROM variants WHERE run_id = ? ORDER BY variant_id
         """,
         [run_id],
     )
+
+    def members(set_id: int | None) -> NeuronSet | None:
+        return None if set_id is None else records.read_set(db, set_id, shape)
+
     return [
-        Variant(
-            number, name, role, neurons, None if set_id is None else records.read_set(db, set_id, shape), of, seed, kind
-        )
-        for number, name, role, neurons, set_id, of, seed, kind in rows
+        Variant(number, name, role, neurons, members(set_id), of, seed, kind, route)
+        for number, name, role, neurons, set_id, of, seed, kind, route in rows
     ]
 
 

@@ -14,6 +14,14 @@ from snql.patching.options import MOST_CONTROLS, Mode, ModeText, Random, Sweep, 
 from snql.prompts.options import Limit, Sample, Where, check_selection
 
 
+def one_mode(text: str) -> Mode:
+    """The mode that a text means; raises InputError for one that it does not, or that stands for several."""
+    mode = Mode.parse(text)
+    if mode.kind == "both":
+        raise InputError("`mode` both is for `snql patch`: use `mode` donor or donor-weights here")
+    return mode
+
+
 @dataclass(frozen=True, kw_only=True)
 class SubjectOptions:
     """Which model, and what is done to it: ``model`` is the recipient. Without ``neurons`` it is the plain model."""
@@ -31,7 +39,7 @@ class SubjectOptions:
     models: LoadOptions = LoadOptions()
 
     def __post_init__(self) -> None:
-        mode = Mode.parse(self.mode)
+        mode = one_mode(self.mode)
         check_seed(self.seed)
         if not self.neurons:
             for name, given in (
@@ -145,7 +153,7 @@ class DivergenceOptions:
     def __post_init__(self) -> None:
         check_seed(self.seed)
         if self.mode is not None:
-            Mode.parse(self.mode)
+            one_mode(self.mode)
         if not self.neurons:
             for name, given in (
                 ("mode", self.mode),

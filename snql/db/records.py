@@ -48,7 +48,7 @@ class AdapterRecord:
 class Variant:
     """One way of generating in a run. ``control_of`` is the variant_id whose random control this is.
 
-    control_kind: ``matched``, ``magnitude`` or ``anywhere``.
+    control_kind: ``matched``, ``magnitude`` or ``anywhere``. route: ``total`` or ``direct`` in a run by both.
     """
 
     variant_id: int
@@ -59,6 +59,7 @@ class Variant:
     control_of: int | None = None
     control_seed: int | None = None
     control_kind: str | None = None
+    route: str | None = None
 
 
 def write_models(connection: duckdb.DuckDBPyConnection, run_id: int, models: Mapping[str, ModelRecord]) -> None:

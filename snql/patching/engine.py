@@ -164,7 +164,7 @@ class PatchEngine:
         """Read new prompts with their drafts in a batch of their own, and give the rows that go on a place."""
         reading = _Reading(self._models)
         for task in tasks:
-            if task.by is not None or self._reads_source:
+            if task.by is not None or self._follows(task):
                 reading.read(task.by or SOURCE, task.read_first)
         rows = [self._row(task, reading) for task in tasks]
         keep = max(1, *(len(task.draft) for task in tasks))
@@ -186,7 +186,7 @@ class PatchEngine:
         text = task.read_first
         own = reading.place(TARGET, text) if task.by is None else None
         following = [reading.readers.get((model, text)) for model in (SOURCE, TARGET)]
-        if own is not None and not self._reads_source:
+        if own is not None and not self._follows(task):
             following[SOURCE] = None
         if own is not None and task.draft:
             following[TARGET] = None  # the draft is what the target chooses
@@ -233,6 +233,10 @@ class PatchEngine:
         """Choices at some places of many; padding among the others may have no finite logits."""
         asked = logits[torch.tensor(of, device=logits.device)]
         return choose(self._writing.sampling, asked, range(len(of)), numbers, self._writing.rules.repetition, texts)
+
+    def _follows(self, task: Task) -> bool:
+        """Whether the source reads along with a patched completion."""
+        return self._reads_source and task.follows
 
     def _draft(self, task: Task) -> tuple[int, ...]:
         """What a completion may turn out to be."""

@@ -60,7 +60,7 @@ def with_controls(effects: pl.DataFrame) -> pl.DataFrame:
 
 
 def findings(effects: pl.DataFrame) -> list[str]:
-    """A sentence for each judge: of several sets the smallest that carries 90%, or else the one that carries most.
+    """A sentence for each judge and route: of several sets the smallest that carries 90%, or the one that carries most.
 
     All data sets pooled, where there are several. effects: rows of ``causal_effects`` of one run.
     """
@@ -68,9 +68,10 @@ def findings(effects: pl.DataFrame) -> list[str]:
     pooled = POOLED in rows["dataset"].to_list()
     if pooled:
         rows = rows.filter(dataset=POOLED)
+    several = rows["route"].n_unique() > 1
     return [
-        f"By {judge}{', all prompts' if pooled else ''}: {_finding(part)}."
-        for (judge,), part in rows.group_by("judge", maintain_order=True)
+        f"By {judge}{f', {route} effect' if several else ''}{', all prompts' if pooled else ''}: {_finding(part)}."
+        for (judge, route), part in rows.group_by("judge", "route", maintain_order=True)
     ]
 
 

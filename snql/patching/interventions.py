@@ -61,14 +61,21 @@ class Computed:
 
     own: the activations, Float[Tensor, "rows tokens neurons"]. source: of the same shape, those of the rows that
     ``rows`` name as theirs, if the source reads. rows: which rows are patched, and how. by_source: computes, of the
-    same shape, what the source's parameters make of the patched rows' own MLP inputs, if an intervention reads these.
+    same shape, what the source's parameters make of some rows' own MLP inputs, by their indices, if an intervention
+    reads these; other rows keep their own.
     """
 
     layer: int
     own: torch.Tensor
     source: torch.Tensor | None
     rows: Sequence[PatchedRow | None]
-    by_source: Callable[[], torch.Tensor] | None = None
+    by_source: Callable[[Sequence[int]], torch.Tensor] | None = None
+
+    def from_parameters(self, rows: Sequence[int]) -> torch.Tensor:
+        """What the source's parameters make of some rows, by their indices; others as they are."""
+        if self.by_source is None:
+            raise ValueError(f"layer {self.layer}: no MLP inputs were read")
+        return self.by_source(rows)
 
 
 class Intervention(Protocol):
@@ -107,9 +114,24 @@ class FromWeights:
     reads_inputs: bool = True
 
     def values(self, at: Computed) -> torch.Tensor:
-        if at.by_source is None:
-            raise ValueError(f"layer {at.layer}: no MLP inputs were read")
-        return at.by_source()
+        return at.from_parameters([index for index, row in enumerate(at.rows) if row is not None])
+
+
+@dataclass(frozen=True)
+class ByRoute:
+    """Of some sets (``direct``, by index) the other model's parameters, of all others its activations."""
+
+    direct: frozenset[int]
+    reads_source: bool = True
+    reads_inputs: bool = True
+
+    def values(self, at: Computed) -> torch.Tensor:
+        handed = FromSource().values(at)
+        rows = [index for index, row in enumerate(at.rows) if row is not None and row.neurons in self.direct]
+        if not rows:
+            return handed
+        chosen = torch.tensor(rows, device=at.own.device)
+        return handed.index_copy(0, chosen, at.from_parameters(rows).index_select(0, chosen))
 
 
 @dataclass(frozen=True)

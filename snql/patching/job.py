@@ -8,6 +8,7 @@ from snql.jobs import work
 from snql.jobs.work import Done, Job
 from snql.patching.engine import PatchEngine
 from snql.patching.interventions import SOURCE, TARGET
+from snql.patching.options import DIRECT
 from snql.patching.passes import ModelPass
 from snql.patching.rows import Task, Writing, Written
 from snql.patching.subject import Subject
@@ -69,6 +70,7 @@ class PatchJob:
                     by=None if variant.members is not None else self._model_of(variant),
                     patch=patches.get(variant.variant_id),
                     draft=drafts.get((prompt.prompt_id, sample), ()),
+                    follows=variant.route != DIRECT,
                 )
                 for prompt in chunk
                 for sample in range(self.n_samples)

@@ -6,17 +6,18 @@ import torch
 
 from snql.db import records
 from snql.db.connection import Database
+from snql.db.records import Variant
 from snql.db.scores import read_columns, read_shape
 from snql.errors import InputError
-from snql.neurons.sets import NeuronSet, Shape
-from snql.patching.interventions import Constant, FromSource, FromWeights, Intervention, Noise, Scaled
-from snql.patching.options import SIDES, Mode
+from snql.neurons.sets import Shape
+from snql.patching.interventions import ByRoute, Constant, FromSource, FromWeights, Intervention, Noise, Scaled
+from snql.patching.options import DIRECT, SIDES, Mode
 
 
 def intervention(
-    db: Database, mode: Mode, target_id: str, shape: Shape, sets: Sequence[NeuronSet], seed: int
+    db: Database, mode: Mode, target_id: str, shape: Shape, patched: Sequence[Variant], seed: int
 ) -> Intervention:
-    """The intervention that a mode means for a model.
+    """The intervention that a mode means for a model, and for the variants that are patched.
 
     target_id: the model whose neurons are changed. Raises InputError if the run of ``mean`` or ``noise`` is unknown, of
     a model of another shape, or if it is not clear which of its two models' statistics are meant.
@@ -25,6 +26,8 @@ def intervention(
         return FromSource()
     if mode.kind == "donor-weights":
         return FromWeights()
+    if mode.kind == "both":
+        return ByRoute(frozenset(index for index, variant in enumerate(patched) if variant.route == DIRECT))
     if mode.kind == "zero":
         return Scaled(0.0)
     if mode.kind == "scale" or mode.run is None:
@@ -38,7 +41,8 @@ def intervention(
     if mode.kind == "mean":
         return Constant(torch.from_numpy(read_columns(db, mode.run, f"mean_{side}", shape)))
     deviations = torch.from_numpy(read_columns(db, mode.run, f"std_{side}", shape)).nan_to_num(0.0)
-    return Noise(deviations, mode.factor, seed, [members.by_layer() for members in sets])
+    columns = [variant.members.by_layer() for variant in patched if variant.members is not None]
+    return Noise(deviations, mode.factor, seed, columns)
 
 
 def _side(db: Database, mode: Mode, target_id: str) -> str:

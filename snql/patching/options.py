@@ -17,10 +17,13 @@ from snql.prompts.options import AllowOverlap, PromptOptions
 
 STEPS = ("prompt", "completion", "all")
 MOST_CONTROLS = 10_000
-KNOWN = "donor, donor-weights, zero, mean:RUN[:before|after], noise:RUN[:before|after][:K] or scale:X"
+KNOWN = "donor, donor-weights, both, zero, mean:RUN[:before|after], noise:RUN[:before|after][:K] or scale:X"
 SIDES = ("before", "after")
-DONATED = ("donor", "donor-weights")
+DONATED = ("donor", "donor-weights", "both")
 """Kinds of modes that need a donor."""
+
+TOTAL, DIRECT = "total", "direct"
+"""Routes of an effect: by the donor's activations, or by its parameters alone."""
 SETS = {
     "shared": "{safety}:{top} & {helpful}:{top}",
     "safety": "{safety}:{top}",
@@ -30,7 +33,7 @@ SETS = {
 
 ModeText = Annotated[
     str,
-    Doc("What neurons become: donor, donor-weights, zero, mean:RUN, noise:RUN[:K] or scale:X (docs/method.md)."),
+    Doc("What neurons become: donor, donor-weights, both, zero, mean:RUN, noise:RUN[:K], scale:X (docs/method.md)."),
 ]
 Sweep = Annotated[
     tuple[str, ...],
@@ -58,7 +61,7 @@ class Mode:
 
     @classmethod
     def parse(cls, text: str) -> "Mode":
-        """From ``donor``, ``donor-weights``, ``zero``, ``mean:RUN``, ``noise:RUN:2`` or ``scale:0.5``.
+        """From ``donor``, ``donor-weights``, ``both``, ``zero``, ``mean:RUN``, ``noise:RUN:2`` or ``scale:0.5``.
 
         Raises InputError for others.
         """
@@ -151,6 +154,11 @@ class PatchOptions:
                 f"`first` {self.first} is for tokens of the completion: use at least 1, with `steps` completion or all"
             )
         check_seed(self.seed)
+
+    @property
+    def routes(self) -> tuple[str | None, ...]:
+        """The routes by which each set is patched, if by several."""
+        return (TOTAL, DIRECT) if self.mode == "both" else (None,)
 
     @property
     def controls(self) -> dict[str, int]:

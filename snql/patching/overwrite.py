@@ -80,20 +80,18 @@ class Overwriter:
         """Keep what the MLP read; what it reads again, when neurons are computed by hand, is the same."""
         self._inputs.setdefault(layer, inputs)
 
-    def _by_source(self, layer: int, own: torch.Tensor) -> torch.Tensor:
-        """The patched rows' neurons computed with the source's parameters from what their own MLP reads.
+    def _by_source(self, layer: int, own: torch.Tensor, chosen: Sequence[int]) -> torch.Tensor:
+        """The chosen rows' neurons computed with the source's parameters from what their own MLP reads.
 
-        Float[Tensor, "rows tokens neurons"]; of rows that are not patched their own.
+        Float[Tensor, "rows tokens neurons"]; of other rows their own.
         """
         if self._adapters is None:
             raise ValueError("the models are not rows of one batch")
-        patched = [index for index, row in enumerate(self._rows) if row is not None]
         site: Any = self._target.sites[layer]
-        rows = torch.tensor(patched, device=own.device)
+        rows = torch.tensor(chosen, device=own.device)
         inputs = self._inputs[layer].index_select(0, rows)
-        with self._adapters.assigned([SOURCE] * len(patched)):
+        with self._adapters.assigned([SOURCE] * len(chosen)):
             computed = self._adapters.entering(site.entry, site.by_hand(inputs))
-        del self._inputs[layer]
         return own.index_copy(0, rows, computed.to(own.dtype))
 
     def _rewrite(self, layer: int, own: torch.Tensor) -> torch.Tensor:
@@ -102,6 +100,7 @@ class Overwriter:
             given = own if self._source is None else self._given.pop(layer)
             source = given.index_select(0, self._index(given.device)[1]).to(own.device, own.dtype)
         new = self._intervention.values(Computed(layer, own, source, self._rows, partial(self._by_source, layer, own)))
+        self._inputs.pop(layer, None)
         chosen = self._mask(layer, own.device)
         if own.shape[1] > 1 and self._partly:
             chosen = chosen & self._covered(own.shape[1]).to(own.device)

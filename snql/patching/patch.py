@@ -85,7 +85,7 @@ def patch(
         ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted) | runs_behind(db, wanted))
         read = read_inputs(db, options.prompts, options.seed, day_of(db, new, resume=resume), ranked_by)
         loaders = judge_loaders(options.judging, options.models.device)
-        plan = VariantPlan(db, wanted, options.controls, donor=options.donor is not None)
+        plan = VariantPlan(db, wanted, options.controls, donor=options.donor is not None, routes=options.routes)
         plan.check()
         subject = _subject(plan, options)
         given = tokenize(read, Readers.of(subject.models, options.models), options.writing.max_new_tokens)

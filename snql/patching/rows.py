@@ -14,7 +14,7 @@ class Task:
     """One completion to write: by an unpatched model (``by``: SOURCE or TARGET), or with a neuron set (``patch``).
 
     key: what names the prompt, for random numbers. patch: index of the set. draft: what the unpatched target writes, if
-    it is known.
+    it is known. follows: whether the source reads along, if the run's intervention reads it.
     """
 
     variant_id: int
@@ -25,6 +25,7 @@ class Task:
     by: int | None = None
     patch: int | None = None
     draft: tuple[int, ...] = ()
+    follows: bool = True
 
     @property
     def name(self) -> tuple[int, int, int]:

@@ -37,10 +37,10 @@ class Subject:
     ) -> "Subject":
         """With the intervention that a mode means; raises InputError if it does not go with the model."""
         plain = cls(models, variants, Scaled(1.0), freeze)
-        if not (sets := plain.sets):
+        if not (patched := [variant for variant in variants if variant.members is not None]):
             return plain
         target = plain.target
-        chosen = intervention(db, Mode.parse(mode), target.model_id, target.shape, sets, seed)
+        chosen = intervention(db, Mode.parse(mode), target.model_id, target.shape, patched, seed)
         if chosen.reads_inputs:
             _check_same_base(mode, target, plain.source)
         return replace(plain, intervention=chosen)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import pairwise
 from statistics import fmean
@@ -16,6 +16,7 @@ from snql.errors import InputError
 from snql.neurons.sets import Shape
 from snql.neurons.syntax import RESERVED, RUN_NAME, parse, runs_named
 from snql.neurons.tree import Combined, Everything, Ranked, walk
+from snql.patching.options import DIRECT
 from snql.rankings.evaluate import Evaluator, sized_by
 
 RECIPIENT, DONOR = 0, 1
@@ -164,13 +165,14 @@ class VariantPlan:
 
     controls: how many of each kind of MARKS. Matched ones have the same number of neurons in each layer, as far as
     these have enough others, those matched in magnitude neurons of like size, too; those from anywhere the same number
-    in all; none has any of the set's own.
+    in all; none has any of the set's own. routes: by which each set and its controls are patched, if by several.
     """
 
     db: Database
     wanted: Sequence[str]
     controls: Mapping[str, int] = field(default_factory=dict)
     donor: bool = True
+    routes: Sequence[str | None] = (None,)
 
     def check(self) -> None:
         """Evaluate them for the model of the run that they name, before any is loaded; raises ExpressionError."""
@@ -190,12 +192,14 @@ class VariantPlan:
         with self.db.reading() if self.db.path.exists() else nullcontext():  # plain neurons need no database
             for expression in self.wanted:
                 members = evaluator.evaluate(expression)
-                chosen = Variant(len(variants) + first, expression, "patched", expression, members)
-                variants.append(chosen)
-                for kind, seed, control in self._controls(expression) if len(members) else ():
-                    drawn = evaluator.evaluate(control)
+                controls = [
+                    Variant(0, control, "patched", control, evaluator.evaluate(control), 0, seed, kind)
+                    for kind, seed, control in (self._controls(expression) if len(members) else ())
+                ]
+                for route in self.routes:
                     number = len(variants) + first
-                    variants.append(Variant(number, control, "patched", control, drawn, chosen.variant_id, seed, kind))
+                    chosen = Variant(number, _name(expression, route), "patched", expression, members, route=route)
+                    variants += [chosen, *(_by(route, chosen, index, each) for index, each in enumerate(controls, 1))]
         return variants
 
     def _controls(self, expression: str) -> Iterator[tuple[str, int, str]]:
@@ -214,7 +218,12 @@ class VariantPlan:
         ratios: dict[str, list[float]] = {}
         for control in variants:
             chosen = None if control.control_of is None else sets.get(control.control_of)
-            if control.control_kind != "magnitude" or chosen is None or not (chosen.members and control.members):
+            if (
+                control.control_kind != "magnitude"
+                or control.route == DIRECT
+                or chosen is None
+                or not (chosen.members and control.members)
+            ):
                 continue
             evaluator = evaluator or Evaluator(self.db, chosen.members.shape)
             ratio = chosen.members.relative_size(control.members, evaluator.sizes(chosen.name))
@@ -227,12 +236,28 @@ class VariantPlan:
         ]
 
 
+def _by(route: str | None, chosen: Variant, index: int, control: Variant) -> Variant:
+    """A set's control of that index, from 1, by the route that the set is patched by."""
+    number, name = chosen.variant_id + index, _name(control.name, route)
+    return replace(control, variant_id=number, name=name, control_of=chosen.variant_id, route=route)
+
+
+def _name(expression: str, route: str | None) -> str:
+    """What a set is called: its expression, and by the direct route that it is."""
+    return f"{expression} ({DIRECT})" if route == DIRECT else expression
+
+
 def unmatched(variants: Sequence[Variant]) -> list[str]:
     """A sentence for each set whose matched controls could not have as many neurons in every layer."""
     sets = {variant.variant_id: variant for variant in variants}
     found = {}
     for control in variants:
-        if control.control_kind != "matched" or control.control_of is None or control.members is None:
+        if (
+            control.control_kind != "matched"
+            or control.route == DIRECT
+            or control.control_of is None
+            or control.members is None
+        ):
             continue
         chosen = sets[control.control_of]
         if chosen.members is not None and (share := chosen.members.share_matched(control.members)) < 1:

@@ -89,7 +89,10 @@ def instead(arguments: list[str], option: str, value: str) -> list[str]:
         ([*PATCH, "--neurons", "taken", "--window", "x"], "--window 'x' is not known"),
         ([*PATCH, "--neurons", "lost", "--window", "5"], "no finished locate run 'lost'"),
         ([*PATCH, "--neurons", "all", "--window", "5%"], "--window needs the plain name of a locate run in --neurons"),
-        ([*PATCH, "--neurons", "all", "--mode", "erase"], "--mode 'erase' is not known: use donor, donor-weights"),
+        (
+            [*PATCH, "--neurons", "all", "--mode", "erase"],
+            "--mode 'erase' is not known: use donor, donor-weights, both",
+        ),
         ([*PATCH, "--neurons", "all", "--mode", "mean:lost"], "no finished locate run 'lost'"),
         ([*PATCH, "--neurons", "all", "--steps", "some"], "--steps 'some' is not known"),
         ([*PATCH, "--neurons", "all", "--first", "0"], "--first 0 is for tokens of the completion"),

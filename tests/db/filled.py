@@ -137,7 +137,9 @@ def _runs() -> Iterator[Row]:
 
 
 def _variants() -> Iterator[Row]:
-    empty = dict.fromkeys(("neurons", "set_id", "n_neurons", "fraction", "control_of", "control_seed", "control_kind"))
+    empty = dict.fromkeys(
+        ("neurons", "set_id", "n_neurons", "fraction", "control_of", "control_seed", "control_kind", "route")
+    )
     for run_id in LOCATED:
         yield {"run_id": run_id, "variant_id": 0, "name": "before", "role": "before", **empty}
     for run_id in GUARDS:

@@ -26,6 +26,7 @@ def row(variant: str, effect: float | None, low: float | None, high: float | Non
         "ci_low": low,
         "ci_high": high,
         "control_of": None,
+        "route": "total",
         "change": -2.0,
         "change_ci_low": -3.0,
         "change_ci_high": -1.0,
@@ -55,6 +56,15 @@ def test_the_smallest_set_that_carries_most_of_it_or_the_one_that_carries_most()
     assert said.startswith("By cost: a:9% (90 neurons) carries 91%") and said.endswith("(the smallest of 3 sets).")
     (said,) = findings(frame(*rows[:1], row("a:2%", 0.3, 0.2, 0.4, n_neurons=20)))
     assert said.startswith("By cost: a:2% (20 neurons) carries 30%") and said.endswith("(the most of 2 sets).")
+
+
+def test_each_route_has_a_sentence_of_its_own() -> None:
+    direct = {"route": "direct", "n_neurons": 5}
+    said = findings(frame(row("a:5%", 0.5, 0.4, 0.6), CONTROL, row("a:5% (direct)", 0.95, 0.9, 1.0, **direct)))
+    assert [sentence.partition(" carries ")[0] for sentence in said] == [
+        "By cost, total effect: a:5% (10 neurons)",
+        "By cost, direct effect: a:5% (direct) (5 neurons)",
+    ]
 
 
 def test_what_cannot_be_told_from_nothing_says_so() -> None:

@@ -204,7 +204,7 @@ def test_modes_are_read(text: str, mode: Mode) -> None:
     ],
 )
 def test_modes_that_are_not_known(text: str) -> None:
-    with pytest.raises(InputError, match=r"`mode` '.*' is not known: use donor, donor-weights, zero, mean:RUN"):
+    with pytest.raises(InputError, match=r"`mode` '.*' is not known: use donor, donor-weights, both, zero, mean:RUN"):
         Mode.parse(text)
 
 

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from polars.testing import assert_frame_equal
 from transformers import LlamaForCausalLM
 
+from snql.capability.divergence import divergence
+from snql.capability.options import SubjectOptions
 from snql.db.connection import Database
 from snql.errors import InputError
 from snql.generation.options import WritingOptions
@@ -23,6 +26,7 @@ from snql.prompts.options import PromptOptions
 
 from ..conftest import ORACLE, save_ia3, save_tiny_llama
 from .by_hand import read_whole
+from .test_patch import cut_off
 
 SOURCE = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu", limit=12)
 SHAPE = Shape(3, 40)
@@ -39,7 +43,16 @@ def written(db: Database, run: str) -> dict[str, list[list[int]]]:
     return found
 
 
-def run(db: Database, name: str, recipient: str, donor: str, neurons: tuple[str, ...], **settings: Any) -> None:
+def run(
+    db: Database,
+    name: str,
+    recipient: str,
+    donor: str,
+    neurons: tuple[str, ...],
+    *,
+    resume: bool = False,
+    **settings: Any,
+) -> None:
     chosen: dict[str, Any] = {"mode": "donor-weights", **settings}
     options = PatchOptions(
         recipient=recipient,
@@ -50,7 +63,7 @@ def run(db: Database, name: str, recipient: str, donor: str, neurons: tuple[str,
         writing=WritingOptions(max_new_tokens=8),
         **chosen,
     )
-    patch(db, name, options)
+    patch(db, name, options, resume=resume)
 
 
 def greedy(model: LoadedModel, ids: list[int], n: int, hook: Any) -> list[int]:
@@ -155,12 +168,55 @@ def test_against_hooks_on_plain_models(db: Database, tiny_llama: Path, tmp_path:
     assert found["all"] != found["recipient"]
 
 
+COLUMNS = "token_ids, finish_reason, donor_ids, unpatched_ids"
+EFFECTS = """
+    SELECT * EXCLUDE (run, run_id, variant, variant_id, control_of) REPLACE (coalesce(control_of, '') <> '' AS judge)
+    FROM causal_effects WHERE run = ? AND route = ? ORDER BY control_seed NULLS FIRST, neurons
+"""
+
+
+def test_both_routes_in_one_batch_are_what_each_is_alone(
+    db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Token for token, also of a run that was cut off; effects, margins and divergences follow, and one chart."""
+    donor = f"{tiny_llama}+{tiny_adapter}"
+    sets = ("L0.N1,L1.N0,L1.N9,L2.N4", ",".join(f"L{layer}.N{n}" for layer in range(3) for n in range(0, 40, 3)))
+    for name, mode in (("total", "donor"), ("direct", "donor-weights")):
+        run(db, name, str(tiny_llama), donor, sets, mode=mode, random=1)
+    with cut_off(monkeypatch, after=9), pytest.raises(KeyboardInterrupt):
+        run(db, "both", str(tiny_llama), donor, sets, mode="both", random=1)
+    run(db, "both", str(tiny_llama), donor, sets, resume=True, mode="both", random=1)
+    query = f"""
+        SELECT rtrim(replace(variant, '(direct)', '')) AS set, prompt_id, {COLUMNS} FROM run_completions
+        WHERE run = ? AND (role = 'patched') AND contains(variant, '(direct)') = ? ORDER BY ALL
+    """
+    alone = {name: db.rows(query, [name, False]) for name in ("total", "direct")}
+    assert db.rows(query, ["both", False]) == alone["total"] != alone["direct"] == db.rows(query, ["both", True])
+    assert len(alone["total"]) == len(alone["direct"]) == 4 * 12
+    for route in ("total", "direct"):
+        found, expected = db.frame(EFFECTS, ["both", route]), db.frame(EFFECTS, [route, route])
+        assert len(found) == 4 and found["graded"].is_not_null().all()
+        assert_frame_equal(found, expected, rel_tol=1e-4, abs_tol=1e-5)
+    routes = db.rows("SELECT route, count(*) FROM figure_routes WHERE run = 'both' GROUP BY route ORDER BY route")
+    assert routes == [("direct", 4), ("total", 4)]
+    for name in ("total", "direct", "both"):
+        divergence(db, name)
+    closed = "SELECT (run, neurons), closed FROM screened_effects WHERE contains(variant, '(direct)') = ?"
+    (plain, direct) = (dict(db.rows(closed, [which])) for which in (False, True))
+    for neurons in sets:
+        assert plain["both-divergence", neurons] == pytest.approx(plain["total-divergence", neurons], abs=1e-5)
+        assert direct["both-divergence", neurons] == pytest.approx(plain["direct-divergence", neurons], abs=1e-5)
+
+
 def test_what_cannot_be_is_refused(db: Database, tiny_llama: Path, tmp_path: Path) -> None:
     other = save_tiny_llama(tmp_path / "other", seed=5)
-    with pytest.raises(InputError, match="no plain IA3 or LoRA adapters on one dense base"):
-        run(db, "x", str(tiny_llama), str(other), ("all",))
+    for mode in ("donor-weights", "both"):
+        with pytest.raises(InputError, match="no plain IA3 or LoRA adapters on one dense base"):
+            run(db, "x", str(tiny_llama), str(other), ("all",), mode=mode)
     with pytest.raises(InputError, match="`mode` donor-weights needs a donor"):
         PatchOptions(
             recipient="a", neurons=("all",), mode="donor-weights", prompts=SOURCE, judging=JudgingOptions(("refusal",))
         )
+    with pytest.raises(InputError, match="`mode` both is for `snql patch`: use `mode` donor or donor-weights here"):
+        SubjectOptions(model="a", donor="b", neurons=("all",), mode="both")
     assert not db.path.exists()

@@ -97,7 +97,7 @@ class Builder:
         """Insert one variant; ``more`` holds neurons, n_neurons, fraction, control_of and control_seed."""
         columns = ("neurons", "n_neurons", "fraction", "control_of", "control_seed")
         self.connection.execute(
-            "INSERT INTO variants VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?)",
+            "INSERT INTO variants VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, NULL)",
             [
                 run_id,
                 variant_id,

@@ -45,6 +45,6 @@ FIGURE = Figure(
     order=("recipient", "donor", "dataset", "series", "route", "kind", "n_neurons", "variant", "run"),
     title="Total and direct effect of the patched neurons",
     description="causal effects of activations and of parameters of the same sets",
-    lacking="no sets were patched by both routes: run `snql patch … --mode donor-weights` beside the same with donor",
+    lacking="no sets were patched by both routes: run `snql patch … --mode both`",
     sketch=_sketch,
 )
