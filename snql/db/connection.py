@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import duckdb
 from typing_extensions import Doc
 
-from snql.db import migrate, shards
+from snql.db import lingering, migrate, shards
 from snql.db.damage import check_kind, damage, damage_said
 from snql.errors import DatabaseError, InputError
 from snql.options import Flag
@@ -77,6 +77,7 @@ class Database:
         self._lock_timeout = lock_timeout
         self._reader: duckdb.DuckDBPyConnection | None = None
         self._kept = False
+        self._idle: lingering.Lingering | None = None
 
     def __enter__(self) -> "Database":
         return self
@@ -88,12 +89,30 @@ class Database:
         return f"Database({str(self.path)!r})"
 
     def close(self) -> None:
-        """Give up the reading connection, if there is one."""
+        """Give up the connection, if there is one."""
         self._kept = False
-        if self._reader is not None:
-            if not is_busy(self._reader):  # closing would wait for it
-                self._reader.close()
-            self._reader = None
+        self._give_up()
+        lingering.drop(self.path)
+
+    def _give_up(self) -> None:
+        """Close the reading connection, or leave it for a next use that comes soon."""
+        reader, self._reader = self._reader, None
+        if reader is None or is_busy(reader):  # closing would wait for it
+            return
+        if self._idle is not None:
+            self._idle.give(reader, read_only=True)
+        else:
+            reader.close()
+
+    @contextmanager
+    def lingering(self) -> Iterator[None]:
+        """Within the block, a connection waits a moment for its next use before it is closed."""
+        self._idle = lingering.Lingering(self.path)
+        try:
+            yield
+        finally:
+            self._idle = None
+            self.close()
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -105,7 +124,7 @@ class Database:
         finally:
             self._kept = self._kept and kept
             if not self._kept:
-                self.close()
+                self._give_up()
 
     def initialise(self, *, anew: bool = False) -> list[str]:
         """Create the file if need be and apply missing migrations; return the names of those applied.
@@ -189,19 +208,33 @@ class Database:
 
     @contextmanager
     def _writer(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        self.close()
+        self._kept = False
+        self._give_up()
         if not self.path.parent.is_dir():
             raise DatabaseError(f"no folder {self.path.parent} to hold the database {self.path.name}: create it")
-        connection = self._connect(read_only=False)
+        connection = self._waiting(read_only=False)
         try:
-            connection.execute("SET allowed_directories = $1", [[str(shards.root_of(self.path).absolute())]])
-            connection.execute("SET enable_external_access = false")
+            if connection is None:
+                connection = self._connect(read_only=False)
+                connection.execute("SET allowed_directories = $1", [[str(shards.root_of(self.path).absolute())]])
+                connection.execute("SET enable_external_access = false")
             with damage_said(self.path):
                 yield connection
-        finally:
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            raise
+        if self._idle is not None:
+            self._idle.give(connection, read_only=False)
+        else:
             connection.close()
 
+    def _waiting(self, *, read_only: bool) -> Connection | None:
+        return None if self._idle is None else self._idle.take(read_only=read_only)
+
     def _reading(self) -> duckdb.DuckDBPyConnection:
+        if self._reader is None:
+            self._reader = self._waiting(read_only=True)
         if self._reader is None:
             if not self.path.exists():
                 raise DatabaseError(
@@ -264,6 +297,7 @@ class Database:
 
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         check_kind(self.path)
+        lingering.drop(self.path)
         deadline = time.monotonic() + self._lock_timeout
         config = NO_NETWORK if read_only else NO_NETWORK | {"storage_compatibility_version": STORAGE_VERSION}
         while True:

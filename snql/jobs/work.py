@@ -12,7 +12,7 @@ from snql.db.durable import room_needed
 from snql.db.prompts import prompts_of
 from snql.interrupts import Stop, held_back
 from snql.jobs.watch import Watch
-from snql.progress import ProgressCallback, say, say_note, silent
+from snql.progress import Progress, ProgressCallback, say, say_note, silent
 from snql.prompts.types import Prompt
 
 COMMIT_SECONDS = 1.0
@@ -93,5 +93,10 @@ def patient(db: Database) -> Database:
 @contextmanager
 def at_work(db: Database, run_id: int, progress: ProgressCallback) -> Iterator[Job]:
     """Work on a run: Ctrl-C first asks to stop, and a full disk is said in one line. Raises RunError."""
-    with room_needed(db.path), held_back(lambda: say(progress, _STOPPING)) as stop:
-        yield Job(db, run_id, progress, stop)
+
+    def told(report: Progress) -> None:
+        db.close()  # whoever is told may look at the file
+        progress(report)
+
+    with db.lingering(), room_needed(db.path), held_back(lambda: say(progress, _STOPPING)) as stop:
+        yield Job(db, run_id, told, stop)

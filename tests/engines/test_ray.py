@@ -73,6 +73,7 @@ def assert_same(db: Database, one: str, other: str) -> None:
     assert db.frame(sums, [one]).equals(db.frame(sums, [other]))
 
 
+@pytest.mark.slow("two workers, of which one is killed, give the same")
 def test_workers_give_what_one_process_gives(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
     locate(db, "local", options(tiny_llama, tiny_adapter, 0))
     for workers in (1, 2):
@@ -99,6 +100,7 @@ def test_a_worker_that_is_killed_half_way_changes_nothing(db: Database, tiny_lla
 
     locate(db, "ray", options(tiny_llama, tiny_adapter, 2), progress=kill)
     assert killed
+    assert check(db) == []
     assert not psutil.pid_exists(killed[0])
     assert_same(db, "local", "ray")
     assert db.rows("SELECT count(*) FROM completions GROUP BY run_id") == [(12,), (12,)]

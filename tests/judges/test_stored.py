@@ -1,5 +1,6 @@
 """Judging again what is stored: what is kept, what is asked again, and effects with missing scores."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -57,9 +58,17 @@ def lengths(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lengths]:
     yield found
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path, tiny_adapter: Path) -> Path:
+    with Database(tmp_path_factory.mktemp("patched") / "finished.duckdb") as made:
+        run(made, tiny_llama, tiny_adapter)
+    return made.path
+
+
 @pytest.fixture
-def patched(db: Database, tiny_llama: Path, tiny_adapter: Path) -> Database:
-    run(db, tiny_llama, tiny_adapter)
+def patched(db: Database, finished: Path) -> Database:
+    """A database of the test's own with a locate run and a patch run."""
+    shutil.copy(finished, db.path)
     return db
 
 

@@ -158,6 +158,7 @@ def test_bad_files(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         load_models({"m": str(file)}, CPU)
 
 
+@pytest.mark.slow("tests marked real read it, too; adapters on a file are those on a small one")
 def test_a_real_model(smollm: tuple[Path, Path], tmp_path: Path) -> None:
     """Plain, under LoRA, and under IA3 on a base of its own type: all equal PEFT alone on the folder."""
     file, folder = smollm
