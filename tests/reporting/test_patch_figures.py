@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from snql.db import Database
-from snql.neurons.syntax import Ranked, parse
+from snql.neurons.syntax import parse
+from snql.neurons.tree import Ranked
 from snql.reporting import charts, terminal
 from snql.reporting.context import Context
 from snql.reporting.figures import FIGURES, cross_effects, tax, verdicts, windows
@@ -376,12 +377,6 @@ def test_trace_counts_changed_tokens_step_by_step(database: Database) -> None:
         ("controls", 2),
         *(("set", n) for n in (1, 2, 3, 4)),
     ]
-
-
-def test_every_run_has_its_turn_where_rows_are_many() -> None:
-    frame = pl.DataFrame({"run": ["a", "a", "a", "b", "c"], "row": range(5)})
-    assert kit.fairly(frame, 4)["row"].to_list() == [0, 1, 3, 4]
-    assert kit.fairly(frame, 2)["row"].to_list() == [0, 3]
 
 
 def test_hostile_names_stay_inert_in_every_chart(database: Database) -> None:
