@@ -212,14 +212,11 @@ class Builder:
             n_tokens=pl.lit(40), squared_differences=squared.cast(pl.Float32)
         )
         self._insert("prompt_sums", sums)
+        score, rank = pl.col("score"), pl.col("rank")
         ends = located.select(
-            "run_id",
-            "layer",
-            "neuron",
-            ci_low=0.9 * pl.col("score"),
-            ci_high=1.2 * pl.col("score"),
-            standard_error=0.1 * pl.col("score"),
-            top_share=pl.when(pl.col("rank") <= 12).then(1 - pl.col("rank") / 100).when(pl.col("rank") > 12).then(0.1),
+            *("run_id", "layer", "neuron"),
+            **{"ci_low": 0.9 * score, "ci_high": 1.2 * score, "standard_error": 0.1 * score},
+            top_share=pl.when(rank <= 12).then(1 - rank / 100).when(rank > 12).then(0.1),
         )
         self._insert("score_intervals", ends)
         return sums
