@@ -204,9 +204,8 @@ class Builder:
         """Give a locate run sums of ``n_prompts`` prompts, and intervals: as with --bootstrap; return the sums."""
         run_id = int(located["run_id"][0])
         prompts = self.prompts(run_id, "train", [f"sums {run_id} {number}" for number in range(n_prompts)])
-        cells = located.select("run_id", "layer", "neuron", "score").join(
-            pl.DataFrame({"prompt_id": prompts}), how="cross"
-        )
+        each = pl.DataFrame({"prompt_id": prompts})
+        cells = located.select("run_id", "layer", "neuron", "score").join(each, how="cross")
         squared = cells["score"] ** 2 * 40 * self.random.lognormal(0, 0.5, cells.height)
         sums = cells.select("run_id", "layer", "neuron", "prompt_id").with_columns(
             n_tokens=pl.lit(40), squared_differences=squared.cast(pl.Float32)
