@@ -122,12 +122,7 @@ def _runs() -> Iterator[Row]:
             "config": config,
             "config_sha256": sha256(config.encode()).hexdigest(),
             "snql_version": "0.1.0",
-            "git_commit": None,
-            "libraries": "{}",
-            "platform": "p",
-            "device": "cpu",
-            "dtype": "float32",
-            "seed": 0,
+            **{"git_commit": None, "libraries": "{}", "platform": "p", "device": "cpu", "dtype": "float32", "seed": 0},
             "owner": None,
             "kept_set_id": KEPT_SETS.get(run_id),
             "store": "rows" if run_id in KEPT else None,
@@ -181,23 +176,12 @@ def _effects() -> Iterator[Row]:
                 for dataset in ("harm", "plain", "*"):
                     effect, score = variant / 8, SCORES[judge]
                     yield {
-                        "run_id": run_id,
-                        "variant_id": variant,
-                        "judge": judge,
-                        "dataset": dataset,
+                        **{"run_id": run_id, "variant_id": variant, "judge": judge, "dataset": dataset},
                         "n_prompts": 4 if dataset == "*" else 2,
-                        "mean_recipient": 0.0,
-                        "mean_donor": score,
-                        "mean_patched": variant * score,
-                        "gap": 2.0,
-                        "gap_ci_low": 1.5,
-                        "gap_ci_high": 2.5,
-                        "change": 2 * effect,
-                        "change_ci_low": effect,
-                        "change_ci_high": 3 * effect,
-                        "effect": effect,
-                        "ci_low": effect / 2,
-                        "ci_high": 2 * effect,
+                        **{"mean_recipient": 0.0, "mean_donor": score, "mean_patched": variant * score},
+                        **{"gap": 2.0, "gap_ci_low": 1.5, "gap_ci_high": 2.5},
+                        **{"change": 2 * effect, "change_ci_low": effect, "change_ci_high": 3 * effect},
+                        **{"effect": effect, "ci_low": effect / 2, "ci_high": 2 * effect},
                         "confidence": 0.95,
                         "resamples": 2000,
                         "seed": 0,
@@ -232,32 +216,21 @@ def _margins() -> Iterator[Row]:
     for run_id in PATCHED:
         for variant in VARIANTS:
             for prompt in _prompts(run_id):
-                yield {
-                    "run_id": run_id,
-                    "variant_id": variant,
-                    "prompt_id": prompt,
-                    "step": 1,
-                    "recipient_token": 5,
-                    "donor_token": 7,
-                    "margin": variant / 8 - 1,
-                }
+                place = {"run_id": run_id, "variant_id": variant, "prompt_id": prompt, "step": 1}
+                yield place | {"recipient_token": 5, "donor_token": 7, "margin": variant / 8 - 1}
 
 
 def _margin_effects() -> Iterator[Row]:
+    means = ("n_prompts", "mean_recipient", "mean_donor", "mean_patched")
+    ends = tuple(f"{value}_ci_{end}" for value in ("gap", "change") for end in ("low", "high"))
     common = (
         "run_id",
         "variant_id",
         "dataset",
-        "n_prompts",
-        "mean_recipient",
-        "mean_donor",
-        "mean_patched",
+        *means,
         "gap",
-        "gap_ci_low",
-        "gap_ci_high",
         "change",
-        "change_ci_low",
-        "change_ci_high",
+        *ends,
         "effect",
         "ci_low",
         "ci_high",
@@ -350,15 +323,8 @@ def rows() -> dict[str, list[Row]]:
         ],
         "neuron_set_members": [{"set_id": i, **place} for i in range(1, 13) for place in members] + kept,
         "named_sets": [
-            {
-                "name": name,
-                "set_id": 1,
-                "expression": "safety:5%",
-                "n_layers": 2,
-                "n_neurons": 60,
-                "n_experts": 2,
-                "created_at": AT,
-            }
+            {"name": name, "set_id": 1, "expression": "safety:5%", "created_at": AT}
+            | {"n_layers": 2, "n_neurons": 60, "n_experts": 2}
             for name in ("mine", "yours")
         ],
         "variants": list(_variants()),

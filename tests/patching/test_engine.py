@@ -63,11 +63,8 @@ def test_every_way_equals_a_recomputation(
     target_first = sorted(as_given, key=lambda index: rows[index].by != TARGET)
     for fuse in (True, False) if shared else (False,):
         for most_rows, order, drafts in (
-            (1000, as_given, False),
-            (3, shuffled, False),
-            (1000, target_first, True),
-            (3, target_first, True),
-            (5, shuffled, True),
+            *((1000, as_given, False), (3, shuffled, False)),
+            *((1000, target_first, True), (3, target_first, True), (5, shuffled, True)),
         ):
             arranged = [rows[index] for index in order]
             found = write_rows(target, source, arranged, N_NEW, most_rows=most_rows, fuse=fuse, drafts=drafts)
@@ -177,11 +174,8 @@ def test_all_neurons_are_the_donor_and_none_the_recipient(
     prompts = [tuple(prompt["input_ids"]) for prompt in oracle_prompts]
     nothing, everything = NeuronSet.of(SHAPE, []), NeuronSet.all(SHAPE)
     for sampling in (SamplingOptions(), SamplingOptions(temperature=0.8, top_p=0.95)):
-        rows = [
-            PatchRow(ids, neurons, by)
-            for ids in prompts
-            for neurons, by in ((nothing, None), (everything, None), (nothing, TARGET), (nothing, SOURCE))
-        ]
+        ways = ((nothing, None), (everything, None), (nothing, TARGET), (nothing, SOURCE))
+        rows = [PatchRow(ids, neurons, by) for ids in prompts for neurons, by in ways]
         found = [
             w.completion for w in write_rows(oracle_models["sft"], oracle_models["dpo"], rows, 24, sampling=sampling)
         ]

@@ -186,21 +186,8 @@ def test_modes_are_read(text: str, mode: Mode) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "one",
-        "zero:1",
-        "scale",
-        "scale:x",
-        "scale:nan",
-        "scale:inf",
-        "mean",
-        "mean:",
-        "mean:a:b",
-        "noise:a:-1",
-        "noise:a:0",
-        "noise:a:1:2",
-        "mean:a:after:3",
-        "donor:x",
+        *("", "one", "zero:1", "scale", "scale:x", "scale:nan", "scale:inf", "mean", "mean:", "mean:a:b"),
+        *("noise:a:-1", "noise:a:0", "noise:a:1:2", "mean:a:after:3", "donor:x"),
     ],
 )
 def test_modes_that_are_not_known(text: str) -> None:
