@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ def report(
     terminal: Annotated[
         bool, typer.Option("--terminal", help="Draw the main figures as text right here; write nothing.")
     ] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     list_figures: Annotated[bool, typer.Option("--list", help="List the figures and exit.")] = False,
 ) -> None:
     """Draw the figures and tables of the database's runs, and write a page that shows them."""
@@ -43,6 +45,8 @@ def report(
     for figure in made.figures:
         if figure.skipped:
             note(f"{figure.name}: not drawn, {figure.skipped}", quiet=here.quiet)
+    if open_page:
+        webbrowser.open(made.index.absolute().as_uri())
     files = [(figure.name, str(path)) for figure in made.figures for path in figure.files]
     files += [(table.name, str(path)) for table in made.tables for path in table.files]
     files.append(("page", str(made.index)))

@@ -33,10 +33,10 @@ class Bar:
     own: bool
 
 
-def neuron_html(page: NeuronPage) -> str:
-    """The page about one neuron."""
+def neuron_html(page: NeuronPage, links: Sequence[tuple[str, str, str]] = ()) -> str:
+    """The page about one neuron. links: to pages beside it, each with its relation, address and words."""
     text: str = template("neuron.html.j2").render(
-        policy=POLICY, style=asset("page.css") + asset("neurons.css"), **part_values(page)
+        links=links, policy=POLICY, style=asset("page.css") + asset("neurons.css"), **part_values(page)
     )
     return text
 

@@ -1,34 +1,29 @@
 """Build a report: read the views, draw, write into a temporary folder, then move everything into place."""
 
-import glob
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+
+import polars as pl
 
 from snql.db import Database
-from snql.db.owner import is_dead, owner
 from snql.errors import InputError
 from snql.progress import Progress, ProgressCallback, say_note, silent
-from snql.reporting import fonts, page, render, snippets
+from snql.reporting import fonts, neuron_files, page, render, screen, snippets
 from snql.reporting.context import Context
 from snql.reporting.figures import FIGURES
+from snql.reporting.folder import INDEX, publish, staging
 from snql.reporting.kit.figure import Figure
-from snql.reporting.look import POINTS_PER_MM, Look, look, on_screen
+from snql.reporting.look import POINTS_PER_MM, Look, look
 from snql.reporting.model import RenderedFigure, RenderedTable, Report
 from snql.reporting.options import EVERYTHING, Parts, ReportOptions
-from snql.reporting.sizing import draw_once, fitted
+from snql.reporting.sizing import fitted
 from snql.reporting.sources import Sources, sources
 from snql.reporting.tables import TABLES, Table
 from snql.writing import formats as writers
 from snql.writing import latex, markdown
 from snql.writing.inert import visible
-
-INDEX = "index.html"
 
 
 def catalogue() -> tuple[tuple[str, str], ...]:
@@ -47,11 +42,11 @@ def build(
     """Write figures, tables and ``index.html`` into the folder ``out``, creating it if need be.
 
     parts: exactly what is drawn; by default the figures of the options, and all tables. With databases to compare, see
-    :mod:`snql.reporting.sources`. Equal data give equal bytes. Files in ``out`` with other names stay. Until everything
-    is rendered, nothing in ``out`` changes.
+    :mod:`snql.reporting.sources`. Equal data give equal bytes. Files of an earlier report in ``out`` go, other files
+    there stay. Until everything is rendered, nothing in ``out`` changes.
 
-    Raises InputError for an unknown figure, table or run, an ``out`` that is no folder, a database with no
-    finished run or given twice; DatabaseError if a database cannot be read.
+    Raises InputError for an unknown figure, table or run, an ``out`` that is no folder or has a file in the way that
+    no report wrote, a database with no finished run or given twice; DatabaseError if a database cannot be read.
     """
     out = Path(out)
     wanted = _wanted(options.figures or None) if parts is None else _wanted(parts.figures)
@@ -61,18 +56,21 @@ def build(
     style = look(options.theme, options.width)
     source = sources(db, [Database(path) for path in options.compare], options.runs)
     context = _context(source)
-    with _staging(out) as folder:
-        drawn = _figures(source, context, wanted, chosen, style, folder, progress)
-        made_tables = tuple(made for table in wanted_tables if (made := _table(source, context, table, folder)))
-        specifications = {figure.name: specification for figure, specification in drawn if specification}
-        index = page.index(source, tuple(figure for figure, _ in drawn), specifications, made_tables, context)
-        (folder / INDEX).write_text(index, "utf-8", newline="\n")
-        snippets.document(folder, [figure for figure, _ in drawn], made_tables, style.width / POINTS_PER_MM)
-        _publish(folder, out)
-    notes = letters_notes([figure for figure, _ in drawn]) if {"png", "pdf"} & set(chosen) else []
+    with staging(out) as folder:
+        with source.reading():
+            frames = {figure.name: source.frame(figure.query) for figure in wanted}
+            made_tables = tuple(made for table in wanted_tables if (made := _table(source, context, table, folder)))
+            content = page.read(source)
+            if content.neurons is not None:
+                neuron_files.write(source, content.neurons, folder)
+        drawn = _figures(source, context, frames, chosen, style, folder, progress)
+        (folder / INDEX).write_text(page.index(source, content, drawn, made_tables, context), "utf-8", newline="\n")
+        snippets.document(folder, drawn, made_tables, style.width / POINTS_PER_MM)
+        publish(folder, out)
+    notes = letters_notes(drawn) if {"png", "pdf"} & set(chosen) else []
     for note in notes:
         say_note(progress, note)
-    return _report(out, tuple(figure for figure, _ in drawn), made_tables, notes)
+    return _report(out, drawn, made_tables, notes)
 
 
 def letters_notes(figures: Sequence[RenderedFigure]) -> list[str]:
@@ -113,66 +111,45 @@ def _context(db: Sources) -> Context:
     return Context(runs, several=len(db.databases) > 1)
 
 
-@contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """A temporary folder beside ``out``, on the same disk, gone at the end; those of killed reports go, too."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file, not a folder to write a report to: name a folder with `out`")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{out.name}-report."
-        for left in out.parent.glob(f"{glob.escape(prefix)}*"):
-            if is_dead(left.name.removeprefix(prefix)):
-                shutil.rmtree(left, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{owner()}.", dir=out.parent))
-    except OSError as error:
-        raise InputError(f"cannot write beside {out}: {error.strerror or error}; choose another `out`") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _publish(folder: Path, out: Path) -> None:
-    """Move finished files into ``out``, the page that links to them last."""
-    out.mkdir(exist_ok=True)
-    for path in sorted(folder.iterdir(), key=lambda path: (path.name == INDEX, path.name)):
-        path.replace(out / path.name)
-
-
 def _figures(
     db: Sources,
     context: Context,
-    wanted: Sequence[Figure],
+    frames: Mapping[str, pl.DataFrame],
     formats: Sequence[str],
     style: Look,
     folder: Path,
     progress: ProgressCallback,
-) -> list[tuple[RenderedFigure, dict[str, Any] | None]]:
-    drawn = []
+) -> tuple[RenderedFigure, ...]:
+    drawn, wanted = [], [figure for figure in FIGURES if figure.name in frames]
     for done, figure in enumerate(wanted):
         progress(Progress("report", done, len(wanted), "figures"))
-        drawn.append(_figure(db, context, figure, formats, style, folder))
+        drawn.append(_figure(db, context, figure, frames[figure.name], formats, style, folder))
     progress(Progress("report", len(wanted), len(wanted), "figures"))
-    return drawn
+    return tuple(drawn)
 
 
 def _figure(
-    db: Sources, context: Context, figure: Figure, formats: Sequence[str], style: Look, folder: Path
-) -> tuple[RenderedFigure, dict[str, Any] | None]:
-    """One figure with its files, and its specification for the page."""
-    frame = db.frame(figure.query)
+    db: Sources,
+    context: Context,
+    figure: Figure,
+    frame: pl.DataFrame,
+    formats: Sequence[str],
+    style: Look,
+    folder: Path,
+) -> RenderedFigure:
+    """One figure with its files, and its chart for the page."""
     if (lacks := figure.lacks(frame)) is not None:
-        return RenderedFigure(figure.name, figure.title, "", (), lacks), None
+        return RenderedFigure(figure.name, figure.title, "", (), lacks)
     draw = partial(figure.draw, frame, context)
     drawing, specification, svg = fitted(draw, style)
-    _, shown = draw_once(draw, on_screen(style.theme))
+    chart = screen.chart(draw)
     picture = render.picture(svg, style.width)
     files = [folder / f"{figure.name}.{extension}" for extension in formats]
     for path in files:
         extension = path.suffix[1:]
         if extension == "html":
-            path.write_bytes(render.page(shown, drawing.title))
+            dark = style.theme if style.theme.name == "dark" else None
+            path.write_bytes(render.page(screen.chart(draw, dark) if dark else chart, drawing.title, dark))
         elif extension == "json":
             path.write_bytes(render.specification_file(specification))
         else:
@@ -182,7 +159,7 @@ def _figure(
     data.write_bytes(writers.render(frame, "csv"))
     query.write_text(f"{db.sql_note}{db.restricted(figure.query)};\n", "utf-8", newline="\n")
     written = (*files, data, query, *snippets.figure(folder, figure.name, drawing.title, caption, formats))
-    return RenderedFigure(figure.name, drawing.title, caption, written, picture=picture), shown
+    return RenderedFigure(figure.name, drawing.title, caption, written, picture=picture, chart=chart)
 
 
 def _table(db: Sources, context: Context, table: Table, folder: Path) -> RenderedTable | None:

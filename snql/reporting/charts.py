@@ -1,7 +1,9 @@
 """What all charts share: how frames become chart data, and the house style."""
 
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import altair as alt
@@ -12,6 +14,10 @@ from snql.reporting.fonts import FAMILY, wrap
 from snql.reporting.look import Look
 from snql.reporting.model import Chart
 from snql.writing.inert import visible_frame
+
+_COPY = "__deepcopy__"
+_SHARING = threading.Lock()
+"""One thread at a time: what is shared is said of Altair's class."""
 
 
 def data(frame: pl.DataFrame) -> alt.InlineData:
@@ -34,15 +40,29 @@ def specification(chart: Chart) -> dict[str, Any]:
     return made | {"datasets": datasets}
 
 
-def finish(chart: Chart, look: Look, title: str, subtitle: Sequence[str] = ()) -> Chart:
-    """The chart with its title, broken to its width, and the house style."""
-    room = look.width - 2 * look.height(4)
-    lines = wrap(title, room, look.size(1.25), bold=True)
-    below = [line for text in subtitle for line in wrap(text, room, look.size(1.05))]
-    heading = alt.Title(lines, subtitle=below) if below else alt.Title(lines)
-    styled: Chart = chart.properties(title=heading, padding=look.height(4), background=look.theme.paper)
-    configured: Chart = styled.configure(**_config(look))
-    return configured
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Let charts that Altair joins share their encodings for the block.
+
+    It copies all of a chart whenever it does something to it, most of all encodings, which nothing here ever changes;
+    that is most of the time that a chart takes.
+    """
+    with _SHARING:
+        setattr(alt.FacetedEncoding, _COPY, lambda encoding, _memo=None: encoding)
+        try:
+            yield
+        finally:
+            delattr(alt.FacetedEncoding, _COPY)
+
+
+def finish(chart: Chart, look: Look, title: str) -> Chart:
+    """The chart with its title, broken to its width, and the house style; on a screen the page has the title."""
+    lines = wrap(title, look.width - 2 * look.height(4), look.size(1.25), bold=True)
+    # Set, not given to methods of the chart, which would copy the whole of it each time.
+    if not look.screen:
+        chart.title = alt.Title(lines)
+    chart.padding, chart.background, chart.config = look.height(4), look.theme.paper, _config(look)
+    return chart
 
 
 def _config(look: Look) -> dict[str, Any]:
@@ -86,9 +106,6 @@ def _heading(look: Look) -> dict[str, Any]:
         "fontSize": look.size(1.25),
         "fontWeight": "bold",
         "color": look.theme.ink,
-        "subtitleColor": look.theme.muted,
-        "subtitleFontSize": look.size(1.05),
-        "subtitlePadding": look.height(3),
         "offset": look.height(8),
         "frame": "bounds",
     }

@@ -23,6 +23,7 @@ FAMILY = f"{NAME}, Liberation Sans, Arial, Helvetica, sans-serif"
 _FOLDER = Path(font_source_sans_pro.font_directory)
 _FILES = {False: _FOLDER / "SourceSansPro-Regular.ttf", True: _FOLDER / "SourceSansPro-Bold.ttf"}
 _WEIGHTS = {False: "normal", True: "bold"}
+_USUAL = "".join(map(chr, range(0x20, 0x7F))) + "\u2013\u2192\u2212"
 _OF_NO_FONT = "\U0010fffd"
 """The last character of private use: what is drawn in place of a letter that no font has."""
 _TEXT = re.compile(r"<text\b([^>]*)>([^<]*)</text>")
@@ -88,13 +89,23 @@ def _image(character: str) -> bytes:
 
 
 def embedded(svg: str) -> str:
-    """The SVG with the font inside: of each weight the characters it draws."""
-    used: dict[bool, set[str]] = {False: set(), True: set()}
+    """The SVG with the font inside: of each weight in use the characters it draws, and the usual ones.
+
+    So most pictures share their subsets, which take longest.
+    """
+    used: dict[bool, set[str]] = {}
     for attributes, text in _TEXT.findall(svg):
-        used['font-weight="bold"' in attributes].update(unescape(text))
-    faces = "".join(_face(bold, characters) for bold, characters in used.items() if characters)
+        used.setdefault('font-weight="bold"' in attributes, set(_USUAL)).update(unescape(text))
+    faces = "".join(_face(bold, characters) for bold, characters in sorted(used.items()))
     head, end, body = svg.partition(">")
     return f"{head}{end}<style>{faces}</style>{body}" if faces else svg
+
+
+@cache
+def faces() -> str:
+    """Rules of style for a page that is set in the charts' font: with all letters of Western languages."""
+    letters = {chr(code) for code in (*range(0x20, 0x180), *range(0x2010, 0x2040), 0x2192, 0x2212)}
+    return "".join(_face(bold, letters) for bold in (False, True))
 
 
 def _face(bold: bool, characters: set[str]) -> str:

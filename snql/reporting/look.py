@@ -14,7 +14,8 @@ WIDTHS = {"column": 85.0, "page": 170.0}
 """Named widths in millimetres: one column and the whole text width of a two-column page."""
 NARROWEST, WIDEST = 40.0, 1000.0
 _LABEL = 7.5
-_SCREEN_WIDTH, _SCREEN_SCALE = 780.0, 1.5
+_SCREEN_WIDTH, _SCREEN_SCALE = 780.0, 1.6
+_SCREEN_LEAST = 11.0
 _MM = re.compile(r"(\d+(?:\.\d+)?)(?:\s*mm)?")
 
 
@@ -97,11 +98,15 @@ THEMES = {
 
 @dataclass(frozen=True)
 class Look:
-    """A theme, the width of the whole chart, and what of it the plots of one row share. Widths are in points."""
+    """A theme, the width of the whole chart, and what of it the plots of one row share. Widths are in points.
+
+    screen: whether a page shows the chart, below a heading of its own.
+    """
 
     theme: Theme
     width: float
     plots: float
+    screen: bool = False
 
     @property
     def scale(self) -> float:
@@ -115,7 +120,7 @@ class Look:
 
     def size(self, relative: float = 1.0) -> float:
         """A font size; 1 is that of axis labels."""
-        return round(_LABEL * self.scale * relative, 2)
+        return max(round(_LABEL * self.scale * relative, 2), _SCREEN_LEAST if self.screen else 0.0)
 
     def height(self, points: float) -> float:
         """A height (or any length) that grows with the fonts."""
@@ -148,9 +153,9 @@ def look(theme: str = "paper", width: str = "page") -> Look:
     return sized(THEMES[theme], _millimetres(width) * POINTS_PER_MM)
 
 
-def on_screen(theme: Theme) -> Look:
-    """The look of a chart in a web page, where a unit is a pixel."""
-    return sized(replace(theme, scale=_SCREEN_SCALE), _SCREEN_WIDTH)
+def on_screen(theme: Theme, width: float = _SCREEN_WIDTH) -> Look:
+    """The look of a chart in a web page, where a unit is a pixel; no text is smaller than 11."""
+    return replace(sized(replace(theme, scale=_SCREEN_SCALE), width), screen=True)
 
 
 def sized(theme: Theme, width: float) -> Look:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import altair as alt
 import polars as pl
+from markupsafe import Markup
 
 from snql.writing.html import table
 
@@ -25,7 +26,8 @@ class RenderedFigure:
     """One figure of a report.
 
     ``files`` are those written, chart formats first, then the data as CSV and the query as SQL. ``skipped`` says
-    why a figure has no files: what the database lacks for it. ``picture`` is the chart as SVG text, in points.
+    why a figure has no files: what the database lacks for it. ``picture`` is the chart as SVG text, in points;
+    ``chart`` is it as data for a page's script.
     """
 
     name: str
@@ -34,6 +36,7 @@ class RenderedFigure:
     files: tuple[Path, ...]
     skipped: str | None = None
     picture: str = field(default="", repr=False)
+    chart: Markup = field(default=Markup(), repr=False)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,12 @@ class Neurons:
     def first(self, n_rows: int) -> list[dict[str, Any]]:
         """The first rows, each with its run's name and the neuron's name."""
         return [
-            {**row, "run": self.runs[row["run"]], "name": neuron_name(row["layer"], row["neuron"], row["expert"])}
+            {
+                **row,
+                "place": row["run"],
+                "run": self.runs[row["run"]],
+                "name": neuron_name(row["layer"], row["neuron"], row["expert"]),
+            }
             for row in self.frame.head(n_rows).iter_rows(named=True)
         ]
 

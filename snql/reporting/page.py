@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import floor, log10
 from pathlib import Path
 from typing import Any
@@ -19,55 +20,82 @@ from markupsafe import Markup
 from snql.neuron_pages.html import ground
 from snql.neuron_pages.model import Example
 from snql.neuron_pages.shade import token_text
-from snql.reporting import heat, neuron_rows, render, reproduce, summary, writings
+from snql.reporting import fonts, heat, neuron_files, neuron_rows, opening, render, reproduce, summary, writings
 from snql.reporting.context import Context
-from snql.reporting.interactive import interactive
+from snql.reporting.figures import effect_size
 from snql.reporting.model import RenderedFigure, RenderedTable
 from snql.reporting.sources import Sources
 from snql.writing import html
-from snql.writing.inert import visible
 from snql.writing.pages import asset, template
-from snql.writing.words import decimal, decimals, listing, number, slug
+from snql.writing.words import decimal, decimals, lead_of, listing, number, slug
 
-EFFECTS_QUERY = "SELECT * FROM figure_effects ORDER BY run, series, judge_position, judge, dataset, n_neurons, variant"
 SCRIPTS = ("charts.js", "rows.js", "neurons.js", "completions.js")
 """The page's own script, in this order; it runs after the library."""
 FIRST_ROWS = 20
 FIRST_PROMPTS = 5
 MAX_TABLE_ROWS = 500
+LEAD = 165
+"""Characters of a caption that are not folded: three lines on a phone."""
 MISSING = "\u2013"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the page shows beside figures and tables. effects and sizes: rows of ``figure_effects`` and of the chart
+    of effects by size."""
+
+    effects: pl.DataFrame
+    sizes: pl.DataFrame
+    neurons: neuron_rows.Neurons | None
+    written: writings.Writings | None
+    heat_maps: tuple[heat.HeatMap, ...]
+
+
+def read(source: Sources) -> Content:
+    """Read it all from the databases."""
+    effects, sizes = (source.frame(query) for query in (summary.EFFECTS_QUERY, effect_size.FIGURE.query))
+    return Content(effects, sizes, neuron_rows.read(source), writings.read(source), heat.read(source))
 
 
 def index(
     source: Sources,
+    content: Content,
     figures: Sequence[RenderedFigure],
-    specifications: Mapping[str, dict[str, Any]],
     tables: Sequence[RenderedTable],
     context: Context,
 ) -> str:
-    """The text of the page. specifications: those of the figures that were drawn, by name."""
+    """The text of the page."""
     script = Markup("\n").join(map(asset, SCRIPTS))
-    neurons, written = neuron_rows.read(source), writings.read(source)
+    neurons, written = content.neurons, content.written
+    runs = () if written is None else written.runs
+    opened = opening.read(source, context, content.effects, content.sizes, runs)
     page: str = template("index.html.j2").render(
         policy=render.policy(script),
-        style=asset("page.css") + asset("report.css"),
+        style=Markup(fonts.faces()) + asset("page.css") + asset("report.css"),  # noqa: S704  (this package's fonts)
         library=render.library(),
         script=script,
         facts=_facts(context),
-        findings=summary.findings(source.frame(EFFECTS_QUERY), context.runs),
-        figures=[_figure(figure, specifications[figure.name]) for figure in figures if not figure.skipped],
+        opening=opened,
+        figures=[_figure(figure) for figure in figures if not figure.skipped],
         skipped=[figure for figure in figures if figure.skipped],
         tables=[_table(table) for table in tables],
         neurons=None if neurons is None else _neurons(neurons),
-        heat_maps=[_heat_map(each) for each in heat.read(source)],
+        heat_maps=[_heat_map(each) for each in content.heat_maps],
         context_tokens=heat.CONTEXT,
         completions=None if written is None else _completions(written),
         runs=[_run(row) for row in context.runs.iter_rows(named=True)],
+        **_findings(content.effects, context, opened),
         number=number,
+        percent=summary.percent,
         ground=ground,
         decimal=lambda value: MISSING if value is None else decimal(value),
     )
     return page
+
+
+def _findings(effects: pl.DataFrame, context: Context, opened: opening.Opening) -> dict[str, Any]:
+    groups, n_more = summary.groups(effects, context.runs, opened.run)
+    return {"findings": groups, "n_more_findings": n_more, "without_donor": summary.without_donor(context.runs)}
 
 
 def _facts(context: Context) -> list[tuple[str, object]]:
@@ -82,15 +110,15 @@ def _facts(context: Context) -> list[tuple[str, object]]:
     ]
 
 
-def _figure(figure: RenderedFigure, specification: dict[str, Any]) -> dict[str, Any]:
-    described = {**specification, "description": f"{visible(figure.title)}. {visible(figure.caption)}"}
-    picture = base64.b64encode(render.file_of(figure.picture, "svg")).decode()
+def _figure(figure: RenderedFigure) -> dict[str, Any]:
+    picture = base64.b64encode(render.in_millimetres(figure.picture).encode()).decode()
+    lead, rest = lead_of(figure.caption, LEAD)
     return {
         "name": figure.name,
         "title": figure.title,
-        "caption": figure.caption,
-        "chart": render.script_json(interactive(described)),
-        "ground": ground_of(specification),
+        "lead": lead,
+        "rest": rest,
+        "chart": figure.chart,
         "picture": f"data:image/svg+xml;base64,{picture}",
         "files": _links(figure.files),
     }
@@ -108,10 +136,12 @@ def _links(files: Sequence[Path]) -> list[tuple[str, str]]:
 
 def _table(table: RenderedTable) -> dict[str, Any]:
     frame = table.frame.head(MAX_TABLE_ROWS)
+    lead, rest = lead_of(table.caption, LEAD)
     return {
         "name": table.name,
         "title": table.title,
-        "caption": table.caption,
+        "lead": lead,
+        "rest": rest,
         "n_rows": frame.height,
         "rows": table_rows(frame),
         "n_more": table.frame.height - frame.height,
@@ -137,30 +167,24 @@ def _neurons(neurons: neuron_rows.Neurons) -> dict[str, Any]:
         "n": neurons.frame.height,
         "n_runs": len(neurons.runs),
         "rows": neurons.first(FIRST_ROWS),
+        "linked": neuron_files.linked(neurons),
         "left_out": neurons.left_out,
-        "data": render.script_json(neurons.data()),
+        "data": render.script_json(neurons.data() | {"linked": neuron_files.linked(neurons)}),
     }
 
 
 def _completions(written: writings.Writings) -> dict[str, Any]:
     first = written.runs[0]
-    columns = (*first.of("recipient"), *first.of("patched")[:1], *first.of("donor"))
+    columns = first.columns()
     return {
         "n": written.n_completions,
         "n_runs": len(written.runs),
         "run": first,
         "judge": first.judges[0] if first.judges else None,
-        "prompts": [
-            (dataset, prompt, [(variant, variant.texts[place], _score(variant, place)) for variant in columns])
-            for place, (dataset, prompt) in enumerate(first.prompts[:FIRST_PROMPTS])
-        ],
+        "prompts": [first.compared(place, columns) for place in range(min(FIRST_PROMPTS, len(first.prompts)))],
         "left_out": written.left_out,
         "data": render.script_json(written.data()),
     }
-
-
-def _score(variant: writings.Variant, place: int) -> float | None:
-    return variant.scores[0][place] if variant.scores else None
 
 
 def _heat_map(each: heat.HeatMap) -> dict[str, Any]:

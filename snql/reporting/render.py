@@ -15,8 +15,7 @@ from markupsafe import Markup
 
 from snql.errors import InputError
 from snql.reporting import fonts
-from snql.reporting.interactive import interactive
-from snql.reporting.look import POINTS_PER_MM
+from snql.reporting.look import POINTS_PER_MM, Theme
 from snql.reporting.pdf import canonical
 from snql.reporting.sizing import measured, resized
 from snql.writing.pages import asset, template
@@ -74,13 +73,15 @@ def specification_file(specification: dict[str, Any]) -> bytes:
     return (json.dumps(specification, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def page(specification: dict[str, Any], title: str) -> bytes:
-    """One chart as a page to open."""
+def page(chart: Markup, title: str, theme: Theme | None = None) -> bytes:
+    """One chart as a page to open; in the colours of a theme, or else light or dark as the reader has it."""
     made: str = template("figure.html.j2").render(
         policy=policy(asset("charts.js")),
         title=title,
-        paper=specification.get("background", "#ffffff"),
-        chart=script_json(interactive(specification)),
+        style=Markup(fonts.faces()) + asset("page.css") + asset("report.css"),  # noqa: S704  (this package's fonts)
+        paper=theme and theme.paper,
+        ink=theme and theme.ink,
+        chart=chart,
         library=library(),
         start=asset("charts.js"),
     )
@@ -113,5 +114,5 @@ def policy(script: Markup) -> Markup:
     """
     digests = [hashlib.sha256(allowed.encode()).digest() for allowed in (library(), script)]
     hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
-    rest = "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    rest = "style-src 'unsafe-inline'; font-src data:; img-src data: blob:; base-uri 'none'; form-action 'none'"
     return Markup(f"default-src 'none'; script-src {hashes}; {rest}")  # noqa: S704  (hashes only)

@@ -9,12 +9,14 @@ import vl_convert
 from altair.utils.schemapi import debug_mode
 
 from snql.reporting import charts, fonts
+from snql.reporting.interactive import PARTS
 from snql.reporting.look import Look
 from snql.reporting.model import Drawing
 
 _SIZE = re.compile(r'<svg\b[^>]* width="([\d.]+)" height="([\d.]+)"')
 _ROUNDS = 4
 _CLOSE = 1.5
+_MOST_COLUMNS = 12
 Specification = dict[str, Any]
 
 
@@ -23,24 +25,61 @@ def fitted(draw: Callable[[Look], Drawing], look: Look) -> tuple[Drawing, Specif
 
     With it come its specification and the picture of that as the renderer draws it.
 
-    Charts grow with their plots, one to one but for what a row does not share: drawing, measuring and correcting
-    finds the width in two or three rounds. What cannot shrink so far (long labels) stays wider.
+    Charts grow with their plots, one to one but for what a row does not share: measuring and giving the plots other
+    widths nearly always does. Where it does not, as other labels then stand in one line, the chart is drawn again. What
+    cannot shrink so far (long labels) stays wider.
     """
     for _ in range(_ROUNDS):
         drawing, specification = draw_once(draw, look)
         svg = svg_of(specification)
-        width, _height = measured(svg)
-        if abs(look.width - width) <= _CLOSE:
+        if _missing(look, svg) == 0:
             break
-        look = replace(look, plots=max(20.0, look.plots + look.width - width))
+        wider = _wider(look, _missing(look, svg))
+        patched = _with_plots(specification, look, wider)
+        svg = svg_of(patched)
+        if _missing(wider, svg) == 0:
+            return drawing, patched, svg
+        look = wider
     return drawing, specification, svg
+
+
+def nearly_fitted(draw: Callable[[Look], Drawing], look: Look) -> tuple[Drawing, Specification, Look]:
+    """The drawing after one correction of its width, with the look that has it: for a page, which scales the rest."""
+    drawing, specification = draw_once(draw, look)
+    wider = _wider(look, _missing(look, svg_of(specification)))
+    patched = _with_plots(specification, look, wider)
+    if wider != look and patched == specification:
+        drawing, patched = draw_once(draw, wider)
+    return drawing, patched, wider
+
+
+def _missing(look: Look, svg: str) -> float:
+    """How much wider the picture should be; 0 where nobody sees it."""
+    missing = look.width - measured(svg)[0]
+    return 0.0 if abs(missing) <= _CLOSE else missing
+
+
+def _wider(look: Look, missing: float) -> Look:
+    return replace(look, plots=max(20.0, look.plots + missing))
+
+
+def _with_plots(specification: Specification, before: Look, after: Look) -> Specification:
+    """The specification of a chart drawn with one look, its plots as wide as the other gives them."""
+    widths = {before.panel_width(columns): after.panel_width(columns) for columns in range(1, _MOST_COLUMNS + 1)}
+
+    def changed(view: Specification) -> Specification:
+        made = {**view, "width": widths.get(view["width"], view["width"])} if "width" in view else dict(view)
+        made |= {part: [changed(child) for child in view[part]] for part in PARTS if part in view}
+        return made | ({"spec": changed(view["spec"])} if "spec" in view else {})
+
+    return changed(specification)
 
 
 def draw_once(draw: Callable[[Look], Drawing], look: Look) -> tuple[Drawing, Specification]:
     """The drawing and its specification, as wide as it comes. Altair's checks are left to the renderer."""
-    with debug_mode(False):
+    with debug_mode(False), charts.sharing():
         drawing = draw(look)
-    return drawing, charts.specification(drawing.chart)
+        return drawing, charts.specification(drawing.chart)
 
 
 def svg_of(specification: Specification) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 import polars as pl
+import polars.selectors as cs
 
 from snql.db import Database
 from snql.db.catalog import literal
@@ -26,6 +27,8 @@ MOST_PAIRED = 100
 LOCATED = (*PAIRS, "figure_layers", "figure_scores")
 """Views of nothing but locate runs: of a few of them, their rows are made without those of all others."""
 _LOCATED = "SELECT run FROM locate_runs WHERE null_of IS NULL AND ($1 IS NULL OR scorer = $1) ORDER BY run"
+DUST = 1e-12
+"""What is smaller in size is what adding left of nothing."""
 RUN_COLUMNS = ("run", "run_a", "run_b")
 
 
@@ -175,8 +178,8 @@ def _check_different(paths: Sequence[Path]) -> None:
 def rows(database: Database, query: str, **parameters: Any) -> pl.DataFrame:
     """The rows of a query about one database, ``parameters`` bound by name.
 
-    Numbers keep 12 figures: the last ones depend on the order in which threads add. Raises DatabaseError if the
-    database lacks a view.
+    Numbers keep 12 figures, the last ones depend on the order in which threads add; what these leave of nothing is 0.
+    Raises DatabaseError if the database lacks a view.
     """
     try:
         frame = database.frame(query, parameters)
@@ -184,7 +187,11 @@ def rows(database: Database, query: str, **parameters: Any) -> pl.DataFrame:
         raise DatabaseError(
             f"{database.path} lacks the views of this snql: run `snql --db {database.path} db migrate`"
         ) from error
-    return frame.with_columns(pl.col(pl.Float64).round_sig_figs(12))
+    floats = pl.col(pl.Float64).round_sig_figs(12)
+    measured = cs.float() - cs.contains("p_value")
+    return frame.with_columns(floats).with_columns(
+        pl.when(measured.abs() < DUST).then(0.0).otherwise(measured).name.keep()
+    )
 
 
 def _about(database: Database, query: str, names: Sequence[str] | None) -> pl.DataFrame:

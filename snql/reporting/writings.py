@@ -37,6 +37,15 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """The answers to one prompt: who wrote, the text or None, and its score by the run's first judge."""
+
+    dataset: str
+    prompt: str
+    answers: tuple[tuple[Variant, str | None, float | None], ...]
+
+
+@dataclass(frozen=True)
 class WrittenRun:
     """One patch run. prompts: (data set, text); variants: the recipient, patched sets, and the donor if it wrote."""
 
@@ -48,6 +57,17 @@ class WrittenRun:
     def of(self, role: str) -> tuple[Variant, ...]:
         """The variants with that role."""
         return tuple(variant for variant in self.variants if variant.role == role)
+
+    def columns(self, patched: Variant | None = None) -> tuple[Variant, ...]:
+        """Who stands side by side: the recipient, one patched set (by default the first) and the donor."""
+        chosen = self.of("patched")[:1] if patched is None else (patched,)
+        return (*self.of("recipient"), *chosen, *self.of("donor"))
+
+    def compared(self, place: int, columns: Sequence[Variant]) -> Compared:
+        """The answers of these to one prompt."""
+        scores = [variant.scores[0][place] if variant.scores else None for variant in columns]
+        texts = [variant.texts[place] for variant in columns]
+        return Compared(*self.prompts[place], tuple(zip(columns, texts, scores, strict=True)))
 
 
 @dataclass(frozen=True)

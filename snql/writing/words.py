@@ -84,6 +84,15 @@ def interval(low: float | None, high: float | None, places: int = 2) -> str:
     return "" if low is None or high is None else f"[{decimal(low, places)}, {decimal(high, places)}]"
 
 
+def lead_of(text: str, most: int) -> tuple[str, str]:
+    """A text's first sentences, as many as have ``most`` characters together but at least one, and the rest."""
+    sentences = re.split(r"(?<=[.!?]) (?=[A-Z])", text)
+    taken = 1
+    while taken < len(sentences) and len(" ".join(sentences[: taken + 1])) <= most:
+        taken += 1
+    return " ".join(sentences[:taken]), " ".join(sentences[taken:])
+
+
 def slug(text: str) -> str:
     """Letters, digits and hyphens only: for ids in a page."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"

@@ -84,12 +84,12 @@
   function card(place) {
     const prompt = element("p", { class: "prompt", dir: "auto" },
       element("span", { class: "tag" }, run.datasets[place]), ` ${data.texts[run.prompts[place]]}`);
-    const texts = columns().map((variant) => element("div", {},
+    const texts = columns().map((variant) => element("div", { class: variant.role },
       element("dt", {}, ...head(variant, place)), element("dd", { dir: "auto" }, ...body(variant, place))));
     return element("article", { class: "comparison" }, prompt, element("dl", {}, ...texts));
   }
 
-  const pager = new Rows.Pager(document.getElementById("completions-pager"), "prompts", [10, 25, 50, 100], (places) => {
+  const pager = new Rows.Pager(document.getElementById("completions-pager"), "prompts", [5, 10, 25, 100], (places) => {
     list.replaceChildren(...places.map(card));
   });
 

@@ -18,6 +18,12 @@
   const spread = (mean, deviation) => `${number(mean)} \u00b1 ${number(deviation)}`;
   const compared = () => (choice("compare").value === "" ? null : data.ranks[Number(choice("compare").value)]);
 
+  // The neuron's name, a link where it has a page.
+  function page(row) {
+    const address = `neurons/${data.run[row]}/${names[row]}.html`;
+    return data.rank[row] <= data.linked ? element("a", { href: address }, names[row]) : names[row];
+  }
+
   function cells(row) {
     const rest = [
       number(data.layer[row]), number(data.rank[row]), number(data.score[row]),
@@ -26,7 +32,7 @@
     ];
     if (compared()) rest.push(number(compared()[row]));
     return [
-      element("th", { scope: "row" }, names[row]),
+      element("th", { scope: "row" }, page(row)),
       element("td", {}, columns.run[row]),
       ...rest.map((text) => element("td", { class: "number" }, text)),
     ];

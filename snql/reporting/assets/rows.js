@@ -124,7 +124,7 @@ const Rows = (() => {
   // Printed pages show what is folded on the screen, but for whole configurations.
   const opened = [];
   addEventListener("beforeprint", () => {
-    for (const part of document.querySelectorAll("section > details:not([open])")) {
+    for (const part of document.querySelectorAll("section > details:not([open]), details.more:not([open])")) {
       part.open = true;
       opened.push(part);
     }
