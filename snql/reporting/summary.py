@@ -126,7 +126,8 @@ def _action(row: Row, settings: Row) -> str:
         words = f"{chosen} of {recipient}, mode {mode}"
     steps = {"prompt": ", at the positions of the prompt", "completion": ", at those of the completion"}
     first = settings.get("first")
-    until = f", while the first {count(first, 'token')} {'is' if first == 1 else 'are'} written" if first else ""
+    tokens = "token is" if first == 1 else f"{first} tokens are"
+    until = f", while the first {tokens} written" if first else ""
     return words + steps.get(settings.get("steps", "all"), "") + until
 
 

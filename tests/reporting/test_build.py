@@ -60,7 +60,8 @@ def built(whole: Report) -> Report:
 def test_every_figure_and_table_is_written(built: Report) -> None:
     charts = {f"{name}.{suffix}" for name in FIGURES for suffix in (*FORMATS, *WORDS)}
     tables = {f"table-{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")}
-    assert {path.name for path in built.out.iterdir()} == charts | tables | {"index.html", "report.tex"}
+    others = {"index.html", "report.tex", "report-files.txt", "neurons"}
+    assert {path.name for path in built.out.iterdir()} == charts | tables | others
     assert {path.name for figure in built.figures for path in figure.files} == charts
     assert all(path.is_file() for figure in built.figures for path in figure.files)
     assert built.index == built.out / "index.html"
@@ -76,8 +77,8 @@ def test_catalogue_names_every_figure() -> None:
 def test_same_data_same_bytes(built: Report, tmp_path: Path) -> None:
     with example(tmp_path / "again.duckdb") as again:
         other = build(again, tmp_path / "out", ReportOptions(formats=FORMATS))
-    for path in sorted(built.out.iterdir()):
-        assert (other.out / path.name).read_bytes() == path.read_bytes(), path.name
+    for path in sorted(path for path in built.out.rglob("*") if path.is_file()):
+        assert (other.out / path.relative_to(built.out)).read_bytes() == path.read_bytes(), path.name
 
 
 def test_a_file_without_objects_in_a_table_is_left_alone() -> None:
@@ -215,7 +216,7 @@ def test_a_failure_leaves_the_folder_as_it_was(
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / "index.html").write_text("before")
+    (out / "index.html").write_text(before := "Made by <code>snql report</code>, before")
 
     def fail(*_: object) -> str:
         raise RuntimeError("no page")
@@ -225,7 +226,7 @@ def test_a_failure_leaves_the_folder_as_it_was(
         build(database, out, ReportOptions(figures=("layers",), formats=("svg",)))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert [path.name for path in out.iterdir()] == ["index.html"]
-    assert (out / "index.html").read_text() == "before"
+    assert (out / "index.html").read_text() == before
 
 
 def test_other_files_in_the_folder_stay(database: Database, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_page_has_only_its_own_scripts_and_no_handlers(built: Report) -> None:
     page = Page(built.index.read_text("utf-8"))
     specs = [text for attributes, text in page.scripts if attributes.get("type") == "application/json"]
     assert len(page.scripts) == len(specs) + 2
-    assert len(specs) == len(drawn(built)) + 2
+    assert len(specs) == 1 + len(drawn(built)) + 2
     for text in specs:
         assert "<" not in text and isinstance(json.loads(text), dict)
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]

@@ -11,6 +11,7 @@ import pytest
 
 from snql.reporting.interactive import FADED, interactive
 from snql.reporting.render import page as chart_page
+from snql.reporting.render import script_json
 
 from .browser import Page, complaints, needs_browser, opened, until, value
 
@@ -76,7 +77,8 @@ def shown(page: Page, chart: Any, folder: Path) -> dict[str, Any]:
     """Open the chart's own HTML page; return its specification."""
     specification = spec(chart)
     file = folder / "chart.html"
-    file.write_bytes(chart_page(specification, "A chart"))
+    file.write_bytes(chart_page(script_json(interactive(specification)), "A chart"))
+    complaints(page)  # what other pages said
     opened(page, file)
     return specification
 

@@ -80,7 +80,7 @@ def test_every_chart_is_drawn_and_nothing_is_asked_for(chromium: Page, report: R
     complaints(chromium), requests(chromium)
     opened(chromium, report.index)
     drawn = [figure for figure in report.figures if not figure.skipped]
-    assert value(chromium, "document.querySelectorAll('.chart.drawn').length") == len(drawn) > 3
+    assert value(chromium, "document.querySelectorAll('.chart.drawn').length") == 1 + len(drawn) > 4
     for figure in drawn:
         marks = (
             "document.querySelectorAll(`#chart-${arguments[0]} .role-mark path, #chart-${arguments[0]} line`).length"
@@ -204,11 +204,54 @@ def test_completions_are_filtered_by_score(page: Page, database: Database) -> No
 
 def test_completions_are_ordered_by_change(page: Page, database: Database) -> None:
     changes = sorted(after - before for before, after in _scores(database).values())
-    for order, wanted in (("fall", changes[:10]), ("rise", changes[::-1][:10])):
+    for order, wanted in (("fall", changes[:5]), ("rise", changes[::-1][:5])):
         choose(page, "completions", "order", order)
         heads = [text for text in texts(page, "#completions-list dt .score") if "(" in text]
         shown = [float(text.split("(")[1].rstrip(")").replace("−", "-")) for text in heads]
         assert shown == pytest.approx(wanted, abs=0.006)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_the_answer_its_chart_and_an_example_are_above_the_fold(
+    chromium: Page, report: Report, width: int, height: int
+) -> None:
+    opened(chromium, report.index, width=width)
+    assert texts(chromium, "h1")[0].startswith("safety:10% (100 neurons, 10% of all) carries 90% [80%, 100%]")
+    for part in ("h1", "#chart-opening svg", "header .comparison"):
+        box = value(chromium, "document.querySelector(arguments[0]).getBoundingClientRect().toJSON()", part)
+        assert 0 <= box["left"] < box["right"] <= width and 0 <= box["top"] < box["bottom"] <= height, part
+    assert texts(chromium, "header dt strong") == ["recipient", "patched", "donor"]
+    second = value(chromium, "document.querySelector('main section').id")
+    assert second == "completions"
+
+
+SIZES = """[...document.querySelectorAll('.chart svg text')].map(text => {
+  const svg = text.ownerSVGElement;
+  return parseFloat(getComputedStyle(text).fontSize) * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+})"""
+
+
+def test_charts_are_drawn_for_a_phone_and_again_in_the_colours_of_the_page(chromium: Page, report: Report) -> None:
+    opened(chromium, report.index, width=390)
+    assert min(value(chromium, SIZES)) >= 11
+    assert value(chromium, "[...document.querySelectorAll('.chart')].every(e => e.scrollWidth <= e.clientWidth)")
+    ink = "document.querySelector('#chart-opening svg text').getAttribute('fill')"
+    assert value(chromium, ink) == "#1f1f1f"
+    look(chromium, width=1280, dark=True)
+    until(lambda: value(chromium, ink) == "#ececf0")
+    until(lambda: value(chromium, "document.querySelector('#chart-opening svg').viewBox.baseVal.width") > 500)
+
+
+def test_a_neuron_leads_to_its_page_and_on_to_the_next(chromium: Page, report: Report) -> None:
+    opened(chromium, report.index)
+    first, second = column(chromium, 1)[:2]
+    press(chromium, "#neurons-table tbody a")
+    until(lambda: value(chromium, "document.title") == first)
+    press(chromium, "a[rel=next]")
+    until(lambda: value(chromium, "document.title") == second)
+    assert texts(chromium, "a[rel=prev]") == [f"\u2039 Rank 1: {first}"]
+    press(chromium, "a[rel=up]")
+    until(lambda: value(chromium, "document.title") == "snql report")
 
 
 def test_short_tables_are_sorted_in_place(page: Page) -> None:

@@ -193,6 +193,7 @@ def effects(**changes: object) -> pl.DataFrame:
         "fraction": 0.05,
         "judge": "cost",
         "judge_position": 1,
+        "dataset": "d",
         "recipient": "A",
         "donor": "B",
         "mean_recipient": 2.0,
@@ -221,63 +222,92 @@ RUNS = {"kind": pl.String, "run": pl.String, "model_b": pl.String, "config": pl.
 NO_RUNS = pl.DataFrame(schema=RUNS)
 
 
-def test_summary_states_the_numbers() -> None:
-    (finding,) = summary.findings(effects(), NO_RUNS)
-    assert finding.caveats == ()
-    assert "from 2.00 to \u22121.20; the donor itself scores \u22122.00 (100 prompts)" in finding.text
-    assert "Its causal effect is 0.80 (95 % interval [0.70, 0.90]); 5 random sets" in finding.text
-    assert "50 neurons, 5 % of all" in finding.text
+def found(*frames: pl.DataFrame, settings: dict[str, object] | None = None) -> list[summary.Group]:
+    runs = pl.DataFrame([("patch", "r", "B", json.dumps(settings or {}))], RUNS, orient="row")
+    groups, n_more = summary.groups(pl.concat(frames), runs)
+    assert n_more == 0
+    return list(groups)
+
+
+def test_the_answer_states_the_numbers() -> None:
+    said = summary.answer(effects(), NO_RUNS)
+    assert said is not None
+    assert said.sentence == (
+        "s:5% (50 neurons, 5.0% of all) carries 80% [70%, 90%] of the difference between A and B by cost, on "
+        "100 prompts of d; 5 random sets of the same size carry at most 10%."
+    )
+
+
+def test_the_answer_is_about_the_run_with_most_sets_and_its_smallest_that_is_enough() -> None:
+    sets = [
+        effects(run="sweep", variant=f"s:{n}", n_neurons=n, effect=e) for n, e in ((10, 0.2), (20, 0.93), (40, 1.0))
+    ]
+    other = effects(run="single", effect=1.1)
+    said = summary.answer(pl.concat([other, *sets]), NO_RUNS)
+    assert said is not None and (said.row["run"], said.row["variant"]) == ("sweep", "s:20")
+    said = summary.answer(pl.concat([other, *sets[:1], effects(run="sweep", variant="s:5", effect=0.4)]), NO_RUNS)
+    assert said is not None and said.row["variant"] == "s:5"
+    assert summary.answer(effects(effect=None), NO_RUNS) is None
 
 
 @pytest.mark.parametrize(
-    ("changes", "caveat"),
+    ("changes", "note"),
     [
-        ({"ci_low": -0.1}, "The interval of the effect covers 0"),
-        ({"effect": None, "ci_low": None, "ci_high": None}, "which covers 0, so no share of it can be stated"),
-        ({"n_controls_reaching": 2}, "2 of 5 random sets have at least as large an effect"),
-        ({"n_controls_defined": 0, "control_mean": None}, "Without random sets"),
-        ({"effect": -0.3, "ci_low": -0.4, "ci_high": -0.2}, "The effect is negative"),
-        ({"n_prompts": 10}, "10 prompts are few"),
+        ({}, ""),
+        ({"ci_low": -0.1}, "not different from nothing"),
+        ({"effect": None, "ci_low": None, "ci_high": None}, "no effect can be stated"),
+        ({"n_controls_reaching": 2}, "2 of 5 random sets at least as large"),
+        ({"n_controls_defined": 0, "control_mean": None}, "no random sets beside it"),
+        ({"effect": -0.3, "ci_low": -0.4, "ci_high": -0.2}, "away from the donor"),
+        ({"n_prompts": 10}, "10 prompts: few for an interval"),
     ],
 )
-def test_summary_has_its_caveats(changes: dict[str, object], caveat: str) -> None:
-    (finding,) = summary.findings(effects(**changes), NO_RUNS)
-    assert [text for text in finding.caveats if caveat in text]
+def test_findings_have_their_caveats(changes: dict[str, object], note: str) -> None:
+    ((row,),) = (group.rows for group in found(effects(**changes)))
+    assert "; ".join(row["notes"]).startswith(note) and bool(row["notes"]) == bool(note)
 
 
-def test_summary_leaves_out_what_is_not_the_main_set() -> None:
-    assert summary.findings(effects(headline=False), NO_RUNS) == ()
+def test_findings_are_of_the_main_set_on_each_data_set_and_there_once() -> None:
+    assert found(effects(headline=False)) == []
+    one, two, both = effects(), effects(dataset="e", mean_patched=1.0), effects(dataset="*", mean_patched=0.5)
+    again = effects(run="t", mean_patched=-1.2000001)
+    groups = found(one, two, both, again)
+    assert [(group.run, [row["dataset"] for row in group.rows]) for group in groups] == [("r", ["d", "e"])]
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({}, "Patching the set s:5% (50 neurons, 5 % of all) of A with the activations of B takes the mean score"),
-        ({"mode": "zero"}, "Changing the set s:5% (50 neurons, 5 % of all) of A in mode zero takes the mean score"),
-        ({"steps": "prompt"}, "with the activations of B at the positions of the prompt takes the mean score"),
-        ({"first": 1}, "with the activations of B, while the first token is written, takes the mean score"),
+        ({}, "s:5% (50 neurons, 5.0% of all) of B into A"),
+        ({"mode": "zero"}, "s:5% (50 neurons, 5.0% of all) of A, mode zero"),
+        ({"steps": "prompt"}, "s:5% (50 neurons, 5.0% of all) of B into A, at the positions of the prompt"),
+        ({"first": 1}, "s:5% (50 neurons, 5.0% of all) of B into A, while the first token is written"),
         (
             {"freeze": True},
-            "Freezing the set s:5% (50 neurons, 5 % of all) of B at the activations of A takes the mean score by cost "
-            "from \u22122.00 to \u22121.20; the recipient itself scores 2.00",
+            "s:5% (50 neurons, 5.0% of all) of B frozen at the activations of A: 0 carries everything, 1 nothing",
         ),
     ],
 )
-def test_summary_says_what_was_done(settings: dict[str, object], words: str) -> None:
-    runs = pl.DataFrame([("patch", "r", "B", json.dumps(settings))], RUNS, orient="row")
-    (finding,) = summary.findings(effects(), runs)
-    assert words in finding.text
+def test_findings_say_what_was_done(settings: dict[str, object], words: str) -> None:
+    assert [group.head for group in found(effects(), settings=settings)] == [words]
 
 
-def test_summary_of_a_frozen_set_doubts_at_1() -> None:
-    runs = pl.DataFrame([("patch", "r", "B", '{"freeze": true}')], RUNS, orient="row")
-    (finding,) = summary.findings(effects(effect=0.95, ci_low=0.8, ci_high=1.1), runs)
-    assert [text for text in finding.caveats if "covers 1" in text]
-    (finding,) = summary.findings(effects(effect=0.0, ci_low=-0.1, ci_high=0.1), runs)
-    assert finding.caveats == ()
+def test_findings_of_a_frozen_set_doubt_at_1() -> None:
+    frozen: dict[str, object] = {"freeze": True}
+    ((row,),) = (group.rows for group in found(effects(effect=0.95, ci_low=0.8, ci_high=1.1), settings=frozen))
+    assert row["notes"] == ("not different from nothing",)
+    ((row,),) = (group.rows for group in found(effects(effect=0.0, ci_low=-0.1, ci_high=0.1), settings=frozen))
+    assert row["notes"] == ()
 
 
-def test_summary_names_runs_without_a_donor() -> None:
+def test_runs_without_a_donor_are_named() -> None:
     runs = pl.DataFrame([("patch", "ablated", None, "{}"), ("patch", "r", "B", "{}")], RUNS, orient="row")
-    (_, finding) = summary.findings(effects(), runs)
-    assert finding.text.endswith("(view causal_effects): ablated.")
+    assert summary.without_donor(runs).endswith("(view causal_effects): ablated.")
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0.457, "46%"), (0.0444, "4.4%"), (0.0009, "0.09%"), (-1.1e-16, "0%"), (-0.004, "\u22120.4%"), (1.0, "100%")],
+)
+def test_shares_are_written_as_what_they_mean(share: float, words: str) -> None:
+    assert summary.percent(share) == words

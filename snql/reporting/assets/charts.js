@@ -30,7 +30,7 @@ const Charts = (() => {
     return { drawings: [{ width: 0, specification }], datasets, dark: {} };
   }
 
-  // The widest drawing that fits, else the narrowest.
+  // The widest drawing that fits where the chart stands, which is itself as wide as it was drawn; else the narrowest.
   function fitting({ drawings }, room) {
     const widths = drawings.map(({ width }) => width);
     const fits = widths.filter((width) => width <= room + 1);
@@ -41,7 +41,7 @@ const Charts = (() => {
     const target = document.getElementById(element.dataset.target);
     const chart = read(element);
     const dark = scheme.matches;
-    const place = fitting(chart, target.clientWidth);
+    const place = fitting(chart, target.parentElement.clientWidth);
     const { specification } = chart.drawings[place];
     const spec = { ...(dark ? coloured(specification, chart.dark) : specification), datasets: chart.datasets };
     return vegaEmbed(target, spec, options)
@@ -65,7 +65,7 @@ const Charts = (() => {
   function again() {
     const idle = waiting.length === 0;
     for (const [element, { dark, place }] of drawn) {
-      const room = document.getElementById(element.dataset.target).clientWidth;
+      const room = document.getElementById(element.dataset.target).parentElement.clientWidth;
       const changed = dark !== scheme.matches || place !== fitting(read(element), room);
       if (changed && !waiting.includes(element)) waiting.push(element);
     }
