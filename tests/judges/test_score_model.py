@@ -86,6 +86,11 @@ def test_the_sign_can_be_said(tmp_path: Path, tiny_llama: Path) -> None:
         JudgeOptions(sign="up")
 
 
+def test_a_model_of_another_format_is_a_reward_if_its_name_says_so() -> None:
+    for name, higher in (("demo:reward", "better"), ("demo:cost", "worse")):
+        assert load_judge(name, JudgeOptions()).info.settings["higher_is"] == higher
+
+
 def test_a_text_longer_than_the_context_has_no_score(tmp_path: Path, tiny_llama: Path) -> None:
     judge = load_judge(f"score-model:{beaver(tmp_path / 'beaver', tiny_llama)}")
     short, long = judge.judge([PAIRS[0], ("Why?", "because " * 5000)])
