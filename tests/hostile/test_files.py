@@ -10,7 +10,7 @@ import pytest
 
 from snql.db.durable import replaced
 from snql.db.owner import owner
-from snql.reporting.build import _staging
+from snql.reporting.folder import staging
 
 from ..cli.conftest import Snql, snql  # noqa: F401 - a fixture
 
@@ -101,6 +101,6 @@ def test_what_a_killed_report_left_goes_and_what_is_at_work_stays(tmp_path: Path
     )
     for folder in (dead, living, other, tmp_path / ".r-photos"):
         folder.mkdir()
-    with _staging(tmp_path / "r") as folder:
+    with staging(tmp_path / "r") as folder:
         assert folder.is_dir()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([living.name, other.name, ".r-photos"])
