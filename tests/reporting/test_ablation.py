@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import altair as alt
 import pytest
 
 from snql.db import Database
 from snql.reporting.context import Context
 from snql.reporting.figures import ablation
 from snql.reporting.look import look
+from snql.reporting.sizing import fitted, measured
 
 from .capability import capability
 from .conftest import Builder
@@ -57,9 +57,9 @@ def test_scores_and_costs_by_the_number_of_neurons(database: Database) -> None:
 
 def test_the_caption_says_how_few_suffice(database: Database) -> None:
     context = Context(database.frame("SELECT * FROM figure_runs ORDER BY kind, run"))
-    drawing = ablation.FIGURE.draw(database.frame(ablation.FIGURE.query), context, look())
-    assert isinstance(drawing.chart, alt.TopLevelMixin)
-    drawing.chart.to_dict()
+    frame = database.frame(ablation.FIGURE.query)
+    drawing, _, drawn = fitted(lambda style: ablation.FIGURE.draw(frame, context, style), look("paper", "column"))
+    assert measured(drawn)[0] <= 1.02 * look("paper", "column").width
     # 2 - 4 * 0.1 is as far from 2 as its interval reaches, 2 - 4 * 0.3 is farther.
     assert (
         "cut, harmful: 50 neurons (5.00%) are the fewest whose interval leaves out the unpatched 2.00"
