@@ -27,7 +27,7 @@ def locate(
     options: Annotated[Mapping[str, Any], AnyOf(LocateOptions, ScorerOptions)],
     run: RunFlags,
     from_run: Annotated[
-        str | None, typer.Option("--from-run", help="Rank this run's neurons by another --scorer, with no model.")
+        str | None, typer.Option("--from-run", help="Rank this run's neurons by another scorer.")
     ] = None,
 ) -> None:
     """Contrast two models while one writes: score and rank every neuron, store the run. Or rank by another scorer."""

@@ -7,4 +7,4 @@ import typer
 
 Force = Annotated[bool, typer.Option("--force", help="Replace a run of this name.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of standard output.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of the sample and of all draws; stored with the run.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the sample and of all draws.")]

@@ -44,7 +44,7 @@ _DRAWS = {
     "spearman_all": "Spearman, all",
 }
 
-Top = Annotated[str, typer.Option(help="How much of each ranking: 5% or a number of neurons.")]
+Top = Annotated[str, typer.Option(help="How much of each ranking: 5%, or neurons.")]
 
 
 def overlap(

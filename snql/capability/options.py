@@ -28,9 +28,7 @@ class SubjectOptions:
 
     model: Annotated[str, Doc("Model that is patched.")]
     donor: Annotated[str | None, Doc("Model whose activations are patched in; needed by `mode` donor.")] = None
-    neurons: Annotated[
-        tuple[str, ...], Doc("Neuron expression, such as safety:5%; repeatable. None: the plain model.")
-    ] = ()
+    neurons: Annotated[tuple[str, ...], Doc("Expression, such as safety:5%; repeatable. None: the plain model.")] = ()
     mode: ModeText = "donor"
     sweep: Sweep = ()
     sweep_layers: SweepLayers = ()

@@ -21,7 +21,7 @@ ROLES = ("before", "after")
 STORES = ("auto", "rows", "parquet")
 MOST_DRAWS = 1000
 SCORERS_HELP = "change-score, cohens-d, layer-relative, wanda, ...: docs/scorers.md has all."
-SkipLastLayers = Annotated[int, Doc("Score but do not rank this many last layers.")]
+SkipLastLayers = Annotated[int, Doc("Do not rank this many last layers.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +36,14 @@ class LocateOptions:
     completions_by: Annotated[str, Doc("Which model writes: before or after."), Rare()] = "before"
     writing: WritingOptions = WritingOptions(max_new_tokens=256)
     skip_last_layers: SkipLastLayers = 1
-    keep: Annotated[str, Doc("Token activations to store: 5%, 1000, all, none or an expression.")] = "5%"
+    keep: Annotated[str, Doc("Token activations to store: 5%, all, none, EXPR.")] = "5%"
     store: Annotated[
         str, Doc("Where they go: rows, parquet (half-precision shards beside the database), or auto."), Rare()
     ] = "auto"
     recompute: Annotated[bool, Doc("Let both models read, also where one's activations come from writing."), Rare()] = (
         False
     )
-    bootstrap: Annotated[int, Doc("Resamples of the prompts for intervals of all scores, such as 1000; 0: none.")] = 0
+    bootstrap: Annotated[int, Doc("Resamples of the prompts, for intervals of scores.")] = 0
     after_dtype: Annotated[
         str | None, Doc("Number type of the model after, if another: for a noise floor."), Rare()
     ] = None

@@ -9,7 +9,7 @@ from snql.errors import InputError
 from snql.options import Aside, Later, Rare
 
 AUTO = "auto"
-BatchSize = Annotated[int | str, Doc("Rows a batch, or auto: what memory holds. Changes speed, not results."), Aside()]
+BatchSize = Annotated[int | str, Doc("Rows a batch; results do not change."), Aside()]
 _COLDEST = 0.001
 _MOST = 10_000
 
@@ -51,7 +51,7 @@ class WritingOptions:
 class SamplingOptions:
     """How tokens are chosen. temperature 0: greedily; top_p: of the smallest set of tokens with that probability."""
 
-    temperature: Annotated[float, Doc("0 writes greedily; otherwise tokens are drawn.")] = 0.0
+    temperature: Annotated[float, Doc("0 writes greedily; otherwise tokens are drawn."), Rare()] = 0.0
     top_p: Annotated[float, Doc("Draw from the most likely tokens with this probability."), Rare()] = 1.0
     samples: Annotated[int, Doc("Completions of each prompt by each variant; needs `temperature`."), Rare()] = 1
 

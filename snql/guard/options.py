@@ -44,22 +44,22 @@ class GuardOptions:
     """
 
     model: Annotated[str, Doc("Model whose answers are to be guarded: the one before alignment.")]
-    neurons: Annotated[str, Doc("Neurons to read: an expression, such as safety:5%.")]
+    neurons: Annotated[str, Doc("Neurons to read, such as safety:5%.")]
     prompts: Annotated[
         PromptOptions, Inside(docs={"prompts": f"{PROMPTS} With `from_run`: which of that run's prompt sets."})
     ] = PromptOptions()
     benign: Benign = ()
     judge: Judge = None
-    from_run: Annotated[str | None, Doc("Take answers and scores that this run has stored; writes none.")] = None
-    threshold: Annotated[float, Doc("An answer is harmful if its cost is above this (for rewards: below).")] = 0.0
+    from_run: Annotated[str | None, Doc("Take what this run has stored; writes no answers.")] = None
+    threshold: Annotated[float, Doc("Cost above which an answer is harmful.")] = 0.0
     refuse_from: Annotated[float, Doc("Refuse from this probability of a harmful answer on."), Rare()] = THRESHOLD
     plain: Annotated[bool, Doc("scikit-learn's defaults, as published: C = 1, activations not scaled."), Rare()] = False
     sizes: Annotated[
         tuple[str, ...],
-        Doc("More guards on the top of the same ranking, such as 1%,5% or 10,50..500:50."),
+        Doc("More guards, on tops such as 1%,5% or 10,50..500:50."),
         Joined(),
     ] = ()
-    random: Annotated[int, Doc("Random controls of each kind: same layers, like magnitude, last layer, anywhere.")] = 5
+    random: Annotated[int, Doc("Random controls of each of four kinds.")] = 5
     writing: Answers = WritingOptions()
     out: Annotated[Path | None, Doc("Also save the guard in this folder."), Aside()] = None
     allow_overlap: AllowOverlap = False

@@ -7,7 +7,7 @@ from typing_extensions import Doc
 
 from snql.errors import InputError
 
-Seed = Annotated[int, Doc("Seed of the sample and of all draws; stored with the run.")]
+Seed = Annotated[int, Doc("Seed of the sample and of all draws.")]
 
 
 @dataclass(frozen=True, kw_only=True)

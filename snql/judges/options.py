@@ -9,11 +9,9 @@ from typing_extensions import Doc
 
 from snql.errors import InputError
 from snql.judges.signs import SIGNS, given_signs
-from snql.options import Flag, Later
+from snql.options import Flag, Later, Rare
 
-Rubric = Annotated[
-    Path | None, Doc("What an endpoint or a guard is asked: a file with {prompt} and {completion}."), Later()
-]
+Rubric = Annotated[Path | None, Doc("File with {prompt} and {completion}: what an endpoint is asked."), Later()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +50,7 @@ class JudgingOptions:
 
     judges: Annotated[
         tuple[str, ...],
-        Doc("refusal, demo:cost, score-model:PATH, ...: see `snql judge --help`; repeatable."),
+        Doc("refusal, demo:cost, …: `snql judge -h`; repeatable."),
         Flag("--judge"),
     ]
     _: KW_ONLY
@@ -61,8 +59,9 @@ class JudgingOptions:
         Doc("cost (high is worse) or reward (high is better), or JUDGE=cost for one; repeatable."),
         Flag("--judge-sign"),
         Later(),
+        Rare(),
     ] = ()
-    rubric: Rubric = None
+    rubric: Annotated[Rubric, Rare()] = None
 
     def __post_init__(self) -> None:
         if not self.judges:

@@ -33,7 +33,7 @@ SETS = {
 
 ModeText = Annotated[
     str,
-    Doc("What neurons become: donor, donor-weights, both, zero, mean:RUN, noise:RUN[:K], scale:X (docs/method.md)."),
+    Doc("donor, donor-weights, both, zero, mean:RUN, noise:RUN[:K] or scale:X."),
 ]
 Sweep = Annotated[
     tuple[str, ...],
@@ -47,7 +47,7 @@ SweepLayers = Annotated[
     Later(),
     Rare(),
 ]
-Random = Annotated[int, Doc("Random controls for each set: as many neurons in each layer, none of the set's.")]
+Random = Annotated[int, Doc("Random sets, as many in each layer.")]
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,9 @@ class PatchOptions:
     Prompts of the locate runs that the neuron expressions name are left out, unless ``allow_overlap``.
     """
 
-    recipient: Annotated[str, Doc("Model that writes and is patched.")]
-    donor: Annotated[
-        str | None, Doc("Model whose activations are patched in; needed by `mode` donor and for effects.")
-    ] = None
-    neurons: Annotated[tuple[str, ...], Doc("Neuron expression, such as safety:5%; repeatable.")]
+    recipient: Annotated[str, Doc("Model that writes.")]
+    donor: Annotated[str | None, Doc("Model whose activations are patched in.")] = None
+    neurons: Annotated[tuple[str, ...], Doc("Expression, such as safety:5%; repeatable.")]
     prompts: Annotated[PromptOptions, Inside(required=("prompts",))] = PromptOptions()
     judging: JudgingOptions
     mode: ModeText = "donor"
@@ -111,12 +109,11 @@ class PatchOptions:
     window: Annotated[
         str | None,
         Doc("Windows of ranks of this width (5%, or 5%:30% to stop there); `neurons` as with `sweep`."),
+        Rare(),
     ] = None
     random: Random = 0
     random_anywhere: Annotated[int, Doc("Random controls for each set from all layers, not matched."), Rare()] = 0
-    random_magnitude: Annotated[
-        int, Doc("Random controls for each set with activations as large as its own, layer by layer."), Later()
-    ] = 0
+    random_magnitude: Annotated[int, Doc("Random sets, activations as large."), Later()] = 0
     sampling: SamplingOptions = SamplingOptions()
     trace: Annotated[bool, Doc("Store what would have been written without the patch, step by step."), Rare()] = True
     graded: Annotated[
@@ -192,11 +189,11 @@ class TaxOptions:
     prompts: Annotated[PromptOptions, Inside(required=("prompts",))] = PromptOptions()
     judging: Annotated[
         JudgingOptions,
-        Inside(docs={"judges": "A cost and a reward judge, such as demo:cost and demo:reward; repeatable."}),
+        Inside(docs={"judges": "A cost and a reward judge, as demo:cost, demo:reward."}),
     ]
     cost_on: Annotated[str | None, Doc("Prompt set whose costs are compared with rewards; all by default.")] = None
     reward_on: Annotated[str | None, Doc("Prompt set whose rewards are compared; goes with `cost_on`.")] = None
-    top: Annotated[str, Doc("How much of each ranking: 5% or a number of neurons.")] = "5%"
+    top: Annotated[str, Doc("How much of each ranking: 5%, or neurons.")] = "5%"
     neurons: Annotated[
         str,
         Doc("What is patched: shared (in both tops), safety or helpful (one top)."),

@@ -8,7 +8,7 @@ from typing_extensions import Doc
 from snql.errors import InputError
 from snql.options import Flag, Later, Rare
 
-Where = Annotated[str | None, Doc("SQL condition over the file's columns, such as \"category = 'illegal'\".")]
+Where = Annotated[str | None, Doc("SQL condition over the columns: \"category = 'illegal'\".")]
 Sample = Annotated[int | None, Doc("N prompts of each set, drawn with --seed.")]
 Limit = Annotated[int | None, Doc("Only the first N prompts of each set (of the sample).")]
 TEMPLATES = ("auto", "chat", "tulu", "plain")
@@ -31,7 +31,7 @@ NeutralPrompts = Annotated[
     Flag("--neutral-prompts"),
     Rare(),
 ]
-PROMPTS = "Prompt file (jsonl, csv, parquet, txt, ...), demo:NAME or hub:ID[@REVISION][:SPLIT]; repeatable."
+PROMPTS = "File, demo:NAME or hub:ID[@REV][:SPLIT]; repeatable."
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class PromptOptions:
     prompt_column: Annotated[str | None, Doc("Column with the prompt; recognised names need none."), Rare()] = None
     template: Annotated[
         str,
-        Doc("auto, chat, tulu, plain, a role such as after (its chat template), or a template file."),
+        Doc("auto, chat, tulu, plain, after, … or a file."),
     ] = "auto"
     limit: Limit = None
     sample: Sample = None

@@ -76,21 +76,19 @@ class CompareOptions:
     """Which scorers are compared, and how: scorers of one model read the model after."""
 
     before: Annotated[str, Doc("Model before alignment: it is patched.")]
-    after: Annotated[str, Doc("Model after alignment; scorers of one model read it.")]
+    after: Annotated[str, Doc("Model after alignment.")]
     prompts: Annotated[
         PromptOptions, Inside(required=("prompts",), without=("prompt_column", "where", "disjoint_from"))
     ] = PromptOptions()
-    evaluate: Annotated[
-        tuple[str, ...], Doc("Prompts that are answered and judged; repeatable."), Flag("--evaluate-prompts")
-    ]
+    evaluate: Annotated[tuple[str, ...], Doc("Prompts to answer and judge; repeatable."), Flag("--evaluate-prompts")]
     judging: Annotated[
         JudgingOptions,
         Inside(without=("judge_signs", "rubric"), docs={"judges": "As for `snql patch`; repeatable."}),
     ]
     contrast: ContrastPrompts = ()
     neutral: NeutralPrompts = ()
-    scorers: Annotated[tuple[str, ...], Doc("Scorers, with commas between; all by default."), Joined()] = ALL
-    top: Annotated[str, Doc("Size of the sets: 5% of the ranked neurons, or a number.")] = "5%"
+    scorers: Annotated[tuple[str, ...], Doc("Scorers, with commas between."), Joined()] = ALL
+    top: Annotated[str, Doc("Size of the sets: 5%, or neurons.")] = "5%"
     random: Random = 5
     writing: WritingOptions = WritingOptions()
     skip_last_layers: SkipLastLayers = 1
