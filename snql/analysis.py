@@ -52,11 +52,11 @@ class Analysis(Database):
         return list_runs(self)
 
     def scores(self, run: str) -> pl.DataFrame:
-        """All neurons of a finished locate run with their scores, ranks, means and deviations, by layer and neuron.
+        """All neurons of a finished locate run with their scores, ranks, means and deviations, in order of rank.
 
         Raises InputError if there is no such run.
         """
-        return read_scores(self, run)
+        return read_scores(self, run).sort("rank", nulls_last=True, maintain_order=True)
 
     def overlap(self, *runs: str, top: str = "5%") -> pl.DataFrame:
         """Every pair of these runs compared at the top of their rankings, beside chance.
@@ -105,13 +105,13 @@ class Analysis(Database):
             [run, kind],
         )
 
-    def effects(self, run: str) -> pl.DataFrame:
-        """The causal effects of a patch run's neuron sets, with intervals and controls: rows of ``causal_effects``.
+    def effects(self, run: str, *, controls: bool = False) -> pl.DataFrame:
+        """The causal effects of a patch run's neuron sets, with intervals: rows of ``causal_effects``.
 
-        Raises InputError if there is no such run.
+        controls: those of their random controls, too. Raises InputError if there is no such run.
         """
         self._check_run(run, "patch")
-        return self.frame("FROM causal_effects WHERE run = ?", [run])
+        return self.frame("FROM causal_effects WHERE run = ? AND (? OR control_of IS NULL)", [run, controls])
 
     def view(self, height: int = 800) -> "Shown":
         """Serve the database to this machine's browser (``snql view``), and show it in a frame where a notebook can.

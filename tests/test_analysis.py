@@ -55,6 +55,8 @@ def test_frames_are_those_of_the_verbs(path: Path) -> None:
         assert db.runs["name"].to_list() == ["one", "two"]
         scores = db.scores("one")
         assert scores.height == N_LAYERS * N_NEURONS
+        ranked = scores.filter(pl.col("rank").is_not_null())
+        assert scores.head(ranked.height).equals(ranked) and ranked["rank"].is_sorted()
         best = scores.sort("score", descending=True).head(6)
         members = db.neurons("one:10%")
         found = {(layer, int(n)) for layer, neurons in members.by_layer().items() for n in neurons}

@@ -13,6 +13,7 @@
 --   tokens [tokens]: scored tokens of the stage so far; NULL in runs of other kinds than locate
 --   tokens_per_second [tokens/s]: speed over the stage's batches after the first; NULL before that
 --   last_commit [UTC]: when the stage's last batch was committed
+--   seconds [s]: from the run's start to its end; NULL before that
 --   run_id -> runs.run_id: the run
 -- Units:   done and total count the prompts of the stage, or what total says; tokens are scored tokens.
 -- Caveats: stages of a locate run are contrast, keep (token-level activations are collected) and store (they are
@@ -100,6 +101,7 @@ SELECT
     by_stage.tokens,
     by_stage.tokens_per_second,
     by_stage.last_commit,
+    round(epoch(runs.finished_at - runs.started_at), 1) AS seconds,
     runs.run_id
 FROM runs
 LEFT JOIN located USING (run_id)

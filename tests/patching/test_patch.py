@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
+from snql.analysis import open_database
 from snql.contrast.locate import locate
 from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
@@ -97,6 +98,9 @@ def test_variants_and_their_sets_are_stored(db: Database, tiny_llama: Path, tiny
     assert db.rows(counted) == [(96, 96)]
     controls = db.rows("SELECT DISTINCT control_of FROM causal_effects WHERE control_seed IS NOT NULL ORDER BY 1")
     assert controls == [("found:20%",), ("found:5%",)]
+    with open_database(db.path) as opened:
+        assert set(opened.effects("run")["variant"]) == {"found:5%", "found:20%"}
+        assert opened.effects("run", controls=True).height == 3 * opened.effects("run").height
 
 
 def test_controls_of_a_set_that_has_most_of_a_layer(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
