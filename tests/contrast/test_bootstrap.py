@@ -1,6 +1,7 @@
 """Sums per prompt and what is drawn from them: against token activations, by hand, and after interruptions."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import polars as pl
 import pytest
 import torch
 
+from snql.contrast.bootstrap import bootstrap_intervals
 from snql.contrast.locate import locate
 from snql.contrast.prompt_sums import PromptSums, staged_chunks
 from snql.db.check import check
 from snql.db.connection import Database
+from snql.db.prompt_sums import SumsChunk
 from snql.db.scores import read_scores
 from snql.errors import InputError, RunError
 from snql.neurons.sets import Shape
@@ -192,4 +195,18 @@ def test_a_model_against_itself(db: Database, tiny_llama: Path, tiny_adapter: Pa
     assert db.rows("SELECT dtype FROM runs WHERE name IN ('shape', 'dtype') ORDER BY name") == [
         ("float32/bfloat16",),
         ("float32",),
+    ]
+
+
+def test_neurons_of_experts_keep_their_expert() -> None:
+    class Reader:
+        n_prompts = 3
+
+        def chunks(self) -> Iterator[SumsChunk]:
+            yield SumsChunk(np.arange(12), np.arange(1.0, 37).reshape(3, 12), np.ones((3, 12)))
+
+    reader: Any = Reader()
+    found = bootstrap_intervals(reader, Shape(2, 6, n_experts=3), np.arange(1, 13), RESAMPLES, 0)
+    assert found.select("layer", "expert", "neuron").rows() == [
+        (layer, expert, neuron) for layer in range(2) for expert in range(3) for neuron in range(2)
     ]

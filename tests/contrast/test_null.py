@@ -190,6 +190,7 @@ def test_runs_without_an_adapter_to_shuffle(tmp_path: Path) -> None:
         tensors = load_file(SFT / WEIGHTS)
         save_file({key: value.flip(-1).contiguous() for key, value in tensors.items()}, other / WEIGHTS)
         locate(db, "turned", options(stacked, BASE))
+        locate(db, "same", options(stacked, stacked))
         locate(db, "apart", options(stacked, f"{BASE}+{other}+{SFT}"))
         locate(db, "changing", options(BASE, f"{BASE}+{other}"))
         add_locate_run(db, "imported", np.ones((2, 4)))
@@ -197,6 +198,7 @@ def test_runs_without_an_adapter_to_shuffle(tmp_path: Path) -> None:
         for run, message in (
             ("nowhere", "no finished locate run 'nowhere'"),
             ("turned", "has no adapter that .* has not, and a full checkpoint has no update"),
+            ("same", "has no adapter that .* has not"),
             ("apart", "does not build on"),
             ("changing", "has other files than when run 'changing' read it"),
         ):
