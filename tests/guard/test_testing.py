@@ -113,6 +113,8 @@ def test_costs_are_means_of_accepted_answers(trained: Database, predictions: pl.
         ("before", "none"),
     ]
     assert costs.filter(model="after")["model_spec"].unique().to_list() == ["demo:safety"]
+    read = trained.rows("SELECT variant_id, count(DISTINCT classifier_id) > 1 FROM guard_probabilities GROUP BY ALL")
+    assert sorted(read) == [(0, True), (1, False)], "of the model after, the guard alone is asked"
     answers = trained.frame(
         """
         SELECT v.role AS model, c.prompt_id, p.dataset, c.text, j.score

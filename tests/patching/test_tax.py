@@ -18,10 +18,13 @@ from snql.errors import InputError
 from snql.generation.options import WritingOptions
 from snql.judges.options import JudgingOptions
 from snql.options import changed
+from snql.patching import tax_changes
 from snql.patching.options import TaxOptions
 from snql.patching.tax import TaxResult, tax
 from snql.prompts.options import PromptOptions
 from snql.stats.effects import mean_interval
+from snql.stats.interval import Interval
+from snql.stats.magnitudes import Changes, size_ratio
 
 from ..cli.conftest import Snql, snql  # noqa: F401  (a fixture)
 
@@ -118,15 +121,25 @@ def test_changes_are_those_of_the_judgements(located: Database, found: TaxResult
 
 
 @pytest.mark.parametrize(("cost_on", "reward_on"), [(None, None), ("demo:harmful", "demo:benign")])
-def test_ratios_are_those_of_the_changes(located: Database, cost_on: str | None, reward_on: str | None) -> None:
+def test_ratios_are_those_of_the_changes(
+    located: Database, monkeypatch: pytest.MonkeyPatch, cost_on: str | None, reward_on: str | None
+) -> None:
+    compared: list[tuple[Changes, Changes]] = []
+
+    def noted(over: Changes, under: Changes, *, paired: bool) -> Interval | None:
+        compared.append((over, under))
+        return size_ratio(over, under, paired=paired)
+
+    monkeypatch.setattr(tax_changes, "size_ratio", noted)
     result = tax(located, "t", replace(OPTIONS, cost_on=cost_on, reward_on=reward_on), resume=True)
     stated = 0
-    for row in result.ratios.iter_rows(named=True):
+    for row, given in zip(result.ratios.iter_rows(named=True), compared, strict=True):
         sides = []
         for sign, dataset in (("cost", cost_on), ("reward", reward_on)):
             by = scores(located, row["run"], f"demo:{sign}", dataset)
             sides.append((by[OPTIONS.expression] - by["recipient"]).mean())
             assert row[f"{sign}_change"] == pytest.approx(sides[-1], abs=1e-12)
+            assert given[sign == "reward"].values.mean() == pytest.approx(sides[-1], abs=1e-12)
             assert row[f"{sign}_on"] == (dataset or "*")
         covers = [row[f"{sign}_ci_low"] <= 0 <= row[f"{sign}_ci_high"] for sign in ("cost", "reward")]
         assert row["paired"] == (cost_on is None)
