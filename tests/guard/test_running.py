@@ -64,13 +64,6 @@ def test_what_is_flagged_is_refused_or_begins_safely(trained: Database, sft_netw
     assert (passed.action, passed.answer) == ("answer", plain_answer(sft_network, ids))
 
 
-def test_a_beginning_takes_room_too(trained: Database) -> None:
-    """The bundled models read 512 tokens."""
-    begun = replace(OPTIONS, threshold=0.0, on="prefix", prefix="No, but " * 200)
-    with pytest.raises(InputError, match="it is longer than"):
-        run(trained, "mine", begun)
-
-
 def test_a_saved_guard_needs_no_database(trained: Database, db: Database) -> None:
     folder = str(trained.path.parent / "saved")
     found = run(db, folder, replace(OPTIONS, repeats=2))
