@@ -218,7 +218,8 @@ def _parquet(data: bytes) -> Iterable[Row]:
     if max(sum(sizes), _CELL * about.num_rows * about.num_columns) > most:
         raise ValueError(_too_much(most))
     frame = pl.read_parquet(io.BytesIO(data))
-    if sum(frame.select(pl.col(pl.String).str.len_bytes().sum()).row(0)) > most:  # a page can repeat one text for ever
+    lengths = frame.select(pl.col(pl.String).str.len_bytes().sum())  # a page can repeat one text for ever
+    if sum(map(sum, lengths.rows())) > most:
         raise ValueError(_too_much(most))
     return frame.iter_rows(named=True)
 

@@ -19,7 +19,7 @@ from snql.writing import html
 LONGEST_FORM = 1_000_000
 MOST_SUGGESTIONS = 24
 EXAMPLE = (
-    "SELECT layer, count(*) AS neurons, avg(score) AS score\nFROM neuron_scores\nWHERE rank <= 1000\nGROUP BY layer"
+    "SELECT layer, count(*) AS neurons, avg(score) AS score\nFROM neuron_scores WHERE rank <= 1000\nGROUP BY layer"
 )
 
 

@@ -48,7 +48,7 @@ def test_unknown_looks(theme: str, width: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("figure", "theme", "width"),
     [(figure, "paper", "column") for figure in FIGURES if figure.name != "ablation"]  # its rows are in test_ablation.py
-    + [(figure, "talk", "254") for figure in FIGURES[:4]],
+    + [(figure, "talk", "254") for figure in FIGURES[:3]],
 )
 def test_figures_have_their_width_without_being_scaled(
     database: Database, figure: Figure, theme: str, width: str
