@@ -296,8 +296,8 @@ class Database:
                 raise InputError(f"{option} {value} is not possible: {remedy}") from error
 
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        lingering.drop(self.path)  # first: whoever looks at a file and closes it takes this process's locks from it
         check_kind(self.path)
-        lingering.drop(self.path)
         deadline = time.monotonic() + self._lock_timeout
         config = NO_NETWORK if read_only else NO_NETWORK | {"storage_compatibility_version": STORAGE_VERSION}
         while True:
