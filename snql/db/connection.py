@@ -70,13 +70,24 @@ class Database:
     """
 
     def __init__(
-        self, path: str | Path, lock_timeout: float = LOCK_TIMEOUT_SECONDS, access: Access | None = None
+        self,
+        path: str | Path,
+        lock_timeout: float = LOCK_TIMEOUT_SECONDS,
+        access: Access | None = None,
+        *,
+        checked: bool = False,
     ) -> None:
+        """checked: whether the file is known to be DuckDB's, so that nothing looks at it before.
+
+        Several threads must not look: a process that closes a file loses its locks on it, also those that another
+        thread's connection reads under.
+        """
         self.path = Path(path)
         self._access = access or Access()
         self._lock_timeout = lock_timeout
         self._reader: duckdb.DuckDBPyConnection | None = None
         self._kept = False
+        self._checked = checked
         self._idle: lingering.Lingering | None = None
 
     def __enter__(self) -> "Database":
@@ -102,7 +113,7 @@ class Database:
         if self._idle is not None:
             self._idle.give(reader, read_only=True)
         else:
-            reader.close()
+            lingering.close(reader)
 
     @contextmanager
     def lingering(self) -> Iterator[None]:
@@ -222,12 +233,12 @@ class Database:
                 yield connection
         except BaseException:
             if connection is not None:
-                connection.close()
+                lingering.close(connection)
             raise
         if self._idle is not None:
             self._idle.give(connection, read_only=False)
         else:
-            connection.close()
+            lingering.close(connection)
 
     def _waiting(self, *, read_only: bool) -> Connection | None:
         return None if self._idle is None else self._idle.take(read_only=read_only)
@@ -254,7 +265,7 @@ class Database:
                 if files:
                     connection.execute("SET VARIABLE snql_shards = $1", [selection])
             except BaseException:
-                connection.close()
+                lingering.close(connection)
                 raise
             self._reader = connection
         return self._reader
@@ -297,12 +308,14 @@ class Database:
 
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         lingering.drop(self.path)  # first: whoever looks at a file and closes it takes this process's locks from it
-        check_kind(self.path)
+        if not self._checked:
+            check_kind(self.path)
         deadline = time.monotonic() + self._lock_timeout
         config = NO_NETWORK if read_only else NO_NETWORK | {"storage_compatibility_version": STORAGE_VERSION}
         while True:
             try:
-                return duckdb.connect(str(self.path.absolute()), read_only=read_only, config=config)
+                with lingering.TURN:
+                    return duckdb.connect(str(self.path.absolute()), read_only=read_only, config=config)
             except duckdb.Error as error:  # of damage, some are of no class below this one
                 if not _is_lock(error) or time.monotonic() > deadline:
                     raise DatabaseError(_explain(error, self.path)) from error

@@ -14,6 +14,9 @@ SECONDS = 0.1
 """How long a connection waits for its next use; other programs wait as long for it."""
 _MOST_SECONDS = 0.3
 """How long a connection may serve one use after another: then others get their turn."""
+TURN = threading.RLock()
+"""Files are opened and closed by one thread at a time: closing one takes from this process all locks on it, those of a
+connection that another thread has just opened as well."""
 _ALL: dict[Path, "Lingering"] = {}
 """By file: DuckDB gives a process no second connection to a file that differs from the first in what it may do."""
 
@@ -29,7 +32,6 @@ class Lingering:
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
-        self._lock = threading.Lock()
         self._idle: _Idle | None = None
         self._timer: threading.Timer | None = None
         self._last: duckdb.DuckDBPyConnection | None = None
@@ -37,10 +39,11 @@ class Lingering:
 
     def take(self, *, read_only: bool) -> duckdb.DuckDBPyConnection | None:
         """The connection, if one waits that can do this; one that cannot is closed."""
-        idle = self._taken()
-        if idle is None or idle.read_only == read_only:
-            return None if idle is None else idle.connection
-        idle.connection.close()
+        with TURN:
+            idle = self._taken()
+            if idle is None or idle.read_only == read_only:
+                return None if idle is None else idle.connection
+            idle.connection.close()
         return None
 
     def give(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
@@ -49,9 +52,9 @@ class Lingering:
             self._last, self._since = connection, time.monotonic()
         drop(self._path)
         if time.monotonic() - self._since > _MOST_SECONDS:
-            connection.close()
+            close(connection)
             return
-        with self._lock:
+        with TURN:
             self._idle, _ALL[self._path] = _Idle(connection, read_only), self
             self._timer = threading.Timer(SECONDS, self.drop)
             self._timer.daemon = True
@@ -59,16 +62,22 @@ class Lingering:
 
     def drop(self) -> None:
         """Close what waits."""
-        if (idle := self._taken()) is not None:
-            idle.connection.close()
+        with TURN:
+            if (idle := self._taken()) is not None:
+                idle.connection.close()
 
     def _taken(self) -> _Idle | None:
-        with self._lock:
-            idle, self._idle = self._idle, None
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = None
-            return idle
+        idle, self._idle = self._idle, None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        return idle
+
+
+def close(connection: duckdb.DuckDBPyConnection) -> None:
+    """Close a connection in its turn."""
+    with TURN:
+        connection.close()
 
 
 def drop(path: Path) -> None:

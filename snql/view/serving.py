@@ -48,7 +48,7 @@ def serve(path: Path, options: ViewOptions = DEFAULTS) -> Served:
     """
     options.check()
     site = Site(path.absolute(), options)
-    for database in site.databases().values():
+    for database in site.databases(checked=False).values():
         database.rows("SELECT 1")
         database.close()
     listening = _bound(options.host, options.port)

@@ -39,14 +39,18 @@ class Site:
 
         Raises DatabaseError if it cannot be read.
         """
-        with self.turns.turn(long=long), Database(self.path, access=self._access) as db, db.reading():
+        with self.turns.turn(long=long), Database(self.path, access=self._access, checked=True) as db, db.reading():
             yield db
 
     @property
     def _access(self) -> Access:
         return Access(memory=self.options.memory, threads=self.options.threads)
 
-    def databases(self) -> dict[str, Database]:
-        """All databases by their labels, the site's own first; each has connections of its own."""
+    def databases(self, *, checked: bool = True) -> dict[str, Database]:
+        """All databases by their labels, the site's own first; each has connections of its own.
+
+        checked: whether they were read before, as all are when the server begins.
+        """
         paths = (self.path, *self.options.compare)
-        return {label: Database(path, access=self._access) for label, path in zip(labels(paths), paths, strict=True)}
+        named = zip(labels(paths), paths, strict=True)
+        return {label: Database(path, access=self._access, checked=checked) for label, path in named}

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from http.cookiejar import CookieJar
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 from axe_core_python.selenium import Axe  # type: ignore[import-untyped]
@@ -115,26 +116,28 @@ def test_fifty_tabs_and_a_job_that_writes_meanwhile(page: Page, served: Served, 
     before = value(page, amount)
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
     opener.open(served.address).close()
-    ended, answers = threading.Event(), list[int]()
+    ended, answers = threading.Event(), list[str]()
 
     def tab() -> None:
         while not ended.is_set():
-            with opener.open(f"{root(served)}/progress") as answer:
-                answers.append(answer.status)
+            try:
+                with opener.open(f"{root(served)}/progress") as answer:
+                    answers.append(answer.reason)
+            except OSError as error:
+                answers.append(f"{error}: {error.read().decode() if isinstance(error, HTTPError) else ''}")
             ended.wait(1.0)
 
     tabs = [threading.Thread(target=tab) for _ in range(50)]
     for each in tabs:
         each.start()
-    ((run_id,),) = Database(path).rows("SELECT run_id FROM runs WHERE name = 'windows'")
-    job = [sys.executable, "-m", "tests.view.writer", str(path), str(run_id), "8"]
+    job = [sys.executable, "-m", "tests.view.writer", str(path), "8"]
     done = subprocess.run(job, cwd=ROOT, capture_output=True, text=True, timeout=120)
     ended.set()
     for each in tabs:
         each.join()
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 5.0
-    assert len(answers) > 50 and set(answers) == {200}
+    assert float(done.stdout) < 15.0  # jobs wait for 30
+    assert len(answers) > 50 and set(answers) == {"OK"}
     until(lambda: value(page, amount) != before)
 
 
