@@ -1,8 +1,7 @@
 """How long commands take on a database of 2,000 runs: 1,000 locate runs, 500 patch runs and 500 guards.
 
 The runs are copies of four that the bundled models make, under names and numbers of their own. Each command is timed
-from start to end in a process of its own, as users run it, the median of three. ``--before FOLDER``: also in another
-checkout of snql, beside it. On two cores.
+from start to end in a process of its own, as users run it, the median of three. On two cores.
 """
 
 import argparse
@@ -67,10 +66,10 @@ def multiply(db: Database, n_copies: int) -> None:
             connection.execute(f"INSERT INTO {quoted(table)} SELECT {chosen} FROM {quoted(table)}, copies")  # noqa: S608
 
 
-def seconds(checkout: Path, folder: Path, line: str) -> float:
+def seconds(folder: Path, line: str) -> float:
     """The median of three runs of a command line."""
     words = [word.replace("~", " ") for word in line.split()]
-    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     taken = []
     for _ in range(3):
         begun = time.perf_counter()
@@ -93,7 +92,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="200 runs")
     parser.add_argument("--json", type=Path, help="write a list of {name, value, target, met}")
-    parser.add_argument("--before", type=Path, help="another checkout")
     parser.add_argument("--keep", type=Path, help="a folder for the database, taken as it is if it is there")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -105,9 +103,7 @@ def main() -> None:
             multiply(Database(folder / "snql.duckdb"), 50 if given.quick else 500)
         results = []
         for line, most in COMMANDS.items():
-            if given.before is not None:
-                results.append(Result(f"{line} (before)", seconds(given.before, folder, line)))
-            results.append(Result(line, seconds(ROOT, folder, line), f"<= {most:g}"))
+            results.append(Result(line, seconds(folder, line), f"<= {most:g}"))
             sys.stderr.write(f"{line}: {results[-1].value:.2f} s\n")
     show(results, given.json)
 

@@ -133,8 +133,15 @@ class Leaf:
             parts = split(given) if self.joined and isinstance(given, str) else given
             return (parts,) if isinstance(parts, str) else tuple(parts or ())
         if isinstance(given, str) and str not in self.types:
-            return next((each(given) for each in (Path, int, float) if each in self.types), given)
-        return int(given) if isinstance(given, str) and int in self.types and given.isdecimal() else given
+            return next((self._number(each, given) for each in (Path, int, float) if each in self.types), given)
+        return self._number(int, given) if isinstance(given, str) and int in self.types and given.isdecimal() else given
+
+    def _number(self, kind: type, given: str) -> Any:
+        """Raises InputError for what is none, and for more digits than Python reads."""
+        try:
+            return kind(given)
+        except ValueError as error:
+            raise InputError(f"`{self.name}` {given[:40]!r} is no number that can be used") from error
 
 
 def leaves(options: type, inside: Inside | None = None) -> tuple[Leaf, ...]:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import duckdb
 
-from snql.db.outputs import check_output
+from snql.db.outputs import check_output, resolved
 from snql.errors import InputError, RunError
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -27,7 +27,9 @@ def replaced(path: Path) -> Iterator[BinaryIO]:
     The other name is made up, and of a new file: what somebody put there, a link to another file, is not written to.
     A file that is replaced keeps its permissions; through a link, what it leads to is replaced.
     """
-    path = path.resolve() if path.is_symlink() else path
+    path = resolved(path) if path.is_symlink() else path
+    if path.is_symlink():  # still: it leads back to itself
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     unfinished = path.with_name(f".{path.name[:_KEPT]}.{secrets.token_hex(8)}.tmp")
     try:
         with os.fdopen(os.open(unfinished, _NEW, 0o666), "wb") as file:

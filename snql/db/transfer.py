@@ -24,6 +24,7 @@ from snql.db import manifest as manifests
 from snql.db.catalog import quoted
 from snql.db.connection import NO_NETWORK, STORAGE_VERSION, Database, is_locked
 from snql.db.manifest import Manifest, Migration, Shard, Table
+from snql.db.outputs import resolved
 from snql.db.owner import is_dead, owner
 from snql.distribution import own_version
 from snql.errors import DatabaseError, InputError, RunError
@@ -291,8 +292,8 @@ def _largest(connection: duckdb.DuckDBPyConnection, manifest: Manifest, column: 
 
 def _check_apart(database: Path, folder: Path, *, around: bool = False) -> None:
     """An exported folder is not in what belongs to the database; nor around it, for then ``force`` would remove it."""
-    own = [database.with_name(database.name + suffix).resolve() for suffix in _PARTS]
-    place = folder.resolve()
+    own = [resolved(database.with_name(database.name + suffix)) for suffix in _PARTS]
+    place = resolved(folder)
     if any(place.is_relative_to(each) or (each.is_relative_to(place) and not around) for each in own):
         raise InputError(f"{folder} belongs to the database {database}, or holds it: name a folder apart from it")
 

@@ -17,6 +17,7 @@ from snql.progress import ProgressCallback, silent, within
 from snql.prompts.options import PromptOptions
 from snql.rankings.overlaps import compare
 from snql.reporting.build import build
+from snql.reporting.folder import check_place
 from snql.reporting.model import Report
 
 LOCATED = ("safety", "safety-seed2", "safety-seed3", "helpful", "concise", "polite", "format")
@@ -50,8 +51,10 @@ def demo(
 ) -> DemoResult:
     """Run every step that is not already in the database, then write the report into ``out``.
 
-    Raises InputError if the database has runs of the demo's names with other settings (``force`` replaces them).
+    Raises InputError if the database has runs of the demo's names with other settings (``force`` replaces them), or if
+    there can be no folder ``out``.
     """
+    check_place(out)
     steps = _Steps(db, seed, force, progress)
     for preference in LOCATED:
         steps.locate(preference)

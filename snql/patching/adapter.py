@@ -9,6 +9,7 @@ import polars as pl
 
 from snql.db import scripts
 from snql.db.connection import Database
+from snql.db.outputs import resolved
 from snql.errors import InputError, reason
 from snql.models.ia3 import CONFIG, write_merged, write_rescaling
 from snql.models.load import load_models
@@ -54,7 +55,7 @@ def write(made: Rescaling, folder: Path, *, force: bool = False) -> None:
     folder = Path(folder)
     check_folder(folder, force=force)
     spec = made.model.spec
-    if any(Path(part.location).resolve() == folder.resolve() for part in (spec.base, *spec.adapters)):
+    if any(resolved(Path(part.location)) == resolved(folder) for part in (spec.base, *spec.adapters)):
         raise InputError(f"{folder} is a part of {spec.text}, which is not replaced: name another folder")
     make = write_merged if made.options.merge else write_rescaling
     try:

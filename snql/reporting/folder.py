@@ -1,6 +1,7 @@
 """The folder of a report: what an earlier report wrote there goes, what anybody else put there stays."""
 
 import glob
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,15 +18,26 @@ _MADE_BY = "Made by <code>snql report</code>"
 """In the page of every report: those of earlier versions have no listing."""
 
 
+def check_place(out: Path) -> None:
+    """Raise InputError if a report cannot be written to ``out``; nothing is made.
+
+    It is a file, its page is of no report, or what is above it takes no files.
+    """
+    if os.path.lexists(out) and not out.is_dir():
+        raise InputError(f"{out} is a file, not a folder to write a report to: name a folder with `out`")
+    above = next(place for place in out.absolute().parents if os.path.lexists(place))
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError(f"cannot write beside {out}: {above} takes no files; choose another `out`")
+    _check(out, [INDEX])
+
+
 @contextmanager
 def staging(out: Path) -> Iterator[Path]:
     """A temporary folder beside ``out``, on the same disk, gone at the end; those of killed reports go, too.
 
     Raises InputError if ``out`` is a file, cannot be written, or has a page that no report wrote.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file, not a folder to write a report to: name a folder with `out`")
-    _check(out, [INDEX])
+    check_place(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         prefix = f".{out.name}-report."

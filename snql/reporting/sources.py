@@ -16,6 +16,7 @@ import polars.selectors as cs
 
 from snql.db import Database
 from snql.db.catalog import literal
+from snql.db.outputs import resolved
 from snql.errors import DatabaseError, InputError
 from snql.writing.inert import visible
 from snql.writing.words import listing
@@ -159,7 +160,7 @@ def sources(database: Database, others: Sequence[Database] = (), only: Sequence[
 
 def labels(paths: Sequence[Path]) -> tuple[str, ...]:
     """Labels of files: as few of the last parts of their paths as make them different."""
-    whole = [path.resolve().with_suffix("").parts for path in paths]
+    whole = [resolved(path).with_suffix("").parts for path in paths]
     for length in range(1, max(len(parts) for parts in whole) + 1):
         found = tuple(visible("/".join(parts[-length:])) for parts in whole)
         if len(set(found)) == len(found):
@@ -170,7 +171,7 @@ def labels(paths: Sequence[Path]) -> tuple[str, ...]:
 def _check_different(paths: Sequence[Path]) -> None:
     for place, path in enumerate(paths):
         for other in paths[:place]:
-            same = path.samefile(other) if path.exists() and other.exists() else path.resolve() == other.resolve()
+            same = path.samefile(other) if path.exists() and other.exists() else resolved(path) == resolved(other)
             if same:
                 raise InputError(f"{path} is the same database as {other}: name another one with `compare`")
 

@@ -49,7 +49,7 @@ LINES = {
     "snql judges compare": "patched refusal refusal",
     "snql guard": "",
     "snql guard train": "new --model demo:sft --neurons located:1% --prompts few.txt --benign other.txt "
-    "--judge by-set --max-new-tokens 1",
+    "--judge by-set --plain --max-new-tokens 1",
     "snql guard test": "guarded --prompts more.txt --benign other.txt",
     "snql guard run": "guarded --prompt Hello --max-new-tokens 1",
     "snql train": "",

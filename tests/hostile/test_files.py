@@ -104,3 +104,33 @@ def test_what_a_killed_report_left_goes_and_what_is_at_work_stays(tmp_path: Path
     with staging(tmp_path / "r") as folder:
         assert folder.is_dir()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([living.name, other.name, ".r-photos"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["db", "export", "loop"],
+        ["db", "import", "loop"],
+        ["query", "SELECT 1 AS x", "--format", "csv", "-o", "loop"],
+        ["query", "SELECT 1 AS x", "--format", "csv", "-o", "loop/x"],
+        ["--db", "loop", "runs"],
+        ["report", "--compare", "loop"],
+        ["demo", "--out", "loop"],
+        ["demo", "--out", "loop/x"],
+        ["demo", "--out", "/dev/full"],
+        ["demo", "--out", "snql.duckdb/x"],
+    ],
+)
+def test_links_that_lead_back_to_themselves_and_places_of_no_folder(
+    begun: Snql, tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    done = begun("-q", *command)
+    assert done.code in (1, 2) and done.err.count("\n") == 1 and done.err.startswith("snql: "), done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loop", "snql.duckdb"]
+
+
+def test_a_number_of_more_digits_than_are_read(begun: Snql) -> None:
+    line = ["locate", "x", "--before", "demo:sft", "--after", "demo:safety", "--prompts", "demo:harmful"]
+    done = begun(*line, "--batch-size", "9" * 5000)
+    assert done.code == 2 and done.err.count("\n") == 1 and "--batch-size '9999" in done.err
