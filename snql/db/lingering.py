@@ -1,6 +1,6 @@
 """Connections that outlive their use by a moment: what a job asks next need not open the file anew.
 
-Opening takes some 50 ms, of which most is DuckDB's own start; a short job asked for it 33 times.
+Opening takes some 30 ms, of which most is DuckDB's own start; benchmarks/openings.py has what short jobs save.
 """
 
 import threading
