@@ -1,12 +1,24 @@
 """``snql neurons`` and ``snql neuron``: neurons to look at."""
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typing_extensions import Doc
 
 from .render import is_table, note, print_json_parts, print_table
 from .state import state
+
+
+@dataclass(frozen=True)
+class TopTokens:
+    """The tokens at which each neuron is most active."""
+
+    tokens: Annotated[int, Doc("Show N top tokens of each neuron.")] = 5
+    tokens_by: Annotated[str, Doc("What top tokens are the top of: |activation| after, before, or its change.")] = (
+        "after"
+    )
 
 
 def neurons(
@@ -14,6 +26,7 @@ def neurons(
     expression: Annotated[
         str, typer.Argument(metavar="EXPR", help="Neuron expression, such as safety:50 or 'safety:5% & helpful:5%'.")
     ],
+    top_tokens: TopTokens,
     run: Annotated[
         list[str] | None,
         typer.Option("--run", help="Show the numbers of this run, instead of those named in EXPR; repeatable."),
@@ -22,10 +35,6 @@ def neurons(
         str, typer.Option(help="rank, score, layer, difference of the means (its size), or refusal-cosine.")
     ] = "rank",
     limit: Annotated[int, typer.Option(max=1_000_000, help="Show the first N neurons.")] = 20,
-    tokens: Annotated[int, typer.Option(help="Show N top tokens of each neuron.")] = 5,
-    tokens_by: Annotated[
-        str, typer.Option(help="What top tokens are the top of: |activation| after, before, or its change.")
-    ] = "after",
     html: Annotated[Path | None, typer.Option(help="Write a page to this file instead.")] = None,
     output: Annotated[
         Path | None,
@@ -44,9 +53,7 @@ def neurons(
         members = export_set(here.open(), expression, output, like=next(iter(run or ()), None))
         note(f"wrote {len(members)} neurons of {members.shape} to {output}", quiet=here.quiet)
         return
-    table = describe_neurons(
-        here.open(), expression, run or (), sort=sort, limit=limit, tokens=tokens, tokens_by=tokens_by
-    )
+    table = describe_neurons(here.open(), expression, run or (), sort=sort, limit=limit, **asdict(top_tokens))
     if html is not None:
         from snql.neuron_pages.html import neurons_html, write_page
 

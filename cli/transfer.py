@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from snql.rankings.options import About
+
 from . import options as opt
 from .render import note
 from .state import state
@@ -55,31 +57,13 @@ def import_scores(
         ),
     ],
     name: Annotated[str, typer.Argument(help="Name of the run that it becomes.")],
-    before: Annotated[str | None, typer.Option(help="Which model before is, in words.")] = None,
-    after: Annotated[str | None, typer.Option(help="Which model after (the aligned one) is, in words.")] = None,
-    n_layers: Annotated[
-        int | None,
-        typer.Option(
-            "--layers", help="Layers of the model, if the file leaves out the last; default: those in the file."
-        ),
-    ] = None,
-    n_neurons: Annotated[
-        int | None, typer.Option("--neurons", help="Neurons of each layer, for a file that does not name all.")
-    ] = None,
-    like: Annotated[
-        str | None, typer.Option(help="A locate run of the same model, in place of --layers and --neurons.")
-    ] = None,
-    column: Annotated[
-        str | None, typer.Option(help="The array or column with the scores, where the file has several.")
-    ] = None,
+    about: About,
     force: opt.Force = False,
 ) -> None:
     """Store scores or a set of neurons of another program as a locate run."""
-    from snql.rankings.imported import About
     from snql.rankings.imported import import_scores as store
 
     here = state(context)
-    about = About(before=before, after=after, n_layers=n_layers, n_neurons=n_neurons, like=like, column=column)
     done = store(here.open(), name, file, about, force=force)
     note(f"locate run {name}: {done.n_ranked:,} neurons ranked of {done.shape}, from {file}", quiet=here.quiet)
 

@@ -16,6 +16,8 @@ from snql.db.connection import Database
 from snql.db.scores import read_shape, write_statistics
 from snql.errors import InputError
 from snql.neurons.sets import Shape
+from snql.options import words
+from snql.rankings.options import About
 from snql.rankings.published import KIND, MOST_LAYERS, is_published, published_statistics
 from snql.rankings.score_files import Found, load_tensors, read_file, read_tensors
 
@@ -32,28 +34,6 @@ class ImportedScores:
     shape: Shape
     n_ranked: int
     what: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class About:
-    """What is said of a file. before, after: which models the scores are of, for people. like: a locate run of the same
-    model; n_layers, n_neurons: its layers, and the neurons of each, where the file does not say. column: the array or
-    column with the scores, where there are several."""
-
-    before: str | None = None
-    after: str | None = None
-    n_layers: int | None = None
-    n_neurons: int | None = None
-    like: str | None = None
-    column: str | None = None
-
-    def words(self) -> list[str]:
-        """As the command line says it."""
-        given = {
-            **{"--before": self.before, "--after": self.after, "--layers": self.n_layers},
-            **{"--neurons": self.n_neurons, "--like": self.like, "--column": self.column},
-        }
-        return [str(word) for flag, value in given.items() if value is not None for word in (flag, value)]
 
 
 def import_scores(
@@ -93,7 +73,7 @@ def _config(name: str, file: Path, about: About) -> dict[str, object]:
         "after": about.after,
         "file": file.name,
         "file_sha256": sha256,
-        "command": ["snql", "db", "import-scores", file.name, name, *about.words()],
+        "command": ["snql", "db", "import-scores", file.name, name, *words(about)],
     }
 
 

@@ -19,7 +19,8 @@ from snql.errors import InputError
 from snql.neurons.sets import NeuronSet, Shape
 from snql.rankings.evaluate import Evaluator
 from snql.rankings.exported import ENDINGS, export_set
-from snql.rankings.imported import About, import_scores
+from snql.rankings.imported import import_scores
+from snql.rankings.options import About
 from snql.rankings.overlaps import compare
 from snql.reporting.showing import show_run
 

@@ -19,7 +19,8 @@ from snql.db.scores import read_scores, statistics_frame, write_statistics
 from snql.errors import InputError
 from snql.neurons.sets import Shape
 from snql.rankings.evaluate import Evaluator
-from snql.rankings.imported import About, import_scores
+from snql.rankings.imported import import_scores
+from snql.rankings.options import About
 from snql.rankings.overlaps import compare
 from snql.reporting.build import build
 from snql.reporting.options import ReportOptions
