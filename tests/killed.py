@@ -31,7 +31,7 @@ Work = Callable[[Database, str, ProgressCallback], object]
 
 def locating(before: str, after: str, prompts: str, store: str) -> LocateOptions:
     """A run of several batches that keeps all activations."""
-    source = PromptOptions((prompts,), template="tulu")
+    source = PromptOptions((prompts,), template="tulu", limit=6)
     return LocateOptions(
         before=before,
         after=after,
@@ -44,7 +44,7 @@ def locating(before: str, after: str, prompts: str, store: str) -> LocateOptions
 
 def works(before: str, after: str, prompts: str, kind: str) -> tuple[Work | None, Work]:
     """What comes first, if anything, and what is killed. kind: ``patch``, or where activations are stored."""
-    source = PromptOptions((prompts,), template="tulu")
+    source = PromptOptions((prompts,), template="tulu", limit=6)
     if kind != "patch":
         located = locating(before, after, prompts, kind)
         return None, lambda db, name, tell: locate(db, name, located, resume=True, progress=tell)

@@ -1,7 +1,6 @@
 """snql agrees with the published implementation: change scores, ranks, activations, completions and patching."""
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -163,8 +162,8 @@ def test_all_38_patching_runs_are_checked() -> None:
 
 
 def often(pair: str, name: str) -> Any:
-    """A run as a parameter; sets between none and all are slow one prompt at a time, and always run four at a time."""
-    slow = pair == "adapters" and re.search(r"_top\d{1,3}_bs1$", name) and "_top0_" not in name
+    """A run as a parameter; what is patched one prompt at a time is also patched four at a time."""
+    slow = name.endswith("_bs1") and name.startswith("patched") and "_topfull_" not in name
     marks = [pytest.mark.slow("the same sets run four at a time")] if slow else []
     return pytest.param(pair, name, marks=marks)
 

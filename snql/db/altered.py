@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import duckdb
@@ -16,19 +17,26 @@ _MACROS = """
 SELECT function_name, parameters::VARCHAR || ' ' || macro_definition FROM system.main.duckdb_functions()
 WHERE NOT internal AND function_type IN ('macro', 'table_macro')
 """
+_QUERIES = {"view": _VIEWS, "macro": _MACROS}
 
 
 def objects(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
     """Views and macros with another text than this snql's; more of them are the user's own."""
+    for kind, wanted in _wanted((scripts.objects_sha256(), *scripts.migrations())).items():
+        found = dict(connection.execute(_QUERIES[kind]).fetchall())
+        for name in sorted(wanted):
+            if name not in found:
+                yield None, f"the {kind} {name} is missing: `snql db migrate` makes it again"
+            elif found[name] != wanted[name]:
+                yield None, f"the {kind} {name} was changed: `snql db migrate` makes snql's again"
+
+
+@lru_cache(maxsize=1)
+def _wanted(_: tuple[object, ...]) -> dict[str, dict[str, str]]:
+    """The text of each view and macro, by kind and name, as DuckDB holds those of a schema that is made of these."""
     with duckdb.connect(":memory:") as fresh:
         migrate.migrate(fresh, Path(":memory:"))
-        for kind, query in (("view", _VIEWS), ("macro", _MACROS)):
-            wanted, found = (dict(each.execute(query).fetchall()) for each in (fresh, connection))
-            for name in sorted(wanted):
-                if name not in found:
-                    yield None, f"the {kind} {name} is missing: `snql db migrate` makes it again"
-                elif found[name] != wanted[name]:
-                    yield None, f"the {kind} {name} was changed: `snql db migrate` makes snql's again"
+        return {kind: dict(fresh.execute(query).fetchall()) for kind, query in _QUERIES.items()}
 
 
 def configurations(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:

@@ -86,6 +86,7 @@ class Database:
         self._access = access or Access()
         self._lock_timeout = lock_timeout
         self._reader: duckdb.DuckDBPyConnection | None = None
+        self._only_reads = True
         self._kept = False
         self._checked = checked
         self._idle: lingering.Lingering | None = None
@@ -111,7 +112,7 @@ class Database:
         if reader is None or is_busy(reader):  # closing would wait for it
             return
         if self._idle is not None:
-            self._idle.give(reader, read_only=True)
+            self._idle.give(reader, read_only=self._only_reads)
         else:
             lingering.close(reader)
 
@@ -223,7 +224,8 @@ class Database:
         self._give_up()
         if not self.path.parent.is_dir():
             raise DatabaseError(f"no folder {self.path.parent} to hold the database {self.path.name}: create it")
-        connection = self._waiting(read_only=False)
+        idle = None if self._idle is None else self._idle.take(read_only=False)
+        connection = None if idle is None else idle.connection
         try:
             if connection is None:
                 connection = self._connect(read_only=False)
@@ -240,12 +242,10 @@ class Database:
         else:
             lingering.close(connection)
 
-    def _waiting(self, *, read_only: bool) -> Connection | None:
-        return None if self._idle is None else self._idle.take(read_only=read_only)
-
     def _reading(self) -> duckdb.DuckDBPyConnection:
-        if self._reader is None:
-            self._reader = self._waiting(read_only=True)
+        if self._reader is None and self._idle is not None and (idle := self._idle.take(read_only=True)) is not None:
+            self._reader, self._only_reads = idle.connection, idle.read_only
+            self._show_shards(idle.connection)
         if self._reader is None:
             if not self.path.exists():
                 raise DatabaseError(
@@ -261,14 +261,17 @@ class Database:
                     raise DatabaseError(
                         f"{self.path} has the views of another snql: run `snql --db {self.path} db migrate`"
                     )
-                selection, files = shards.selection(connection, self.path)
-                if files:
-                    connection.execute("SET VARIABLE snql_shards = $1", [selection])
+                self._show_shards(connection)
             except BaseException:
                 lingering.close(connection)
                 raise
-            self._reader = connection
+            self._reader, self._only_reads = connection, True
         return self._reader
+
+    def _show_shards(self, connection: duckdb.DuckDBPyConnection) -> None:
+        selection, files = shards.selection(connection, self.path)
+        if files:
+            connection.execute("SET VARIABLE snql_shards = $1", [selection])
 
     def _lock_down(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Set limits; let the connection read the shards beside the file, and no other file unless all may be.

@@ -10,6 +10,8 @@ from snql.db.documentation import ColumnDoc, ObjectDoc
 _COMPARED_OTHERWISE = "activation_rows"
 """Of its rows, which are too many to be grouped, number and digest are compared with what was stored."""
 
+_LISTS = "SELECT table_name, column_name FROM duckdb_columns() WHERE data_type LIKE '%[]'"
+
 Finding = tuple[str | None, str]
 """The name of a run, if it belongs to one, and what is wrong."""
 
@@ -17,19 +19,27 @@ Finding = tuple[str | None, str]
 def references(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
     """Values that refer to no row; in tables of runs, to none of the same run."""
     tables = {table.name: table for table in _tables()}
-    for table in tables.values():
-        for column in table.columns:
+    lists = set(connection.execute(_LISTS).fetchall())
+    filled = " UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (FROM {name})" for name in tables)
+    for (name,) in connection.execute(filled).fetchall():
+        for column in tables[name].columns:
             if column.refers_to:
-                yield from _dangling(connection, table, column, tables)
+                is_list = (name, column.name) in lists
+                yield from _dangling(connection, tables[name], column, tables, is_list=is_list)
 
 
 def _dangling(
-    connection: duckdb.DuckDBPyConnection, table: ObjectDoc, column: ColumnDoc, tables: dict[str, ObjectDoc]
+    connection: duckdb.DuckDBPyConnection,
+    table: ObjectDoc,
+    column: ColumnDoc,
+    tables: dict[str, ObjectDoc],
+    *,
+    is_list: bool,
 ) -> Iterator[Finding]:
     parent, wanted = str(column.refers_to).split(".")
     of_runs = _has_run(table) and column.name != "run_id"
     same_run = " AND p.run_id = c.run_id" if of_runs and _has_run(tables[parent]) and parent != "runs" else ""
-    value = f"unnest({column.name})" if _is_list(connection, table.name, column.name) else column.name
+    value = f"unnest({column.name})" if is_list else column.name
     run_id = "run_id" if of_runs else "NULL::INTEGER AS run_id"
     query = f"""
         SELECT r.name, list(c.value ORDER BY c.value)[:3], count(*)
@@ -81,9 +91,3 @@ def _tables() -> list[ObjectDoc]:
 
 def _has_run(table: ObjectDoc) -> bool:
     return any(column.name == "run_id" for column in table.columns)
-
-
-def _is_list(connection: duckdb.DuckDBPyConnection, table: str, column: str) -> bool:
-    query = "SELECT data_type LIKE '%[]' FROM duckdb_columns() WHERE table_name = ? AND column_name = ?"
-    ((found,),) = connection.execute(query, [table, column]).fetchall()
-    return bool(found)

@@ -21,8 +21,10 @@ _ALL: dict[Path, "Lingering"] = {}
 """By file: DuckDB gives a process no second connection to a file that differs from the first in what it may do."""
 
 
-@dataclass
-class _Idle:
+@dataclass(frozen=True)
+class Idle:
+    """A connection that waits; one that may write serves those who only read, too."""
+
     connection: duckdb.DuckDBPyConnection
     read_only: bool
 
@@ -32,19 +34,19 @@ class Lingering:
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
-        self._idle: _Idle | None = None
+        self._idle: Idle | None = None
         self._timer: threading.Timer | None = None
         self._last: duckdb.DuckDBPyConnection | None = None
         self._since = 0.0
 
-    def take(self, *, read_only: bool) -> duckdb.DuckDBPyConnection | None:
+    def take(self, *, read_only: bool) -> Idle | None:
         """The connection, if one waits that can do this; one that cannot is closed."""
         with TURN:
             idle = self._taken()
-            if idle is None or idle.read_only == read_only:
-                return None if idle is None else idle.connection
-            idle.connection.close()
-        return None
+            if idle is not None and idle.read_only and not read_only:
+                idle.connection.close()
+                return None
+            return idle
 
     def give(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
         """Keep it for a moment; one that has been used for long is closed."""
@@ -55,7 +57,7 @@ class Lingering:
             close(connection)
             return
         with TURN:
-            self._idle, _ALL[self._path] = _Idle(connection, read_only), self
+            self._idle, _ALL[self._path] = Idle(connection, read_only), self
             self._timer = threading.Timer(SECONDS, self.drop)
             self._timer.daemon = True
             self._timer.start()
@@ -66,7 +68,7 @@ class Lingering:
             if (idle := self._taken()) is not None:
                 idle.connection.close()
 
-    def _taken(self) -> _Idle | None:
+    def _taken(self) -> Idle | None:
         idle, self._idle = self._idle, None
         if self._timer is not None:
             self._timer.cancel()

@@ -50,10 +50,11 @@ def run_job(
     InputError if the name is taken, or if the run to resume began with other settings, files or prompts. A failure of
     the work, or Ctrl-C, leaves the run's row with its reason and all that was committed.
     """
-    resumed = runs.check_free(db, new, resume=resume, force=force)
-    if resumed is not None and resumed.status == "done":
-        return summary(resumed.run_id)
-    loaded = load()
+    with db.lingering():
+        resumed = runs.check_free(db, new, resume=resume, force=force)
+        if resumed is not None and resumed.status == "done":
+            return summary(resumed.run_id)
+        loaded = load()
     work = loaded.work
     with loaded.held:
         run_id = begin_run(db, new, resumed, loaded.beginning, force=force)

@@ -12,7 +12,7 @@ from snql.db.durable import room_needed
 from snql.db.prompts import prompts_of
 from snql.interrupts import Stop, held_back
 from snql.jobs.watch import Watch
-from snql.progress import Progress, ProgressCallback, say, say_note, silent
+from snql.progress import ProgressCallback, say, say_note, silent
 from snql.prompts.types import Prompt
 
 COMMIT_SECONDS = 1.0
@@ -69,19 +69,35 @@ class Job:
             write(connection, self.run_id, *args, **kwargs)
 
     def work_through(self, watch: Watch, batches: Iterable[Done[Row]], commit: Callable[[list[Row]], None]) -> None:
-        """Do all batches, as ``batches`` makes them. A batch's rows are committed together; Ctrl-C stops after that."""
+        """Do all batches, as ``batches`` makes them, and keep those before one that fails.
+
+        The rows of a batch are committed together, those of short ones with the next; Ctrl-C stops after that.
+        """
         waiting: list[Row] = []
+
+        def keep() -> None:
+            if waiting:
+                commit(waiting[:])
+            waiting.clear()
+
         committed = time.monotonic()
-        for done in batches:
+        for done in _followed(batches, keep):
             waiting += done.rows
             watch.advance(done.n_units, done.n_tokens)
             if self.stop.asked or time.monotonic() - committed >= COMMIT_SECONDS:
-                if waiting:
-                    commit(waiting)
-                waiting, committed = [], time.monotonic()
+                keep()
+                committed = time.monotonic()
                 self.stop.here()
-        if waiting:
-            commit(waiting)
+        keep()
+
+
+def _followed(batches: Iterable[Done[Row]], keep: Callable[[], None]) -> Iterator[Done[Row]]:
+    """The batches; what has been done is kept before the error of one leaves here."""
+    try:
+        yield from batches
+    except Exception:
+        keep()
+        raise
 
 
 def patient(db: Database) -> Database:
@@ -94,9 +110,5 @@ def patient(db: Database) -> Database:
 def at_work(db: Database, run_id: int, progress: ProgressCallback) -> Iterator[Job]:
     """Work on a run: Ctrl-C first asks to stop, and a full disk is said in one line. Raises RunError."""
 
-    def told(report: Progress) -> None:
-        db.close()  # whoever is told may look at the file
-        progress(report)
-
     with db.lingering(), room_needed(db.path), held_back(lambda: say(progress, _STOPPING)) as stop:
-        yield Job(db, run_id, told, stop)
+        yield Job(db, run_id, progress, stop)

@@ -1,6 +1,6 @@
 """Judging a run's stored completions, and the effects that follow; nothing is generated here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -8,19 +8,18 @@ import polars as pl
 from snql.db import judgements
 from snql.db.connection import Database
 from snql.errors import RunError
-from snql.jobs.work import Job
+from snql.jobs.work import Done, Job
 from snql.judges.base import Judge, Verdict
 from snql.judges.comparison import Comparison
-from snql.progress import Progress
 
 _VERDICT = {"score": pl.Float64, "label": pl.String, "problem": pl.String}
 
 
 def judge_run(job: Job, judges: Sequence[Judge], seed: int = 0) -> None:
-    """Ask about the run's completions that lack a verdict, a chunk a commit, then compute its effects.
+    """Ask about the run's completions that lack a verdict, a chunk at a time, then compute its effects.
 
     Asked to stop, it does so after a chunk. Raises RunError if a judge fails, or gives a wrong number of verdicts or a
-    score that is not finite; what was committed stays.
+    score that is not finite; what it has said before stays.
     """
     for judge in judges:
         _score(job, judge)
@@ -39,18 +38,23 @@ def _score(job: Job, judge: Judge) -> None:
     waiting = judgements.unjudged(job.db, job.run_id, info.name)
     # Sets that change nothing write what the recipient writes: the same pair is judged once.
     pairs = waiting.select("prompt", "completion").unique(maintain_order=True)
-    done = 0
+    watch = job.watch(f"judge {info.name}", 0, len(waiting), "completions")
+    job.work_through(
+        watch,
+        _judged(judge, waiting, pairs),
+        lambda rows: job.store(judgements.write_judgements, info, pl.concat(rows)),
+    )
+
+
+def _judged(judge: Judge, waiting: pl.DataFrame, pairs: pl.DataFrame) -> Iterator[Done[pl.DataFrame]]:
+    """A chunk of pairs at a time: the completions that are such a pair, with their verdicts."""
     for start in range(0, len(pairs), judge.at_once):
-        job.progress(Progress(f"judge {info.name}", done, len(waiting), "completions"))
         chunk = pairs[start : start + judge.at_once]
         verdicts = judge.judge(list(chunk.iter_rows()))
-        _check(info.name, verdicts, len(chunk))
+        _check(judge.info.name, verdicts, len(chunk))
         columns = [pl.Series(name, [getattr(v, name) for v in verdicts], kind) for name, kind in _VERDICT.items()]
         rows = waiting.join(chunk.with_columns(columns), on=["prompt", "completion"], maintain_order="left")
-        job.store(judgements.write_judgements, info, rows)
-        job.stop.here()
-        done += len(rows)
-    job.progress(Progress(f"judge {info.name}", done, len(waiting), "completions"))
+        yield Done([rows], len(rows))
 
 
 def _check(name: str, verdicts: Sequence[Verdict], wanted: int) -> None:

@@ -238,7 +238,7 @@ def test_help_and_query_start_without_model_libraries(tmp_path: Path) -> None:
 
 def test_interrupted_run_exits_130_and_resumes(tmp_path: Path, snql: Snql) -> None:
     arguments = ["locate", "x", "--before", "demo:sft", "--after", "demo:safety", "--prompts", "demo:locate"]
-    arguments += ["--batch-size", "1", "--max-new-tokens", "8", "--keep", "none"]
+    arguments += ["--batch-size", "1", "--max-new-tokens", "8", "--keep", "none", "--limit", "60"]
     program = [sys.executable, "-m", "snql", *arguments]
     with subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         database = Database(tmp_path / "snql.duckdb")
@@ -258,7 +258,7 @@ def test_interrupted_run_exits_130_and_resumes(tmp_path: Path, snql: Snql) -> No
     database.close()
     assert snql(*arguments[:8], "--batch-size", "50", *arguments[10:], "--resume").code == 0
     assert database.rows("SELECT status, error FROM runs") == [("done", None)]
-    assert database.rows("SELECT count(*) FROM completions") == [(200,)]
+    assert database.rows("SELECT count(*) FROM completions") == [(60,)]
 
 
 def test_repeatable_options_take_a_line_each_from_the_environment(

@@ -35,9 +35,17 @@ def located(db: Database, llama: Path, adapter: Path, name: str, **settings: Any
     locate(db, name, options(llama, adapter, **{"bootstrap": RESAMPLES, "keep": "none", "seed": 3, **settings}))
 
 
+OTHERS = pytest.mark.slow("read as one of the others is")
+
+
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"completions_by": "after", "batch_size": 5}, {"recompute": True}, {"positions": "prompt", "batch_size": 1}],
+    [
+        {},
+        pytest.param({"completions_by": "after", "batch_size": 5}, marks=OTHERS),
+        pytest.param({"recompute": True}, marks=OTHERS),
+        {"positions": "prompt", "batch_size": 1},
+    ],
     ids=["generating", "after", "recompute", "prompt"],
 )
 def test_sums_per_prompt_are_those_of_its_tokens(

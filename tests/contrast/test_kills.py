@@ -78,7 +78,7 @@ def test_kills_change_nothing(
     told = json.loads(done.stdout)
     assert len(told["hits"]) == n_kills
     whole = read_scores(db, "whole").drop("run"), db.frame(ACTIVATIONS, ["whole"])
-    assert len(whole[1]) > 10_000
+    assert len(whole[1]) > 5_000
     for index in range(told["runs"]):
         assert read_scores(db, f"cut{index}").drop("run").equals(whole[0]), told
         assert db.frame(ACTIVATIONS, [f"cut{index}"]).equals(whole[1]), told

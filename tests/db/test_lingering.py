@@ -27,7 +27,7 @@ def opened(db: Database, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return seen
 
 
-@pytest.mark.parametrize(("inside", "expected"), [(False, [True] * 2 + [False] * 2), (True, [True, False])])
+@pytest.mark.parametrize(("inside", "expected"), [(False, [True, True, False, False, True]), (True, [True, False])])
 def test_uses_that_follow_one_another_share_a_connection(
     db: Database, opened: list[bool], monkeypatch: pytest.MonkeyPatch, inside: bool, expected: list[bool]
 ) -> None:
@@ -40,6 +40,7 @@ def test_uses_that_follow_one_another_share_a_connection(
         for _ in range(2):
             with db.write() as connection:
                 connection.execute(INSERT)
+        assert db.rows("SELECT 1") == [(1,)]
 
     if inside:
         with db.lingering():

@@ -31,12 +31,21 @@ def copy(tmp_path: Path) -> Database:
     return Database(tmp_path / "elsewhere" / "copy.duckdb")
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a database whose every table is filled, and its export."""
+    folder = tmp_path_factory.mktemp("finished")
+    with Database(folder / "test.duckdb") as filled:
+        fill_database(filled)
+        export_database(filled, folder / "out")
+    return folder
+
+
 @pytest.fixture
-def exported(db: Database, tmp_path: Path, copy: Database) -> Path:
-    """An export of a database with every table filled; the folder for ``copy`` is there."""
+def exported(finished: Path, tmp_path: Path, copy: Database) -> Path:
+    """An export of ``db``, with every table filled; the folder for ``copy`` is there."""
     copy.path.parent.mkdir()
-    fill_database(db)
-    export_database(db, tmp_path / "out")
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     return tmp_path / "out"
 
 

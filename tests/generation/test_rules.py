@@ -50,7 +50,13 @@ def prompts_of(rows: list[dict[str, Any]], n: int = 6) -> list[tuple[int, ...]]:
     return [*(tuple(row["input_ids"]) for row in rows[:n]), (1, 50, 60, 50, 60, 50), (1, 0, 77, 0)]
 
 
-@pytest.mark.parametrize(("penalty", "ngram"), SETTINGS)
+@pytest.mark.parametrize(
+    ("penalty", "ngram"),
+    [
+        pytest.param(*each, marks=pytest.mark.slow("other strengths")) if n % 2 else each
+        for n, each in enumerate(SETTINGS)
+    ],
+)
 def test_completions_are_those_of_generate(
     oracle_models: Models, oracle_prompts: list[dict[str, Any]], penalty: float, ngram: int
 ) -> None:
@@ -68,8 +74,16 @@ def test_completions_are_those_of_generate(
             assert expected != [theirs(model, prompt) for prompt in prompts]
 
 
-@pytest.mark.parametrize(("penalty", "ngram"), [(1.4, 0), (1.0, 2), (1.3, 2)])
-@pytest.mark.parametrize("donor", ["dpo", "other"])
+@pytest.mark.parametrize(
+    ("donor", "penalty", "ngram"),
+    [
+        *(("dpo", 1.3, 2), ("other", 1.4, 0)),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow("one rule of the two"))
+            for each in (("dpo", 1.4, 0), ("dpo", 1.0, 2), ("other", 1.0, 2), ("other", 1.3, 2))
+        ),
+    ],
+)
 def test_patched_rows_equal_a_recomputation(
     oracle_models: Models, oracle_prompts: list[dict[str, Any]], penalty: float, ngram: int, donor: str
 ) -> None:

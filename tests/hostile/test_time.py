@@ -87,7 +87,13 @@ def test_sql_of_a_set_and_conditions_end_on_ctrl_c(folder: Path) -> None:
         assert process.returncode == 130 and said == "snql: interrupted\n", (command, process.returncode, said)
 
 
-@pytest.mark.parametrize("format_name", ["csv", "tsv", "json", "jsonl", "markdown", "parquet", "arrow"])
+ALIKE = pytest.mark.slow("written as one of the others is")
+
+
+@pytest.mark.parametrize(
+    "format_name",
+    ["csv", "json", "parquet", *(pytest.param(each, marks=ALIKE) for each in ("tsv", "jsonl", "markdown", "arrow"))],
+)
 def test_an_error_after_the_first_rows_is_one_line_and_leaves_no_file(folder: Path, format_name: str) -> None:
     sql = "SELECT CASE WHEN i = 290000 THEN error('boom') ELSE 'a' END AS x FROM range(300000) AS t(i)"
     for output in ([], ["-o", "rows"]):

@@ -103,8 +103,11 @@ def test_what_cannot_be_loaded_leaves_no_trace(db: Database) -> None:
     assert not db.path.exists()
 
 
-def test_a_failure_keeps_what_was_committed_and_its_reason(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snql.jobs.work.COMMIT_SECONDS", 0.0)
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_a_failure_keeps_what_was_done_and_its_reason(
+    db: Database, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr("snql.jobs.work.COMMIT_SECONDS", seconds)
 
     def fail(batch: int) -> None:
         if batch == 2:

@@ -61,6 +61,7 @@ def plain_activations(folder: Path, ids: list[int], scales: list[torch.Tensor] |
     return torch.cat(seen)
 
 
+@pytest.mark.slow("tests/models/test_doctor.py: small models of its architecture")
 def test_the_doctor_finds_it_sound(pair: str) -> None:
     found = diagnose(pair, CPU)
     assert found.sound

@@ -41,7 +41,7 @@ from .by_hand import N_NEW, SHAPE, Change, Models, by_hand, donated, random_sets
     [
         ("sft", "dpo"),
         pytest.param("dpo", "sft", marks=pytest.mark.slow("two adapters of one base, as above")),
-        ("base", "dpo"),
+        pytest.param("base", "dpo", marks=pytest.mark.slow("two models of one base, as above")),
         ("base", "other"),
     ],
 )

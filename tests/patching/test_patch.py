@@ -225,6 +225,7 @@ def test_prompts_of_the_rankings_are_left_out(
                 prompts=source,
                 writing=WritingOptions(max_new_tokens=2),
                 judging=JudgingOptions(("refusal",)),
+                graded=False,
             ),
             **more,
         )

@@ -44,7 +44,12 @@ def save(folder: Path, parts: Any, name: str = "scores.pt") -> Path:
     return folder / name
 
 
-@pytest.mark.parametrize("name", [name for name, *_ in SCORE_FILES])
+MORE = pytest.mark.slow("every third file is read always")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if n % 3 == 0 else MORE) for n, (name, *_) in enumerate(SCORE_FILES)]
+)
 def test_a_run_holds_what_the_file_holds(db: Database, tmp_path: Path, name: str) -> None:
     golden = stored(name)
     file = save(tmp_path, golden)

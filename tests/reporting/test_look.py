@@ -45,10 +45,18 @@ def test_unknown_looks(theme: str, width: str, message: str) -> None:
         look(theme, width)
 
 
+MORE = pytest.mark.slow("every fourth figure is looked at always")
+
+
 @pytest.mark.parametrize(
     ("figure", "theme", "width"),
-    [(figure, "paper", "column") for figure in FIGURES if figure.name != "ablation"]  # its rows are in test_ablation.py
-    + [(figure, "talk", "254") for figure in FIGURES[:3]],
+    [
+        pytest.param(figure, *of, marks=[] if number % 4 == 0 else MORE)
+        for number, (figure, *of) in enumerate(
+            [(figure, "paper", "column") for figure in FIGURES if figure.name != "ablation"]  # see test_ablation.py
+            + [(figure, "talk", "254") for figure in FIGURES[:3]]
+        )
+    ],
 )
 def test_figures_have_their_width_without_being_scaled(
     database: Database, figure: Figure, theme: str, width: str
