@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+if Path("/dev/shm").is_dir() and shutil.disk_usage("/dev/shm").free > 8e9:  # databases are synced to their disk
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one core for each process, and for those that its tests start
     os.environ["OMP_NUM_THREADS"] = "1"
 
