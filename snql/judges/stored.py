@@ -44,7 +44,7 @@ def judge(
     flags: RejudgeFlags = NONE_GIVEN,
     progress: ProgressCallback = silent,
 ) -> JudgeResult:
-    """Score the stored completions of a finished run by each judge, a chunk a commit, and compute its effects.
+    """Score the stored completions of a finished run by each judge, a chunk at a time, and compute its effects.
 
     Raises InputError before anything is changed for bad input, or if a judge has begun and no flag is given; RunError
     if a judge fails, with the scores so far kept.
