@@ -39,7 +39,7 @@ def test_kills_change_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path
     assert len(told["hits"]) == n_kills
     effects = "SELECT * EXCLUDE (run, run_id) FROM causal_effects WHERE run = ? ORDER BY variant_id"
     whole = db.frame(WRITTEN, ["whole"]), db.frame(effects, ["whole"])
-    assert (len(whole[0]), len(whole[1])) == (96, 6)
+    assert (len(whole[0]), len(whole[1])) == (48, 6)
     for index in range(told["runs"]):
         assert db.frame(WRITTEN, [f"cut{index}"]).equals(whole[0]), told
         assert db.frame(effects, [f"cut{index}"]).equals(whole[1]), told

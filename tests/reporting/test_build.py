@@ -77,10 +77,16 @@ def test_catalogue_names_every_figure() -> None:
 def test_same_data_same_bytes(built: Report, tmp_path: Path) -> None:
     with example(tmp_path / "again.duckdb") as again:
         other = build(again, tmp_path / "out", ReportOptions(formats=("svg", "pdf")))
-    made = sorted(path for path in other.out.rglob("*") if path.is_file() and path.name != "report-files.txt")
-    assert {path.suffix for path in made} >= {".svg", ".pdf", ".csv", ".tex", ".html"}
-    for path in made:
-        assert (built.out / path.relative_to(other.out)).read_bytes() == path.read_bytes(), path.name
+    made = {path.relative_to(other.out) for path in other.out.rglob("*") if path.is_file()}
+    naming_formats = {Path("index.html"), Path("report-files.txt")}
+    assert made > naming_formats and {path.suffix for path in made} >= {".svg", ".pdf", ".csv", ".tex", ".html"}
+    for path in sorted(made - naming_formats):
+        assert (built.out / path).read_bytes() == (other.out / path).read_bytes(), path.name
+
+
+def test_same_data_same_page(database: Database, tmp_path: Path) -> None:
+    pages = [build(database, tmp_path / name, ReportOptions(figures=("scores",), formats=("svg",))) for name in "ab"]
+    assert pages[0].index.read_bytes() == pages[1].index.read_bytes()
 
 
 def test_a_file_without_objects_in_a_table_is_left_alone() -> None:
