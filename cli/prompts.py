@@ -9,6 +9,7 @@ from snql.options import Inside
 from snql.prompts.options import PROMPTS, PromptOptions
 
 from . import options as opt
+from .progress import progress_shown
 from .render import note, note_prompts, print_json_parts, print_table
 from .state import state
 
@@ -32,7 +33,8 @@ def prompts(
     from snql.jobs.preview import preview
 
     here = state(context)
-    found = preview(here.open(), replace(options, prompts=tuple(files)), seed, model)
+    with progress_shown(quiet=here.quiet) as progress:
+        found = preview(here.open(), replace(options, prompts=tuple(files)), seed, model, progress)
     note_prompts(found.counts, quiet=here.quiet)
     for each in found.notes:
         note(f"note: {each}", quiet=here.quiet)

@@ -83,7 +83,8 @@ def _train(here: State, out: Path, options: TrainOptions, run: RunFlags, *, dry_
     if dry_run:
         from snql.training.plan import plan
 
-        made, data = plan(options, here.open())
+        with progress_shown(quiet=here.quiet) as progress:
+            made, data = plan(options, here.open(), progress)
         note(here.flagged(data.counts.summary(), "train", options.stage), quiet=here.quiet)
         _print_plan(made, as_json=here.json)
         return

@@ -1,7 +1,14 @@
 """How the library reports progress: through a callback, never by printing."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_SECONDS_UNTOLD = 1.0
+_SECONDS_BETWEEN = 0.25
 
 
 @dataclass(frozen=True)
@@ -42,3 +49,15 @@ def say_note(progress: ProgressCallback, note: str) -> None:
 def within(step: str, progress: ProgressCallback) -> ProgressCallback:
     """Reports as stages of one step of several, ``STEP: STAGE``."""
     return lambda report: progress(replace(report, stage=f"{step}: {report.stage}"))
+
+
+def counted(items: Collection[T], progress: ProgressCallback, stage: str, unit: str = "prompts") -> Iterator[T]:
+    """The items, one after the other; a stage that takes longer than a second is reported as it goes."""
+    told, last = False, time.monotonic()
+    for done, item in enumerate(items):
+        if time.monotonic() - last > (_SECONDS_BETWEEN if told else _SECONDS_UNTOLD):
+            progress(Progress(stage, done, len(items), unit))
+            told, last = True, time.monotonic()
+        yield item
+    if told:
+        progress(Progress(stage, len(items), len(items), unit))

@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 from snql.capability.options import TextOptions
 from snql.errors import InputError
 from snql.jobs.inputs import PromptInputs
+from snql.progress import ProgressCallback, counted, silent
 from snql.prompts.files import Row, is_untyped, read_rows, read_text
 from snql.prompts.options import PromptOptions
 from snql.prompts.read import PromptSets, locate_source
@@ -91,13 +92,15 @@ def _text_of(row: Row, column: str | None, source: str) -> str:
     return value
 
 
-def tokenize_documents(read: PromptInputs, tokenizer: PreTrainedTokenizerBase) -> list[Prompt]:
+def tokenize_documents(
+    read: PromptInputs, tokenizer: PreTrainedTokenizerBase, progress: ProgressCallback = silent
+) -> list[Prompt]:
     """The documents with their token ids, the tokenizer's own special tokens included.
 
     A document of less than two tokens has nothing to predict. Raises InputError if all are such.
     """
     documents = []
-    for raw in read.sets.prompts:
+    for raw in counted(read.sets.prompts, progress, "tokenize", "documents"):
         ids = tuple(tokenizer(raw.text, verbose=False)["input_ids"])
         documents.append(Prompt(raw.dataset, raw.text, raw.category, raw.label, formatted=raw.text, input_ids=ids))
     longest = max(documents, key=lambda document: len(document.input_ids))

@@ -74,7 +74,7 @@ def perplexity(
     striding = Striding.choose(options.window, options.stride, subject.context)
 
     def load() -> Loaded:
-        documents = tokenize_documents(read, base.tokenizer)
+        documents = tokenize_documents(read, base.tokenizer, progress)
         beginning = Beginning.of(subject.models, documents, subject.variants, read)
         return Loaded(beginning, lambda job: _work(job, subject, striding, seed))
 

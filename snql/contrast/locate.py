@@ -84,14 +84,14 @@ def locate(
         keep = KeepRule.parse(options.keep)
         if keep.names(name):
             raise InputError(f"`keep` {options.keep!r} names the run {name!r} itself: write a share such as `keep` 5%")
-        read = read_inputs(db, options.prompts, options.seed, day_of(db, new, resume=resume))
+        read = read_inputs(db, options.prompts, options.seed, day_of(db, new, resume=resume), progress=progress)
         specs = {"before": options.before, "after": options.after}
         order = WorkOrder(
             specs, options.models, settings_of(options), options.after_dtype, options.prompts.own_template
         )
         with ExitStack() as held:
             engine = held.enter_context(start_engine(options.engine, order))
-            beginning = _beginning(db, engine, read, keep, options)
+            beginning = _beginning(db, engine, read, keep, options, progress)
             return Loaded(beginning, lambda job: LocateJob(job, engine, options).run(keep), held.pop_all())
 
     return run_job(db, new, load, lambda _: _summary(db, name), resume=resume, force=force, progress=progress)
@@ -108,7 +108,14 @@ def settings_of(options: LocateOptions) -> ContrastSettings:
     )
 
 
-def _beginning(db: Database, engine: Engine, read: PromptInputs, keep: KeepRule, options: LocateOptions) -> Beginning:
+def _beginning(
+    db: Database,
+    engine: Engine,
+    read: PromptInputs,
+    keep: KeepRule,
+    options: LocateOptions,
+    progress: ProgressCallback,
+) -> Beginning:
     """Prompts and their plan; raises InputError for what does not go with the models."""
     info = engine.info
     if options.skip_last_layers >= info.shape.n_layers:
@@ -121,7 +128,7 @@ def _beginning(db: Database, engine: Engine, read: PromptInputs, keep: KeepRule,
         specs={"before": options.before, "after": options.after},
         trust_remote_code=options.models.trust_remote_code,
     )
-    given = tokenize(read, readers, options.room)
+    given = tokenize(read, readers, options.room, progress)
     prompts = given.prompts
     if options.bootstrap and len(prompts) < 2:
         raise InputError("`bootstrap` draws prompts anew: one prompt is too few, give at least two")

@@ -82,9 +82,8 @@ def train(
     new = runs.NewRun("guard", name, options.config() | _of_earlier(earlier), options.seed)
 
     def load() -> Loaded:
-        answers_of = (
-            _asked(db, options, day_of(db, new, resume=resume)) if earlier is None else _stored(earlier, options)
-        )
+        day = day_of(db, new, resume=resume)
+        answers_of = _asked(db, options, day, progress) if earlier is None else _stored(earlier, options)
         model = load_models({"before": options.model}, options.models)["before"]
         plan = make_plan(Evaluator(db, model.shape), options.neurons, options.sizes, options.random)
         answers = answers_of(model)
@@ -133,15 +132,17 @@ def _of_earlier(earlier: Earlier | None) -> dict[str, object]:
     return {"from_kind": earlier.kind, "from_sha256": earlier.config_sha256, "judge": earlier.judge}
 
 
-def _asked(db: Database, options: GuardOptions, day: date) -> Callable[[LoadedModel], Answers]:
+def _asked(
+    db: Database, options: GuardOptions, day: date, progress: ProgressCallback
+) -> Callable[[LoadedModel], Answers]:
     """Answers that the run itself writes and has judged; prompts are read at once, the judge after the model."""
     apart = () if options.allow_overlap else locate_runs_of(db, options.neurons)
-    inputs = read_guard_inputs(db, options.prompts, options.benign, options.seed, apart, day=day)
+    inputs = read_guard_inputs(db, options.prompts, options.benign, options.seed, apart, day=day, progress=progress)
     loader = judge_of(str(options.judge), inputs, options.models.device)
 
     def answers(model: LoadedModel) -> Answers:
         readers = Readers.of({"before": model}, options.models)
-        given = tokenize(inputs.read, readers, options.writing.max_new_tokens)
+        given = tokenize(inputs.read, readers, options.writing.max_new_tokens, progress)
         judge = loader()
         check_judges(db, [judge.info])
 

@@ -18,6 +18,7 @@ from snql.judges.base import BETTER, WORSE, JudgeInfo, Loader
 from snql.judges.options import JudgeOptions
 from snql.judges.registry import judge_loader
 from snql.models.loaded import LoadedModel
+from snql.progress import ProgressCallback, silent
 from snql.prompts.options import PromptOptions
 from snql.prompts.read import locate_source, read_prompt_sets
 from snql.prompts.types import Prompt
@@ -39,6 +40,7 @@ def read_guard_inputs(
     apart: Sequence[str] = (),
     excluded: Collection[str] = (),
     day: date | None = None,
+    progress: ProgressCallback = silent,
 ) -> GuardInputs:
     """Read prompts, benign ones last, without those of the runs of ``disjoint_from`` and ``apart``.
 
@@ -47,7 +49,8 @@ def read_guard_inputs(
     """
     source = replace(source, prompts=(*source.prompts, *benign))
     others = tuple(dict.fromkeys((*source.disjoint_from, *apart)))
-    sets = read_prompt_sets(source, seed=seed, excluded=texts_of_runs(db, others) | set(excluded))
+    excluded = texts_of_runs(db, others) | set(excluded)
+    sets = read_prompt_sets(source, seed=seed, excluded=excluded, progress=progress)
     return GuardInputs(
         PromptInputs(source, sets, others, day or date.today()), frozenset(locate_source(name)[1] for name in benign)
     )

@@ -74,7 +74,7 @@ def test(
     return run_job(
         db,
         new,
-        lambda: _load(db, own, stored.run_id, new.config, options),
+        lambda: _load(db, own, stored.run_id, new.config, options, progress),
         lambda run_id: _summary(db, new.name, run_id, own),
         resume=resume,
         force=force,
@@ -83,10 +83,15 @@ def test(
 
 
 def _load(
-    db: Database, guard: Guard, guard_run_id: int, settled: Mapping[str, object], options: GuardTestOptions
+    db: Database,
+    guard: Guard,
+    guard_run_id: int,
+    settled: Mapping[str, object],
+    options: GuardTestOptions,
+    progress: ProgressCallback,
 ) -> Loaded:
     """All that a trial needs. settled: what options and the guard's training come to (:func:`config_of`)."""
-    inputs = _inputs(db, guard, guard_run_id, options)
+    inputs = _inputs(db, guard, guard_run_id, options, progress)
     judge_name = str(settled["judge"])
     check_labels_mean_harm(judge_name, options.prompts.prompts, options.benign)
     loader = judge_of(judge_name, inputs, options.models.device)
@@ -96,7 +101,7 @@ def _load(
     check_model(guard, models["before"])
     writing = build(WritingOptions, {name: settled[name] for name in _WRITING if name in settled})
     room = writing.max_new_tokens
-    prompts = put(inputs.read.sets.prompts, guard, Readers.of(models, options.models), room)
+    prompts = put(inputs.read.sets.prompts, guard, Readers.of(models, options.models), room, progress)
     judge = loader()
     check_judges(db, [judge.info])
     variants = [records.Variant(number, role, role) for number, role in enumerate(models)]
@@ -113,13 +118,15 @@ def _load(
     return Loaded(Beginning.of(models, prompts, variants, inputs.read, batches), trial.work)
 
 
-def _inputs(db: Database, guard: Guard, guard_run_id: int, options: GuardTestOptions) -> GuardInputs:
+def _inputs(
+    db: Database, guard: Guard, guard_run_id: int, options: GuardTestOptions, progress: ProgressCallback
+) -> GuardInputs:
     """The prompts, without what the guard was trained on and its neurons were ranked on, unless they may overlap."""
     apart: tuple[str, ...] = ()
     seen: set[str] = set()
     if not options.allow_overlap:
         apart, seen = locate_runs_of(db, str(guard.facts["neurons"])), guards.texts_read(db, guard_run_id)
-    return read_guard_inputs(db, options.prompts, options.benign, options.seed, apart, seen)
+    return read_guard_inputs(db, options.prompts, options.benign, options.seed, apart, seen, progress=progress)
 
 
 def config_of(options: GuardTestOptions, guard: StoredGuard) -> dict[str, object]:
@@ -170,9 +177,11 @@ def formatter_of(guard: Guard, tokenizer: PreTrainedTokenizerBase) -> Formatter:
     )
 
 
-def put(prompts: list[RawPrompt], guard: Guard, readers: Readers, room: int) -> list[Prompt]:
+def put(
+    prompts: list[RawPrompt], guard: Guard, readers: Readers, room: int, progress: ProgressCallback = silent
+) -> list[Prompt]:
     """Prompts as in training; raises InputError if one leaves no ``room`` new tokens in the context of all models."""
-    found = format_prompts(prompts, formatter_of(guard, readers.tokenizer))
+    found = format_prompts(prompts, formatter_of(guard, readers.tokenizer), progress)
     check_fit(found, readers, room)
     return found
 

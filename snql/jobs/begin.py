@@ -17,6 +17,7 @@ from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from snql.models.spec import parse_model_spec
 from snql.models.tokenizer import template_of_model
+from snql.progress import ProgressCallback, silent
 from snql.prompts.notes import notes_on
 from snql.prompts.options import ROLES, PromptOptions
 from snql.prompts.template import Formatter, format_prompts
@@ -78,13 +79,13 @@ class Given:
     formatter: Formatter
 
 
-def tokenize(read: PromptInputs, readers: Readers, room: int) -> Given:
+def tokenize(read: PromptInputs, readers: Readers, room: int, progress: ProgressCallback = silent) -> Given:
     """Format the prompts.
 
     Raises InputError if a prompt leaves no ``room`` new tokens in the context, or has a token that a model lacks.
     """
     formatter = readers.formatter(read.options, read.day)
-    prompts = format_prompts(read.sets.prompts, formatter)
+    prompts = format_prompts(read.sets.prompts, formatter, progress)
     check_fit(prompts, readers, room)
     name = read.options.template
     other = readers.role(name) if name in ROLES else name

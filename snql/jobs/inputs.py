@@ -7,6 +7,7 @@ from datetime import date
 from snql.db import runs
 from snql.db.connection import Database
 from snql.db.prompts import texts_of_runs
+from snql.progress import ProgressCallback, silent
 from snql.prompts.dates import noted_day
 from snql.prompts.options import PromptOptions
 from snql.prompts.read import PromptSets, read_prompt_sets
@@ -29,7 +30,12 @@ def day_of(db: Database, new: runs.NewRun, *, resume: bool) -> date:
 
 
 def read_inputs(
-    db: Database, options: PromptOptions, seed: int, day: date | None = None, ranked_by: Iterable[str] = ()
+    db: Database,
+    options: PromptOptions,
+    seed: int,
+    day: date | None = None,
+    ranked_by: Iterable[str] = (),
+    progress: ProgressCallback = silent,
 ) -> PromptInputs:
     """Read a job's prompts, without those of the runs of ``disjoint_from`` and ``ranked_by``. day: None: today.
 
@@ -37,5 +43,5 @@ def read_inputs(
     """
     others = tuple(dict.fromkeys((*options.disjoint_from, *ranked_by)))
     excluded = texts_of_runs(db, others)
-    sets = read_prompt_sets(options, seed=seed, excluded=excluded)
+    sets = read_prompt_sets(options, seed=seed, excluded=excluded, progress=progress)
     return PromptInputs(options, sets, others, day or date.today())

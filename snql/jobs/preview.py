@@ -8,6 +8,7 @@ import polars as pl
 from snql.db.connection import Database
 from snql.errors import InputError
 from snql.jobs.inputs import PromptInputs, read_inputs
+from snql.progress import ProgressCallback, silent
 from snql.prompts.options import ROLES, PromptOptions
 from snql.prompts.select import SetCounts
 from snql.prompts.types import RawPrompt
@@ -29,17 +30,23 @@ class Preview:
     notes: tuple[str, ...] = ()
 
 
-def preview(db: Database, options: PromptOptions, seed: int = 0, model: str | None = None) -> Preview:
+def preview(
+    db: Database,
+    options: PromptOptions,
+    seed: int = 0,
+    model: str | None = None,
+    progress: ProgressCallback = silent,
+) -> Preview:
     """Read the prompts as ``locate`` and ``patch`` do; with ``model`` format them too, with its tokenizer alone.
 
     Raises InputError for bad prompts, and for formatting options without a model.
     """
     if model is None and any(getattr(options, name) != getattr(PromptOptions(), name) for name in _FORMATTING):
         raise InputError("`template`, `system` and `response_prefix` need `model`, whose tokenizer applies them")
-    read = read_inputs(db, options, seed)
+    read = read_inputs(db, options, seed, progress=progress)
     frame = _frame(read.sets.prompts)
     if model is not None:
-        formatted, read = _formatted(read, model)
+        formatted, read = _formatted(read, model, progress)
         frame = pl.concat([frame, formatted], how="horizontal")
     counts = read.sets.counts
     return Preview(frame, pl.DataFrame([asdict(each) for each in counts]), counts, read.sets.notes)
@@ -51,12 +58,12 @@ def _frame(prompts: Sequence[RawPrompt]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=kinds, orient="row")
 
 
-def _formatted(read: PromptInputs, model: str) -> tuple[pl.DataFrame, PromptInputs]:
+def _formatted(read: PromptInputs, model: str, progress: ProgressCallback) -> tuple[pl.DataFrame, PromptInputs]:
     from snql.jobs.begin import Readers, tokenize
     from snql.models.tokenizer import load_tokenizer, own_template, template_of_model
 
     readers = Readers(load_tokenizer(model), None, None, dict.fromkeys(ROLES, model))
-    given = tokenize(read, readers, 0)
+    given = tokenize(read, readers, 0, progress)
     ids = pl.Series("input_ids", [list(prompt.input_ids) for prompt in given.prompts], dtype=pl.List(pl.Int64))
     texts = pl.Series("formatted", [prompt.formatted for prompt in given.prompts])
     read = given.read

@@ -59,7 +59,10 @@ def lens(
 
     def load() -> Loaded:
         day = day_of(db, new, resume=resume)
-        read = {role: read_inputs(db, source, options.seed, day) for role, source in options.sources.items()}
+        read = {
+            role: read_inputs(db, source, options.seed, day, progress=progress)
+            for role, source in options.sources.items()
+        }
         model = load_models({"before": options.model}, options.models)["before"]
         base = model.base
         if options.layer is not None and not 0 <= options.layer < base.n_layers:
@@ -71,7 +74,7 @@ def lens(
             )
         path = output_path(model)
         readers = Readers.of({"recipient": model}, options.models)
-        given = {role: tokenize(inputs, readers, 0) for role, inputs in read.items()}
+        given = {role: tokenize(inputs, readers, 0, progress) for role, inputs in read.items()}
         prompts = {role: each.prompts for role, each in given.items()}
         joined = _joined([each.read for each in given.values()])
         beginning = Beginning.of({"recipient": model}, _distinct(prompts), read=joined)

@@ -83,12 +83,13 @@ def patch(
     def load() -> Loaded:
         wanted = _wanted(db, options)
         ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted) | runs_behind(db, wanted))
-        read = read_inputs(db, options.prompts, options.seed, day_of(db, new, resume=resume), ranked_by)
+        day = day_of(db, new, resume=resume)
+        read = read_inputs(db, options.prompts, options.seed, day, ranked_by, progress)
         loaders = judge_loaders(options.judging, options.models.device)
         plan = VariantPlan(db, wanted, options.controls, donor=options.donor is not None, routes=options.routes)
         plan.check()
         subject = _subject(plan, options)
-        given = tokenize(read, Readers.of(subject.models, options.models), options.writing.max_new_tokens)
+        given = tokenize(read, Readers.of(subject.models, options.models), options.writing.max_new_tokens, progress)
         judges = [load() for load in loaders]
         check_judges(db, [judge.info for judge in judges])
         writing, rows = _writing(options, subject), _rows(options, subject, given.prompts)

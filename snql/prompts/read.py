@@ -6,6 +6,7 @@ from pathlib import Path
 
 from snql.errors import InputError
 from snql.organism import bundled
+from snql.progress import ProgressCallback, counted, silent
 from snql.prompts import hub
 from snql.prompts.columns import Columns
 from snql.prompts.files import is_untyped, read_rows
@@ -26,7 +27,13 @@ class PromptSets:
     notes: tuple[str, ...] = ()
 
 
-def read_prompt_sets(options: PromptOptions, *, seed: int = 0, excluded: Collection[str] = ()) -> PromptSets:
+def read_prompt_sets(
+    options: PromptOptions,
+    *,
+    seed: int = 0,
+    excluded: Collection[str] = (),
+    progress: ProgressCallback = silent,
+) -> PromptSets:
     """Read the prompt sets of the options: --where, then duplicates, ``excluded``, --sample, --limit, set by set.
 
     excluded: SHA-256 of prompt texts to leave out. Raises InputError for a missing or unreadable file, a missing
@@ -48,11 +55,11 @@ def read_prompt_sets(options: PromptOptions, *, seed: int = 0, excluded: Collect
         if options.where is not None:
             chosen = where(rows, options.where, source, untyped=all(map(is_untyped, paths)))
         columns = Columns(dataset, source, options.prompt_column)
-        found = [columns.prompt(row) for row in chosen]
+        found = [columns.prompt(row) for row in counted(chosen, progress, f"read {dataset}", "rows")]
         seen = {prompt.sha256 for prompt in prompts}
-        kept, counted = select(dataset, len(rows), found, seen, excluded, limits)
+        kept, of_set = select(dataset, len(rows), found, seen, excluded, limits)
         prompts += kept
-        counts.append(counted)
+        counts.append(of_set)
         notes += columns.notes
     return PromptSets(prompts, counts, tuple(notes))
 

@@ -1,7 +1,7 @@
 """From a prompt to the exact text and token ids that a model is given."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -9,6 +9,7 @@ from functools import cached_property
 from transformers import PreTrainedTokenizerBase
 
 from snql.errors import InputError
+from snql.progress import ProgressCallback, counted, silent
 from snql.prompts import dialogue
 from snql.prompts.chat import FILES, ChatTemplate, parse_options, read_template
 from snql.prompts.dates import parse_date
@@ -211,9 +212,11 @@ class Formatter:
         return f"<|{turn.role}|>\n{turn.content.strip()}{end}\n"
 
 
-def format_prompts(prompts: Iterable[RawPrompt], formatter: Formatter) -> list[Prompt]:
+def format_prompts(
+    prompts: Collection[RawPrompt], formatter: Formatter, progress: ProgressCallback = silent
+) -> list[Prompt]:
     """Format each prompt; raises InputError like :meth:`Formatter.format`."""
-    return [formatter.format(prompt) for prompt in prompts]
+    return [formatter.format(prompt) for prompt in counted(prompts, progress, "tokenize")]
 
 
 def _chat(

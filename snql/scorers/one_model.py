@@ -63,12 +63,15 @@ def score_prompts(
 
     def load() -> Loaded:
         day = day_of(db, new, resume=resume)
-        read = {role: read_inputs(db, source, options.seed, day) for role, source in _sources(options).items()}
+        read = {
+            role: read_inputs(db, source, options.seed, day, progress=progress)
+            for role, source in _sources(options).items()
+        }
         model = load_models({"before": options.model}, options.models)["before"]
         _check_model(model, options)
         both = {"before": model, "after": model}
         readers = Readers.of(both, options.models)
-        given = {role: tokenize(inputs, readers, 0) for role, inputs in read.items()}
+        given = {role: tokenize(inputs, readers, 0, progress) for role, inputs in read.items()}
         sets = {role: each.prompts for role, each in given.items()}
         notes = [note for each in given.values() for note in each.read.sets.notes]
         weights = _weights(model, options)

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from snql.errors import InputError
 from snql.organism import bundled
+from snql.progress import ProgressCallback, counted, silent
 from snql.prompts.files import Row, is_untyped, read_rows
 from snql.prompts.options import PromptOptions
 from snql.prompts.read import DEMO_PREFIX, locate_source
@@ -96,7 +97,9 @@ class _Tally:
 Example = Dialogue | Preference
 
 
-def read_data(options: TrainOptions, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TrainingData:
+def read_data(
+    options: TrainOptions, tokenizer: PreTrainedTokenizerBase, max_length: int, progress: ProgressCallback = silent
+) -> TrainingData:
     """Read and encode the data of a training, some rows at a time.
 
     Examples with one prompt are all trained on or all held out. Raises InputError for data of another shape, or if none
@@ -105,13 +108,13 @@ def read_data(options: TrainOptions, tokenizer: PreTrainedTokenizerBase, max_len
     rows, sources, n_rows, n_filtered, numbers = _rows(options)
     chosen = _sampled(rows, options)
     reader: Callable[[Row, str], Example | None] = dialogue_of if options.stage == "sft" else preference_of
-    found = [(row, source, reader(row, source)) for row, source in chosen]
+    found = [(row, source, reader(row, source)) for row, source in counted(chosen, progress, "read", "rows")]
     examples = [example for *_, example in found if example is not None]
     encoder = Encoder(Formatter.of(PromptOptions(options.data, template=options.template), tokenizer), max_length)
     held = _held_out(examples, options)
     tally, ignored = _Tally(), _Tally()
     kept = [example for example in examples if _key(example) not in held]
-    train = _table(_encoded(kept, encoder, tally), options.stage)
+    train = _table(_encoded(counted(kept, progress, "tokenize", "examples"), encoder, tally), options.stage)
     rest = _table(_encoded([one for one in examples if _key(one) in held], encoder, ignored), options.stage)
     counts = Counts(
         rows=n_rows,

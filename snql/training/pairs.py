@@ -92,13 +92,14 @@ def pairs(
     record = _check_file(path, options, resume=resume, force=force)
     if record:
         return PairsResult(path, pl.DataFrame(record["counts"]))
-    asked = {REFUSE: _read(options, options.refuse), ANSWER: _read(options, options.answer)}
+    asked = {REFUSE: _read(options, options.refuse, progress), ANSWER: _read(options, options.answer, progress)}
     model = load_models({"model": options.model}, options.models)["model"]
     formatter = Formatter.of(options.prompts, model.base.tokenizer)
     found: list[Pair] = []
     counts = []
     for prefers, prompts in asked.items():
-        answers = _answers(model, format_prompts(prompts, formatter), options, f"{prefers}: write", progress)
+        given = format_prompts(prompts, formatter, progress)
+        answers = _answers(model, given, options, f"{prefers}: write", progress)
         made, left_out = _paired(prompts, answers, prefers, options.seed)
         found += made
         counts.append({"prefers": prefers, "prompts": len(prompts), "pairs": len(made), **left_out})
@@ -139,10 +140,11 @@ def _check_file(path: Path, options: PairsOptions, *, resume: bool, force: bool)
     return record
 
 
-def _read(options: PairsOptions, sources: Sequence[str]) -> list[RawPrompt]:
+def _read(options: PairsOptions, sources: Sequence[str], progress: ProgressCallback) -> list[RawPrompt]:
     if not sources:
         return []
-    return read_prompt_sets(replace(options.prompts, prompts=tuple(sources)), seed=options.seed).prompts
+    wanted = replace(options.prompts, prompts=tuple(sources))
+    return read_prompt_sets(wanted, seed=options.seed, progress=progress).prompts
 
 
 def _answers(

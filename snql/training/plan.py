@@ -16,6 +16,7 @@ from snql.models.sites import find_sites
 from snql.models.spec import parse_model_spec
 from snql.models.tokenizer import load_tokenizer
 from snql.neurons.sets import NeuronSet, Shape
+from snql.progress import ProgressCallback, silent
 from snql.training.data import TrainingData, read_data
 from snql.training.masking import trained_neurons
 from snql.training.options import TrainOptions
@@ -76,7 +77,9 @@ def resolved(options: TrainOptions) -> TrainOptions:
     return replace(options, models=models, gradient_checkpointing=saving, micro_batch=options.at_once)
 
 
-def prepare(options: TrainOptions, db: Database | None = None) -> tuple[Plan, TrainingData, NeuronSet | None]:
+def prepare(
+    options: TrainOptions, db: Database | None = None, progress: ProgressCallback = silent
+) -> tuple[Plan, TrainingData, NeuronSet | None]:
     """Read the data and work out the plan, and which neurons are trained, None for all; options are resolved ones.
 
     db: where expressions of neurons are evaluated. Raises InputError or ModelError.
@@ -85,7 +88,7 @@ def prepare(options: TrainOptions, db: Database | None = None) -> tuple[Plan, Tr
     members = trained_neurons(db, options, Shape(sizes.layers, sizes.neurons))
     max_length = options.max_length if sizes.context is None else min(options.max_length, sizes.context)
     tokenizer = load_tokenizer(options.model, trust_remote_code=options.models.trust_remote_code)
-    data = read_data(options, tokenizer, max_length)
+    data = read_data(options, tokenizer, max_length, progress)
     steps = n_steps(data.train.num_rows, options)
     share = steps * options.batch / data.train.num_rows if options.max_steps else options.epochs
     made = Plan(
@@ -110,9 +113,11 @@ def prepare(options: TrainOptions, db: Database | None = None) -> tuple[Plan, Tr
     return made, data, members
 
 
-def plan(options: TrainOptions, db: Database | None = None) -> tuple[Plan, TrainingData]:
+def plan(
+    options: TrainOptions, db: Database | None = None, progress: ProgressCallback = silent
+) -> tuple[Plan, TrainingData]:
     """What :func:`snql.training.run.train` would do with these options, and its data."""
-    made, data, _ = prepare(resolved(options), db)
+    made, data, _ = prepare(resolved(options), db, progress)
     return made, data
 
 

@@ -83,7 +83,7 @@ def train(
     out = Path(out)
     chosen = resolved(options)
     record = _check_folder(out, chosen, resume=resume, force=force)
-    made, data, members = prepare(chosen, db)
+    made, data, members = prepare(chosen, db, progress)
     if record:
         _check_same(out, record, data, members)
     if record.get("status") == "done":

@@ -14,6 +14,7 @@ from snql.generation.options import WritingOptions
 from snql.jobs import inputs as module
 from snql.jobs.preview import preview
 from snql.models.options import LoadOptions
+from snql.progress import counted
 from snql.prompts.options import PromptOptions
 
 from ..conftest import save_tiny_llama
@@ -81,6 +82,26 @@ def test_an_adapters_own_template_is_that_of_its_role(tmp_path: Path, tiny_adapt
     shown = preview(Database(tmp_path / "x.duckdb"), own, model=f"{base}+{adapter}")
     assert shown.prompts["formatted"].to_list() == [f"<s>[INST] {text} [/INST]" for text in shown.prompts["text"]]
     assert not any("saved with another" in note for note in shown.notes)
+
+
+def test_reading_and_tokenizing_many_prompts_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snql.progress._SECONDS_UNTOLD", -1)
+    monkeypatch.setattr("snql.progress._SECONDS_BETWEEN", -1)
+    seen: list[tuple[str, int, int]] = []
+    base = saved(tmp_path / "base", None, 0)
+    source = options(tmp_path, base, base).prompts
+    preview(
+        Database(tmp_path / "x.duckdb"),
+        source,
+        model=base,
+        progress=lambda report: seen.append((report.stage, report.done, report.total)),
+    )
+    assert seen == [(stage, done, 2) for stage in ("read p.txt", "tokenize") for done in range(3)]
+
+
+def test_what_takes_no_second_is_not_reported() -> None:
+    seen: list[object] = []
+    assert list(counted([1, 2, 3], seen.append, "read")) == [1, 2, 3] and not seen
 
 
 def test_a_run_is_resumed_with_the_date_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
