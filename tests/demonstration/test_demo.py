@@ -11,20 +11,23 @@ from snql.db.connection import Database
 from snql.demonstration import experiment
 from snql.demonstration.experiment import LOCATED, RED_TEAM, DemoResult, demo
 from snql.progress import Progress
+from snql.querying.execute import query
 from snql.reporting.build import build
 from snql.reporting.options import ReportOptions
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Database, DemoResult]:
-    """The demo with its report, offline: nothing of it may reach for a network."""
+    """The demo with its report, and a query, offline: nothing of it may reach for a network."""
     folder = tmp_path_factory.mktemp("demo")
     db = Database(folder / "demo.duckdb")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("connect", "connect_ex", "sendto"):
             patch.setattr(socket.socket, name, _refuse)
         patch.setattr(socket, "getaddrinfo", _refuse)
-        return db, demo(db, folder / "report")
+        found = demo(db, folder / "report")
+        assert len(query(db, "FROM causal_effects"))
+        return db, found
 
 
 def _refuse(*_: object, **__: object) -> None:
