@@ -2,10 +2,10 @@
 
 import errno
 import os
-import re
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -17,12 +17,11 @@ from snql.errors import SnqlError, lacks_memory, line
 
 from .commands import EVERYTHING, Commands
 from .config import read_config
-from .encoding import make_writable
+from .encoding import check_given, make_writable
+from .interrupts import EXIT_CODE, WATCH
 from .render import plain, set_format
 from .state import State
 
-_INTERRUPTED = 130
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _PATH_ERRORS = (
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR),
     *(errno.EACCES, errno.EPERM, errno.EROFS),
@@ -44,6 +43,8 @@ _FLAGS, _VALUED = ("--json", "--csv", "--quiet", "-q"), ("--db", "--format")
 """Options of all commands, without and with a value. A command's own ``--format`` stays its own."""
 
 _START = "Start with: snql demo"
+_SAME_AGAIN = ("demo", "paper")
+"""Commands that go on where they were interrupted, without being told to."""
 _HELP_ALL = "--help-all"
 
 
@@ -124,19 +125,27 @@ def _flags_of(arguments: Sequence[str]) -> set[str]:
 def _going_on(arguments: Sequence[str]) -> str:
     """The command that goes on where this one was interrupted, if one can."""
     command = _command(arguments)
-    if not any("--resume" in parameter.opts for parameter in getattr(command, "params", ())):
+    words = ["snql", *(word for word in arguments if word not in ("--force", "--resume"))]
+    if any("--resume" in parameter.opts for parameter in getattr(command, "params", ())):
+        words.append("--resume")
+    elif getattr(command, "name", None) not in _SAME_AGAIN:
         return ""
-    words = [word for word in arguments if word not in ("--force", "--resume")]
-    return f"; go on with: {plain(shlex.join(['snql', *words, '--resume']))}"
+    return f"; go on with: {plain(shlex.join(words))}"
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the run failed, 2 bad input, 130 interrupted."""
-    code = run(arguments)
-    if _runs_on():
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)  # Python would wait for a query that DuckDB does not stop
+    WATCH.listen()
+    try:
+        code = run(arguments)
+    except KeyboardInterrupt:  # while something else was being said
+        code = EXIT_CODE
+    if code == EXIT_CODE:
+        WATCH.say()
+    WATCH.leave(code)
+    if code == EXIT_CODE or _runs_on():
+        _flush()
+        os._exit(code)  # Python would wait for threads, such as that of a query that DuckDB does not stop
     sys.exit(code)
 
 
@@ -146,59 +155,62 @@ def _runs_on() -> bool:
     return module is not None and module.runs_on()
 
 
-def _out_of_memory() -> int:
-    sys.stderr.write(
-        "snql: there is not enough memory: ask for less, such as fewer rows or a smaller batch, or free some\n"
-    )
-    return 1
+def _flush() -> None:
+    """Write out what is written, as far as there is somebody to read it."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code. Foreseen errors become one line on standard error."""
     given = sys.argv[1:] if arguments is None else arguments
     make_writable()
+    WATCH.begin("")
     EVERYTHING.set(_HELP_ALL in given)
     given = ["--help" if word == _HELP_ALL else word for word in given]
-    if any(_SURROGATE.search(text) for text in given):
-        sys.stderr.write("snql: an argument is not UTF-8: write it in that encoding\n")
-        return 2
     try:
-        code = typer.main.get_command(app).main(hoisted(given), prog_name="snql", standalone_mode=False) or 0
-    except SnqlError as error:
-        sys.stderr.write(f"snql: {plain(str(error))}\n")
-        return error.exit_code
-    except typer.TyperException as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # a group alone: its message is the help
-            sys.stdout.write(f"{error.message}\n\n{_START}\n")
-            return 0
-        sys.stderr.write(f"snql: {plain(line(error.format_message()))} (see --help)\n")
-        return error.exit_code
-    except OSError as error:
-        if lacks_memory(error):
-            return _out_of_memory()
-        if error.errno in _PATH_ERRORS and error.filename is not None:
-            sys.stderr.write(f"snql: {plain(line(str(error.filename), 200))}: {error.strerror}: check the path\n")
-            return 2
-        if error.errno not in _OUTPUT_ERRORS:
-            raise
-        sys.stderr.write(f"snql: the output cannot be written: {error.strerror}\n")
-        return 1
-    except (KeyboardInterrupt, typer.Abort):
-        code = _INTERRUPTED
-    except Exception as error:
-        if lacks_memory(error):
-            return _out_of_memory()
-        if type(error).__module__ != "_duckdb":
-            raise
-        reason = line(" ".join(str(error).split()), 300)
-        sys.stderr.write(f"snql: the database fails ({plain(reason)}): it may be damaged, or not made by snql\n")
-        return 2
-    except BaseException as error:  # a library written in Rust has panics, which are no Exception
-        if lacks_memory(error):
-            return _out_of_memory()
-        raise
+        check_given(given)
+        WATCH.begin(_going_on(given))
+        code = int(typer.main.get_command(app).main(hoisted(given), prog_name="snql", standalone_mode=False) or 0)
+    except BaseException as error:  # noqa: BLE001 - a library written in Rust has panics, which are no Exception
+        code = EXIT_CODE if WATCH.ending else _said(error)
     finally:
         set_format("table")  # of this command alone
-    if code == _INTERRUPTED:
-        sys.stderr.write(f"snql: interrupted{_going_on(given)}\n")
-    return int(code)
+    if code == EXIT_CODE:
+        WATCH.say()
+    return code
+
+
+def _said(error: BaseException) -> int:
+    """Say a foreseen error in one line; returns the exit code. One that is not foreseen is raised again."""
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return EXIT_CODE
+    if isinstance(error, SnqlError):
+        return _line(error.exit_code, str(error))
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group alone: its message is the help
+        sys.stdout.write(f"{getattr(error, 'message', '')}\n\n{_START}\n")
+        return 0
+    if isinstance(error, typer.TyperException):
+        return _line(error.exit_code, f"{line(error.format_message())} (see --help)")
+    if lacks_memory(error):
+        return _line(1, "there is not enough memory: ask for less, such as fewer rows or a smaller batch, or free some")
+    if isinstance(error, OSError):
+        return _said_of_files(error)
+    if type(error).__module__ == "_duckdb":
+        reason = line(" ".join(str(error).split()), 300)
+        return _line(2, f"the database fails ({reason}): it may be damaged, or not made by snql")
+    raise error
+
+
+def _said_of_files(error: OSError) -> int:
+    if error.errno in _PATH_ERRORS and error.filename is not None:
+        return _line(2, f"{line(str(error.filename), 200)}: {error.strerror}: check the path")
+    if error.errno in _OUTPUT_ERRORS:
+        return _line(1, f"the output cannot be written: {error.strerror}")
+    raise error
+
+
+def _line(code: int, text: str) -> int:
+    sys.stderr.write(f"snql: {plain(text)}\n")
+    return code

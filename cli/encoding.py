@@ -1,12 +1,16 @@
-"""Output where the terminal, a pipe or the locale cannot take every character: something like it in their place.
+"""Text where the terminal, a pipe or the locale cannot take every character, or gives what is none.
 
-One character becomes one, so that tables stay straight: ``-`` for a minus sign, ``~`` for plus-minus.
+What comes in otherwise than as UTF-8 is refused. What goes out has something like it in its place, and one character
+becomes one, so that tables stay straight: ``-`` for a minus sign, ``~`` for plus-minus.
 """
 
 import codecs
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from snql.errors import SURROGATE, InputError
 
 _NAME = "snql"
 _LIKE = str.maketrans(
@@ -59,6 +63,24 @@ def make_writable() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("_", "-")
-        if not encoding.startswith("utf") and hasattr(stream, "reconfigure"):
+        if hasattr(stream, "reconfigure"):  # what UTF-8 lacks is half of a pair of surrogates, as in names of files
             stream.reconfigure(errors=_NAME)
+
+
+def check_given(arguments: Sequence[str]) -> None:
+    """Raise InputError if an argument, or a variable of snql's, is not UTF-8: what Python reads of it is no text."""
+    if any(map(SURROGATE.search, arguments)):
+        raise InputError("an argument is not UTF-8: write it in that encoding")
+    for name, value in os.environ.items():
+        if name.startswith("SNQL_") and SURROGATE.search(f"{name}{value}"):
+            raise InputError(f"the environment variable {name!r} is not UTF-8: write it in that encoding")
+
+
+def standard_input(what: str) -> str:
+    """All of standard input, nothing where it is closed. Raises InputError, naming ``what`` it is, if it is no text."""
+    try:
+        text = "" if sys.stdin is None else sys.stdin.read()
+        text.encode()
+    except UnicodeError as error:
+        raise InputError(f"{what} is not UTF-8: save it in that encoding") from error
+    return text

@@ -1,6 +1,5 @@
 """``snql guard``: train a classifier of prompts on a few neurons, test it on other prompts, answer under its watch."""
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ from snql.guard.options import GuardOptions, GuardRunOptions, GuardTestOptions
 from snql.jobs.options import RunFlags
 
 from .commands import command
+from .encoding import standard_input
 from .progress import progress_shown
 from .render import note, note_prompts, print_object, print_paragraphs, print_table
 from .state import state
@@ -120,7 +120,7 @@ def run(
     from snql.guard import running
 
     if options.prompt == "-":
-        options = replace(options, prompt=sys.stdin.read().rstrip("\n"))
+        options = replace(options, prompt=standard_input("the prompt").rstrip("\n"))
     here = state(context)
     found = running.run(here.open(), name, options)
     if here.json:

@@ -14,6 +14,7 @@ from typing_extensions import Doc
 from snql.errors import InputError, RunError, SnqlError
 from snql.options import Argument, Flag
 
+from .interrupts import EXIT_CODE
 from .render import is_table, note, plain, print_lines, print_rows, set_format, table_format
 from .state import State, state
 
@@ -147,6 +148,8 @@ def _output(root: Any, here: State, step: "Step", *, force: bool) -> str:
         raise kind(f"step `{step.line}`: {error}") from error
     finally:
         set_format(shown_as)
+    if code == EXIT_CODE:
+        raise KeyboardInterrupt
     if code:
         sys.stderr.write(printed.getvalue())
         raise RunError(f"step `{step.line}` ended with exit code {code}")

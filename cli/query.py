@@ -14,6 +14,7 @@ from snql.errors import InputError
 from snql.options import Argument, Flag
 
 from . import options as opt
+from .encoding import standard_input
 from .render import MAX_ROWS, note, print_cells, print_rows, table_format
 from .state import State, state
 
@@ -92,18 +93,11 @@ def _read(
     if file is None:
         if str(sql).startswith("@"):
             return ask(db, str(sql)[1:], given)
-        return (_standard_input() if sql == "-" else str(sql)), given
+        return (standard_input("the query") if sql == "-" else str(sql)), given
     try:
         return file.read_text("utf-8"), given
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--file {file} cannot be read: check the path") from error
-
-
-def _standard_input() -> str:
-    try:
-        return sys.stdin.read() if sys.stdin is not None else ""
-    except UnicodeDecodeError as error:
-        raise InputError("the query is not UTF-8: save it in that encoding") from error
 
 
 def _print(result: "Result", most: int, *, quiet: bool) -> None:

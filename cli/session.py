@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from snql.errors import InputError, SnqlError
 
+from .interrupts import WATCH
 from .render import MAX_ROWS, note, plain, print_cells, print_table
 from .runs import listed
 from .state import State
@@ -54,6 +55,7 @@ class Session:
         except SnqlError as error:
             sys.stderr.write(f"snql: {plain(self._here.flagged(str(error)))}\n")
         except KeyboardInterrupt:
+            WATCH.answered()
             sys.stderr.write("stopped\n")
 
     def _statement(self, sql: str) -> None:

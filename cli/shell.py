@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from .encoding import standard_input
 from .render import note
 from .session import Session
 from .state import State, state
@@ -29,7 +30,7 @@ def shell(
     here = state(context)
     read_names(here.open())  # a database that cannot be read is said at once
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        Session(here).run(sys.stdin.read())
+        Session(here).run(standard_input("the query"))
     elif not plain_prompt and find_spec("harlequin") is not None:
         raise typer.Exit(harlequin(here))
     else:

@@ -8,6 +8,7 @@ import typer
 
 from snql.view.options import ViewOptions
 
+from .interrupts import WATCH
 from .render import note, plain
 from .state import state
 
@@ -49,4 +50,5 @@ def view(
     try:
         served.run()
     except KeyboardInterrupt:
+        WATCH.answered()
         note("stopped", quiet=here.quiet)

@@ -1,5 +1,22 @@
-"""``python -m snql``: the command line."""
+"""The command line, as ``snql`` and as ``python -m snql``: from its first import on, Ctrl-C is one line."""
 
-from snql.cli.app import main
+import os
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        from snql.cli.interrupts import WATCH
+
+        WATCH.listen()
+        from snql.cli.app import main as command_line
+    except KeyboardInterrupt:
+        sys.stderr.write("snql: interrupted\n")
+        sys.stderr.flush()
+        os._exit(130)
+    command_line()
+
+
+if __name__ == "__main__":
+    main()

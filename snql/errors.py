@@ -7,6 +7,8 @@ remedy. The command line prints that line and exits with ``exit_code``; anything
 import re
 
 _SHOWN = 80
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a pair: a text that holds one cannot be written in any encoding."""
 
 
 def line(text: str, longest: int = 500) -> str:

@@ -153,9 +153,10 @@ class Database:
         be read; DuckDB's own errors pass through.
         """
         self._kept = True
-        connection = self._reading()
-        self.allowed_statements(connection, query)
-        return connection.sql(query, params=list(parameters) if parameters is not None else None)
+        with damage_said(self.path):
+            connection = self._reading()
+            self.allowed_statements(connection, query)
+            return connection.sql(query, params=list(parameters) if parameters is not None else None)
 
     def frame(self, query: str, parameters: Parameters = ()) -> "pl.DataFrame":
         """Run one query read-only and return its rows as a Polars frame."""
@@ -178,6 +179,7 @@ class Database:
         Without file access nothing is written: the shards that may be read could also be overwritten. Extensions, and
         with them the network, are never loaded.
         """
+        script.encode()  # raises what is said of a text that is none, as DuckDB does not
         statements: list[duckdb.Statement] = connection.extract_statements(script)
         for statement in (inner for each in statements for inner in _with_explained(connection, each)):
             if _loads_extensions(statement):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from snql.errors import DatabaseError
+from snql.errors import SURROGATE, DatabaseError, InputError, line
 
 _MAGIC, _MAGIC_AT = b"DUCK", 8
 HEADERS = 3 * 4096
@@ -16,7 +16,10 @@ HEADERS = 3 * 4096
 _SQLITE = b"SQLite format 3\0"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|:memory:")
 """How a name begins that DuckDB takes for something else than a file; one letter is a drive."""
+_NO_TEXT = "cannot encode str as UTF-8"
+_HALF = "holds half of a surrogate pair, which is no text: repair it"
 _SHORT = re.compile(r'Could not read enough bytes from file "(?P<file>.*?)"', re.DOTALL)
+_NO_LOG = re.compile(r'Cannot open file "[^"]*\.wal": ([A-Z][a-z -]+)')
 _LOG = re.compile(r"replaying WAL|Corrupt WAL|WAL file", re.IGNORECASE)
 _CORRUPT = re.compile(r"Corrupt database file|does not match stored checksum", re.IGNORECASE)
 
@@ -26,6 +29,8 @@ def check_kind(path: Path) -> None:
 
     DuckDB would look for an extension that reads it, and try to download that one; reading a pipe would wait for ever.
     """
+    if SURROGATE.search(str(path.absolute())):
+        raise DatabaseError(f"{str(path)!r} lies in a folder, or has a name, that is not UTF-8: rename it")
     if (scheme := _SCHEME.match(str(path))) is not None:
         raise DatabaseError(f"{path} is no file ({scheme.group()} is not opened): name a database file with `db`")
     try:
@@ -56,6 +61,11 @@ def check_length(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
 def damage(error: duckdb.Error, path: Path) -> str | None:
     """The line that says how the database at ``path`` is damaged; None if the error is about something else."""
     text = str(error)
+    if (refused := _NO_LOG.search(text)) is not None:
+        return (
+            f"{path} cannot be written to, for its log {path.name}.wal cannot be made ({refused[1]}): let its folder "
+            "take files, or copy the database to one that does"
+        )
     if _LOG.search(text):
         return (
             f"{path}.wal, the log of what was written last, is damaged: move it away to open {path.name} without what "
@@ -70,12 +80,19 @@ def damage(error: duckdb.Error, path: Path) -> str | None:
 
 @contextmanager
 def damage_said(path: Path) -> Iterator[None]:
-    """Say in one line that the database is damaged, whoever found out. Raises DatabaseError."""
+    """Say in one line that the database is damaged, whoever found out. Raises DatabaseError.
+
+    Raises InputError for a text that is none: DuckDB takes UTF-8.
+    """
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise InputError(f"{line(error.object, 40)!r} {_HALF}") from error
     except duckdb.Error as error:
-        if (line := damage(error, path)) is not None:
-            raise DatabaseError(line) from error
+        if _NO_TEXT in str(error):
+            raise InputError(f"a value {_HALF}") from error
+        if (said := damage(error, path)) is not None:
+            raise DatabaseError(said) from error
         raise
 
 

@@ -70,5 +70,6 @@ def run_job(
                 if last is not None:
                     last(connection)
                 runs.finish_run(connection, run_id)
+        job.stop.here()  # what comes after it was to stop as well
     with db.reading():  # opening the file takes longer than what is asked of it
         return summary(run_id)

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from snql.errors import ExpressionError
+from snql.errors import SURROGATE, ExpressionError
 from snql.neurons.conditions import read_comparisons
 from snql.neurons.reading import MOST_DIGITS, Reader
 from snql.neurons.sets import NEURON
@@ -62,6 +62,8 @@ def parse(text: str) -> Node:
     """Parse a neuron expression; raises ExpressionError with the column of a mistake."""
     if len(text) > LONGEST:
         raise ExpressionError(f"longer than {LONGEST:,} characters: save a part of it as a set", text, 1)
+    if half := SURROGATE.search(text):
+        raise ExpressionError("half of a surrogate pair, which is no text", text, half.start() + 1)
     parser = _Parser(text)
     node = parser.expression()
     parser.end()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from snql.errors import InputError
+from snql.errors import SURROGATE, InputError
 from snql.prompts import dialogue
 from snql.prompts.files import Row
 from snql.prompts.types import RawPrompt, Turn
@@ -72,7 +72,11 @@ class Columns:
             self._counted.update(
                 f"have a column {key!r} that is not used: `prompt_column` stands alone" for key in companions
             )
-        self._check_text(text, name)
+        if SURROGATE.search(text):  # a cell of a table can hold messages as JSON
+            raise InputError(
+                f"prompt file {self.source}: column {name!r} holds half of a surrogate pair, which is no text: repair "
+                "the file"
+            )
         if self.column is None:
             self._counted.update(f"also have a column {key!r}, which is not used" for key in _rivals(row, name))
         return RawPrompt(self.dataset, text, category_of(row), label_of(row), turns if len(turns) > 1 else ())
@@ -181,15 +185,6 @@ class Columns:
     def _bad(self, name: str, what: str, error: ValueError) -> InputError:
         reason = " ".join(str(error).split())
         return InputError(f"prompt file {self.source}: column {name!r} holds {what}: {reason}")
-
-    def _check_text(self, text: str, name: str) -> None:
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(
-                f"prompt file {self.source}: column {name!r} holds half of a surrogate pair, which is no text: repair "
-                "the file"
-            ) from error
 
 
 def category_of(row: Row) -> str | None:

@@ -5,8 +5,9 @@ import gzip
 import io
 import json
 import lzma
-import os
+import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -14,9 +15,9 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from snql.errors import InputError
+from snql.errors import SURROGATE, InputError
+from snql.prompts.sizes import check_size, read_parquet
 
 Row = dict[str, Any]
 
@@ -24,17 +25,13 @@ _DAMAGE = (
     *(OSError, EOFError, ValueError, RecursionError, OverflowError, zlib.error, lzma.LZMAError),
     *(csv.Error, pl.exceptions.PolarsError, pa.ArrowException),
 )
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"))
 
 _OPENERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".xz": lzma.open}
 """What undoes a compression, by a file's ending."""
 
-MOST_BYTES = "SNQL_MOST_BYTES"
-"""The environment variable with what a file may hold, unpacked."""
-_MOST_BYTES = 2_000_000_000
 _AT_ONCE = 1 << 20
-_CELL = 8
-"""Bytes that a cell of a Parquet file takes at least once it is read."""
 
 
 def read_rows(path: Path, source: str) -> list[Row]:
@@ -81,26 +78,12 @@ def _unpacked_name(name: str) -> str:
 
 def _contents(path: Path) -> bytes:
     """What a file holds, unpacked; raises ValueError if that is more than it may."""
-    most = _most_bytes()
     unpack, data = _OPENERS.get(path.suffix.lower()), bytearray()
     with path.open("rb") if unpack is None else unpack(path) as file:
         while part := file.read(_AT_ONCE):
             data += part
-            if len(data) > most:
-                raise ValueError(_too_much(most))
+            check_size(len(data))
     return bytes(data)
-
-
-def _most_bytes() -> int:
-    """Raises InputError for a number that is none."""
-    given = os.environ.get(MOST_BYTES) or str(_MOST_BYTES)
-    if not (given.isascii() and given.isdecimal() and len(given) < 19):
-        raise InputError(f"{MOST_BYTES} {given[:40]!r} is no number of bytes: write one such as {_MOST_BYTES}")
-    return int(given)
-
-
-def _too_much(most: int) -> str:
-    return f"it holds more than {most:,} bytes, unpacked: split it, or allow more with {MOST_BYTES}"
 
 
 def _lines(data: bytes) -> list[str]:
@@ -119,6 +102,7 @@ def _jsonl(data: bytes) -> list[Row]:
 def _object(line: str, number: int) -> Row:
     try:
         row = json.loads(line, object_pairs_hook=_once)
+        _check_text(line, row)
     except json.JSONDecodeError as error:
         raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from error
     except ValueError as error:
@@ -126,6 +110,12 @@ def _object(line: str, number: int) -> Row:
     if not isinstance(row, dict):
         raise ValueError(f"line {number} is not an object")
     return row
+
+
+def _check_text(source: str, value: Any) -> None:
+    """Raise ValueError if JSON holds a character that is none; it can only be written as one's number."""
+    if _HALF.search(source) and (half := SURROGATE.search(json.dumps(value, ensure_ascii=False))):
+        raise ValueError(f"it holds half of a surrogate pair (\\u{ord(half[0]):x}), which is no text: repair the file")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> Row:
@@ -137,12 +127,13 @@ def _once(pairs: list[tuple[str, Any]]) -> Row:
 
 
 def _twice(names: list[str]) -> str:
-    return next(name for name in names if names.count(name) > 1)
+    return max(Counter(names).items(), key=lambda item: item[1])[0]
 
 
 def _json(data: bytes) -> list[Row]:
     text = data.decode("utf-8-sig")
     rows = json.loads(text, object_pairs_hook=_once) if text.strip() else []
+    _check_text(text, rows)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("it should hold a list of objects")
     return rows
@@ -212,23 +203,11 @@ def _are_rows(lines: list[str], n_cells: int, delimiter: str) -> bool:
     return delimiter != "," or not (prose or code)
 
 
-def _parquet(data: bytes) -> Iterable[Row]:
-    about, most = pq.read_metadata(io.BytesIO(data)), _most_bytes()
-    sizes = (about.row_group(group).total_byte_size for group in range(about.num_row_groups))
-    if max(sum(sizes), _CELL * about.num_rows * about.num_columns) > most:
-        raise ValueError(_too_much(most))
-    frame = pl.read_parquet(io.BytesIO(data))
-    lengths = frame.select(pl.col(pl.String).str.len_bytes().sum())  # a page can repeat one text for ever
-    if sum(map(sum, lengths.rows())) > most:
-        raise ValueError(_too_much(most))
-    return frame.iter_rows(named=True)
-
-
 _READERS: dict[str, Callable[[bytes], Iterable[Row]]] = {
     ".jsonl": _jsonl,
     ".json": _json,
     ".csv": lambda data: _separated(data, ","),
     ".tsv": lambda data: _separated(data, "\t"),
-    ".parquet": _parquet,
+    ".parquet": lambda data: read_parquet(io.BytesIO(data)).iter_rows(named=True),
     ".txt": _text,
 }

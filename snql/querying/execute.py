@@ -9,7 +9,7 @@ import duckdb
 
 from snql.db.connection import Database
 from snql.db.damage import damage
-from snql.errors import InputError, reason
+from snql.errors import SURROGATE, InputError, reason
 from snql.querying.near import near_names
 from snql.stoppable import stoppable
 from snql.writing.rows import Rows
@@ -121,7 +121,7 @@ def run(
         )
     if not sql.strip():
         raise InputError("the query is empty: give SQL as an argument, with -f FILE, or - for standard input")
-    if re.search("[\ud800-\udfff]", sql):
+    if SURROGATE.search(sql):
         raise InputError("the query is not UTF-8: save it in that encoding")
     with db.reading() as connection:
 

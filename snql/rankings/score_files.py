@@ -7,6 +7,7 @@ Tables: columns layer, neuron, expert if there are any, and a number for each. L
 
 import json
 import pickle
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from snql.errors import InputError, reason
 from snql.neurons.sets import NEURON, Shape
+from snql.prompts.sizes import check_zip, read_parquet
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +31,8 @@ SCORES = ("scores", "score", "change_scores", "mask")
 _PLACES = ("layer", "expert", "neuron")
 _MOST_BYTES = 4 << 30
 _MOST_DIMENSION = 1 << 24
+_PACKED = (b"\x1f\x8b", b"\x78\x01", b"\x78\x9c", b"\x78\xda", b"\x28\xb5\x2f\xfd")
+"""How gzip, zlib and zstd begin, which Polars would unpack, however much it is."""
 
 _UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, pickle.PickleError)
 """What torch.load raises for files that are damaged, or hold what weights_only refuses."""
@@ -50,6 +55,7 @@ def load_tensors(file: Path) -> Any:
     """What a file of torch holds, tensors and plain containers only: nothing in it is run."""
     import torch
 
+    _check_zip(file)
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
@@ -110,10 +116,18 @@ def _npz(file: Path, column: str | None) -> Found:
 
 
 def _numpy_file(file: Path) -> Any:
+    _check_zip(file)
     try:
         return np.load(file, allow_pickle=False)
     except Exception as error:  # zipfile and numpy raise many kinds for damaged files
         raise _refusal(file, f"it is damaged, or holds more than numbers: {reason(error, 100)}") from error
+
+
+def _check_zip(file: Path) -> None:
+    try:
+        check_zip(file)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise _refusal(file, reason(error, 100)) from error
 
 
 def _safetensors(file: Path, column: str | None) -> Found:
@@ -169,11 +183,16 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _table(file: Path, column: str | None) -> Found:
-    read = pl.read_parquet if file.suffix.lower() == ".parquet" else None
     separator = "\t" if file.suffix.lower() == ".tsv" else ","
     try:
-        frame = read(file) if read else pl.read_csv(file, separator=separator, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        with file.open("rb") as opened:
+            if file.suffix.lower() == ".parquet":
+                frame = read_parquet(opened)
+            elif opened.read(4).startswith(_PACKED):
+                raise ValueError("it is compressed: unpack it")
+            else:
+                frame = pl.read_csv(file, separator=separator, infer_schema_length=None)
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError, ValueError) as error:
         raise _refusal(file, f"it cannot be read as a table: {reason(error, 100)}") from error
     return _of_table(file, frame, column)
 

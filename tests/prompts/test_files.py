@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from snql.errors import InputError
-from snql.prompts.files import MOST_BYTES, read_rows, read_text
+from snql.prompts.files import read_rows, read_text
+from snql.prompts.sizes import MOST_BYTES
 
 OPEN = 'prompt\tkind\nfirst\ta\n"quoted start\tb\nthird\tc\nfifth "word" here\te\nsixth\tf\n'
 
