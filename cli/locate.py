@@ -44,7 +44,7 @@ def _rerank(here: State, name: str, source: str, options: Mapping[str, Any], run
     """Rank a run's neurons by another scorer."""
     from snql.scorers.rerank import rerank
 
-    if any(options[each] for each in ("before", "after", "model", "prompts")):
+    if any(options[each] for each in ("before", "after", "model", "prompts", "completions")):
         raise InputError("--from-run takes models and prompts from the run: leave out --before, --after, --prompts")
     found = rerank(here.open(), name, source, options["scorer"], resume=run.resume, force=run.force)
     for text in found.notes:
@@ -58,6 +58,8 @@ def _score(here: State, name: str, options: Mapping[str, Any], run: RunFlags) ->
 
     if options["before"] or options["after"]:
         raise InputError("--model is the one model of a scorer: leave out --before and --after, or --model")
+    if options["completions"]:
+        raise InputError("--completions is text that two models read: leave it out, or --model")
     chosen = build(ScorerOptions, options)
     with progress_shown(quiet=here.quiet) as progress:
         found = score_prompts(here.open(), name, chosen, resume=run.resume, force=run.force, progress=progress)

@@ -5,7 +5,8 @@
 --   run_id -> runs.run_id: the run
 --   variant_id: number of the variant in its run; 0 recipient and 1 donor in a patch run
 --   name: the role, or the expression of the patched set, with (direct) behind it in a run by both routes
---   role: before or after (whichever writes in a locate run), recipient, donor or patched
+--   role: who writes in a locate run: before, after, writer (a third model) or given (nobody: a file has the text);
+--     recipient, donor or patched
 --   neurons: expression of the patched set; NULL for unpatched models
 --   set_id -> neuron_sets.set_id: the patched neurons; NULL for unpatched models
 --   n_neurons [neurons]: size of the patched set; NULL for unpatched models

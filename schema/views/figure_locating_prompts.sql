@@ -35,7 +35,7 @@
 --   located_prompts [prompts]: how many prompts that were
 --   before: spec of the model before
 --   after: spec of the model after
---   completions_by: which of them wrote: before or after
+--   completions_by: who wrote: before, after, another model's spec, or 'the text of' a file
 --   positions: which positions were scored
 -- Units:   effects as in causal_effects; means and change_ci_* in the judge's units.
 -- Caveats: the rows of figure_locating with attribute 'prompts'; what is said there holds here.

@@ -41,7 +41,7 @@
 --   located_prompts [prompts]: how many prompts that were
 --   before: spec of the model before; NULL if unknown
 --   after: spec of the model after; NULL if unknown
---   completions_by: which of them wrote: before or after; NULL if unknown
+--   completions_by: who wrote: before, after, another model's spec, or 'the text of' a file; NULL if unknown
 --   positions: which positions were scored; NULL if unknown
 --   prompts_key: hash of the prompts on which the neurons were located; NULL if unknown
 --   locate_setup: hash of all other settings of the locate run that its ranking depends on
@@ -69,7 +69,9 @@ located AS (
         read.n_prompts AS located_prompts,
         runs.config ->> '$.before' AS before,
         runs.config ->> '$.after' AS after,
-        runs.config ->> '$.completions_by' AS completions_by,
+        coalesce(
+            'the text of ' || (runs.config ->> '$.completions'), runs.config ->> '$.completions_by'
+        ) AS completions_by,
         runs.config ->> '$.positions' AS positions,
         read.prompts_key,
         md5((runs.config ->> [

@@ -4,7 +4,7 @@
 -- Columns:
 --   run -> runs.name: the run
 --   variant: name of the variant
---   role: before, after, recipient, donor or patched
+--   role: before, after, writer (a third model), given (a file), recipient, donor or patched
 --   prompt_id -> prompts.prompt_id: what was asked
 --   text: the completion without special tokens
 --   token_ids [token ids]: the tokens as produced, end-of-sequence token included
@@ -21,7 +21,8 @@
 -- Units:   token_ids as produced by the model, end-of-sequence token included; text leaves special tokens out.
 --          donor_ids and unpatched_ids: see patch_steps.
 -- Caveats: includes completions of runs that have not finished (status tells); role is one of before, after,
---          recipient, donor, patched.
+--          writer, given, recipient, donor, patched. What a file gives has the file's own text and the tokens that
+--          the models read.
 CREATE OR REPLACE VIEW run_completions AS
 SELECT
     runs.name AS run,

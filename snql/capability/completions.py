@@ -52,7 +52,7 @@ def find_completions(db: Database, run: str) -> WrittenBy:
         raise InputError(f"{kind} run {run!r} is {status}: finish it first (`resume`), or name another `completions`")
     roles = db.rows("SELECT variant_id, role FROM variants WHERE run_id = ? ORDER BY variant_id", [run_id])
     role = next((role for number, role in roles if number == (DONOR if kind == "patch" else 0)), None)
-    if role not in ("donor", "before", "after"):
+    if role not in ("donor", "before", "after", "writer"):
         raise InputError(
             f"{kind} run {run!r} has no completions of a donor: name a run with `donor`, or a locate run that writes"
         )

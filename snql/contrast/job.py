@@ -104,7 +104,11 @@ class LocateJob:
                 while last + 1 < len(sizes) and sum(sizes[batch : last + 2]) <= _PROMPTS_AT_ONCE:
                     last += 1
                 given |= batches.planned_prompts(self.job.db, self.job.run_id, batch, last)
-            yield ContrastTask(batch, tuple(prompt.input_ids for prompt in given[batch]))
+            completions = None
+            if self.options.completions is not None:
+                texts = batches.texts_of(self.job.db, self.job.run_id, [each.prompt_id for each in given[batch]])
+                completions = tuple(text.completion for text in texts)
+            yield ContrastTask(batch, tuple(prompt.input_ids for prompt in given[batch]), completions)
 
     def _commit_contrast(
         self, results: Sequence[ContrastResult], given: dict[int, list[Given]], sums: ContrastSums

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from snql.contrast.given import check_ids, given_texts, source_hash
 from snql.contrast.job import LocateJob
 from snql.contrast.keep import KeepRule
 from snql.contrast.noise import said_of
@@ -78,16 +79,16 @@ def locate(
     Raises InputError before anything is written for bad input. A failure later, or Ctrl-C, leaves the run's row with
     its reason and every batch that was committed, which ``resume`` continues from, to the same numbers.
     """
-    new = runs.NewRun("locate", name, config(options) | dict(facts or {}), options.seed)
+    read_from = {} if options.completions is None else {"completions_sha256": source_hash(options.completions)}
+    new = runs.NewRun("locate", name, config(options) | read_from | dict(facts or {}), options.seed)
 
     def load() -> Loaded:
         keep = KeepRule.parse(options.keep)
         if keep.names(name):
             raise InputError(f"`keep` {options.keep!r} names the run {name!r} itself: write a share such as `keep` 5%")
         read = read_inputs(db, options.prompts, options.seed, day_of(db, new, resume=resume), progress=progress)
-        specs = {"before": options.before, "after": options.after}
         order = WorkOrder(
-            specs, options.models, settings_of(options), options.after_dtype, options.prompts.own_template
+            options.specs, options.models, settings_of(options), options.after_dtype, options.prompts.own_template
         )
         with ExitStack() as held:
             engine = held.enter_context(start_engine(options.engine, order))
@@ -101,7 +102,7 @@ def settings_of(options: LocateOptions) -> ContrastSettings:
     """What a worker must know of them."""
     return ContrastSettings(
         parse_positions(options.positions),
-        options.completions_by,
+        options.role,
         options.writing,
         options.recompute,
         per_prompt=options.bootstrap > 0,
@@ -125,21 +126,27 @@ def _beginning(
         tokenizer=engine.tokenizer,
         context=info.context,
         n_embeddings=info.n_embeddings,
-        specs={"before": options.before, "after": options.after},
+        specs=options.specs,
         trust_remote_code=options.models.trust_remote_code,
     )
     given = tokenize(read, readers, options.room, progress)
     prompts = given.prompts
     if options.bootstrap and len(prompts) < 2:
         raise InputError("`bootstrap` draws prompts anew: one prompt is too few, give at least two")
+    texts = None
+    if options.completions is not None:
+        texts = given_texts(db, options, options.completions, prompts, given.formatter)
+        check_ids(texts, prompts, info.n_embeddings)
     return Beginning(
         device=info.device,
         dtype=info.dtype,
         models=info.models,
         prompts=prompts,
-        variants=[records.Variant(0, options.completions_by, options.completions_by)],
+        variants=[records.Variant(0, options.role, options.role)],
         read=given.read,
         batches=plan(prompts, options, info),
+        notes=() if texts is None else texts.notes,
+        completions=None if texts is None else texts.texts,
     )
 
 

@@ -36,7 +36,7 @@ T = TypeVar("T")
 class ContrastSettings:
     """What a worker must know of a run.
 
-    writer: ``before`` or ``after``; per_prompt: whether sums per prompt are wanted.
+    writer: ``before``, ``after``, ``writer`` or ``given``; per_prompt: whether sums per prompt are wanted.
     """
 
     positions: Positions
@@ -48,15 +48,16 @@ class ContrastSettings:
     @property
     def captures(self) -> bool:
         """Whether the writing model's activations are taken while it writes."""
-        return self.positions == "generating" and not self.recompute
+        return self.positions == "generating" and not self.recompute and self.writer in ("before", "after")
 
 
 @dataclass(frozen=True)
 class ContrastTask:
-    """One batch of prompts, by token ids."""
+    """One batch of prompts, by token ids. completions: what follows each, where no model is to write."""
 
     batch: int
     input_ids: tuple[tuple[int, ...], ...]
+    completions: tuple[tuple[int, ...], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class _Part:
 
 
 class Worker:
-    """Two loaded models and what to do with them."""
+    """Two loaded models, or three where a third one writes, and what to do with them."""
 
     def __init__(self, models: Mapping[str, LoadedModel], settings: ContrastSettings) -> None:
         self._models = models
@@ -111,7 +112,11 @@ class Worker:
         Raises RunError if a single row does not fit, or if activations or logits are not finite.
         """
         parts: list[_Part] = []
-        self._in_parts(task.input_ids, lambda rows: parts.append(self._contrast(rows, tick)))
+        if task.completions is None:
+            self._in_parts(task.input_ids, lambda rows: parts.append(self._contrast(rows, tick)))
+        else:
+            pairs = list(zip(task.input_ids, task.completions, strict=True))
+            self._in_parts(pairs, lambda some: parts.append(self._read_both(*zip(*some, strict=True))))
         sums = self._empty()
         for part in parts:
             sums.merge(part.sums)
@@ -133,7 +138,8 @@ class Worker:
 
     def _collect(self, texts: Sequence[Text], layout: Layout) -> Taken:
         taken: dict[str, dict[int, torch.Tensor]] = {"before": {}, "after": {}}
-        for role, model in self._models.items():
+        for role in taken:
+            model = self._models[role]
 
             def take(layer: int, activations: torch.Tensor, into: dict[int, torch.Tensor] = taken[role]) -> None:
                 columns = torch.from_numpy(layout.columns[layer]).to(activations.device)
@@ -149,7 +155,11 @@ class Worker:
         written: Sequence[Completion] = ()
         if needs_completions(settings.positions):
             written = generate(self._models[settings.writer], rows, settings.writing.max_new_tokens, tick, self._rules)
-        texts = self._texts(rows, written)
+        return self._read_both(rows, [completion.token_ids for completion in written], written)
+
+    def _read_both(self, rows: Rows, new: Rows, written: Sequence[Completion] = ()) -> "_Part":
+        """Both models read prompts with what follows them."""
+        texts = self._texts(rows, new)
         sums, per_prompt = self._empty(), self._per_prompt(len(texts))
         before, after = self._models["before"], self._models["after"]
         for batch in self._reading_batches(texts, holding_tokens(before)):
@@ -161,12 +171,12 @@ class Worker:
         """One model writes, keeping its activations; the other reads each finished text once."""
         settings = self._settings
         writer = self._models[settings.writer]
-        (reader,) = (model for role, model in self._models.items() if role != settings.writer)
+        reader = self._models["after" if settings.writer == "before" else "before"]
         stream = CapturedStream(writer, rows, settings.writing.max_new_tokens)
         with stream.capturing():
             completions = decode(stream, rows, settings.writing.max_new_tokens, self._rules, tick)
         lengths = [len(completion.token_ids) for completion in completions]
-        texts = self._texts(rows, completions)
+        texts = self._texts(rows, [completion.token_ids for completion in completions])
         sums, per_prompt = self._empty(), self._per_prompt(len(texts))
         for batch in self._reading_batches(texts, reading_tokens(reader)):
             add = self._adder(sums, per_prompt, texts, batch)
@@ -194,9 +204,9 @@ class Worker:
     def _per_prompt(self, n_prompts: int) -> PromptSums | None:
         return PromptSums(n_prompts, self._models["before"].shape) if self._settings.per_prompt else None
 
-    def _texts(self, rows: Rows, completions: Sequence[Completion]) -> list[Text]:
+    def _texts(self, rows: Rows, completions: Rows) -> list[Text]:
         end_ids = self._models["before"].base.end_ids
-        new = [completion.token_ids for completion in completions] or [()] * len(rows)
+        new = completions or [()] * len(rows)
         return [
             text_to_score(0, prompt, ids, self._settings.positions, end_ids)
             for prompt, ids in zip(rows, new, strict=True)

@@ -78,8 +78,8 @@ def write_models(connection: duckdb.DuckDBPyConnection, run_id: int, models: Map
 
 def write_prompts(
     connection: duckdb.DuckDBPyConnection, run_id: int, prompts: Sequence[Prompt], batches: Sequence[int] | None = None
-) -> None:
-    """Record the run's prompts in order. A text gets one id per data set.
+) -> list[int]:
+    """Record the run's prompts in order; return their ids. A text gets one id per data set.
 
     batches: the batch that each prompt is in, for a run that has a plan.
     """
@@ -107,6 +107,7 @@ def write_prompts(
         for ordinal, (key, prompt) in enumerate(zip(keys, prompts, strict=True))
     ]
     replace(connection, "run_prompts", given, run_id=run_id)
+    return [ids[key] for key in keys]
 
 
 def save_set(connection: duckdb.DuckDBPyConnection, members: NeuronSet) -> int:
@@ -179,6 +180,17 @@ def write_completions(connection: duckdb.DuckDBPyConnection, run_id: int, rows: 
     for each in flat:
         del each["completion"]
     insert(connection, "completions", flat, run_id=run_id)
+
+
+def write_given(
+    connection: duckdb.DuckDBPyConnection,
+    run_id: int,
+    prompt_ids: Sequence[int],
+    given: Sequence[tuple[str, Completion]],
+) -> None:
+    """Insert completions that no model of the run wrote, as those of its first variant."""
+    pairs = zip(prompt_ids, given, strict=True)
+    write_completions(connection, run_id, [CompletionRow(0, number, text, found) for number, (text, found) in pairs])
 
 
 def n_completions(db: Database, run_id: int) -> int:

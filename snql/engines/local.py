@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from transformers import PreTrainedTokenizerBase
 
+from snql.contrast.options import ROLES
 from snql.contrast.tokens import Layout
 from snql.contrast.worker import Collected, CollectTask, ContrastResult, ContrastTask, Worker
 from snql.engines.base import EngineInfo, WorkOrder
@@ -48,6 +49,6 @@ def describe(models: Mapping[str, LoadedModel]) -> EngineInfo:
         n_embeddings=min(model.base.n_embeddings for model in models.values()),
         end_ids=base.end_ids,
         device=str(base.device),
-        dtype="/".join(dict.fromkeys(model.base.dtype_name for model in models.values())),
+        dtype="/".join(dict.fromkeys(model.base.dtype_name for role, model in models.items() if role in ROLES)),
         writing_tokens=min(writing_tokens(model) for model in models.values()),
     )

@@ -10,6 +10,7 @@ from snql.db import prompts as prompt_records
 from snql.db import records, runs, storage
 from snql.db.connection import Database
 from snql.errors import InputError
+from snql.generation.types import Completion
 from snql.jobs.inputs import PromptInputs
 from snql.models.context import Context, shortest
 from snql.models.identity import combined_hash
@@ -118,7 +119,8 @@ class Beginning:
 
     models: by role. read: where the prompts come from, for the counts of what was left out, None for those of another
     run. batches: the batch of each prompt, in a run that has a plan. notes: what the run's numbers must be read with,
-    beside what the models' and the prompt sets' own notes say.
+    beside what the models' and the prompt sets' own notes say. completions: the first variant's, a text and its tokens
+    for each prompt, where they are given and not written.
     """
 
     device: str
@@ -129,6 +131,7 @@ class Beginning:
     read: PromptInputs | None = None
     batches: Sequence[int] | None = None
     notes: Sequence[str] = ()
+    completions: Sequence[tuple[str, Completion]] | None = None
 
     @property
     def all_notes(self) -> list[str]:
@@ -183,10 +186,12 @@ def begin_run(
     with db.write() as connection:
         run_id = runs.start_run(connection, new, resumed, force=force)
         records.write_models(connection, run_id, beginning.models)
-        records.write_prompts(connection, run_id, beginning.prompts, batches)
+        prompt_ids = records.write_prompts(connection, run_id, beginning.prompts, batches)
         if read is not None:
             prompt_records.write_sets(connection, run_id, read.sets.counts, read.disjoint_from)
         records.write_variants(connection, run_id, beginning.variants)
+        if beginning.completions is not None and resumed is None:
+            records.write_given(connection, run_id, prompt_ids, beginning.completions)
         runs.add_notes(connection, run_id, beginning.all_notes)
     storage.remove_orphans(db)
     return run_id

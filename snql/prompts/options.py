@@ -14,7 +14,7 @@ Limit = Annotated[int | None, Doc("Only the first N prompts of each set (of the 
 TEMPLATES = ("auto", "chat", "tulu", "plain")
 """``chat`` is the tokenizer's own template; ``auto`` is chat if the tokenizer has one and plain otherwise."""
 
-ROLES = ("before", "after", "recipient", "donor")
+ROLES = ("before", "after", "recipient", "donor", "writer")
 """Names of templates too: that of the run's model of this role."""
 
 Template = Annotated[str, Doc("auto, chat (the tokenizer's), tulu, plain, or a .jinja file.")]

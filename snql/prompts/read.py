@@ -64,6 +64,11 @@ def read_prompt_sets(
     return PromptSets(prompts, counts, tuple(notes))
 
 
+def is_source(source: str) -> bool:
+    """Whether it names a bundled set, a data set of the hub, or a file that is there."""
+    return source.startswith((DEMO_PREFIX, hub.PREFIX)) or Path(source).is_file()
+
+
 def locate_source(source: str) -> tuple[list[Path], str]:
     """The files of a source, and its name as a data set."""
     if source.startswith(DEMO_PREFIX):

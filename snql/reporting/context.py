@@ -28,7 +28,7 @@ def locate_words(context: Context, names: Sequence[str]) -> str:
     groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for row in context.of("locate", names).iter_rows(named=True):
         settings = (
-            f"{read_words(row)}{_positions(row['positions'])}, seed {_seed(row['seed'])}, "
+            f"{read_words(row)}{_positions(row['positions'])}{_writer(row)}, seed {_seed(row['seed'])}, "
             f"{row['n_ranked']:,} of {row['n_all']:,} neurons ranked"
         )
         models = groups.setdefault((row["model_a"] or "unknown", settings), [])
@@ -105,6 +105,15 @@ def read_words(row: Mapping[str, Any]) -> str:
 
 def _positions(positions: str | None) -> str:
     return f" ({positions} positions)" if positions else ""
+
+
+def _writer(row: Mapping[str, Any]) -> str:
+    """Whose text both models read, where it is not that of the model before."""
+    settings = json.loads(row["config"])
+    by = settings.get("completions_by", "before")
+    if settings.get("completions"):
+        return f", text of {settings['completions']}"
+    return "" if by == "before" else f", {by} writes"
 
 
 def _seed(seed: int | None) -> str:

@@ -103,7 +103,7 @@ def _known(asked: str, known: list[str]) -> str:
 def _columns(variants: list[Row], chosen: str, *, frozen: bool) -> list[Row | None]:
     """The variant that is compared with, the chosen one, and the other unpatched one; None where there is none."""
     unpatched = [each for each in variants if not each["choice"]]
-    order = ("donor", "recipient") if frozen else ("before", "recipient", "after", "donor")
+    order = ("donor", "recipient") if frozen else ("before", "recipient", "after", "donor", "writer", "given")
     unpatched.sort(key=lambda each: order.index(each["role"]) if each["role"] in order else len(order))
     patched = next((each for each in variants if str(each["variant_id"]) == chosen), None)
     ends: list[Row | None] = [*unpatched[:2], None, None]

@@ -165,6 +165,8 @@ LOCATED: dict[str, dict[str, object]] = {
     "base": {},
     "elsewhere": {},
     "writer": {"completions_by": "after"},
+    "third": {"completions_by": "demo:base"},
+    "given": {"completions": "told.jsonl"},
     "model": {"after": "demo:polite"},
     "places": {"positions": "prompt"},
     "both": {"positions": "prompt", "completions_by": "after"},
@@ -186,7 +188,7 @@ def test_locating_compares_runs_that_differ_in_one_respect(database: Database) -
         keys = {
             "prompts": (),
             "positions": ("positions",),
-            "pair": ("after", "completions_by"),
+            "pair": ("after", "completions_by", "completions"),
             "": ("skip_last_layers",),
         }
         differing = {

@@ -20,7 +20,8 @@ from snql.writing.words import count, decimal, short_labels, shorten
 MAX_PANELS = 6
 MAX_POINTS = 600
 SEED = 0
-ROLES = ("recipient", "patched", "donor", "before", "after")
+ROLES = ("recipient", "patched", "donor", "before", "after", "writer", "given")
+LOCATED = ("before", "after", "writer", "given")
 TOOLTIP = marks.tooltip(
     "run",
     "role",
@@ -117,7 +118,7 @@ def _words(shown: Sequence[Pair], n_pairs: int, context: Context) -> list[str]:
         f"interval over prompts (2,000 resamples, seed {SEED}). Thin lines: 0, where verdicts turn.",
         *(_pair_words(pair) for pair in shown),
         patch_words(context, list(dict.fromkeys(pair.run for pair in shown))),
-        locate_words(context, [pair.run for pair in shown if "before" in pair.rows["role"]]),
+        locate_words(context, [pair.run for pair in shown if pair.rows["role"].is_in(LOCATED).any()]),
         f"At most {MAX_POINTS} points a panel are drawn, those of the first prompts; r is of all." if many else "",
         captions.left_out(n_pairs - len(shown), "pair"),
     ]

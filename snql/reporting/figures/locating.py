@@ -156,7 +156,9 @@ def _by_prompts(shown: pl.DataFrame) -> pl.Expr:
 
 def _by_pair(shown: pl.DataFrame) -> pl.Expr:
     before, after = rows.short(shown, "before", 18, "after"), rows.short(shown, "after", 18, "before")
-    return pl.format("{} against {}, {} writes", before, after, "completions_by")
+    by = pl.col("completions_by")
+    words = pl.when(by.str.starts_with("the text of ")).then(by).otherwise(pl.format("{} writes", by))
+    return pl.format("{} against {}, {}", before, after, words)
 
 
 def _by_positions(_: pl.DataFrame) -> pl.Expr:
