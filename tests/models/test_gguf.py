@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from gguf import GGUFWriter
+from gguf import GGMLQuantizationType, GGUFWriter
+from gguf.quants import quantize
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
@@ -21,7 +22,7 @@ from snql.errors import ModelError
 from snql.models import weights
 from snql.models.load import load_models
 from snql.models.options import LoadOptions
-from snql.models.precision import stored_as
+from snql.models.precision import mixed_note, stored_as
 from snql.models.tokenizer import load_tokenizer
 from snql.training.options import SftOptions
 from snql.training.run import train
@@ -49,8 +50,8 @@ def turned(weight: npt.NDArray[np.float32], n_heads: int) -> npt.NDArray[np.floa
     return weight.reshape(n_heads, 2, rows // n_heads // 2, width).swapaxes(1, 2).reshape(rows, width)
 
 
-def write_gguf(folder: Path, file: Path) -> Path:
-    """A Llama in a folder as a GGUF file, in float32."""
+def write_gguf(folder: Path, file: Path, kind: GGMLQuantizationType | None = None) -> Path:
+    """A Llama in a folder as a GGUF file, in float32, or in blocks of a kind where rows are whole blocks."""
     config: Mapping[str, Any] = json.loads((folder / "config.json").read_text())
     tensors = {name: tensor.float().numpy() for name, tensor in load_file(folder / "model.safetensors").items()}
     writer = GGUFWriter(str(file), "llama")
@@ -83,7 +84,10 @@ def write_gguf(folder: Path, file: Path) -> Path:
         for part, name in PARTS.items():
             weight = tensors[f"model.layers.{layer}.{name}.weight"]
             weight = turned(weight, heads[part]) if part in heads else weight
-            writer.add_tensor(f"blk.{layer}.{part}.weight", weight)
+            if kind is not None and weight.ndim == 2 and weight.shape[-1] % 32 == 0:
+                writer.add_tensor(f"blk.{layer}.{part}.weight", quantize(weight, kind), raw_dtype=kind)
+            else:
+                writer.add_tensor(f"blk.{layer}.{part}.weight", weight)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -106,16 +110,25 @@ def test_a_file_is_the_model_that_it_was_written_from(tiny_llama: Path, tmp_path
 
 
 def test_a_pair_that_mixes_ways_of_storing_says_so(tiny_llama: Path, tmp_path: Path) -> None:
-    file = write_gguf(tiny_llama, tmp_path / "tiny.gguf")
+    """Two GGUF types as well; a file of floats is not quantised, and a model that only writes does not count."""
+    floats = write_gguf(tiny_llama, tmp_path / "tiny.gguf")
+    eight = write_gguf(tiny_llama, tmp_path / "eight.gguf", GGMLQuantizationType.Q8_0)
+    five = write_gguf(tiny_llama, tmp_path / "five.gguf", GGMLQuantizationType.Q5_0)
     plain = shutil.copytree(tiny_llama, tmp_path / "plain")
-    load_tokenizer(str(file)).save_pretrained(plain)  # transformers may have added a token of its own
-    mixed = load_models({"before": str(file), "after": str(plain)}, CPU)
-    for model in mixed.values():
-        (note,) = [each for each in model.notes if "stored in different ways" in each]
-        assert "(before: GGUF, after: not quantised)" in note and "--floor" in note
-    for alike in ((file, file), (plain, plain)):
-        models = load_models({"before": str(alike[0]), "after": str(alike[1])}, CPU)
-        assert not any("stored in different ways" in note for model in models.values() for note in model.notes)
+    load_tokenizer(str(floats)).save_pretrained(plain)  # transformers may have added a token of its own
+    specs = {"before": str(eight), "after": str(plain), "five": str(five), "floats": str(floats)}
+    models = load_models(specs, CPU)
+    for pair, told in (
+        (("before", "after"), "(before: GGUF F32, Q8_0, after: not quantised)"),
+        (("before", "five"), "(before: GGUF F32, Q8_0, five: GGUF F32, Q5_0)"),
+    ):
+        note = mixed_note({role: models[role] for role in pair})
+        assert note is not None and told in note and "--floor" in note
+    assert any("stored in different ways" in note for note in models["after"].notes)
+    for one, other in (("after", "floats"), ("before", "before"), ("after", "after")):
+        assert mixed_note({"before": models[one], "after": models[other]}) is None
+    assert mixed_note({"before": models["after"], "writer": models["before"]}) is None
+    mixed = models
     mixed["after"].base.model.config.quantization_config = {"quant_method": "awq"}
     assert stored_as(mixed["after"]) == "quantised (awq)"
 
