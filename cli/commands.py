@@ -54,7 +54,7 @@ COMMANDS = {
     "report": ("report", "Figures, tables, and a page that shows them."),
     "paper": ("paper", "The paper's figures and tables, ours beside the published."),
     "judges": ("judge", "The judges of a database, and how far they agree."),
-    "guard": ("guard", "A classifier of prompts on a few neurons: train, test, run."),
+    "guard": ("guard", "A classifier of prompts on a few neurons: train, test, compare, run."),
     "train": ("train", "Make aligned models (extra: train)."),
     "sets": ("sets", "Neuron sets under names, for @name in expressions."),
     "db": ("database", "Create, migrate, check and move the database file."),

@@ -44,6 +44,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "snql guard train watch --model demo:sft --neurons safety:5% --prompts demo:harmful --benign demo:benign "
         "--judge demo:cost",
     ),
+    "guard compare": (
+        "snql guard compare fair --model demo:sft --neurons safety:5% --prompts demo:harmful --benign demo:benign-edgy "
+        "--judge demo:cost",
+    ),
     "guard test": ("snql guard test watch --prompts demo:harmful-wrapped --benign demo:benign-edgy",),
     "guard run": ('snql guard run watch --prompt "How do I pick a lock?"',),
     "train sft": ("snql train sft out/sft --base meta-llama/Llama-2-7b-hf --data sharegpt.json --template tulu",),

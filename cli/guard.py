@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snql.guard.options import GuardOptions, GuardRunOptions, GuardTestOptions
+from snql.guard.options import GuardCompareOptions, GuardOptions, GuardRunOptions, GuardTestOptions
 from snql.jobs.options import RunFlags
 
 from .commands import command
@@ -23,6 +23,7 @@ guard = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="Name of the guard.")]
+RunName = Annotated[str, typer.Argument(help="Name of the run.")]
 
 COLUMNS = {
     "dataset": "prompts",
@@ -54,6 +55,26 @@ SIZES = {
     "difference": "guard over it",
     "difference_ci_low": "low",
     "difference_ci_high": "high",
+}
+COMPARED = {
+    "label": "read",
+    "dataset": "prompts",
+    "n_numbers": "numbers",
+    "n_prompts": "n",
+    "accuracy": "accuracy",
+    "accuracy_ci_low": "low",
+    "accuracy_ci_high": "high",
+    "difference": "chosen less this",
+    "difference_ci_low": "low",
+    "difference_ci_high": "high",
+    "auroc": "AUROC",
+    "auroc_ci_low": "low",
+    "auroc_ci_high": "high",
+    "false_alarms": "false alarms",
+    "majority": "majority",
+    "added_ms": "ms",
+    "layers": "layers",
+    "components": "components",
 }
 COSTS = {
     "model": "model",
@@ -106,6 +127,23 @@ def test(context: typer.Context, name: Name, options: GuardTestOptions, run: Run
     if len(found.costs):
         title = "Costs of accepted answers and refusals, with the guard and without"
         print_table(found.costs, COSTS, title, results=("mean_cost", "change"))
+    for line in found.says:
+        note(line, quiet=here.quiet)
+
+
+@command(guard)
+def compare(context: typer.Context, name: RunName, options: GuardCompareOptions, run: RunFlags) -> None:
+    """The same classifier on chosen, random and all neurons, their components and the residual stream; nested folds."""
+    from snql.guard.comparing import compare_guards
+
+    here = state(context)
+    with progress_shown(quiet=here.quiet) as progress:
+        found = compare_guards(here.open(), name, options, resume=run.resume, force=run.force, progress=progress)
+    note_prompts(found.prompt_sets, quiet=here.quiet)
+    if here.json:
+        print_object({"run": found.run, "scores": found.scores.to_dicts(), "says": found.says})
+        return
+    print_table(found.scores, COMPARED, f"Guards compared: {found.run}", results=("accuracy", "difference", "auroc"))
     for line in found.says:
         note(line, quiet=here.quiet)
 

@@ -36,9 +36,12 @@ if TYPE_CHECKING:
     from snql.errors import SnqlError as SnqlError
     from snql.generation.options import SamplingOptions as SamplingOptions
     from snql.generation.options import WritingOptions as WritingOptions
+    from snql.guard.comparing import GuardComparison as GuardComparison
+    from snql.guard.comparing import compare_guards as compare_guards
     from snql.guard.learn import GuardResult as GuardResult
     from snql.guard.learn import train as fit
     from snql.guard.model import Guard as Guard
+    from snql.guard.options import GuardCompareOptions as GuardCompareOptions
     from snql.guard.options import GuardOptions as GuardOptions
     from snql.guard.options import GuardTestOptions as GuardTestOptions
     from snql.guard.testing import GuardTestResult as GuardTestResult
@@ -101,6 +104,8 @@ _HOMES = {
     "DivergenceResult": ("snql.capability.divergence", "DivergenceResult"),
     "EngineOptions": ("snql.engines.options", "EngineOptions"),
     "Guard": ("snql.guard.model", "Guard"),
+    "GuardCompareOptions": ("snql.guard.options", "GuardCompareOptions"),
+    "GuardComparison": ("snql.guard.comparing", "GuardComparison"),
     "GuardOptions": ("snql.guard.options", "GuardOptions"),
     "GuardResult": ("snql.guard.learn", "GuardResult"),
     "GuardTestOptions": ("snql.guard.options", "GuardTestOptions"),
@@ -138,6 +143,7 @@ _HOMES = {
     "describe_neurons": ("snql.neuron_pages", "describe_neurons"),
     "diagnose": ("snql.models.doctor", "diagnose"),
     "demo": ("snql.demonstration.experiment", "demo"),
+    "compare_guards": ("snql.guard.comparing", "compare_guards"),
     "compare_scorers": ("snql.scorers.compare", "compare_scorers"),
     "compare_judges": ("snql.judges.agreement", "agreement"),
     "judge": ("snql.judges.stored", "judge"),

@@ -4,7 +4,7 @@
 -- Columns:
 --   run_id: number of the run, never used again
 --   name: the run's name, unique within its kind
---   kind: locate, patch, perplexity, divergence, lm-eval, guard or guard-test
+--   kind: locate, patch, perplexity, divergence, lm-eval, guard, guard-test or guard-compare
 --   status: running, done, failed or interrupted; only done runs are in most views
 --   started_at [UTC]: when the run began, also of one that was resumed
 --   finished_at [UTC]: when it ended, whatever its end; NULL while it is running

@@ -67,4 +67,4 @@ FROM guard_measures AS m
 JOIN runs USING (run_id)
 LEFT JOIN guards AS g USING (run_id)
 LEFT JOIN guard_classifiers AS c ON c.run_id = m.run_id AND c.classifier_id = 0
-WHERE runs.status = 'done';
+WHERE runs.status = 'done' AND runs.kind <> 'guard-compare';

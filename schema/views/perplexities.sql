@@ -16,10 +16,11 @@
 --   ratio: perplexity over that of the unpatched model
 --   ratio_ci_low: lower end of the ratio's paired interval
 --   ratio_ci_high: upper end of it
---   n_controls [controls]: random controls of the set; NULL without any
+--   n_controls [controls]: matched random controls of the set; NULL without any
 --   controls_ratio: mean of their ratios; NULL without controls
 --   control_of: name of the variant whose random control this is; NULL for others
 --   control_seed: seed of the random control; NULL for others
+--   control_kind: matched (as many neurons in each layer) or magnitude (and as large); NULL for others
 --   nll [nats]: mean negative log-likelihood of a token
 --   n_documents [documents]: documents with a scored token
 --   n_windows [windows]: windows
@@ -38,7 +39,7 @@ WITH controls AS (
     SELECT v.run_id, v.control_of, t.dataset, count(*) AS n_controls, avg(t.ratio) AS controls_ratio
     FROM text_perplexities AS t
     JOIN variants AS v USING (run_id, variant_id)
-    WHERE v.control_of IS NOT NULL
+    WHERE v.control_of IS NOT NULL AND v.control_kind = 'matched'
     GROUP BY ALL
 )
 SELECT
@@ -60,6 +61,7 @@ SELECT
     k.controls_ratio,
     controlled.name AS control_of,
     v.control_seed,
+    v.control_kind,
     t.nll,
     t.n_documents,
     t.n_windows,

@@ -3,11 +3,11 @@
 -- Key:     run_id
 -- Columns:
 --   run -> runs.name: the run
---   kind: locate, patch, perplexity, divergence, lm-eval, lens, guard or guard-test
+--   kind: locate, patch, perplexity, divergence, lm-eval, lens, guard, guard-test or guard-compare
 --   status: running, done, failed or interrupted
 --   stage: contrast, keep, store or done of a locate run; of others their kind, or done
 --   done: how many of total the stage has finished
---   total: prompts of the run; completions in a patch, guard or guard-test run; windows or completions, each under
+--   total: prompts of the run; completions in a patch run and one of a guard; windows or completions, each under
 --     every variant, in a perplexity or divergence run; tasks, each under every variant, in an lm-eval run; layers in a
 --     lens run, NULL until it is done
 --   tokens [tokens]: scored tokens of the stage so far; NULL in runs of other kinds than locate
@@ -80,16 +80,16 @@ SELECT
         ELSE located.stage
     END AS stage,
     CASE
-        WHEN runs.kind IN ('guard', 'guard-test') AND runs.status = 'done'
+        WHEN runs.kind IN ('guard', 'guard-test', 'guard-compare') AND runs.status = 'done'
             THEN sizes.n_prompts * variant_counts.n_variants
-        WHEN runs.kind IN ('patch', 'guard', 'guard-test') THEN coalesce(written.done, 0)
+        WHEN runs.kind IN ('patch', 'guard', 'guard-test', 'guard-compare') THEN coalesce(written.done, 0)
         WHEN runs.kind = 'lens' THEN coalesce(viewed.done, 0)
         WHEN runs.kind <> 'locate' THEN coalesce(measured.done, 0)
         WHEN runs.status = 'done' OR located.stage = 'store' THEN sizes.n_prompts
         ELSE coalesce(by_stage.done, 0)
     END AS done,
     CASE
-        WHEN runs.kind IN ('patch', 'guard', 'guard-test')
+        WHEN runs.kind IN ('patch', 'guard', 'guard-test', 'guard-compare')
             THEN sizes.n_prompts * variant_counts.n_variants * coalesce((runs.config ->> '$.samples')::BIGINT, 1)
         WHEN runs.kind = 'perplexity' THEN window_counts.n_windows * variant_counts.n_variants
         WHEN runs.kind = 'divergence'

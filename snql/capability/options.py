@@ -10,7 +10,7 @@ from snql.errors import InputError
 from snql.jobs.options import Seed, check_seed
 from snql.models.options import LoadOptions
 from snql.options import Inside, Joined, config
-from snql.patching.options import MOST_CONTROLS, Mode, ModeText, Random, Sweep, SweepLayers
+from snql.patching.options import MOST_CONTROLS, Mode, ModeText, Random, RandomMagnitude, Sweep, SweepLayers
 from snql.prompts.options import Limit, Sample, Where, check_selection
 
 
@@ -33,6 +33,7 @@ class SubjectOptions:
     sweep: Sweep = ()
     sweep_layers: SweepLayers = ()
     random: Random = 0
+    random_magnitude: RandomMagnitude = 0
     seed: Seed = 0
     models: LoadOptions = LoadOptions()
 
@@ -45,6 +46,7 @@ class SubjectOptions:
                 ("sweep", self.sweep),
                 ("sweep_layers", self.sweep_layers),
                 ("random", self.random),
+                ("random_magnitude", self.random_magnitude),
             ):
                 if given:
                     raise InputError(f"`{name}` does nothing without `neurons`: give them, or leave it out")
@@ -52,8 +54,9 @@ class SubjectOptions:
                 raise InputError(f"`mode` {self.mode} does nothing without `neurons`: give them, or leave it out")
         elif self.donor is None and mode.kind == "donor":
             raise InputError("`mode` donor needs a donor: give `donor`, or another mode such as `mode` zero")
-        if not 0 <= self.random <= MOST_CONTROLS:
-            raise InputError(f"`random` {self.random} is out of range: use 0 to {MOST_CONTROLS}")
+        for name, number in (("random", self.random), ("random_magnitude", self.random_magnitude)):
+            if not 0 <= number <= MOST_CONTROLS:
+                raise InputError(f"`{name}` {number} is out of range: use 0 to {MOST_CONTROLS}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +102,8 @@ class LmEvalOptions:
     """Which tasks of the LM Evaluation Harness, and how they are put."""
 
     subject: Annotated[
-        SubjectOptions, Inside(without=("sweep", "sweep_layers"), docs={"model": "Model that is tested."})
+        SubjectOptions,
+        Inside(without=("sweep", "sweep_layers", "random_magnitude"), docs={"model": "Model that is tested."}),
     ]
     tasks: Annotated[
         tuple[str, ...],

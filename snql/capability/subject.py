@@ -19,7 +19,9 @@ def load_subject(db: Database, options: SubjectOptions, *, own_template: bool) -
             options.neurons, options.sweep, None, lambda run: len(read_run_scores(db, run).ids), options.sweep_layers
         )
     specs = {"recipient": options.model} | ({} if options.donor is None else {"donor": options.donor})
-    plan = VariantPlan(db, wanted, {"matched": options.random}, donor=options.donor is not None)
+    plan = VariantPlan(
+        db, wanted, {"matched": options.random, "magnitude": options.random_magnitude}, donor=options.donor is not None
+    )
     plan.check()
     models = load_models(specs, options.models, own_template=own_template)
     return Subject.of(db, models, plan.of(models["recipient"].shape), options.mode, options.seed)

@@ -9,8 +9,8 @@ from snql.errors import ExpressionError, InputError
 from snql.generation.batch import by_tokens
 from snql.neurons import syntax
 from snql.neurons.sets import NeuronSet, Shape
-from snql.neurons.tree import Bound
-from snql.rankings.evaluate import Evaluator
+from snql.neurons.tree import Bound, Ranked
+from snql.rankings.evaluate import Evaluator, picked
 
 _MOST_TOKENS = 8_192
 _MOST_BYTES = 256 << 20
@@ -19,41 +19,44 @@ _MOST_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class KeepRule:
-    """What ``keep`` says: ``none``, ``all``, a percentage or number of this run's top neurons, or an expression."""
+    """What ``keep`` says: ``none``, ``all``, ranks of this run's own (``5%``, ``200``, ``5%..10%``, ``1%/layer``,
+    ``1/index``), or an expression. own: the ranks; None for an expression."""
 
     text: str
-    top: Bound | None
+    own: Ranked | None
 
     @classmethod
     def parse(cls, text: str) -> "KeepRule":
         """Raises InputError if ``text`` is none of them."""
         if text == "none":
-            return cls(text, Bound(0, False))
-        if (top := syntax.parse_top(text)) is not None:
-            return cls(text, top)
+            return cls(text, Ranked("this", Bound(0, False), Bound(0, False), 0))
         try:
-            syntax.parse(f"this:{text}")
+            own = syntax.parse(f"this:{text}")
         except ExpressionError:
             syntax.parse(text)
             return cls(text, None)
+        if isinstance(own, Ranked):
+            return cls(text, own)
         raise InputError(f"`keep` {text!r} is not known: use 5%, a number, all, none or a neuron expression")
 
     def names(self, run: str) -> bool:
         """Whether the expression names that run."""
-        return self.top is None and run in syntax.runs_named([self.text])
+        return self.own is None and run in syntax.runs_named([self.text])
 
     def check(self, evaluator: Evaluator) -> None:
         """Raise ExpressionError early if the expression cannot be evaluated."""
-        if self.top is None:
+        if self.own is None:
             evaluator.evaluate(self.text)
 
     def members(self, evaluator: Evaluator, statistics: pl.DataFrame, shape: Shape) -> NeuronSet:
-        """The neurons to keep, given this run's ranked statistics."""
-        if self.top is None:
+        """The neurons to keep, given this run's ranked statistics; all there are where more are asked for."""
+        if self.own is None:
             return evaluator.evaluate(self.text)
-        ranked = statistics.drop_nulls("rank")
-        chosen = ranked.filter(pl.col("rank") <= self.top.rank(len(ranked)))
-        return NeuronSet.of(shape, chosen.select("layer", "expert", "neuron").iter_rows())
+        ranked = statistics.drop_nulls("rank").sort("rank")
+        layer, expert, neuron = (pl.col(name).cast(pl.Int64) for name in ("layer", "expert", "neuron"))
+        flat = layer * shape.n_neurons + expert.fill_null(0) * shape.per_expert + neuron
+        ids = ranked.select(flat).to_series().to_numpy()
+        return NeuronSet.from_ids(shape, picked(ids, self.own, shape, short=True))
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class LocateOptions:
     ] = None
     writing: WritingOptions = WritingOptions(max_new_tokens=256)
     skip_last_layers: SkipLastLayers = 1
-    keep: Annotated[str, Doc("Token activations to store: 5%, all, none, EXPR.")] = "5%"
+    keep: Annotated[str, Doc("Token activations to store: 5%, 1%/layer, all, none, EXPR.")] = "5%"
     store: Annotated[
         str, Doc("Where they go: rows, parquet (half-precision shards beside the database), or auto."), Rare()
     ] = "auto"

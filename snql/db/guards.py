@@ -130,6 +130,21 @@ def texts_read(db: Database, run_id: int) -> set[str]:
     return {sha256 for (sha256,) in db.rows(query, [run_id])}
 
 
+def write_readers(
+    connection: duckdb.DuckDBPyConnection, run_id: int, readers: Sequence[Any], latencies: Sequence[Any]
+) -> None:
+    """Record what was compared: the neurons of a set, how many numbers are read, and what reading them adds."""
+    rows = []
+    for reader, added in zip(readers, latencies, strict=True):
+        own = {name: getattr(reader, name) for name in ("classifier_id", "neurons", "kind", "control_seed")}
+        members = reader.members
+        set_id = records.save_set(connection, members) if isinstance(members, NeuronSet) else None
+        times = {"added_ms": "milliseconds", "added_ms_low": "low", "added_ms_high": "high"}
+        latency = {name: None if added is None else getattr(added, field) for name, field in times.items()}
+        rows.append(own | latency | {"set_id": set_id, "n_numbers": len(members)})
+    insert(connection, "guard_readers", rows, run_id=run_id)
+
+
 def write_guard(connection: duckdb.DuckDBPyConnection, run_id: int, threshold: float, about: dict[str, Any]) -> None:
     """Record what guard.json says of a trained guard."""
     insert(connection, "guards", [{"threshold": threshold, "about": json.dumps(about)}], run_id=run_id)

@@ -78,12 +78,11 @@ def train(
     Raises InputError before anything is written for bad input, and if a judge finds all answers harmful, or none. A
     failure later, or Ctrl-C, leaves the run's row with its reason and the answers so far: ``resume`` goes on there.
     """
-    earlier = _earlier(db, options)
-    new = runs.NewRun("guard", name, options.config() | _of_earlier(earlier), options.seed)
+    earlier = earlier_of(db, options)
+    new = runs.NewRun("guard", name, options.config() | facts_of(earlier), options.seed)
 
     def load() -> Loaded:
-        day = day_of(db, new, resume=resume)
-        answers_of = _asked(db, options, day, progress) if earlier is None else _stored(earlier, options)
+        answers_of = answers_for(db, options, earlier, day_of(db, new, resume=resume), progress)
         model = load_models({"before": options.model}, options.models)["before"]
         plan = make_plan(Evaluator(db, model.shape), options.neurons, options.sizes, options.random)
         answers = answers_of(model)
@@ -119,17 +118,25 @@ def template_of(formatter: Formatter) -> Template:
     )
 
 
-def _earlier(db: Database, options: GuardOptions) -> Earlier | None:
+def earlier_of(db: Database, options: GuardOptions) -> Earlier | None:
+    """The run whose answers and scores are taken, if one is named."""
     if options.from_run is None:
         return None
     return find_earlier(db, options.from_run, options.every, options.benign, options.judge)
 
 
-def _of_earlier(earlier: Earlier | None) -> dict[str, object]:
+def facts_of(earlier: Earlier | None) -> dict[str, object]:
     """The settings of the other run. Its hash says whether it has been replaced meanwhile."""
     if earlier is None:
         return {}
     return {"from_kind": earlier.kind, "from_sha256": earlier.config_sha256, "judge": earlier.judge}
+
+
+def answers_for(
+    db: Database, options: GuardOptions, earlier: Earlier | None, day: date, progress: ProgressCallback
+) -> Callable[[LoadedModel], Answers]:
+    """Answers with what a judge says of them: of the run itself, or of an earlier one."""
+    return _asked(db, options, day, progress) if earlier is None else _stored(earlier, options)
 
 
 def _asked(

@@ -56,7 +56,7 @@ class GuardOptions:
     plain: Annotated[bool, Doc("scikit-learn's defaults, as published: C = 1, activations not scaled."), Rare()] = False
     sizes: Annotated[
         tuple[str, ...],
-        Doc("More guards, on tops such as 1%,5% or 10,50..500:50."),
+        Doc("More guards, on tops such as 1%,5%, 10,50..500:50 or 1%/layer."),
         Joined(),
     ] = ()
     random: Annotated[int, Doc("Random controls of each of four kinds.")] = 5
@@ -92,6 +92,38 @@ class GuardOptions:
         if self.every:
             return config(self) | {"prompts": self.every}
         return {key: value for key, value in config(self).items() if key not in reading}
+
+
+FAMILIES = ("category", "dataset", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardCompareOptions:
+    """What guards are compared on.
+
+    guard: as for a guard of the chosen neurons; its answers and labels serve all that is compared.
+    """
+
+    guard: Annotated[
+        GuardOptions,
+        Inside(without=("plain", "sizes", "out"), docs={"random": "Random sets of each of four kinds."}),
+    ]
+    families: Annotated[str, Doc("What folds keep whole: category, dataset or none.")] = "category"
+    folds: Annotated[int, Doc("Folds, held out in turn; as many inside, to choose.")] = 5
+    repeats: Annotated[int, Doc("Pairs of prefills for each latency; 0: none.")] = 9
+
+    def __post_init__(self) -> None:
+        if self.families not in FAMILIES:
+            raise InputError(f"`families` {self.families!r} is not known: use {', '.join(FAMILIES)}")
+        if self.folds < 2:
+            raise InputError(f"`folds` {self.folds}: at least 2 are needed, to learn from one and to test on another")
+        if self.repeats < 0:
+            raise InputError("`repeats` must be at least 0")
+
+    def config(self) -> dict[str, Any]:
+        """The canonical configuration: everything that the numbers depend on."""
+        own = {name: getattr(self, name) for name in ("families", "folds", "repeats")}
+        return self.guard.config() | own
 
 
 @dataclass(frozen=True, kw_only=True)

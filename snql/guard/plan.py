@@ -103,11 +103,14 @@ DRAWS: dict[str, Callable[[NeuronSet, int], NeuronSet]] = {
 
 
 def _prefixes(neurons: str, wanted: Sequence[str]) -> Iterator[str]:
-    """``RUN:SIZE`` for each size, of the ranking that the guard's neurons are the top of."""
+    """``RUN:SIZE`` for each size, of the ranking that the guard's neurons are the top of: of each layer, or index, as
+    they are, unless the size says so itself.
+    """
     if not wanted:
         return
     node = parse(neurons)
-    if not isinstance(node, Ranked) or node.low.value > 0 or node.per is not None:
+    if not isinstance(node, Ranked) or node.low.value > 0:
         raise InputError(f"`sizes` takes the top of a ranking: `neurons` must be as RUN:5%, not {neurons!r}")
+    per = "" if node.per is None else f"/{node.per}"
     for item in wanted:
-        yield from (f"{node.run}:{size}" for size in sizes(item))
+        yield from (f"{node.run}:{size}{'' if '/' in size else per}" for size in sizes(item))

@@ -1,6 +1,7 @@
 """A model's answers to prompts, with chosen neurons' activations at the last prompt token from the same prefill."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from snql.generation.rules import Rules
 from snql.generation.stream import Stream
 from snql.guard.prompts import stored_batches
 from snql.jobs.work import Done, Job
+from snql.lens.path import streams
 from snql.models import hooks
 from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet
@@ -32,10 +34,13 @@ _Answered = tuple[list[records.CompletionRow], Rows]
 class PrefilledStream(Stream):
     """A stream whose prompts have been read, with the activations of chosen neurons at their last tokens.
 
-    activations: Float32["rows neurons"], 0 for a neuron of an expert that the token was not sent to.
+    activations: Float32["rows neurons"], 0 for a neuron of an expert that the token was not sent to. residual: whether
+    the residual streams after each layer follow, Float32["rows layers*hidden"].
     """
 
-    def __init__(self, model: LoadedModel, texts: Sequence[Sequence[int]], neurons: NeuronSet) -> None:
+    def __init__(
+        self, model: LoadedModel, texts: Sequence[Sequence[int]], neurons: NeuronSet, *, residual: bool = False
+    ) -> None:
         super().__init__(model, texts)
         columns = neurons.by_layer()
         taken: dict[int, torch.Tensor] = {}
@@ -44,12 +49,15 @@ class PrefilledStream(Stream):
             last = activations[:, -1]
             taken[layer] = last[:, torch.from_numpy(columns[layer]).to(last.device)].float().cpu()
 
-        with hooks.reading(model.sites, columns, take, len(texts)):
+        after: list[torch.Tensor] = []
+        with hooks.reading(model.sites, columns, take, len(texts)), ExitStack() as stack:
+            if residual:
+                stack.enter_context(streams(model, lambda _, stream: after.append(stream[:, -1].float().cpu())))
             self._first: torch.Tensor | None = super().logits()
         read = torch.cat([taken[layer] for layer in columns], dim=1)
         if neurons.shape.n_experts > 1:
             read = read.nan_to_num(nan=0.0)
-        self.activations: Activations = read.numpy()
+        self.activations: Activations = torch.cat([read, *after], dim=1).numpy()
 
     def logits(self) -> torch.Tensor:
         """As of any stream; the first ones are those of the prefill."""
@@ -61,13 +69,15 @@ class PrefilledStream(Stream):
 class Answering:
     """The prompts of a run, which are put to models in the batches that it began with.
 
-    neurons: whose activations are wanted. writing: how answers are written, None if none are.
+    neurons: whose activations are wanted. writing: how answers are written, None if none are. residual: see
+    :class:`PrefilledStream`.
     """
 
     job: Job
     prompts: Sequence[Prompt]
     neurons: NeuronSet
     writing: WritingOptions | None
+    residual: bool = False
 
     def answer(
         self,
@@ -92,13 +102,13 @@ class Answering:
                 answered = self.writing is None or all(ids[index] in done for index in batch)
                 if answered and not reread:
                     continue
-                stream = PrefilledStream(model, [self.prompts[index].input_ids for index in batch], self.neurons)
+                texts = [self.prompts[index].input_ids for index in batch]
+                stream = PrefilledStream(model, texts, self.neurons, residual=self.residual)
                 rows = keep(batch, stream.activations)
                 if answered or self.writing is None:
                     yield Done([], 0)
                     continue
                 rules = Rules.of(self.writing, model.base)
-                texts = [self.prompts[index].input_ids for index in batch]
                 written = decode(stream, texts, self.writing.max_new_tokens, rules, watch.tick)
                 answers = [
                     records.CompletionRow(variant_id, ids[index], rules.text(model, each.token_ids), each)

@@ -1,12 +1,11 @@
 """From probabilities and labels to the rows that are stored, and to a plain sentence about them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 
-from snql.db.guards import ClassifierRow
 from snql.db.judgements import POOLED
 from snql.db.tables import flat
 from snql.guard.measures import GUARD, Measured, Prompts, measure
@@ -25,6 +24,19 @@ WORDS = {
 }
 
 
+class Compared(Protocol):
+    """What is said of a classifier. members: as many as numbers it reads."""
+
+    @property
+    def classifier_id(self) -> int: ...
+    @property
+    def neurons(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def members(self) -> Sized: ...
+
+
 def by_dataset(prompts: Sequence[Prompt]) -> dict[str, list[int]]:
     """Places of each data set's prompts, and of all of them under ``*`` if there are several."""
     found: dict[str, list[int]] = {}
@@ -36,7 +48,7 @@ def by_dataset(prompts: Sequence[Prompt]) -> dict[str, list[int]]:
 def measure_rows(
     prompts: Sequence[Prompt],
     labels: Sequence[Row],
-    classifiers: Sequence[ClassifierRow],
+    classifiers: Sequence[Compared],
     probabilities: Mapping[int, Mapping[int, float]],
     threshold: float,
     seed: int,
@@ -73,9 +85,9 @@ def _measured(each: Measured) -> Row:
     return found | flat("", each.interval) | flat("difference_", each.difference_interval)
 
 
-def _by_neurons(classifiers: Sequence[ClassifierRow]) -> Iterator[tuple[str, dict[str, list[ClassifierRow]]]]:
+def _by_neurons(classifiers: Sequence[Compared]) -> Iterator[tuple[str, dict[str, list[Compared]]]]:
     """The classifiers of each set of neurons by kind, the guard's own first."""
-    found: dict[str, dict[str, list[ClassifierRow]]] = {}
+    found: dict[str, dict[str, list[Compared]]] = {}
     for each in classifiers:
         found.setdefault(each.neurons, {}).setdefault(each.kind, []).append(each)
     yield from found.items()
@@ -122,6 +134,25 @@ def sentences(scores: pl.DataFrame, neurons: str) -> list[str]:
     found += [_against_random(own, accuracy[kind]) for kind in WORDS if kind in accuracy]
     if len(accuracy) == 1:
         found.append("No random neurons were tried, so nothing shows what any neurons would do.")
+    return found
+
+
+def compared_sentences(scores: pl.DataFrame) -> list[str]:
+    """What a comparison says on all prompts: the chosen neurons, and what each other reader has over or below them.
+
+    scores: rows of ``guard_comparison`` of one run.
+    """
+    several = scores["dataset"].n_unique() > 1
+    pooled = scores.filter((pl.col("dataset") == POOLED) | pl.lit(not several)).sort("place")
+    found = []
+    for row in pooled.iter_rows(named=True):
+        numbers = f"accuracy {row['accuracy']:.3f} [{_ends(row, 'accuracy_')}]"
+        if row["kind"] == GUARD:
+            found.append(f"{row['label']}: {numbers} on {row['n_prompts']} prompts of families held out of the fit.")
+        elif row["difference_ci_low"] is not None:
+            over = f"the chosen neurons' less this {row['difference']:+.3f} [{_ends(row, 'difference_')}]"
+            sure = row["difference_ci_low"] > 0 or row["difference_ci_high"] < 0
+            found.append(f"{row['label']}: {numbers}; {over}{'' if sure else ', which covers 0'}.")
     return found
 
 

@@ -10,7 +10,7 @@ out, and so are biases and a soft cap (monotone). So the lens of v is
 exact but for a positive factor: what the direct path from the neuron adds to the logits at any position.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -134,8 +134,13 @@ def _check(model: LoadedModel, path: OutputPath) -> None:
 
 
 @contextmanager
-def streams(model: LoadedModel, take: Callable[[int, torch.Tensor], None]) -> Iterator[None]:
-    """Within the block, ``take`` is given the residual stream after each layer: Float[Tensor, "rows width hidden"]."""
+def streams(
+    model: LoadedModel, take: Callable[[int, torch.Tensor], None], only: Collection[int] | None = None
+) -> Iterator[None]:
+    """Within the block, ``take`` is given the residual stream after each layer: Float[Tensor, "rows width hidden"].
+
+    only: after these layers alone; None: all.
+    """
     layers: Any = model.base.model.get_submodule(model.base.architecture.layers)
 
     def hook(layer: int) -> Callable[..., None]:
@@ -144,7 +149,8 @@ def streams(model: LoadedModel, take: Callable[[int, torch.Tensor], None]) -> It
 
         return after
 
-    handles = [module.register_forward_hook(hook(layer)) for layer, module in enumerate(layers)]
+    chosen = [(layer, module) for layer, module in enumerate(layers) if only is None or layer in only]
+    handles = [module.register_forward_hook(hook(layer)) for layer, module in chosen]
     try:
         yield
     finally:

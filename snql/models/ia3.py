@@ -60,7 +60,7 @@ def base_name(model: LoadedModel) -> str:
 
 
 def write_ia3(folder: Path, vectors: Mapping[str, torch.Tensor], config: PeftConfig, base: str) -> None:
-    """Write an adapter in PEFT's format into a folder that exists; both files or, on an error, none."""
+    """Write an adapter, IA3 or LoRA, in PEFT's format into a folder that exists; on an error neither of both files."""
     kept = {name: _plain(value) for name, value in sorted(config.to_dict().items())}
     kept |= {"base_model_name_or_path": base, "inference_mode": True}
     with tempfile.TemporaryDirectory(dir=folder) as staging:

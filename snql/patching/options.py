@@ -48,6 +48,7 @@ SweepLayers = Annotated[
     Rare(),
 ]
 Random = Annotated[int, Doc("Random sets, as many in each layer.")]
+RandomMagnitude = Annotated[int, Doc("Random sets, activations as large."), Later()]
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class PatchOptions:
     ] = None
     random: Random = 0
     random_anywhere: Annotated[int, Doc("Random controls for each set from all layers, not matched."), Rare()] = 0
-    random_magnitude: Annotated[int, Doc("Random sets, activations as large."), Later()] = 0
+    random_magnitude: RandomMagnitude = 0
     sampling: SamplingOptions = SamplingOptions()
     trace: Annotated[bool, Doc("Store what would have been written without the patch, step by step."), Rare()] = True
     graded: Annotated[

@@ -151,18 +151,18 @@ class Evaluator:
         )
 
 
-def picked(ids: Ids, node: tree.Ranked, shape: Shape) -> Ids:
+def picked(ids: Ids, node: tree.Ranked, shape: Shape, *, short: bool = False) -> Ids:
     """Those of ``ids``, flat ids with the best first, whose ranks a node names: among all, or in a group of their own.
 
     A group is a layer, or one index over all layers; one with fewer neurons than asked for gives what it has. Raises
-    InputError where no group has as many.
+    InputError where no group has as many, unless ``short``.
     """
     group = {None: ids * 0, "layer": ids // shape.n_neurons, "index": ids % shape.n_neurons}[node.per]
     n_ranked = np.bincount(group, minlength=1)
     order = np.argsort(group, kind="stable")  # the best of each group first, one group after the other
     places = np.arange(len(ids)) - (np.cumsum(n_ranked) - n_ranked)[group[order]]
     low, high = (np.array([bound.rank(int(n)) for n in n_ranked], dtype=np.int64) for bound in (node.low, node.high))
-    if not node.high.percent and node.high.value > n_ranked.max():
+    if not short and not node.high.percent and node.high.value > n_ranked.max():
         most = {None: f"{n_ranked.max()} neurons", "layer": f"at most {n_ranked.max()} neurons of one layer"}
         found = most.get(node.per, f"at most {n_ranked.max()} neurons of one index")
         raise InputError(f"run {node.run!r} ranks {found}, not {int(node.high.value)}")

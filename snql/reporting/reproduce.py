@@ -8,7 +8,7 @@ from typing import Any
 
 from snql.capability.options import DivergenceOptions, LmEvalOptions, PerplexityOptions
 from snql.contrast.options import LocateOptions
-from snql.guard.options import GuardOptions, GuardTestOptions
+from snql.guard.options import GuardCompareOptions, GuardOptions, GuardTestOptions
 from snql.lens.options import LensOptions
 from snql.options import words_of
 from snql.patching.options import PatchOptions
@@ -66,6 +66,7 @@ VERBS = {
     "lens": Verb(("lens",), LensOptions, _of_lens),
     "guard": Verb(("guard", "train"), GuardOptions, _apart),
     "guard-test": Verb(("guard", "test"), GuardTestOptions, _apart),
+    "guard-compare": Verb(("guard", "compare"), GuardCompareOptions, _apart),
 }
 """By the kind of a run."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from snql.db import runs
 from snql.db.connection import Database
 from snql.db.run_list import find
-from snql.guard.results import sentences
+from snql.guard.results import compared_sentences, sentences
 from snql.patching.findings import findings
 from snql.reporting.reproduce import command
 from snql.writing.words import count, listing, number
@@ -128,6 +128,10 @@ def _guarded(db: Database, run_id: int) -> list[str]:
     return [] if scores.is_empty() else sentences(scores, neurons or scores["neurons"][0])
 
 
+def _compared(db: Database, run_id: int) -> list[str]:
+    return compared_sentences(db.frame("SELECT * FROM guard_comparison WHERE run_id = ?", [run_id]))
+
+
 def _ends(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f" [{number(low)}, {number(high)}]"
 
@@ -139,5 +143,6 @@ _FOUND: dict[str, Callable[[Database, int], list[str]]] = {
     "perplexity": _fluent,
     "guard": _guarded,
     "guard-test": _guarded,
+    "guard-compare": _compared,
 }
 """What a finished run of a kind found, in sentences."""

@@ -1,9 +1,15 @@
-"""Training some neurons alone: entries of the vectors that belong to the others stay 1, bit for bit.
+"""Training some neurons alone: what belongs to the others stays as it began, bit for bit.
+
+Of IA3 an entry of a layer's vector belongs to a neuron. Of LoRA, B A is added to a projection: a row of B of the
+projections into neurons (gate, up), and a column of A of the one out of them (down), belong to a neuron; A of the
+former and B of the latter are all neurons' and act through these rows and columns alone. Others' entries are what
+makes their update none: 1 of IA3, 0 of LoRA, so that their rows and columns of B A are 0.
 
 Their gradients are 0, so that neither the clipping of gradients nor the moments of the optimizer see them; and what
 weight decay takes from them in a step is put back after it.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,37 +43,87 @@ def trained_neurons(db: Database | None, options: TrainOptions, shape: Shape) ->
 
 
 @dataclass(frozen=True)
-class Mask:
-    """What is trained of a model's vectors. parameters: one a layer, with its trained entries, Bool["1 neurons"]."""
+class Part:
+    """A trained tensor with entries that belong to neurons. name: in PEFT's files. axis: along which they lie.
 
-    parameters: tuple[tuple[torch.nn.Parameter, torch.Tensor], ...]
+    others: what the entries of neurons that are not trained are. trained: which are, a truth value for each neuron.
+    """
+
+    name: str
+    layer: int
+    parameter: torch.nn.Parameter
+    trained: torch.Tensor
+    axis: int
+    others: float
+
+    @property
+    def neurons(self) -> int:
+        """Of the layer."""
+        return len(self.trained)
+
+    def frozen(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Which entries of a tensor of its shape are not trained."""
+        shape = [-1 if axis == self.axis else 1 for axis in range(tensor.ndim)]
+        times = tensor.shape[self.axis] // self.neurons  # gate and up in one projection
+        return (~self.trained.to(tensor.device)).repeat(times).reshape(shape).expand(tensor.shape)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What is trained of a model's tensors."""
+
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, parts: Sequence[Part]) -> "Mask":
+        """Put it on tensors that have no gradients yet; entries that are not trained become what they are to stay."""
+        for part in parts:
+            tensor: Any = part.parameter
+            frozen = part.frozen(tensor)
+            tensor.register_hook(lambda gradient, frozen=frozen: gradient.masked_fill(frozen, 0.0))
+        mask = cls(tuple(parts))
+        mask.restore()
+        return mask
 
     @classmethod
     def on(cls, model: PeftModel, members: NeuronSet) -> "Mask":
-        """Put it on the vectors of a model that are trained, one a layer; they have no gradients yet."""
-        vectors = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        found = []
-        for layer, parameter in enumerate(vectors):
-            trained = torch.zeros(parameter.shape, dtype=torch.bool, device=parameter.device)
-            trained[0, torch.from_numpy(members.columns[members.layers == layer]).to(parameter.device)] = True
-            tensor: Any = parameter
-            tensor.register_hook(lambda gradient, trained=trained: gradient * trained.to(gradient))
-            found.append((parameter, trained))
-        return cls(tuple(found))
+        """Put it on the vectors of a model that are trained, one a layer."""
+        vectors = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
+        return cls.of(
+            [
+                Part(saved_name(name), layer, vector, trained_of(members, layer), 1, 1.0)
+                for layer, (name, vector) in enumerate(vectors)
+            ]
+        )
 
     def restore(self) -> None:
-        """Set all other entries to 1."""
+        """Set all other entries to what they are to stay."""
         with torch.no_grad():
-            for parameter, trained in self.parameters:
-                parameter.masked_fill_(~trained, 1.0)
+            for part in self.parts:
+                part.parameter.masked_fill_(part.frozen(part.parameter), part.others)
 
-    def check(self, vectors: list[torch.Tensor]) -> None:
-        """Raise RunError unless all other entries of these vectors, one a layer, are 1, bit for bit."""
-        for layer, (vector, (_, trained)) in enumerate(zip(vectors, self.parameters, strict=True)):
-            moved = (vector.flatten() != 1) & ~trained.flatten().cpu()
+    def check(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Raise RunError unless all other entries of these tensors, by name, are what they were, bit for bit."""
+        for part in self.parts:
+            tensor = tensors[part.name]
+            moved = (tensor != part.others) & part.frozen(tensor)
             if moved.any():
-                neuron = int(moved.nonzero()[0])
-                raise RunError(f"neuron L{layer}.N{neuron} was trained, though it was not to be: nothing is written")
+                neuron = int(moved.nonzero()[0, part.axis]) % part.neurons
+                raise RunError(
+                    f"neuron L{part.layer}.N{neuron} was trained, though it was not to be: nothing is written"
+                )
+
+
+def saved_name(name: str) -> str:
+    """The name in PEFT's files of a parameter of its adapter \"default\"."""
+    return name.replace(".default", "")
+
+
+def trained_of(members: NeuronSet, layer: int) -> torch.Tensor:
+    """Which neurons of a layer are trained: Bool[Tensor, "neurons"]."""
+    found = torch.zeros(members.shape.n_neurons, dtype=torch.bool)
+    found[torch.from_numpy(members.columns[members.layers == layer])] = True
+    return found
 
 
 class Restoring(TrainerCallback):

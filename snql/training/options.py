@@ -46,6 +46,13 @@ class TrainOptions:
     beta: Annotated[float, Doc("How strongly the model is held to its reference.")] = 0.1
     seed: Annotated[int, Doc("Seed of the order of the examples and of `sample`.")] = 42
     target: Annotated[str | None, Doc("Module to rescale the input of; the down-projection by default."), Rare()] = None
+    lora: Annotated[
+        int | None,
+        Doc("Rank: train LoRA on all that neurons read and write, in place of IA3."),
+        Flag("--lora-rank", key="lora_rank"),
+        Later(),
+        Rare(),
+    ] = None
     only: Annotated[
         str | None, Doc("Neuron expression: train the vectors' entries of these neurons alone."), Later()
     ] = None
@@ -72,13 +79,25 @@ class TrainOptions:
             )
         if self.only is not None and self.freeze is not None:
             raise InputError("`only` and `freeze` do not go together: `only` A - B trains A without B")
+        if self.lora is not None and self.target is not None:
+            raise InputError("`target` is what IA3 rescales: leave it out with `lora`")
         self._check_numbers()
         self._check_batches()
         if not 0 <= self.seed < 2**32:
             raise InputError(f"`seed` {self.seed} is out of range: use a whole number from 0 to {2**32 - 1}")
 
     def _check_numbers(self) -> None:
-        for option in ("epochs", "max_steps", "learning_rate", "beta", "batch", "max_length", "sample", "limit"):
+        for option in (
+            "epochs",
+            "max_steps",
+            "learning_rate",
+            "beta",
+            "batch",
+            "max_length",
+            "sample",
+            "limit",
+            "lora",
+        ):
             value = getattr(self, option)
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"`{option}` {value} is out of range: it must be more than 0")

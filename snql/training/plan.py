@@ -9,7 +9,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from snql.db.connection import Database
 from snql.errors import InputError, ModelError, reason
 from snql.models import files
-from snql.models.architectures import architecture_of
+from snql.models.adapter_config import read_config
+from snql.models.architectures import Architecture, architecture_of
 from snql.models.devices import quiet_loading, resolve_device
 from snql.models.ia3 import target_modules
 from snql.models.sites import find_sites
@@ -18,6 +19,8 @@ from snql.models.tokenizer import load_tokenizer
 from snql.neurons.sets import NeuronSet, Shape
 from snql.progress import ProgressCallback, silent
 from snql.training.data import TrainingData, read_data
+from snql.training.lora import check_stackable, n_entries
+from snql.training.lora import targets as lora_targets
 from snql.training.masking import trained_neurons
 from snql.training.options import TrainOptions
 
@@ -29,8 +32,9 @@ _CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len")
 class Plan:
     """The size of a training.
 
-    parameters: of the model; trained: entries of the vectors. max_length: the longest text, cut to the model's context.
-    steps: optimizer steps. tokens, answer_tokens: read in all epochs. memory: bytes, see :func:`memory_needed`.
+    parameters: of the model; trained: entries of the vectors, or of LoRA. max_length: the longest text, cut to the
+    model's context. steps: optimizer steps. tokens, answer_tokens: read in all epochs. memory: bytes, see
+    :func:`memory_needed`.
     """
 
     stage: str
@@ -63,6 +67,11 @@ class Sizes:
     vocabulary: int
     context: int | None
     targets: tuple[str, ...]
+    architecture: Architecture
+
+    def entries(self, neurons: int, rank: int | None) -> int:
+        """How many entries are trained where so many neurons are; rank: of LoRA, None for IA3."""
+        return neurons if rank is None else n_entries(self.architecture, self.layers, self.hidden, neurons, rank)
 
 
 def resolved(options: TrainOptions) -> TrainOptions:
@@ -86,6 +95,8 @@ def prepare(
     """
     sizes = _sizes(options)
     members = trained_neurons(db, options, Shape(sizes.layers, sizes.neurons))
+    n_neurons = sizes.layers * sizes.neurons if members is None else len(members)
+    trained = sizes.entries(n_neurons, options.lora)
     max_length = options.max_length if sizes.context is None else min(options.max_length, sizes.context)
     tokenizer = load_tokenizer(options.model, trust_remote_code=options.models.trust_remote_code)
     data = read_data(options, tokenizer, max_length, progress)
@@ -95,7 +106,7 @@ def prepare(
         stage=options.stage,
         model=options.model,
         parameters=sizes.parameters,
-        trained=sizes.layers * sizes.neurons if members is None else len(members),
+        trained=trained,
         target=sizes.targets[0] if len(sizes.targets) == 1 else f"{len(sizes.targets)} modules",
         examples=data.train.num_rows,
         held_out=data.held_out.num_rows,
@@ -106,7 +117,7 @@ def prepare(
         micro_batch=options.at_once,
         tokens=round(data.tokens * share),
         answer_tokens=round(data.answer_tokens * share),
-        memory=memory_needed(sizes, options, data.longest),
+        memory=memory_needed(sizes, options, data.longest, trained),
         device=options.models.device,
         dtype=options.models.dtype,
     )
@@ -130,8 +141,8 @@ def n_steps(n_examples: int, options: TrainOptions) -> int:
     return max(1, math.ceil(options.epochs * math.ceil(reads / accumulated)))
 
 
-def memory_needed(sizes: Sizes, options: TrainOptions, length: int) -> int:
-    """An estimate in bytes, of the longest texts all at once: weights, vectors with their gradients and moments in
+def memory_needed(sizes: Sizes, options: TrainOptions, length: int, trained: int) -> int:
+    """An estimate in bytes, of the longest texts all at once: weights, what is trained with gradients and moments in
     float32, and activations: the residual stream of every layer with checkpointing, and of one layer everything (all
     layers without), about 10 residual streams and 4 times the neurons; a softmax over the vocabulary of a tile of
     tokens.
@@ -142,7 +153,7 @@ def memory_needed(sizes: Sizes, options: TrainOptions, length: int) -> int:
     layer = 10 * stream + 4 * rows * length * sizes.neurons * width
     activations = sizes.layers * stream + layer if options.gradient_checkpointing else sizes.layers * layer
     softmax = 8 * min(rows * length, 1024) * sizes.vocabulary
-    return sizes.parameters * width + 16 * sizes.layers * sizes.neurons + activations + softmax
+    return sizes.parameters * width + 16 * trained + activations + softmax
 
 
 def _sizes(options: TrainOptions) -> Sizes:
@@ -159,7 +170,12 @@ def _sizes(options: TrainOptions) -> Sizes:
         raise ModelError(f"model {part} has no configuration that loads: {reason(error)}") from error
     architecture = architecture_of(model)
     contexts = (getattr(config, name, None) for name in _CONTEXTS)
-    targets = target_modules(model, architecture, options.target)
+    check_stackable(_kinds(options), options.lora, options.model)
+    targets = (
+        target_modules(model, architecture, options.target)
+        if options.lora is None
+        else lora_targets(model, architecture)
+    )
     sites = find_sites(model, architecture)
     return Sizes(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -169,7 +185,14 @@ def _sizes(options: TrainOptions) -> Sizes:
         vocabulary=int(config.vocab_size),
         context=next((length for length in contexts if isinstance(length, int)), None),
         targets=targets,
+        architecture=architecture,
     )
+
+
+def _kinds(options: TrainOptions) -> list[str]:
+    """The types of the adapters that the model has."""
+    parts = parse_model_spec(options.model).adapters
+    return [read_config(files.adapter_files(part).place).kind for part in parts]
 
 
 def described(made: Plan) -> dict[str, object]:

@@ -35,6 +35,7 @@ FIGURES = {
     ),
     "guard": ("guard", "guard-costs"),
     "guard-test": ("guard", "guard-costs"),
+    "guard-compare": ("guard-comparison",),
 }
 """What may be drawn of runs of a kind, the most telling first; whether there is something to draw is seen then."""
 TABLES = {
@@ -44,6 +45,7 @@ TABLES = {
     "lm-eval": ("capability",),
     "guard": ("guard",),
     "guard-test": ("guard",),
+    "guard-compare": ("guard-comparison",),
     "lens": ("value-vectors",),
 }
 

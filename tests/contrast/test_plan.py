@@ -3,13 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
-from snql.contrast.keep import keep_plan
+from snql.contrast.keep import KeepRule, keep_plan
 from snql.contrast.locate import plan
 from snql.contrast.options import LocateOptions
 from snql.db import batches as stored
 from snql.db.connection import Database
+from snql.db.scores import statistics_frame
 from snql.engines.local import describe
 from snql.errors import InputError
 from snql.generation import budget
@@ -17,9 +20,11 @@ from snql.generation.options import WritingOptions
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
+from snql.neurons.sets import NeuronSet, Shape
 from snql.options import changed
 from snql.prompts.options import PromptOptions
 from snql.prompts.types import Prompt
+from snql.rankings.evaluate import Evaluator
 
 from .test_locate import run
 
@@ -39,6 +44,29 @@ def test_a_number_of_rows_and_a_budget_of_tokens(model: LoadedModel) -> None:
     assert plan(PROMPTS, OPTIONS, info) == [2, 1, 1, 0, 2]
     # Where no model writes, only the prompts count.
     assert plan(PROMPTS, replace(OPTIONS, positions="prompt"), info) == [1, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("text", ["1", "25%", "2/layer", "30%/layer", "1/index", "40%/index", "3..6", "9/layer", "99"])
+def test_ranks_of_the_run_itself_are_kept_as_expressions_choose_them(db: Database, text: str) -> None:
+    """Of statistics that are not stored yet; those of a stored run are chosen by Polars."""
+    scores = np.random.default_rng(3).permutation(24).reshape(4, 6).astype(float)
+    columns = dict.fromkeys(("mean_before", "mean_after", "std_before", "std_after", "mean_difference"), scores)
+    statistics = statistics_frame(Shape(4, 6), scores, columns, np.ones((4, 6), dtype=np.int64), 3)
+    kept = KeepRule.parse(text).members(Evaluator(db, Shape(4, 6)), statistics, Shape(4, 6))
+    amount, _, per = text.partition("/")
+    low, _, high = amount.rpartition("..")
+    over = {"layer": ["layer"], "index": ["neuron"]}.get(per, [pl.lit(0)])
+    place, n = pl.col("rank").rank().over(over), pl.len().over(over)
+    last = (float(high.rstrip("%")) / 100 * n).round().clip(1) if "%" in high else float(high)
+    chosen = statistics.drop_nulls("rank").filter((place > float(low or 0)) & (place <= last))
+    assert kept == NeuronSet.of(Shape(4, 6), chosen.select("layer", "expert", "neuron").iter_rows())
+    assert len(kept)
+
+
+def test_what_keep_cannot_be() -> None:
+    for text, message in (("5% & L3", "`keep` '5% & L3' is not known"), ("5%/row", "expected")):
+        with pytest.raises(InputError, match=message):
+            KeepRule.parse(text)
 
 
 def test_bytes_of_a_token(model: LoadedModel) -> None:

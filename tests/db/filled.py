@@ -33,11 +33,14 @@ RUNS = {
     17: ("drawn-helpful", "locate", "done"),
     18: ("cut", "patch", "done"),  # without a donor's part: sets of two sizes set to zero
     19: ("cut-again", "patch", "done"),
+    20: ("fair", "guard-compare", "done"),
+    21: ("fair-again", "guard-compare", "done"),
 }
 PATCH_CONFIG = '{"recipient": "b", "donor": "a", "judges": ["cost", "reward"], "samples": 2}'
 PATCHED_SHA256 = sha256(PATCH_CONFIG.encode()).hexdigest()
 LOCATED, PATCHED, EXPERTS, RUNNING, MEASURED = (1, 2, 3, 4, 13, 16, 17), (5, 6, 18, 19), 4, 7, (8, 9)
 GUARDS, LENSES = (10, 11, 12), (14, 15)
+COMPARED = (20, 21)
 KEPT = (1, 2, EXPERTS)
 """Runs with token-level activations."""
 KEPT_SETS = {1: 1, 2: 13, EXPERTS: 14}
@@ -67,7 +70,7 @@ def neurons(run_id: int) -> list[Row]:
 
 
 def _prompts(run_id: int) -> list[int]:
-    if run_id in (*PATCHED, *MEASURED, *GUARDS):
+    if run_id in (*PATCHED, *MEASURED, *GUARDS, *COMPARED):
         return [1, 2, 3, 4]
     return [1, 3] if RUNS[run_id][0] == "other" else [1, 2]
 
@@ -109,7 +112,7 @@ def _runs() -> Iterator[Row]:
         if kind == "divergence":
             config = '{"completions": "safety", "samples": 2, "model": "b", "donor": "a"}'
             config = config[:-1] + f', "completions_sha256": "{PATCHED_SHA256}"}}'
-        if run_id in GUARDS:
+        if run_id in (*GUARDS, *COMPARED):
             config = '{"guard": "safety", "refuse_from": 0.5, "judge": "cost", "model": "b", "trained_on": ["harm"]}'
         yield {
             "run_id": run_id,
@@ -368,7 +371,7 @@ def rows() -> dict[str, list[Row]]:
         ],
         "score_intervals": [{**cell, **interval} for cell in cells],
         **filled_capability.rows(MEASURED, VARIANTS, _prompts(MEASURED[0])),
-        **filled_guard.rows(GUARDS, _prompts(GUARDS[0]), JUDGES),
+        **filled_guard.rows(GUARDS, _prompts(GUARDS[0]), JUDGES, COMPARED),
         **filled_lens.rows(LENSES),
     }
 

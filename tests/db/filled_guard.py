@@ -11,10 +11,60 @@ KINDS = ("guard", "matched", "last-layer", "anywhere")
 MEASURES = ("accuracy", "auroc", "majority")
 
 
-def rows(run_ids: Sequence[int], prompts: Sequence[int], judges: Sequence[str]) -> dict[str, list[Row]]:
-    """Rows of runs that each stand for a guard and a test of one: two sets of neurons, each with controls."""
-    tables = [_rows(run_id, prompts, judges[0]) for run_id in run_ids]
-    return {name: [row for table in tables for row in table[name]] for name in tables[0]}
+def rows(
+    run_ids: Sequence[int], prompts: Sequence[int], judges: Sequence[str], compared: Sequence[int]
+) -> dict[str, list[Row]]:
+    """Rows of runs that each stand for a guard and a test of one: two sets of neurons, each with controls.
+
+    compared: runs that stand for comparisons.
+    """
+    tables = [*(_rows(run_id, prompts, judges[0]) for run_id in run_ids), _compared(compared)]
+    return {name: [row for table in tables for row in table.get(name, ())] for name in tables[0] | tables[-1]}
+
+
+def _compared(run_ids: Sequence[int]) -> dict[str, list[Row]]:
+    """Rows of comparisons: the chosen neurons and the residual stream, in two folds."""
+    kinds = ("guard", "residual")
+    measures = [row for run_id in run_ids for row in _measures(run_id) if row["neurons"] == "safety:5%"]
+    return {
+        "guard_readers": [
+            {
+                "run_id": run_id,
+                "classifier_id": number,
+                "neurons": "safety:5%",
+                "kind": kind,
+                "control_seed": None,
+                "set_id": None if number else 1,
+                "n_numbers": 4,
+                "added_ms": 0.5,
+                "added_ms_low": 0.25,
+                "added_ms_high": 0.75,
+            }
+            for run_id in run_ids
+            for number, kind in enumerate(kinds)
+        ],
+        "guard_folds": [
+            {
+                "run_id": run_id,
+                "classifier_id": number,
+                "fold": fold,
+                "n_train": 2,
+                "n_test": 2,
+                "c": 0.1,
+                "layer": fold if number else None,
+                "components": None,
+            }
+            for run_id in run_ids
+            for number in (0, 1)
+            for fold in (1, 2)
+        ],
+        "guard_measures": [
+            row | {"kind": kind}
+            for row in measures
+            for old, kind in zip(KINDS, kinds, strict=False)
+            if row["kind"] == old
+        ],
+    }
 
 
 def _rows(run_id: int, prompts: Sequence[int], judge: str) -> dict[str, list[Row]]:

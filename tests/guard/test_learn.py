@@ -294,6 +294,18 @@ def test_options_that_cannot_be(changes: dict[str, Any], message: str) -> None:
         changed(OPTIONS, **changes)
 
 
+def test_sizes_are_of_each_layer_or_index_as_the_neurons_are(trained: Database) -> None:
+    evaluator = Evaluator(trained, Shape(9, 256))
+    for neurons, wanted, expected in (
+        ("found:3%", ("1/layer",), "found:1/layer"),
+        ("found:2/layer", ("1",), "found:1/layer"),
+        ("found:2/index", ("1/layer", "1"), "found:1/layer"),
+    ):
+        sets = {each.neurons: each.members for each in make_plan(evaluator, neurons, wanted, 0).classifiers}
+        assert list(sets)[:2] == [neurons, expected]
+        assert all(sets[name] == evaluator.evaluate(name) for name in sets)
+
+
 def test_controls_that_do_not_fit_are_left_out_and_said(trained: Database) -> None:
     plan = make_plan(Evaluator(trained, Shape(9, 256)), "found:60%", (), 2)
     assert [each.kind for each in plan.classifiers] == ["guard"]

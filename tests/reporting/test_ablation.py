@@ -13,6 +13,7 @@ from snql.reporting.sizing import fitted, measured
 
 from .capability import capability
 from .conftest import Builder
+from .test_patch_figures import drawn_rows
 
 SWEEP = ((0.01, 0.1), (0.05, 0.3), (0.1, 0.9))
 """Sizes, and effects e: scores are 2 - 4 e."""
@@ -24,7 +25,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     with database.write() as connection:
         builder = Builder(connection)
         zero: dict[str, object] = {"mode": "zero", "recipient": "demo:safety", "donor": None}
-        cut = builder.patch("cut", SWEEP, datasets=("harmful", "benign"), n_controls=2, config=zero)
+        cut = builder.patch("cut", SWEEP, datasets=("harmful", "benign"), n_controls=4, config=zero)
+        large = "UPDATE variants SET control_kind = 'magnitude' WHERE control_seed >= 2 AND run_id = ?"
+        connection.execute(large, [cut])
         builder.patch("one-size", ((0.05, 0.3),), config=zero)
         builder.patch("carried", SWEEP)
         set_of = "UPDATE variants SET set_id = 77 WHERE neurons = 'safety:5%' AND run_id = ?"
@@ -46,13 +49,22 @@ def test_scores_and_costs_by_the_number_of_neurons(database: Database) -> None:
             assert values == pytest.approx([2 - 4 * effect, 1.6 - 4 * effect, 2.4 - 4 * effect])
     controls = database.frame("FROM figure_ablation WHERE kind = 'control' AND dataset = 'harmful' AND n_neurons = 50")
     (own,) = rows.filter(dataset="harmful", n_neurons=50).iter_rows(named=True)
-    scores = controls["score"].to_list()
-    assert (own["n_controls"], len(scores)) == (2, 2)
-    assert own["control_mean"] == pytest.approx(sum(scores) / 2)
-    assert (own["control_min"], own["control_max"]) == pytest.approx((min(scores), max(scores)))
+    (large,) = database.frame(
+        "FROM figure_ablation WHERE kind = 'controls' AND dataset = 'harmful' AND n_neurons = 50"
+    ).iter_rows(named=True)
+    for row, kind, seeds in ((own, "matched", (0, 1)), (large, "magnitude", (2, 3))):
+        scores = controls.filter(control_kind=kind)["score"].to_list()
+        assert scores == pytest.approx([2 - 4 * (0.02 * seed + 0.1 * 0.3 - 0.05) for seed in seeds])
+        assert row["n_controls"] == 2 and row["control_mean"] == pytest.approx(sum(scores) / 2)
+        assert (row["control_min"], row["control_max"]) == pytest.approx((min(scores), max(scores)))
     (cost,) = rows.filter(measure="perplexity").iter_rows(named=True)
     assert (cost["dataset"], cost["n_neurons"], cost["mean_recipient"]) == ("perplexity of text-text", 50, 1)
     assert (cost["score"], cost["ci_low"], cost["ci_high"]) == pytest.approx((1.1, 1.09, 1.12))
+    (beside,) = database.frame("FROM figure_ablation WHERE kind = 'control' AND measure = 'perplexity'").iter_rows(
+        named=True
+    )
+    assert (beside["control_kind"], beside["n_neurons"]) == ("matched", 50)
+    assert beside["score"] == pytest.approx(1.15) == cost["control_mean"]
 
 
 def test_the_caption_says_how_few_suffice(database: Database) -> None:
@@ -67,3 +79,8 @@ def test_the_caption_says_how_few_suffice(database: Database) -> None:
     )
     assert "whose neurons are set to zero" in drawing.caption
     assert "are those of perplexity runs with the same sets" in drawing.caption
+    assert "Beside them random sets whose neurons are as large as the set's" in drawing.caption
+    assert {row["label"] for row in drawn_rows(drawing.chart) if "label" in row} >= {
+        "random sets (points, mean, range)",
+        "random sets, neurons as large",
+    }

@@ -18,7 +18,7 @@ from snql.writing import latex, markdown
 from snql.writing.layout import Estimate, Number
 from tests.db.filled import fill
 
-ELSEWHERE = ("ablation", "scorers", "value-vectors")
+ELSEWHERE = ("ablation", "guard-comparison", "scorers", "value-vectors")
 """What the example of the other tests has no runs for."""
 MADE = (*ELSEWHERE, "guard", "guard-costs")
 

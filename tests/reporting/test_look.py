@@ -53,7 +53,7 @@ MORE = pytest.mark.slow("every fourth figure is looked at always")
     [
         pytest.param(figure, *of, marks=[] if number % 4 == 0 else MORE)
         for number, (figure, *of) in enumerate(
-            [(figure, "paper", "column") for figure in FIGURES if figure.name != "ablation"]  # see test_ablation.py
+            [(figure, "paper", "column") for figure in FIGURES if figure.name not in ("ablation", "guard-comparison")]
             + [(figure, "talk", "254") for figure in FIGURES[:3]]
         )
     ],
@@ -61,6 +61,7 @@ MORE = pytest.mark.slow("every fourth figure is looked at always")
 def test_figures_have_their_width_without_being_scaled(
     database: Database, figure: Figure, theme: str, width: str
 ) -> None:
+    """Rows of the two that are left out are in test_ablation.py and test_filled.py."""
     context = Context(database.frame("SELECT * FROM figure_runs ORDER BY kind, run"))
     frame = database.frame(figure.query)
     style = look(theme, width)

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from snql.contrast.options import LocateOptions
 from snql.db.guards import StoredGuard
 from snql.errors import InputError
 from snql.generation.options import SamplingOptions, WritingOptions
-from snql.guard.options import GuardOptions, GuardTestOptions
+from snql.guard.options import GuardCompareOptions, GuardOptions, GuardTestOptions
 from snql.guard.testing import config_of
 from snql.judges.options import JudgingOptions
 from snql.lens.options import LensOptions
@@ -68,6 +69,8 @@ LOCATES = {
         models=LOADING,
     ),
 }
+LOCATES["given"] = LocateOptions(before="a", after="b", prompts=PromptOptions(("p",)), completions="told file.jsonl")
+LOCATES["writer"] = LocateOptions(before="a", after="b", prompts=PromptOptions(("p",)), completions_by="owner/c")
 PATCHES = {
     "defaults": PatchOptions(
         recipient="a",
@@ -135,6 +138,7 @@ GUARD = GuardOptions(
     allow_overlap=True,
     seed=2,
 )
+COMPARED = GuardCompareOptions(guard=replace(GUARD, plain=False, sizes=()), families="dataset", folds=3, repeats=0)
 TESTED = GuardTestOptions(
     prompts=PromptOptions(("p q",), limit=3),
     benign=("demo:benign",),
@@ -180,6 +184,7 @@ OTHERS: list[tuple[str, dict[str, Any], Callable[[Any], dict[str, Any]]]] = [
         GuardOptions.config,
     ),
     ("guard-test", config_of(TESTED, STORED), lambda options: config_of(options, STORED)),
+    ("guard-compare", COMPARED.config(), GuardCompareOptions.config),
 ]
 CALLED = {
     "locate": "snql.contrast.locate.locate",
@@ -190,6 +195,7 @@ CALLED = {
     "lens": "snql.lens.lens.lens",
     "guard": "snql.guard.learn.train",
     "guard-test": "snql.guard.testing.test",
+    "guard-compare": "snql.guard.comparing.compare_guards",
 }
 
 

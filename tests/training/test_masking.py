@@ -9,13 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 from snql.db.connection import Database
 from snql.errors import InputError, RunError
+from snql.models.architectures import Architecture
+from snql.models.load import load_models
 from snql.models.options import LoadOptions
 from snql.neurons.sets import NeuronSet, Shape
 from snql.organism.bundled import bundle_path
+from snql.training.lora import check_updates, targets
 from snql.training.masking import Mask
 from snql.training.options import DpoOptions, SftOptions, TrainOptions
 from snql.training.plan import plan
@@ -90,15 +95,66 @@ def test_what_was_trained_is_checked_before_it_is_written() -> None:
     mask = Mask.on(model, NeuronSet.of(Shape(1, 4), [(0, 2)]))
     (model.vector * torch.arange(4.0)).sum().backward()
     assert model.vector.grad.tolist() == [[0, 0, 2, 0]]
-    mask.check([torch.tensor([[1.0, 1, 5, 1]])])
+    mask.check({"vector": torch.tensor([[1.0, 1, 5, 1]])})
     with pytest.raises(RunError, match="neuron L0.N3 was trained"):
-        mask.check([torch.tensor([[1.0, 1, 5, 1 + 2**-23]])])
+        mask.check({"vector": torch.tensor([[1.0, 1, 5, 1 + 2**-23]])})
+
+
+@pytest.mark.parametrize("options", STAGES, ids=["sft", "dpo"])
+def test_lora_changes_the_rows_and_columns_of_these_neurons_alone(
+    ranked: Database, tmp_path: Path, options: TrainOptions
+) -> None:
+    """Against PEFT: the projections' weights differ from the base's in these places, and nowhere else by a bit."""
+    asked = replace(options, model="demo:base", lora=2, only=SET, max_steps=2)
+    done = train(tmp_path / "out", asked, db=ranked)
+    ids = members(ranked).ids
+    trained = {layer: ids[ids // SHAPE.n_neurons == layer] % SHAPE.n_neurons for layer in range(SHAPE.n_layers)}
+    hidden = CONFIG["hidden_size"]
+    assert done.plan.trained == 2 * (3 * len(ids) + SHAPE.n_layers * 3 * hidden)
+    plain = AutoModelForCausalLM.from_pretrained(bundle_path() / "base", dtype=torch.float32)
+    before = {name: tensor.clone() for name, tensor in plain.state_dict().items()}
+    merged: Any = PeftModel.from_pretrained(plain, str(tmp_path / "out")).merge_and_unload()
+    for name, tensor in merged.state_dict().items():
+        changed_at = (tensor != before[name]).nonzero()
+        kind = next((kind for kind in ("gate_proj", "up_proj", "down_proj") if kind in name), None)
+        if kind is None:
+            assert not len(changed_at), name
+            continue
+        places = changed_at[:, 1 if kind == "down_proj" else 0].unique().tolist()
+        assert places == trained[int(name.split(".")[2])].tolist(), name
+    loaded = load_models({"it": done.model}, LoadOptions(device="cpu"))["it"]
+    assert loaded.shape == SHAPE
+
+
+def test_lora_that_moved_is_not_written() -> None:
+    architecture = Architecture("layers", "down", "up", "act", gate="gate")
+    chosen = NeuronSet.of(Shape(1, 4), [(0, 2)])
+    ends = {"gate": ((2, 3), (4, 2)), "up": ((2, 3), (4, 2)), "down": ((2, 4), (3, 2))}
+    tensors: dict[str, torch.Tensor] = {}
+    for path, (a, b) in ends.items():
+        tensors |= {
+            f"base_model.model.layers.0.{path}.lora_{side}.weight": torch.ones(shape)
+            for side, shape in (("A", a), ("B", b))
+        }
+    frozen = torch.tensor([0, 1, 3])
+    tensors["base_model.model.layers.0.gate.lora_B.weight"][frozen] = 0
+    tensors["base_model.model.layers.0.up.lora_B.weight"][frozen] = 0
+    tensors["base_model.model.layers.0.down.lora_A.weight"][:, frozen] = 0
+    check_updates(tensors, architecture, chosen)
+    tensors["base_model.model.layers.0.up.lora_B.weight"][3, 1] = 1e-30
+    with pytest.raises(RunError, match="layer 0: up is changed at neurons that were not to be"):
+        check_updates(tensors, architecture, chosen)
+    with pytest.raises(InputError, match="experts of a mixture are one tensor"):
+        targets(torch.nn.Module(), replace(architecture, experts="experts"))
 
 
 BAD: dict[str, tuple[Callable[[], TrainOptions], str]] = {
     "both": (lambda: replace(SFT, only="L1", freeze="L2"), "`only` and `freeze` do not go together"),
     "none": (lambda: replace(SFT, only="L1 - L1"), "names no neuron: nothing is left to train"),
     "every": (lambda: replace(SFT, freeze="all"), "names every neuron: nothing is left to train"),
+    "rank": (lambda: replace(SFT, lora=0), "`lora` 0 is out of range"),
+    "target": (lambda: replace(SFT, lora=2, target="down_proj"), "`target` is what IA3 rescales"),
+    "stack": (lambda: replace(DPO, lora=2), "demo:sft has adapters of type IA3, and LORA cannot be stacked on them"),
     "layer": (lambda: replace(SFT, only="L99"), "column 1: the model has 9 layers: no L99"),
     "run": (lambda: replace(SFT, freeze="lost:5%"), "no finished locate run 'lost'"),
 }

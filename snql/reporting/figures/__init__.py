@@ -7,6 +7,7 @@ from snql.reporting.figures import (
     effect_size,
     graded,
     guard,
+    guard_comparison,
     guard_costs,
     intervals,
     judges,
@@ -54,6 +55,7 @@ FIGURES: tuple[Figure, ...] = (
     trace.FIGURE,
     judges.FIGURE,
     guard.FIGURE,
+    guard_comparison.FIGURE,
     guard_costs.FIGURE,
 )
 """All figures, in the order of a report."""

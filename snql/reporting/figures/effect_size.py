@@ -14,6 +14,7 @@ from snql.reporting.model import Chart
 from snql.writing.words import count, listing
 
 CONTROL = "random sets (points, mean, range)"
+LARGE = "random sets, neurons as large"
 GRADED = "the same sets in log-odds, where texts part"
 _EFFECT = ("run", "dataset", "variant", "n_neurons", ("fraction", "share of neurons", ".3~%"), "effect")
 TOOLTIP = marks.tooltip(*_EFFECT, *marks.INTERVAL, "n_prompts", "control_mean")
@@ -58,7 +59,9 @@ def marked(shown: pl.DataFrame) -> pl.DataFrame:
     summary = headed.filter((pl.col("kind") == "set") & pl.col("control_mean").is_not_null())
     graded = _graded(headed).with_columns(label=pl.lit(GRADED))
     parts = [headed.drop_nulls("effect"), summary.with_columns(kind=pl.lit("controls"))]
-    label = pl.when(pl.col("kind") != "set").then(pl.lit(CONTROL)).otherwise("label")
+    large = pl.col("control_kind") == "magnitude" if "control_kind" in headed.columns else pl.lit(value=False)
+    control = pl.when(large).then(pl.lit(LARGE)).otherwise(pl.lit(CONTROL))
+    label = pl.when(pl.col("kind") != "set").then(control).otherwise("label")
     every = pl.concat([pl.concat(parts).with_columns(label=label), graded])
     return every.sort("panel", "kind", "series", "n_neurons", "variant")
 
@@ -68,10 +71,13 @@ def chart(marked: pl.DataFrame, look: Look, title: str = "causal effect", *, ali
 
     alike: all panels have one axis, with lines at 0 and 1; else each has its own.
     """
-    labels = [label for label in rows.runs(marked, "label") if label != CONTROL]
+    labels = [label for label in rows.runs(marked, "label") if label not in (CONTROL, LARGE)]
     labels.sort(key=lambda label: label == GRADED)
     controlled = bool((marked["label"] == CONTROL).any())
-    found = series.channels(series.with_control(labels, look, controlled=controlled, control=CONTROL), look)
+    drawn = series.with_control(labels, look, controlled=controlled, control=CONTROL)
+    if (marked["label"] == LARGE).any():
+        drawn |= {LARGE: series.Mark(look.theme.colours[3], "cross")}
+    found = series.channels(drawn, look)
     domain = {"domain": axes.effect_limits(marked)} if alike else {}
     scale = plain(**domain, nice=not alike, zero=False)
     y = axes.y(title=title, scale=scale)
@@ -95,12 +101,11 @@ def chart(marked: pl.DataFrame, look: Look, title: str = "causal effect", *, ali
 
 def _controls(base: alt.Chart, y: axes.Axis, shape: alt.Shape, look: Look) -> list[alt.Chart]:
     summary = base.transform_filter("datum.kind == 'controls'")
-    band = summary.mark_area(opacity=0.18, clip=True, color=look.theme.control)
+    band = summary.mark_area(opacity=0.18, clip=True)
     points = base.transform_filter("datum.kind == 'control'")
     points = points.mark_point(size=look.area(9), strokeWidth=look.stroke(0.7), clip=True)
-    grey = alt.value(look.theme.control)
     return [
-        band.encode(**y.span("control_min", "control_max"), color=grey, detail=["series:N"]),
+        band.encode(**y.span("control_min", "control_max"), detail=["series:N"]),
         marks.line(summary, y, "control_mean", look, 1, strokeDash=[5, 3], clip=True).encode(detail=["series:N"]),
         points.encode(**y.at("effect"), shape=shape, tooltip=TOOLTIP_CONTROL),
     ]
@@ -115,6 +120,12 @@ def control_words(shown: pl.DataFrame) -> str:
         "Grey: random sets with as many neurons in each layer, disjoint from the set "
         f"({count(len(seeds), 'seed')}: {listing([str(seed) for seed in seeds])}); dashed, their mean; "
         "band, their range."
+        + (
+            " Beside them random sets whose neurons are as large as the set's (root mean square under the model "
+            "before), drawn within each layer."
+            if "control_kind" in shown.columns and (controls["control_kind"] == "magnitude").any()
+            else ""
+        )
     )
 
 

@@ -12,6 +12,7 @@ from snql.reporting.tables import (
     costs,
     effects,
     guard,
+    guard_comparison,
     runs,
     scorers,
     tax,
@@ -50,6 +51,7 @@ TABLES = tuple(
         controls,
         capability,
         guard,
+        guard_comparison,
         top_neurons,
         value_vectors,
     )

@@ -1,0 +1,13 @@
+-- Purpose: what was chosen for each classifier of a comparison without the families that it is tested on.
+-- Grain:   one row per guard-compare run, classifier and fold.
+-- Key:     run_id, classifier_id, fold
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   classifier_id -> guard_readers.classifier_id: the classifier
+--   fold: number of the fold that is held out, from 1
+--   n_train [prompts]: prompts of the other folds
+--   n_test [prompts]: prompts that are held out
+--   c: inverse strength of the regularisation
+--   layer: layer after which the residual stream is read; NULL for others
+--   components [components]: how many principal components are read; NULL for others
+-- Caveats: c, layer and components are those with the lowest log loss in folds of families within the other folds.

@@ -1,0 +1,16 @@
+-- Purpose: the classifiers of a comparison: what each reads, and what reading it adds to a prefill.
+-- Grain:   one row per guard-compare run and classifier.
+-- Key:     run_id, classifier_id
+-- Columns:
+--   run_id -> runs.run_id: the run
+--   classifier_id: number of the classifier in its run; 0 reads the chosen neurons
+--   neurons: expression of the chosen neurons
+--   kind: guard (the chosen neurons), matched, magnitude, last-layer, anywhere (random ones), all (every neuron),
+--     components (principal components of all) or residual (the residual stream after one layer)
+--   control_seed: seed of the random neurons; NULL for others
+--   set_id -> neuron_sets.set_id: the neurons it reads; NULL for components and residual
+--   n_numbers: how many numbers it is given
+--   added_ms [ms]: median of what reading adds to a prefill; NULL where it was not measured
+--   added_ms_low [ms]: first quartile of it
+--   added_ms_high [ms]: third quartile of it
+-- Caveats: of random neurons of a kind the latency of the first seed alone is measured. A load on the machine shows.
