@@ -22,7 +22,7 @@ from snql.db.records import Variant
 from snql.db.scores import read_run_scores
 from snql.errors import InputError
 from snql.jobs.begin import Beginning
-from snql.jobs.run import Loaded, run_job
+from snql.jobs.run import Announce, Loaded, run_job
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.options import config
@@ -74,10 +74,11 @@ def divergence(
     name = name if options.completions is not None else f"{name}{SUFFIX}"
     settings = settings_of(options, source)
 
-    def load() -> Loaded:
+    def load(announce: Announce) -> Loaded:
         plan = _plan(db, options)
         plan.check()
         specs = {role: settings[role] for role in ("recipient", "donor")}
+        announce()
         models = load_models(specs, options.models, own_template=False)  # they read stored token ids
         _check_models(models, source, settings, own_sets=not options.neurons)
         variants = _variants(db, models["recipient"], plan, source)

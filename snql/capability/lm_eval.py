@@ -19,7 +19,7 @@ from snql.db.records import Variant
 from snql.distribution import install
 from snql.errors import InputError
 from snql.jobs.begin import Beginning
-from snql.jobs.run import Loaded, run_job
+from snql.jobs.run import Announce, Loaded, run_job
 from snql.jobs.work import Done, Job
 from snql.patching.reader import ways
 from snql.patching.subject import Subject
@@ -63,11 +63,11 @@ def lm_eval(
         raise InputError(MISSING)
     config = options.config() | {"harness": version("lm-eval")}
 
-    def load() -> Loaded:
+    def load(announce: Announce) -> Loaded:
         from snql.capability.tasks import find_tasks
 
         tasks = find_tasks(options)
-        subject = load_subject(db, options.subject, own_template=options.chat_template)
+        subject = load_subject(db, options.subject, announce, own_template=options.chat_template)
         tested = [v for v in subject.variants if v.members is not None or not options.patched_only]
         beginning = Beginning.of(subject.models, variants=tested)
         return Loaded(beginning, lambda job: _work(job, subject, tested, tasks))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,12 +16,13 @@ from snql.capability.windows import Striding, Window
 from snql.db import capability as rows
 from snql.db import runs
 from snql.db.capability import WindowRow
+from snql.db.claims import Claim
 from snql.db.connection import Database
 from snql.db.judgements import POOLED
 from snql.db.prompts import read_sets
 from snql.db.tables import flat, insert
 from snql.jobs.begin import Beginning
-from snql.jobs.run import Last, Loaded, run_job
+from snql.jobs.run import Announce, Last, Loaded, run_job
 from snql.jobs.work import Done, Job
 from snql.options import config
 from snql.patching.reader import Reader, Text, ways
@@ -64,24 +65,23 @@ def perplexity(
     Raises InputError before anything is written for bad input. A failure later, or Ctrl-C, leaves what has been read,
     which ``resume`` continues from, to the same numbers.
     """
-    kind = "perplexity"
-    if not resume:  # before anything is loaded: the configuration takes the model's context to be known
-        runs.check_free(db, runs.NewRun(kind, name, {}, None), resume=False, force=force)
     seed = options.subject.seed
+    new = runs.NewRun("perplexity", name, config(options), seed)
+    if not resume:  # before anything is loaded: the configuration takes the model's context to be known
+        runs.check_free(db, new, resume=False, force=force)
     read = read_documents(options.text, seed)
-    subject = load_subject(db, options.subject, own_template=False)
-    base = subject.target.base
-    striding = Striding.choose(options.window, options.stride, subject.context)
+    with Claim(db, new, None, force=force or resume) as claim:
+        subject = load_subject(db, options.subject, claim.take, own_template=False)
+        striding = Striding.choose(options.window, options.stride, subject.context)
 
-    def load() -> Loaded:
-        documents = tokenize_documents(read, base.tokenizer, progress)
-        beginning = Beginning.of(subject.models, documents, subject.variants, read)
-        return Loaded(beginning, lambda job: _work(job, subject, striding, seed))
+        def load(_: Announce) -> Loaded:
+            documents = tokenize_documents(read, subject.target.base.tokenizer, progress)
+            beginning = Beginning.of(subject.models, documents, subject.variants, read)
+            return Loaded(beginning, lambda job: _work(job, subject, striding, seed))
 
-    settled = config(options) | vars(striding)  # window and stride as this model takes them
-    new = runs.NewRun(kind, name, settled, seed)
-    found = partial(_summary, db, name)
-    return run_job(db, new, load, found, resume=resume, force=force, progress=progress)
+        settled = replace(new, config=config(options) | vars(striding))  # as this model takes window and stride
+        found = partial(_summary, db, name)
+        return run_job(db, settled, load, found, resume=resume, force=force, progress=progress, claim=claim)
 
 
 def _work(job: Job, subject: Subject, striding: Striding, seed: int) -> Last:

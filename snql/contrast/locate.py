@@ -23,7 +23,7 @@ from snql.errors import InputError
 from snql.generation.batch import batch_of_each
 from snql.jobs.begin import Beginning, Readers, tokenize
 from snql.jobs.inputs import PromptInputs, day_of, read_inputs
-from snql.jobs.run import Loaded, run_job
+from snql.jobs.run import Announce, Loaded, run_job
 from snql.neurons.sets import Shape
 from snql.options import config
 from snql.progress import ProgressCallback, silent
@@ -82,7 +82,7 @@ def locate(
     read_from = {} if options.completions is None else {"completions_sha256": source_hash(options.completions)}
     new = runs.NewRun("locate", name, config(options) | read_from | dict(facts or {}), options.seed)
 
-    def load() -> Loaded:
+    def load(announce: Announce) -> Loaded:
         keep = KeepRule.parse(options.keep)
         if keep.names(name):
             raise InputError(f"`keep` {options.keep!r} names the run {name!r} itself: write a share such as `keep` 5%")
@@ -90,6 +90,7 @@ def locate(
         order = WorkOrder(
             options.specs, options.models, settings_of(options), options.after_dtype, options.prompts.own_template
         )
+        announce()
         with ExitStack() as held:
             engine = held.enter_context(start_engine(options.engine, order))
             beginning = _beginning(db, engine, read, keep, options, progress)

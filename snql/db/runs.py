@@ -5,7 +5,7 @@ import json
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -40,13 +40,17 @@ class NewRun:
 
 @dataclass(frozen=True)
 class RunState:
-    """A run that exists: finished when ``status`` is done."""
+    """A run that exists: finished when ``status`` is done. begun: whether its models were loaded once."""
 
     run_id: int
     status: str
     config: dict[str, Any]
     owner: str | None
+    begun: bool = True
 
+
+BEGUN = "status <> 'running' OR device IS NOT NULL"
+"""SQL: false of a row that :mod:`snql.db.claims` made before models are loaded."""
 
 MOST_LETTERS = 200
 """Of a run's name: files are called after runs, and file systems have an end."""
@@ -67,21 +71,23 @@ def find_run(db: Database, kind: str, name: str) -> RunState | None:
     """The run of that kind and name, or None; a database that does not exist has no runs."""
     if not db.path.exists():
         return None
-    rows = db.rows("SELECT run_id, status, config, owner FROM runs WHERE kind = ? AND name = ?", [kind, name])
-    return RunState(rows[0][0], rows[0][1], json.loads(rows[0][2]), rows[0][3]) if rows else None
+    query = f"SELECT run_id, status, config, owner, {BEGUN} FROM runs WHERE kind = ? AND name = ?"  # noqa: S608
+    rows = [RunState(*row) for row in db.rows(query, [kind, name])]
+    return replace(rows[0], config=json.loads(str(rows[0].config))) if rows else None
 
 
 def check_free(db: Database, new: NewRun, *, resume: bool, force: bool) -> RunState | None:
     """Whether the run may begin: the run to resume, or None to start anew (or to replace, with ``force``).
 
-    Raises InputError if the name is taken, or if the run to resume had another configuration.
+    Of a run whose process was killed while it loaded, nothing is left to resume. Raises InputError if the name is
+    taken, or if the run to resume had another configuration.
     """
     check_name(new.name)
     found = find_run(db, new.kind, new.name)
     if found is None:
         return None
     _check_idle(new.kind, new.name, found.status, found.owner)
-    if force:
+    if force or not found.begun:
         return None
     if not resume:
         raise _taken(new, found.status)
@@ -118,14 +124,17 @@ def _check_idle(kind: str, name: str, status: str, owner: str | None) -> None:
 def start_run(connection: duckdb.DuckDBPyConnection, new: NewRun, resumed: RunState | None, *, force: bool) -> int:
     """Insert the run's row, or set a resumed run's to running; return its id.
 
-    With ``force``, a run of the same kind and name is deleted with all its rows. Raises
-    InputError if another process has taken the name, or the run, since it was checked.
+    A row that was there while its models were loaded is the run's own. With ``force``, a run of the same kind and name
+    is deleted with all its rows. Raises InputError if another process has taken the name, or the run, since it was
+    checked.
     """
-    query = "SELECT run_id, status, owner FROM runs WHERE kind = ? AND name = ?"
-    for run_id, status, current in connection.execute(query, [new.kind, new.name]).fetchall():
+    query = f"SELECT run_id, status, owner, {BEGUN} FROM runs WHERE kind = ? AND name = ?"  # noqa: S608
+    for run_id, status, current, begun in connection.execute(query, [new.kind, new.name]).fetchall():
         _check_idle(new.kind, new.name, status, current)
         if resumed is not None:
             return _reopen(connection, run_id)
+        if not begun:
+            return _begin_again(connection, run_id, new)
         if not force:
             raise _taken(new, status)
         delete_run(connection, run_id)
@@ -140,13 +149,28 @@ def _reopen(connection: duckdb.DuckDBPyConnection, run_id: int) -> int:
     return run_id
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, new: NewRun) -> int:
-    origin = provenance()
-    (run_id,) = next_values(connection, "run_ids", 1)
-    row = vars(new) | vars(origin) | {"status": "running", "started_at": now(), "owner": owner()}
-    row |= {"config": new.config_json, "config_sha256": new.config_sha256, "libraries": json.dumps(origin.libraries)}
-    insert(connection, "runs", [row], run_id=run_id)
+def _begin_again(connection: duckdb.DuckDBPyConnection, run_id: int, new: NewRun) -> int:
+    row = _row(new)
+    values = ", ".join(f"{name} = ${name}" for name in row if name not in ("kind", "name"))
+    given = {name: value for name, value in row.items() if name not in ("kind", "name")}
+    connection.execute(f"UPDATE runs SET {values} WHERE run_id = $run_id", given | {"run_id": run_id})  # noqa: S608
     return run_id
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, new: NewRun) -> int:
+    (run_id,) = next_values(connection, "run_ids", 1)
+    insert(connection, "runs", [_row(new)], run_id=run_id)
+    return run_id
+
+
+def _row(new: NewRun) -> dict[str, Any]:
+    origin = provenance()
+    row = vars(new) | vars(origin) | {"status": "running", "started_at": now(), "owner": owner()}
+    return row | {
+        "config": new.config_json,
+        "config_sha256": new.config_sha256,
+        "libraries": json.dumps(origin.libraries),
+    }
 
 
 def set_kept(connection: duckdb.DuckDBPyConnection, run_id: int, set_id: int, store: str) -> None:

@@ -32,7 +32,7 @@ from snql.guard.stored import read_guard
 from snql.guard.study import Answers, Study
 from snql.jobs.begin import Beginning, Readers, tokenize
 from snql.jobs.inputs import day_of
-from snql.jobs.run import Loaded, run_job
+from snql.jobs.run import Announce, Loaded, run_job
 from snql.jobs.work import Job
 from snql.judges.judging import judge_run
 from snql.models.load import load_models
@@ -81,8 +81,9 @@ def train(
     earlier = earlier_of(db, options)
     new = runs.NewRun("guard", name, options.config() | facts_of(earlier), options.seed)
 
-    def load() -> Loaded:
+    def load(announce: Announce) -> Loaded:
         answers_of = answers_for(db, options, earlier, day_of(db, new, resume=resume), progress)
+        announce()
         model = load_models({"before": options.model}, options.models)["before"]
         plan = make_plan(Evaluator(db, model.shape), options.neurons, options.sizes, options.random)
         answers = answers_of(model)

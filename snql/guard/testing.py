@@ -23,7 +23,7 @@ from snql.guard.results import sentences
 from snql.guard.stored import read_guard
 from snql.guard.trial import Trial
 from snql.jobs.begin import Beginning, Readers, check_fit
-from snql.jobs.run import Loaded, run_job
+from snql.jobs.run import Announce, Loaded, run_job
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.options import build, config, leaves
@@ -74,7 +74,7 @@ def test(
     return run_job(
         db,
         new,
-        lambda: _load(db, own, stored.run_id, new.config, options, progress),
+        lambda announce: _load(db, own, stored.run_id, new.config, options, announce, progress),
         lambda run_id: _summary(db, new.name, run_id, own),
         resume=resume,
         force=force,
@@ -88,6 +88,7 @@ def _load(
     guard_run_id: int,
     settled: Mapping[str, object],
     options: GuardTestOptions,
+    announce: Announce,
     progress: ProgressCallback,
 ) -> Loaded:
     """All that a trial needs. settled: what options and the guard's training come to (:func:`config_of`)."""
@@ -97,6 +98,7 @@ def _load(
     loader = judge_of(judge_name, inputs, options.models.device)
     specs = {"before": str(settled["model"])} | ({} if options.after is None else {"after": options.after})
     own = guard.template.template == "chat" and guard.template.chat_template is None
+    announce()
     models = load_models(specs, options.models, own_template=own)
     check_model(guard, models["before"])
     writing = build(WritingOptions, {name: settled[name] for name in _WRITING if name in settled})

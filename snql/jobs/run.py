@@ -5,11 +5,12 @@ found is read from the database.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from snql.db import runs
+from snql.db.claims import Claim
 from snql.db.connection import Connection, Database
 from snql.jobs.begin import Beginning, begin_run
 from snql.jobs.work import Job, at_work, patient
@@ -17,13 +18,16 @@ from snql.progress import ProgressCallback, say, say_note
 
 Result = TypeVar("Result")
 
+Announce = Callable[[], None]
+"""Puts the run's row into the database: to be called when all is checked that needs no model, before one is loaded."""
+
 Last = Callable[[Connection], None]
 """Writes what follows from all that a run has done, in the transaction that ends it."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A run that can begin: nothing is written before it.
+    """A run that can begin: nothing but its row is written before it.
 
     work: does what is not done yet, committing as it goes; returns what is written last, if anything. held: what is to
     be closed at the end, such as an engine.
@@ -37,27 +41,32 @@ class Loaded:
 def run_job(
     db: Database,
     new: runs.NewRun,
-    load: Callable[[], Loaded],
+    load: Callable[[Announce], Loaded],
     summary: Callable[[int], Result],
     *,
     resume: bool,
     force: bool,
     progress: ProgressCallback,
+    claim: Claim | None = None,
 ) -> Result:
     """Do a run, or what is left of it; returns the ``summary`` of its id.
 
-    load: loads and checks all that the run needs; raises InputError, before anything is written, for bad input. Raises
+    load: loads and checks all that the run needs; raises InputError for bad input, and nothing stays. Raises
     InputError if the name is taken, or if the run to resume began with other settings, files or prompts. A failure of
-    the work, or Ctrl-C, leaves the run's row with its reason and all that was committed.
+    the work, or Ctrl-C, leaves the run's row with its reason and all that was committed. claim: of a run that had to
+    load its models before.
     """
-    with db.lingering():
-        resumed = runs.check_free(db, new, resume=resume, force=force)
-        if resumed is not None and resumed.status == "done":
-            return summary(resumed.run_id)
-        loaded = load()
-    work = loaded.work
-    with loaded.held:
+    with ExitStack() as held:
+        with db.lingering():
+            resumed = runs.check_free(db, new, resume=resume, force=force)
+            if resumed is not None and resumed.status == "done":
+                return summary(resumed.run_id)
+            own_claim = held.enter_context(claim or Claim(db, new, resumed, force=force))
+            loaded = load(own_claim.take)
+        work = loaded.work
+        held.enter_context(loaded.held)
         run_id = begin_run(db, new, resumed, loaded.beginning, force=force)
+        own_claim.settle()
         for remark in loaded.beginning.remarks:
             say(progress, remark)
         for text in loaded.beginning.all_notes:

@@ -13,7 +13,7 @@ from snql.db.connection import Database
 from snql.errors import InputError
 from snql.jobs.begin import Beginning, Readers, tokenize
 from snql.jobs.inputs import PromptInputs, day_of, read_inputs
-from snql.jobs.run import Loaded, run_job
+from snql.jobs.run import Announce, Loaded, run_job
 from snql.jobs.work import Done, Job
 from snql.lens.direction import Array, cosines, mean_streams
 from snql.lens.options import LensOptions
@@ -57,12 +57,13 @@ def lens(
     known. Layers are committed as they are done: a run that was cut off goes on with ``resume``.
     """
 
-    def load() -> Loaded:
+    def load(announce: Announce) -> Loaded:
         day = day_of(db, new, resume=resume)
         read = {
             role: read_inputs(db, source, options.seed, day, progress=progress)
             for role, source in options.sources.items()
         }
+        announce()
         model = load_models({"before": options.model}, options.models)["before"]
         base = model.base
         if options.layer is not None and not 0 <= options.layer < base.n_layers:

@@ -29,7 +29,7 @@ from snql.generation.batch import by_tokens
 from snql.generation.budget import reading_tokens
 from snql.jobs.begin import Beginning, Readers, tokenize
 from snql.jobs.inputs import day_of, read_inputs
-from snql.jobs.run import Last, Loaded, run_job
+from snql.jobs.run import Announce, Last, Loaded, run_job
 from snql.jobs.work import Job
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
@@ -61,12 +61,13 @@ def score_prompts(
     config = options.config() | {"command": ["snql", "locate", name, *words(options)]}
     new = runs.NewRun("locate", name, config, options.seed)
 
-    def load() -> Loaded:
+    def load(announce: Announce) -> Loaded:
         day = day_of(db, new, resume=resume)
         read = {
             role: read_inputs(db, source, options.seed, day, progress=progress)
             for role, source in _sources(options).items()
         }
+        announce()
         model = load_models({"before": options.model}, options.models)["before"]
         _check_model(model, options)
         both = {"before": model, "after": model}

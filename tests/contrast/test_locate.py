@@ -211,7 +211,7 @@ def test_force_replaces_a_run_and_its_rows(db: Database, tiny_llama: Path, tiny_
     ("settings", "message"),
     [
         ({"skip_last_layers": 3}, "`skip_last_layers` 3 leaves none of 3 layers"),
-        ({"keep": "nothing:5%"}, "no database at .*: run `snql demo`"),
+        ({"keep": "nothing:5%"}, "no finished locate run 'nothing'"),
         ({"max_new_tokens": 250}, "longer than the model's context of 256"),
         ({"completions_by": "both"}, "`completions_by` 'both' is not known"),
     ],

@@ -11,15 +11,18 @@ import duckdb
 import pytest
 
 from snql.db.batches import BatchRow, read_batches, write_batch
+from snql.db.claims import Claim
 from snql.db.connection import Database
 from snql.db.records import ModelRecord
+from snql.db.run_list import describe_run, list_runs
 from snql.db.runs import NewRun
 from snql.errors import InputError, RunError
 from snql.jobs.begin import Beginning
-from snql.jobs.run import Last, Loaded, run_job
+from snql.jobs.run import Announce, Last, Loaded, run_job
 from snql.jobs.work import Done, Job
 from snql.progress import Progress, silent
 from snql.prompts.types import Prompt
+from snql.reporting.showing import show_run
 
 NEW = NewRun("locate", "mine", {"top": 3}, 7)
 PROMPTS = [Prompt("set", text, formatted=f"<{text}>", input_ids=ids) for text, ids in (("b", (5, 2)), ("a", (7,)))]
@@ -54,14 +57,14 @@ def run(db: Database, work: Work, new: NewRun = NEW, beginning: Beginning = BEGI
         return [row.batch for row in read_batches(db, run_id, "contrast")]
 
     flags: dict[str, Any] = {"resume": False, "force": False, "progress": silent} | settings
-    return run_job(db, new, lambda: Loaded(beginning, work), summary, **flags)
+    return run_job(db, new, lambda _: Loaded(beginning, work), summary, **flags)
 
 
 def stopped(_: Job) -> None:
     raise RunError("stopped")
 
 
-def unreachable() -> Loaded:
+def unreachable(_: Announce) -> Loaded:
     pytest.fail("was loaded")
 
 
@@ -95,12 +98,76 @@ def test_a_run_that_is_done_or_not_free_loads_nothing(db: Database) -> None:
 
 
 def test_what_cannot_be_loaded_leaves_no_trace(db: Database) -> None:
-    def load() -> Loaded:
+    def load(_: Announce) -> Loaded:
         raise InputError("no such file")
 
     with pytest.raises(InputError, match="no such file"):
         run_job(db, NEW, load, lambda _: None, resume=False, force=False, progress=silent)
     assert not db.path.exists()
+
+
+def test_a_run_is_seen_while_it_is_loaded(db: Database) -> None:
+    seen: list[Any] = []
+
+    def load(announce: Announce) -> Loaded:
+        announce()
+        other = Database(db.path)
+        seen.extend([list_runs(other)[0].to_dicts()[0], show_run(other, "mine").head, describe_run(other, "mine")])
+        return Loaded(BEGINNING, three)
+
+    run_job(db, NEW, load, lambda _: None, resume=False, force=False, progress=silent)
+    row, head, facts = seen
+    assert (row["name"], row["status"], row["device"]) == ("mine", "running", None)
+    assert "running" in head
+    assert dict(facts.iter_rows())["status"] == "running"
+    assert db.rows("SELECT run_id, status, device FROM runs") == [(1, "done", "cpu")]
+
+
+def test_what_fails_to_load_is_as_if_it_had_not_begun(db: Database) -> None:
+    def load(announce: Announce) -> Loaded:
+        announce()
+        assert db.rows("SELECT status FROM runs WHERE name = 'mine'") == [("running",)]
+        raise InputError("no such model")
+
+    def tried(**flags: bool) -> None:
+        settings = {"resume": False, "force": False} | flags
+        with pytest.raises(InputError, match="no such model"):
+            run_job(db, NEW, load, lambda _: None, progress=silent, **settings)
+
+    tried()
+    assert not db.path.exists(), "nor a database that was made for it"
+    run(db, three, replace(NEW, name="other"))
+    tried()
+    assert db.rows("SELECT name, status FROM runs") == [("other", "done")]
+    with pytest.raises(RunError):
+        run(db, stopped)
+    before = db.rows("SELECT * FROM runs")
+    tried(resume=True)
+    assert db.rows("SELECT * FROM runs") == before
+
+
+def test_a_run_that_is_replaced_keeps_its_results_until_the_other_begins(db: Database) -> None:
+    run(db, three)
+
+    def load(announce: Announce) -> Loaded:
+        announce()
+        assert len(read_batches(db, 1, "contrast")) == 3
+        raise InputError("no such model")
+
+    with pytest.raises(InputError):
+        run_job(db, NEW, load, lambda _: None, resume=False, force=True, progress=silent)
+    assert db.rows("SELECT run_id, status FROM runs") == [(1, "done")]
+    assert run(db, three, force=True) == [0, 1, 2]
+    assert db.rows("SELECT run_id, status FROM runs") == [(2, "done")]
+
+
+def test_a_name_is_free_again_if_its_process_was_killed_while_it_loaded(db: Database) -> None:
+    claim = Claim(db, replace(NEW, config={"top": 4}), None, force=False)
+    claim.take()
+    with db.write() as connection:
+        connection.execute("UPDATE runs SET owner = 'elsewhere:1:1'")
+    assert run(db, three) == [0, 1, 2]
+    assert db.rows("SELECT run_id, status, config FROM runs") == [(1, "done", '{"top": 3}')]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e9])
@@ -200,6 +267,6 @@ def test_what_is_held_is_given_back_however_a_run_ends(db: Database) -> None:
 
     settings: dict[str, Any] = {"resume": True, "force": False, "progress": silent}
     with pytest.raises(RunError):
-        run_job(db, NEW, lambda: Loaded(BEGINNING, stopped, held("stopped")), lambda _: None, **settings)
-    run_job(db, NEW, lambda: Loaded(BEGINNING, three, held("done")), lambda _: None, **settings)
+        run_job(db, NEW, lambda _: Loaded(BEGINNING, stopped, held("stopped")), lambda _: None, **settings)
+    run_job(db, NEW, lambda _: Loaded(BEGINNING, three, held("done")), lambda _: None, **settings)
     assert closed == ["stopped", "done"]
