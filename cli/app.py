@@ -6,7 +6,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +20,7 @@ from .encoding import check_given, make_writable
 from .interrupts import EXIT_CODE, WATCH
 from .render import plain, set_format
 from .state import State
+from .words import join_words
 
 _PATH_ERRORS = (
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR),
@@ -39,23 +39,20 @@ app = typer.Typer(
 )
 
 
-_FLAGS, _VALUED = ("--json", "--csv", "--quiet", "-q"), ("--db", "--format")
-"""Options of all commands, without and with a value. A command's own ``--format`` stays its own."""
-
 _START = "Start with: snql demo"
 _SAME_AGAIN = ("demo", "paper")
 """Commands that go on where they were interrupted, without being told to."""
 _HELP_ALL = "--help-all"
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(context: typer.Context, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
         typer.echo(f"snql {snql.__version__}")
         raise typer.Exit()
 
 
 def _config(context: typer.Context, path: Path | None) -> Path | None:
-    if path is not None:
+    if path is not None and not context.resilient_parsing:
         context.default_map = read_config(path, context.command)
     return path
 
@@ -89,37 +86,12 @@ def options(
     context.obj = State(db, chosen == "json", quiet, context.command)
 
 
-def hoisted(arguments: Sequence[str]) -> list[str]:
-    """The arguments with the options of all commands in front, where hands may not have put them."""
-    front, rest, given = list[str](), list[str](), iter(arguments)
-    own = _flags_of(arguments)
-    for word in given:
-        flag, equals, _ = word.partition("=")
-        if word == "--":
-            rest += [word, *given]
-        elif word in _FLAGS and word not in own:
-            front.append(word)
-        elif flag in _VALUED and flag not in own:
-            front += [word] if equals else [word, *islice(given, 1)]
-        else:
-            rest.append(word)
-    return front + rest
-
-
 def _command(arguments: Sequence[str]) -> object:
     """The command that the words name, as far as they name one."""
     command: object = typer.main.get_command(app)
     for word in arguments:
         command = getattr(command, "commands", {}).get(word, command)
     return command
-
-
-def _flags_of(arguments: Sequence[str]) -> set[str]:
-    """The options of the command that is meant; none of the program's own."""
-    command = _command(arguments)
-    if hasattr(command, "commands"):
-        return set()
-    return {flag for parameter in getattr(command, "params", ()) for flag in parameter.opts}
 
 
 def _going_on(arguments: Sequence[str]) -> str:
@@ -167,12 +139,13 @@ def run(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     make_writable()
     WATCH.begin("")
+    join_words(os.environ)
     EVERYTHING.set(_HELP_ALL in given)
     given = ["--help" if word == _HELP_ALL else word for word in given]
     try:
         check_given(given)
         WATCH.begin(_going_on(given))
-        code = int(typer.main.get_command(app).main(hoisted(given), prog_name="snql", standalone_mode=False) or 0)
+        code = int(typer.main.get_command(app).main(list(given), prog_name="snql", standalone_mode=False) or 0)
     except BaseException as error:  # noqa: BLE001 - a library written in Rust has panics, which are no Exception
         code = EXIT_CODE if WATCH.ending else _said(error)
     finally:

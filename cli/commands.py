@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import CompletionItem, TyperCommand, TyperGroup  # type: ignore[attr-defined]
 
 from snql.errors import SnqlError
 
@@ -17,6 +17,7 @@ from .config import environment_name, split_environment_by_line
 from .examples import EXAMPLES
 from .flags import naming, with_flags
 from .flat import flat
+from .words import hoisted
 
 _TYPE = re.compile(r" <(?:list\[)?([a-z ]+)\]?>")
 _TYPES = {"int": " N", "float": " X"}
@@ -79,6 +80,26 @@ class Commands(TyperGroup):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.commands = _Loaded(dict.fromkeys(COMMANDS))
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Options of all commands may stand behind the command, too."""
+        return super().make_context(info_name, hoisted(args, self._flags_of(args)), parent, **extra)
+
+    def _flags_of(self, arguments: list[str]) -> set[str]:
+        """The options of the command that the words name; none of a group, or of the program."""
+        command: Any = self
+        for word in arguments:
+            command = getattr(command, "commands", {}).get(word, command)
+        known = [] if hasattr(command, "commands") else command.params
+        return {flag for parameter in known for flag in parameter.opts}
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[CompletionItem]:
+        """The commands, from the table: loading them all takes too long for the press of a key."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=words) for name, (_, words) in COMMANDS.items() if name.startswith(incomplete)
+        ]
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; an error of a group's own, such as that of its list, leaves here with flags."""

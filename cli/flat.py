@@ -11,6 +11,7 @@ import typer
 
 from snql.options import Inside, Leaf, build, leaves
 
+from .completing import completer
 from .flags import named
 
 
@@ -73,6 +74,7 @@ def _options(taken: Parameter) -> Iterator[Parameter]:
     """What Typer shows of a parameter: it, or the options in it, each in a panel named after the field it is in."""
     _, shown = _leaves(taken)
     if shown is None:
+        _complete(taken)
         yield taken.replace(kind=Parameter.KEYWORD_ONLY)
     flags = {leaf.name: leaf.flag for leaf in shown or ()}
     for leaf in shown or ():
@@ -80,7 +82,15 @@ def _options(taken: Parameter) -> Iterator[Parameter]:
         panel = (taken.name, *leaf.path)[-2].replace("_", " ").capitalize()
         given = _kind(leaf) if leaf.required else _kind(leaf) | None
         note = _note(leaf, panel, named(leaf.doc, flags.get))
+        note.autocompletion = completer(leaf.key)
         yield Parameter(leaf.key, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[given, note])
+
+
+def _complete(taken: Parameter) -> None:
+    """Let a parameter of the command line alone be completed, too."""
+    for note in get_args(taken.annotation)[1:]:
+        if hasattr(note, "autocompletion"):
+            note.autocompletion = completer(taken.name)
 
 
 def _default(leaf: Leaf) -> Any:

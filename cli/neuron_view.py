@@ -1,7 +1,9 @@
 """Neurons in the terminal: tables, histograms of block characters, and tokens in context on coloured ground."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
 from rich.console import Console
 from rich.style import Style
@@ -11,18 +13,21 @@ from rich.text import Text
 from snql.neuron_pages.model import Example, Examples, LayerScores, NeuronPage, NeuronTable, RunView, TokenView
 from snql.neuron_pages.shade import HUES, heading, heights, shade, short_token, token_text
 from snql.writing.inert import visible
-from snql.writing.words import number
+from snql.writing.words import count, number
 
-from .render import MAX_ROWS, note, plain, terminal_width
-
-if TYPE_CHECKING:
-    import polars as pl
+from .render import MAX_ROWS, note, note_hidden, plain, print_columns, terminal_width
+from .table import Column
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _DEEPEST = 0.85
 """How much of its hue the ground has at full intensity: black text is legible on it."""
 _WIDE = 110
 """Characters from which on a table of neurons has room for means and deviations."""
+_MOST_LINES = 57
+"""Of a neuron's page, with three of notes: two screens."""
+_FEW_ROWS, _FEW_EXAMPLES = 5, 3
+_ORDER = [("after", False), ("change", True), ("change", False), ("after", True), ("before", False), ("before", True)]
+"""Lists of tokens by their measure and whether they are the lowest, those that say most first."""
 _FAINTEST = 0.05
 """Values below this share of the scale have no colour."""
 
@@ -112,62 +117,105 @@ def _words(tokens: Sequence[str] | None, most: int) -> Text:
     return Text(" ".join(short_token(token) for token in (tokens or [])[:most]) or number(None))
 
 
-def print_neuron(page: NeuronPage, *, quiet: bool) -> None:
-    """The page about one neuron."""
-    to = console()
+def print_neuron(page: NeuronPage, *, quiet: bool, everything: bool = False) -> None:
+    """The page about one neuron: as much as two screens hold, or all of it."""
+    to, hidden = console(), list[str]()
+    rows = MAX_ROWS if everything else _FEW_ROWS
+    with to.capture() as first:
+        _print_head(to, page, rows, hidden)
+        for view in page.runs:
+            _print_run(to, page, view)
+    with to.capture() as last:
+        _print_sets(to, page, rows, hidden)
+    begun, end = first.get(), last.get()
+    room = None if everything else _MOST_LINES - begun.count("\n") - end.count("\n")
+    sys.stdout.write(begun)
+    n_left = _print_lists(to, page, room)
+    sys.stdout.write(end)
+    note_hidden(hidden)
+    left = [count(n_left, "list of tokens", "lists of tokens")] if n_left else []
+    tables = {"run": page.scores, "lens run": page.values, "set": page.sets}
+    left += [count(len(frame) - rows, what) for what, frame in tables.items() if len(frame) > rows]
+    if everything and left:
+        note(f"left out: {', '.join(left)}; --json has all", quiet=quiet)
+    elif room is not None:
+        note(f"left out: {', '.join([*left, 'examples of each list'])}; --all has the rest", quiet=quiet)
+
+
+def _print_head(to: Console, page: NeuronPage, rows: int, hidden: list[str]) -> None:
     to.print(Text(f"{page.name}", style="bold").append(f"  of models with {page.shape} neurons", style="not bold"))
     for line in page.notes:
         to.print(Text(f"note: {visible(line)}"))
-    to.print(_scores(page))
-    _note_left(page.scores, quiet=quiet)
+    hidden += print_columns(_scores(page, rows), "Scores", to)
     if not page.values.is_empty():
-        to.print(_values(page))
-        _note_left(page.values, quiet=quiet)
-    for view in page.runs:
-        _print_run(to, page, view)
-    to.print(_sets(page))
-    _note_left(page.sets, quiet=quiet)
+        hidden += print_columns(_values(page, rows), "Value vector", to)
 
 
-def _note_left(rows: "pl.DataFrame", *, quiet: bool) -> None:
-    """Say how many rows of a table are not shown."""
-    if len(rows) > MAX_ROWS:
-        note(f"showing {MAX_ROWS} of {len(rows)} rows; --json has all", quiet=quiet)
-
-
-def _scores(page: NeuronPage) -> Table:
-    intervals = bool(page.scores["ci_low"].is_not_null().any())
-    heads = ("rank", "of", "top %", "score", *(["interval"] if intervals else []), "in layer")
-    table = _table("Scores", ("run",), (*heads, "before", "after", "difference", "tokens"), ("kept",))
-    for row in page.scores.head(MAX_ROWS).iter_rows(named=True):
-        interval = number(None) if row["ci_low"] is None else f"{number(row['ci_low'])} to {number(row['ci_high'])}"
-        own = (number(row[name]) for name in ("rank", "n_ranked", "top_percent", "score"))
-        place = f"{number(row['rank_in_layer'])}/{number(row['n_in_layer'])}"
-        kept = "yes" if row["kept"] else "no"
-        found = (*own, *([interval] if intervals else []), place, *_means(row), number(row["n_tokens"]), kept)
-        _add(table, row["run"], *found)
-    return table
-
-
-def _values(page: NeuronPage) -> Table:
-    numbers = ("norm", "refusal cosine", "percentile", "by chance")
-    table = _table("Value vector", ("lens run", "model"), numbers, ("promotes", "suppresses"))
-    for row in page.values.head(MAX_ROWS).iter_rows(named=True):
-        cosine = row["refusal_cosine"]
-        chance = number(None) if cosine is None else f"0 ± {number(row['chance_deviation'])}"
-        found = (number(row["norm"]), number(cosine, signed=True), number(row["refusal_percentile"]), chance)
-        _add(table, row["run"], row["model"], *found, *(_words(row[side], 10) for side in ("promotes", "suppresses")))
-    return table
-
-
-def _sets(page: NeuronPage) -> Table | Text:
+def _print_sets(to: Console, page: NeuronPage, rows: int, hidden: list[str]) -> None:
     if page.sets.is_empty():
-        return Text("\nNo patched and no saved set holds it.")
-    table = _table("Sets that hold it", ("set", "patch run"), ("neurons",), ("random control",))
-    for row in page.sets.head(MAX_ROWS).iter_rows(named=True):
-        control = "yes" if row["control"] else "no"
-        _add(table, row["set"], row["run"] or number(None), number(row["n_neurons"]), control)
-    return table
+        to.print(Text("\nNo patched and no saved set holds it."))
+    else:
+        hidden += print_columns(_sets(page, rows), "Sets that hold it", to)
+
+
+def _texts(heading: str, cells: Iterable[object], *, needed: bool = False) -> Column:
+    return Column(heading, tuple(str(plain(cell)) for cell in cells), False, needed=needed)
+
+
+def _numbers(heading: str, cells: Iterable[str], *, needed: bool = False) -> Column:
+    return Column(heading, tuple(cells), True, needed=needed)
+
+
+def _scores(page: NeuronPage, rows: int) -> list[Column]:
+    """What is wanted most comes first: at narrow widths the last go."""
+    frame = page.scores.head(rows)
+    of_runs = list(frame.iter_rows(named=True))
+    means = list(zip(*(_means(row) for row in of_runs), strict=True))
+    intervals = [
+        number(None) if row["ci_low"] is None else f"{number(row['ci_low'])} to {number(row['ci_high'])}"
+        for row in of_runs
+    ]
+    columns = [
+        _texts("run", frame["run"], needed=True),
+        _numbers("rank", map(number, frame["rank"]), needed=True),
+        _numbers("score", map(number, frame["score"]), needed=True),
+        *([_numbers("interval", intervals)] if frame["ci_low"].is_not_null().any() else []),
+        *(_numbers(head, cells) for head, cells in zip(("before", "after", "difference"), means, strict=True)),
+        _numbers("of", map(number, frame["n_ranked"])),
+        _numbers("top %", map(number, frame["top_percent"])),
+        _numbers("in layer", (f"{number(row['rank_in_layer'])}/{number(row['n_in_layer'])}" for row in of_runs)),
+        _texts("kept", ("yes" if kept else "no" for kept in frame["kept"])),
+        _numbers("tokens", map(number, frame["n_tokens"])),
+    ]
+    return columns
+
+
+def _values(page: NeuronPage, rows: int) -> list[Column]:
+    frame = page.values.head(rows)
+    of_runs = list(frame.iter_rows(named=True))
+    chances = [
+        number(None) if row["refusal_cosine"] is None else f"0 ± {number(row['chance_deviation'])}" for row in of_runs
+    ]
+    return [
+        _texts("lens run", frame["run"], needed=True),
+        _numbers("refusal cosine", (number(cosine, signed=True) for cosine in frame["refusal_cosine"]), needed=True),
+        _numbers("by chance", chances),
+        _texts("promotes", (_words(row["promotes"], 10).plain for row in of_runs), needed=True),
+        _texts("suppresses", (_words(row["suppresses"], 10).plain for row in of_runs)),
+        _numbers("norm", map(number, frame["norm"])),
+        _numbers("percentile", map(number, frame["refusal_percentile"])),
+        _texts("model", frame["model"]),
+    ]
+
+
+def _sets(page: NeuronPage, rows: int) -> list[Column]:
+    frame = page.sets.head(rows)
+    return [
+        _texts("set", frame["set"], needed=True),
+        _texts("patch run", frame["run"], needed=True),
+        _numbers("neurons", map(number, frame["n_neurons"])),
+        _texts("random control", ("yes" if control else "no" for control in frame["control"])),
+    ]
 
 
 def _print_run(to: Console, page: NeuronPage, view: RunView) -> None:
@@ -180,8 +228,33 @@ def _print_run(to: Console, page: NeuronPage, view: RunView) -> None:
         to.print(Text(f"No tokens to show: {visible(view.missing or '')}."))
         return
     to.print(activation_lines(view.tokens))
-    for each in view.tokens.lists:
-        _print_examples(to, each, view.tokens)
+
+
+def _place(each: Examples) -> int:
+    return _ORDER.index((each.measure, each.lowest))
+
+
+def _print_lists(to: Console, page: NeuronPage, room: int | None) -> int:
+    """Lists of tokens, as many as there are lines for, with few examples; returns how many are left out.
+
+    Without an end to the room, all of them.
+    """
+    lists = [(view.tokens, each) for view in page.runs if view.tokens is not None for each in view.tokens.lists]
+    if room is not None:
+        lists = sorted((found for found in lists if found[1].examples), key=lambda found: _place(found[1]))
+    n_left = 0
+    for view, each in lists:
+        few = each if room is None else replace(each, examples=each.examples[:_FEW_EXAMPLES])
+        with to.capture() as captured:
+            _print_examples(to, few, view)
+        text = captured.get()
+        if room is not None:
+            room -= text.count("\n")
+        if room is not None and room < 0:
+            n_left += 1
+        else:
+            sys.stdout.write(text)
+    return n_left
 
 
 def layer_lines(scores: LayerScores) -> Text:
@@ -189,7 +262,7 @@ def layer_lines(scores: LayerScores) -> Text:
     low, high = number(scores.edges[0]), number(scores.edges[-1])
     margin = " " * (len(low) + 2)
     text = Text(f" {low} {blocks(heights(scores.counts, log=False))} {high}")
-    text.append(", equal bins in the logarithm" if scores.log else "", style="dim")
+    text.append(", equal steps of log" if scores.log else "", style="dim")
     return text if scores.own_bin is None else text.append(f"\n{margin}{' ' * scores.own_bin}▲")
 
 

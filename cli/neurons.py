@@ -77,8 +77,11 @@ def neuron(
             "tokens, the one that ranks it highest.",
         ),
     ] = None,
-    examples: Annotated[int, typer.Option(help="Show N tokens in each list.")] = 10,
+    examples: Annotated[int, typer.Option(help="Show N tokens in each list, with --all.")] = 10,
     around: Annotated[int, typer.Option(help="Show N tokens on each side of one.")] = 12,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show all lists, runs and sets; else what fits 60 lines.")
+    ] = False,
     html: Annotated[
         Path | None, typer.Option(help="Write a page to this file instead; to NEURON.html in a folder that exists.")
     ] = None,
@@ -94,7 +97,9 @@ def neuron(
         note(f"wrote {write_page(here.database, neuron_html(page), html, f'{page.name}.html')}", quiet=here.quiet)
     elif here.json:
         print_json_parts(page.frames())
+    elif not is_table():
+        print_table(page.scores)
     else:
         from .neuron_view import print_neuron
 
-        print_neuron(page, quiet=here.quiet)
+        print_neuron(page, quiet=here.quiet, everything=every)

@@ -8,7 +8,7 @@ from snql.contrast.options import NullOptions
 from snql.jobs.options import RunFlags
 
 from .progress import progress_shown
-from .render import note, print_json_parts, print_rows, print_table
+from .render import note, print_json_parts, print_rows, print_sentence, print_table
 from .state import state
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ _COLUMNS = {
     "shared": "shared",
     "overlap": "overlap",
     "chance": "chance",
-    "p_value": "p",
     "chance_by_magnitude": "chance (by size)",
     "p_value_by_magnitude": "p (by size)",
     "adjusted": "p (by size, Holm)",
+    "p_value": "p",
     "null_overlap": "shuffled adapters",
     "null_p_value": "p (shuffled)",
     "chance_by_layer": "chance (by layer)",
@@ -44,6 +44,8 @@ _DRAWS = {
     "spearman_all": "Spearman, all",
 }
 
+_MOST_SENTENCES = 3
+
 Top = Annotated[str, typer.Option(help="How much of each ranking: 5%, or neurons.")]
 
 
@@ -56,6 +58,7 @@ def overlap(
     ] = False,
 ) -> None:
     """Compare the top neurons of locate runs, beside what chance would share; several runs in a matrix, too."""
+    from snql.demonstration.headlines import overlap_headlines
     from snql.rankings import overlaps
     from snql.stats.holm import adjusted
 
@@ -63,6 +66,8 @@ def overlap(
     pairs = overlaps.curve(here.open(), runs) if curve else overlaps.compare(here.open(), runs, top)
     if len(pairs) > 1 and not curve:
         pairs = pairs.with_columns(adjusted(pairs["p_value_by_magnitude"]))
+    for line in [] if curve else overlap_headlines(pairs.head(_MOST_SENTENCES)):
+        print_sentence(line)
     title = "Overlap of growing tops" if curve else f"Overlap of the top {top}"
     print_rows(pairs, as_json=here.json, columns=_shown(pairs), title=title, results=("overlap", "chance"))
     if not here.json and not curve and len(pairs) > 1:

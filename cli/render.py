@@ -87,7 +87,7 @@ def print_table(
     if frame.is_empty():
         print_lines(title, [empty]) if title else sys.stdout.write(f"{plain(empty)}\n")
         return
-    hidden = _print_columns(columns_of(frame.head(MAX_ROWS), headings, results), title)
+    hidden = print_columns(columns_of(frame.head(MAX_ROWS), headings, results), title)
     note_hidden(hidden)
     if len(frame) > MAX_ROWS and not quiet and not is_quiet():
         sys.stderr.write(f"showing {MAX_ROWS} of {len(frame)} rows; --json or --csv has all\n")
@@ -111,12 +111,15 @@ def print_cells(
         Column(terminal.cell(heading), own, is_number)
         for heading, own, is_number in zip(headings, cells, numeric, strict=True)
     ]
-    return _print_columns(columns, title)
+    return print_columns(columns, title)
 
 
-def _print_columns(columns: Sequence[Column], title: str) -> list[str]:
-    """Print columns side by side, or, where even those that are needed do not fit, each row as lines."""
-    console = Console(width=terminal_width())
+def print_columns(columns: Sequence[Column], title: str, console: Console | None = None) -> list[str]:
+    """Print columns side by side, or, where even those that are needed do not fit, each row as lines.
+
+    Returns the headings of those that were left out. console: standard output by default.
+    """
+    console = console or Console(width=terminal_width())
     if title:
         console.print(plain(title))
     found = fitting(columns, console.width)
@@ -158,11 +161,22 @@ def print_sentence(line: str) -> None:
         sys.stdout.write("\n".join(lines) + "\n")
 
 
-def print_lines(title: str, lines: Iterable[str]) -> None:
-    """Print a heading and sentences under it; nothing where results are for a program."""
+def print_lines(title: str, lines: Iterable[str], *, folded: bool = False) -> None:
+    """Print a heading and sentences under it; nothing where results are for a program.
+
+    folded: they are broken between words where the terminal ends.
+    """
     if _FORMAT.get() != _TABLE:
         return
-    sys.stdout.write(f"\n{plain(title)}\n" + "".join(f"  {plain(line)}\n" for line in lines))
+    shown = [f"  {plain(line)}" for line in lines]
+    if folded:
+        width = terminal_width() or get_terminal_size().columns
+        shown = [
+            part
+            for line in shown
+            for part in textwrap.wrap(line, width, subsequent_indent="    ", break_on_hyphens=False)
+        ]
+    sys.stdout.write(f"\n{plain(title)}\n" + "".join(f"{line}\n" for line in shown))
 
 
 def print_json(value: "pl.DataFrame") -> None:

@@ -49,11 +49,16 @@ def ratio_headlines(ratios: pl.DataFrame) -> list[str]:
 
 
 def overlap_headlines(overlaps: pl.DataFrame) -> list[str]:
-    """Overlap of two runs beside chance."""
+    """Overlap of two runs beside chance, of each kind that is known."""
+    chances = {
+        "chance": "by chance",
+        "chance_by_layer": "within layers",
+        "chance_by_magnitude": "among neurons of like size",
+    }
     return [
-        f"The top {row['k']} of {row['run_a']} and {row['run_b']} share {_share(row['overlap'])} "
-        f"(by chance {_share(row['chance'])}; within layers {_share(row['chance_by_layer'])}; among neurons of like "
-        f"size {_share(row['chance_by_magnitude'])})."
+        f"The top {row['k']} of {row['run_a']} and {row['run_b']} share {_share(row['overlap'])} ("
+        + "; ".join(f"{words} {_share(row[name])}" for name, words in chances.items() if row[name] is not None)
+        + ")."
         for row in overlaps.iter_rows(named=True)
     ]
 

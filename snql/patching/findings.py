@@ -39,6 +39,13 @@ class Unseen:
         )
 
 
+def effects_of(db: Database, run_id: int) -> pl.DataFrame:
+    """A patch run's rows of ``causal_effects``."""
+    return db.frame(
+        "SELECT * EXCLUDE (run_id) FROM causal_effects WHERE run_id = ? ORDER BY judge, dataset, variant_id", [run_id]
+    )
+
+
 def with_controls(effects: pl.DataFrame) -> pl.DataFrame:
     """Effects of the chosen sets, each with the number, mean and largest effect of its random controls.
 

@@ -179,6 +179,15 @@ class AdapterOptions:
             raise InputError(f"`scale` {self.scale} is no number to multiply by: use 0, 0.5 or 2")
 
 
+DIRECTIONS = (("safety", "helpful"), ("helpful", "safety"))
+"""Recipient and donor of each run of an alignment tax."""
+
+
+def run_name(tax: str, recipient: str, donor: str) -> str:
+    """The name of the patch run of one direction."""
+    return f"{tax}-{donor}-into-{recipient}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaxOptions:
     """Which neurons are patched both ways between a safe and a helpful model. neurons: one of :data:`SETS`."""

@@ -18,14 +18,14 @@ from snql.generation.rules import Rules
 from snql.generation.slots import check_cache
 from snql.jobs.begin import Beginning, Readers, tokenize
 from snql.jobs.inputs import day_of, read_inputs
-from snql.jobs.run import Loaded, run_job
+from snql.jobs.run import Announce, Loaded, run_job
 from snql.jobs.work import Job
 from snql.judges.judging import judge_run
 from snql.judges.registry import judge_loaders
 from snql.models.load import load_models
 from snql.neurons.syntax import runs_named
 from snql.options import config
-from snql.patching.findings import Unseen, findings, unseen
+from snql.patching.findings import Unseen, effects_of, findings, unseen
 from snql.patching.graded import GradedJob
 from snql.patching.interventions import Where
 from snql.patching.job import PatchJob
@@ -80,7 +80,7 @@ def patch(
     """
     new = runs.NewRun("patch", name, config(options), options.seed)
 
-    def load() -> Loaded:
+    def load(announce: Announce) -> Loaded:
         wanted = _wanted(db, options)
         ranked_by = () if options.allow_overlap else locate_runs(db, runs_named(wanted) | runs_behind(db, wanted))
         day = day_of(db, new, resume=resume)
@@ -88,6 +88,7 @@ def patch(
         loaders = judge_loaders(options.judging, options.models.device)
         plan = VariantPlan(db, wanted, options.controls, donor=options.donor is not None, routes=options.routes)
         plan.check()
+        announce()
         subject = _subject(plan, options)
         given = tokenize(read, Readers.of(subject.models, options.models), options.writing.max_new_tokens, progress)
         judges = [load() for load in loaders]
@@ -161,10 +162,7 @@ def _rows(options: PatchOptions, subject: Subject, prompts: Sequence[Prompt]) ->
 
 
 def _summary(db: Database, name: str, run_id: int) -> PatchResult:
-    effects = db.frame(
-        "SELECT * EXCLUDE (run_id) FROM causal_effects WHERE run_id = ? ORDER BY judge, dataset, variant_id",
-        [run_id],
-    )
+    effects = effects_of(db, run_id)
     return PatchResult(
         name,
         run_id,

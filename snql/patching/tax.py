@@ -9,16 +9,13 @@ from snql.db import runs
 from snql.db.connection import Database
 from snql.errors import InputError
 from snql.options import config
-from snql.patching.options import TaxOptions
+from snql.patching.options import DIRECTIONS, TaxOptions, run_name
 from snql.patching.patch import PatchResult, patch
 from snql.patching.tax_changes import changes, ratios
 from snql.progress import ProgressCallback, silent, within
 from snql.prompts.select import SetCounts
 from snql.rankings import overlaps
 from snql.writing.html import table
-
-DIRECTIONS = (("safety", "helpful"), ("helpful", "safety"))
-"""Recipient and donor of each run."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def tax(
         raise InputError(
             f"the tops of {options.safety} and {options.helpful} share no neuron: raise `top` {options.top}"
         )
-    names = {(recipient, donor): f"{name}-{donor}-into-{recipient}" for recipient, donor in DIRECTIONS}
+    names = {direction: run_name(name, *direction) for direction in DIRECTIONS}
     patching = {run: options.patching(*direction) for direction, run in names.items()}
     for run, chosen in patching.items():
         runs.check_free(db, runs.NewRun("patch", run, config(chosen), chosen.seed), resume=resume, force=force)

@@ -13,7 +13,7 @@ from snql.progress import Progress, ProgressCallback, say_note, silent
 from snql.reporting import fonts, neuron_files, page, render, screen, snippets
 from snql.reporting.context import Context
 from snql.reporting.figures import FIGURES
-from snql.reporting.folder import INDEX, publish, staging
+from snql.reporting.folder import INDEX, MADE_OF, publish, staging
 from snql.reporting.kit.figure import Figure
 from snql.reporting.look import POINTS_PER_MM, Look, look
 from snql.reporting.model import RenderedFigure, RenderedTable, Report
@@ -38,10 +38,12 @@ def build(
     progress: ProgressCallback = silent,
     *,
     parts: Parts | None = None,
+    made_of: str = "",
 ) -> Report:
     """Write figures, tables and ``index.html`` into the folder ``out``, creating it if need be.
 
-    parts: exactly what is drawn; by default the figures of the options, and all tables. With databases to compare, see
+    parts: exactly what is drawn; by default the figures of the options, and all tables. made_of: what
+    :func:`snql.reporting.folder.is_made_of` is to know the report by. With databases to compare, see
     :mod:`snql.reporting.sources`. Equal data give equal bytes. Files of an earlier report in ``out`` go, other files
     there stay. Until everything is rendered, nothing in ``out`` changes.
 
@@ -66,6 +68,8 @@ def build(
         drawn = _figures(source, context, frames, chosen, style, folder, progress)
         (folder / INDEX).write_text(page.index(source, content, drawn, made_tables, context), "utf-8", newline="\n")
         snippets.document(folder, drawn, made_tables, style.width / POINTS_PER_MM)
+        if made_of:
+            (folder / MADE_OF).write_text(made_of, "utf-8", newline="\n")
         publish(folder, out)
     notes = letters_notes(drawn) if {"png", "pdf"} & set(chosen) else []
     for note in notes:

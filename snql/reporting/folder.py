@@ -4,7 +4,7 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from snql.errors import InputError
 INDEX = "index.html"
 LISTING = "report-files.txt"
 """The names of a report's files, a line each, itself among them."""
+MADE_OF = "report-made-of.txt"
+"""What the maker of a report knows it by."""
 _MADE_BY = "Made by <code>snql report</code>"
 """In the page of every report: those of earlier versions have no listing."""
 
@@ -81,6 +83,14 @@ def _check(out: Path, names: Sequence[str]) -> None:
         raise InputError(
             f"{out / foreign[0]} was not written by a report, and this one would replace it: choose another `out`"
         )
+
+
+def is_made_of(out: Path, known: Collection[str]) -> bool:
+    """Whether the folder has a whole report, made with one of these texts."""
+    names = _listed(out)
+    if MADE_OF not in names or not all((out / name).is_file() for name in names):
+        return False
+    return (out / MADE_OF).read_text("utf-8", errors="replace") in known
 
 
 def _listed(out: Path) -> set[str]:

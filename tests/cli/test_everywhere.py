@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from snql.cli.app import _going_on, app, hoisted
+from snql.cli.app import _going_on, app
 from snql.cli.commands import COMMANDS, GROUPS
 from snql.cli.examples import EXAMPLES
+from snql.cli.words import hoisted
 from typer.main import get_command
 
 from .conftest import Snql
@@ -26,7 +27,7 @@ from .conftest import Snql
     ],
 )
 def test_options_of_all_commands_go_in_front(given: list[str], expected: list[str]) -> None:
-    assert hoisted(given) == expected
+    assert hoisted(given, set()) == expected
 
 
 def test_they_work_after_the_command(snql: Snql) -> None:

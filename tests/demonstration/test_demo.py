@@ -1,19 +1,24 @@
 """The demo, whole: it finishes, a second run reuses what is done, and its numbers are those of its tables."""
 
 import socket
-from functools import partial
-from pathlib import Path
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
 
 import polars as pl
 import pytest
 
 from snql.db.connection import Database
-from snql.demonstration import experiment
-from snql.demonstration.experiment import LOCATED, RED_TEAM, DemoResult, demo
-from snql.progress import Progress
+from snql.demonstration import steps
+from snql.demonstration.experiment import DemoResult, data_state, demo, is_finished
+from snql.demonstration.plan import TAX, short_plan, whole_plan
+from snql.options import values
+from snql.patching.options import DIRECTIONS, run_name
+from snql.progress import Progress, silent
 from snql.querying.execute import query
-from snql.reporting.build import build
-from snql.reporting.options import ReportOptions
+from snql.reporting.build import catalogue
+from snql.reporting.folder import MADE_OF, is_made_of
 
 
 @pytest.fixture(scope="module")
@@ -36,26 +41,16 @@ def _refuse(*_: object, **__: object) -> None:
 
 def test_every_step_is_done_and_reported(finished: tuple[Database, DemoResult]) -> None:
     db, found = finished
-    names = {name for (name,) in db.rows("SELECT name FROM runs WHERE status = 'done'")}
-    assert names >= {*LOCATED, "sweep", "transfer"}
+    assert {name for (name,) in db.rows("SELECT name FROM runs")} == {name for _, name in short_plan().configs}
     assert db.rows("SELECT count(*) FROM runs WHERE status <> 'done'") == [(0,)]
-    assert found.report.index.is_file()
-    skipped = {figure.name for figure in found.report.figures if figure.skipped}
+    assert found.report.is_file()
+    drawn = {path.stem for path in found.report.parent.glob("*.sql")}
     # What the demo leaves to its readers: windows of ranks, other ways of locating, --bootstrap, scorers, guards.
-    ways = {f"locating-{way}" for way in ("prompts", "pairs", "positions")}
-    more = {
-        "ablation",
-        "windows",
-        "stability",
-        "intervals",
-        "scorers",
-        "guard",
-        "guard-costs",
-        "routes",
-        "cross-effects",
-    }
-    assert skipped == more | ways
-    assert set(found.transfer["dataset"]) == {*RED_TEAM, "*"}
+    left = {f"locating-{way}" for way in ("prompts", "pairs", "positions")} | {"ablation", "windows", "stability"}
+    left |= {"intervals", "scorers", "guard", "guard-costs", "routes", "cross-effects"}
+    assert {name for name, _ in catalogue()} - drawn == left
+    assert set(found.transfer["dataset"]) == {*short_plan().red_team, "*"}
+    assert found.tax.is_empty() and found.tax.columns == found.sweep.columns
 
 
 def test_what_the_demo_is_meant_to_show(finished: tuple[Database, DemoResult]) -> None:
@@ -68,18 +63,59 @@ def test_what_the_demo_is_meant_to_show(finished: tuple[Database, DemoResult]) -
     assert chosen > 0.25 > 0.1 > max(controls)
 
 
-def test_a_second_run_reuses_everything(
-    finished: tuple[Database, DemoResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of its report one figure is enough: tests/reporting look at all of them."""
+def test_a_second_run_finds_everything_and_loads_no_model_library(finished: tuple[Database, DemoResult]) -> None:
     db, first = finished
+    before = {path: path.stat().st_mtime_ns for path in first.report.parent.rglob("*")}
     reports: list[Progress] = []
-    monkeypatch.setattr(experiment, "build", partial(build, options=ReportOptions(figures=("effect-size",))))
-    again = demo(db, tmp_path / "report", progress=reports.append)
+    again = demo(db, first.report.parent, progress=reports.append)
     for name in ("sweep", "transfer", "tax", "overlaps"):
         assert getattr(first, name).equals(getattr(again, name)), name
-    assert {report.stage.partition(":")[0] for report in reports} == {"report"}
-    drawn = list((tmp_path / "report").glob("effect-size.*"))
-    assert {"effect-size.svg", "effect-size.pdf", "effect-size.csv"} <= {path.name for path in drawn}
-    for path in drawn:
-        assert path.read_bytes() == (first.report.out / path.name).read_bytes(), path.name
+    assert not reports and {path: path.stat().st_mtime_ns for path in first.report.parent.rglob("*")} == before
+    line = "import sys; from snql.cli.app import run; run(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+    words = ["--db", str(db.path), "demo", "--out", str(first.report.parent)]
+    done = subprocess.run([sys.executable, "-c", line, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "carries 4.35% [0.843%, 9.75%]" in done.stdout, "docs/organism.md has it, too"
+    assert done.stderr.splitlines()[-1].startswith("The whole took ")
+    assert sum(line.startswith("  snql ") for line in done.stderr.splitlines()) == 3
+
+
+def test_a_report_is_made_again_when_it_is_not_of_what_the_database_has(finished: tuple[Database, DemoResult]) -> None:
+    db, found = finished
+    out, state = found.report.parent, data_state(db, short_plan())
+    assert is_made_of(out, [state]) and not is_made_of(out, [data_state(db, whole_plan())])
+    with db.write() as connection:
+        connection.execute("UPDATE runs SET notes = [] WHERE name = 'sweep'")
+    assert not is_made_of(out, [data_state(db, short_plan())])
+    (out / MADE_OF).write_text(data_state(db, short_plan()))
+    assert is_made_of(out, [data_state(db, short_plan())])
+    (out / "effect-size.svg").unlink()
+    assert not is_made_of(out, [data_state(db, short_plan())])
+
+
+def test_a_short_demo_is_part_of_the_whole_one() -> None:
+    short, whole = short_plan(), whole_plan()
+    assert short.rankings.items() <= whole.rankings.items()
+    for name, options in short.patches.items():
+        differ = {key for key, value in values(options).items() if value != values(whole.patches[name])[key]}
+        assert differ <= {"sweep", "prompts"}
+    assert set(short.sizes) < set(whole.sizes) and set(short.red_team) < set(whole.red_team)
+    assert set(whole.configs) - set(short.configs) >= {("patch", run_name(TAX, *way)) for way in DIRECTIONS}
+
+
+@pytest.mark.parametrize("wanted", ["short", "whole", "smaller"])
+def test_of_another_extent_what_has_more_is_used_and_what_has_less_replaced(
+    finished: tuple[Database, DemoResult], monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    db, _ = finished
+    short, whole = short_plan(), whole_plan()
+    smaller = replace(short, sizes=("5%",)), replace(short, is_whole=True)  # as if what is there were all
+    plan, other = {"short": (short, whole), "whole": (whole, short), "smaller": smaller}[wanted]
+    asked: list[tuple[Any, bool]] = []
+    monkeypatch.setattr(steps, "locate", lambda *_, **__: None)
+    monkeypatch.setattr(steps, "tax", lambda *_, **__: None)
+    monkeypatch.setattr(steps, "patch", lambda _, __, options, **how: asked.append((options, how["force"])))
+    assert is_finished(db, [plan, other]) == (wanted != "whole")
+    steps.Steps(db, False, silent).run(plan, other)
+    there = whole if wanted == "whole" else short
+    assert asked == [(options, wanted == "whole") for options in there.patches.values()]

@@ -129,10 +129,9 @@ def test_what_fails_to_load_is_as_if_it_had_not_begun(db: Database) -> None:
         assert db.rows("SELECT status FROM runs WHERE name = 'mine'") == [("running",)]
         raise InputError("no such model")
 
-    def tried(**flags: bool) -> None:
-        settings = {"resume": False, "force": False} | flags
+    def tried(*, resume: bool = False) -> None:
         with pytest.raises(InputError, match="no such model"):
-            run_job(db, NEW, load, lambda _: None, progress=silent, **settings)
+            run_job(db, NEW, load, lambda _: None, progress=silent, resume=resume, force=False)
 
     tried()
     assert not db.path.exists(), "nor a database that was made for it"

@@ -14,7 +14,7 @@ from snql.errors import DatabaseError, InputError
 from snql.progress import Progress
 from snql.reporting.build import build, catalogue
 from snql.reporting.model import Report
-from snql.reporting.options import ReportOptions
+from snql.reporting.options import FIGURE_NAMES, ReportOptions
 from snql.reporting.pdf import canonical
 from snql.reporting.render import FORMATS
 
@@ -69,6 +69,7 @@ def test_every_figure_and_table_is_written(built: Report) -> None:
 
 def test_catalogue_names_every_figure() -> None:
     names = tuple(name for name, _ in catalogue())
+    assert names == FIGURE_NAMES
     assert tuple(name for name in names if name not in ELSEWHERE) == FIGURES
     assert set(names) == {*FIGURES, *ELSEWHERE}
     assert all(description for _, description in catalogue())
