@@ -24,7 +24,7 @@ from snql.guard.results import compared_sentences, measure_rows
 from snql.guard.study import Answers
 from snql.jobs.begin import Beginning
 from snql.jobs.inputs import day_of
-from snql.jobs.run import Last, Loaded, run_job
+from snql.jobs.run import Announce, Last, Loaded, run_job
 from snql.jobs.work import Job
 from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
@@ -82,8 +82,9 @@ def compare_guards(
     earlier = earlier_of(db, own)
     new = runs.NewRun(KIND, name, options.config() | facts_of(earlier), own.seed)
 
-    def load() -> Loaded:
+    def load(announce: Announce) -> Loaded:
         answers_of = answers_for(db, own, earlier, day_of(db, new, resume=resume), progress)
+        announce()
         model = load_models({"before": own.model}, own.models)["before"]
         plan = make_plan(Evaluator(db, model.shape), own.neurons, (), own.random)
         answers = answers_of(model)
