@@ -106,6 +106,10 @@ class Database:
         self._give_up()
         lingering.drop(self.path)
 
+    def apart(self) -> "Database":
+        """The same file, by a connection that can only read whatever this one has open: for SQL of somebody else."""
+        return Database(self.path, self._lock_timeout, self._access, checked=self._checked)
+
     def _give_up(self) -> None:
         """Close the reading connection, or leave it for a next use that comes soon."""
         reader, self._reader = self._reader, None

@@ -8,6 +8,9 @@ import pytest
 
 from snql.db import lingering
 from snql.db.connection import Database
+from snql.errors import InputError
+from snql.neurons.sets import Shape
+from snql.rankings.evaluate import Evaluator
 
 INSERT = "INSERT INTO named_sets SELECT * FROM named_sets LIMIT 0"
 
@@ -99,3 +102,14 @@ def test_another_object_of_the_same_file_gets_its_connection(db: Database, opene
             connection.execute(INSERT)
         assert Database(db.path).rows("SELECT 1") == [(1,)]
     assert opened == [False, True]
+
+
+def test_sql_of_a_set_never_has_a_connection_that_writes(db: Database, opened: list[bool]) -> None:
+    with db.lingering():
+        with db.write() as connection:
+            connection.execute(INSERT)
+        assert db.rows("SELECT count(*) FROM snql_migrations") > [(0,)]
+        with pytest.raises(InputError, match="read-only mode"):
+            Evaluator(db, Shape(1, 4)).evaluate("sql(DELETE FROM snql_migrations RETURNING 0 AS layer, 1 AS neuron)")
+    assert opened == [False, True]
+    assert db.rows("SELECT count(*) FROM snql_migrations") > [(0,)]
