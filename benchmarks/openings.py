@@ -71,7 +71,7 @@ def main() -> None:
     once()  # models are checked, and remembered
     for _ in range(3 if given.quick else 9):
         kept.append(once())
-        with replaced.object(Database, "lingering", lambda _: nullcontext()):
+        with replaced.object(Database, "lingering", lambda *_, **__: nullcontext()):
             anew.append(once())
     results = []
     for place, name in enumerate(("openings", "processor time [s]", "seconds")):

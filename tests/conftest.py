@@ -62,6 +62,13 @@ def db(tmp_path: Path) -> Iterator[Database]:
         yield database
 
 
+@pytest.fixture
+def lingering(db: Database) -> Iterator[None]:
+    """In this test connections wait for their next use, as they do in a job: for tests that look into no file."""
+    with db.lingering(writer_reads=True):
+        yield
+
+
 @pytest.fixture(scope="session")
 def oracle_models() -> dict[str, LoadedModel]:
     """The oracle's models by name: base, sft, dpo (base+sft+dpo) on one base, and the other checkpoint."""

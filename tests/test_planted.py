@@ -22,6 +22,8 @@ from snql.prompts.options import PromptOptions
 
 from .conftest import ORACLE, save_ia3
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 N_LAYERS, N_NEURONS = 3, 40
 
 

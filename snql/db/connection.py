@@ -18,6 +18,7 @@ from typing_extensions import Doc
 
 from snql.db import lingering, migrate, shards
 from snql.db.damage import check_kind, damage, damage_said
+from snql.db.lingering import Idle
 from snql.errors import DatabaseError, InputError
 from snql.options import Flag
 from snql.stoppable import is_busy
@@ -90,6 +91,7 @@ class Database:
         self._kept = False
         self._checked = checked
         self._idle: lingering.Lingering | None = None
+        self._writer_reads = False
 
     def __enter__(self) -> "Database":
         return self
@@ -102,13 +104,13 @@ class Database:
 
     def close(self) -> None:
         """Give up the connection, if there is one."""
-        self._kept = False
-        self._give_up()
+        self.let_go()
         lingering.drop(self.path)
 
-    def apart(self) -> "Database":
-        """The same file, by a connection that can only read whatever this one has open: for SQL of somebody else."""
-        return Database(self.path, self._lock_timeout, self._access, checked=self._checked)
+    def let_go(self) -> None:
+        """Give up the connection for now: within :meth:`lingering` it may wait for the next who needs one."""
+        self._kept = False
+        self._give_up()
 
     def _give_up(self) -> None:
         """Close the reading connection, or leave it for a next use that comes soon."""
@@ -116,19 +118,28 @@ class Database:
         if reader is None or is_busy(reader):  # closing would wait for it
             return
         if self._idle is not None:
-            self._idle.give(reader, read_only=self._only_reads)
+            self._idle.give(Idle(reader, self._only_reads, self._access))
         else:
             lingering.close(reader)
 
     @contextmanager
-    def lingering(self) -> Iterator[None]:
-        """Within the block, a connection waits a moment for its next use before it is closed."""
-        self._idle = lingering.Lingering(self.path)
+    def lingering(self, *, writer_reads: bool = False) -> Iterator[None]:
+        """Within the block, a connection waits a moment for its next use before it is closed.
+
+        The next user may be another object of the same file that lets connections wait, too. writer_reads: one that
+        may write also serves reading, where all SQL is snql's own.
+        """
+        outer = self._idle, self._writer_reads
+        self._idle, self._writer_reads = lingering.enter(self.path), writer_reads
         try:
             yield
         finally:
-            self._idle = None
-            self.close()
+            self.let_go()
+            self._idle, self._writer_reads = outer
+            lingering.leave(self.path)
+
+    def _serves_reading(self, idle: Idle) -> bool:
+        return idle.access == self._access if idle.read_only else self._writer_reads
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -230,7 +241,7 @@ class Database:
         self._give_up()
         if not self.path.parent.is_dir():
             raise DatabaseError(f"no folder {self.path.parent} to hold the database {self.path.name}: create it")
-        idle = None if self._idle is None else self._idle.take(read_only=False)
+        idle = None if self._idle is None else self._idle.take(lambda waiting: not waiting.read_only)
         connection = None if idle is None else idle.connection
         try:
             if connection is None:
@@ -244,14 +255,16 @@ class Database:
                 lingering.close(connection)
             raise
         if self._idle is not None:
-            self._idle.give(connection, read_only=False)
+            self._idle.give(Idle(connection, read_only=False))
         else:
             lingering.close(connection)
 
     def _reading(self) -> duckdb.DuckDBPyConnection:
-        if self._reader is None and self._idle is not None and (idle := self._idle.take(read_only=True)) is not None:
-            self._reader, self._only_reads = idle.connection, idle.read_only
-            self._show_shards(idle.connection)
+        if self._reader is None and self._idle is not None:
+            idle = self._idle.take(self._serves_reading)
+            if idle is not None:
+                self._reader, self._only_reads = idle.connection, idle.read_only
+                self._show_shards(idle.connection)
         if self._reader is None:
             if not self.path.exists():
                 raise DatabaseError(

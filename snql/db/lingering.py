@@ -5,6 +5,7 @@ Opening takes some 30 ms, of which most is DuckDB's own start; benchmarks/openin
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,41 +24,42 @@ _ALL: dict[Path, "Lingering"] = {}
 
 @dataclass(frozen=True)
 class Idle:
-    """A connection that waits; one that may write serves those who only read, too."""
+    """A connection that waits, and the access that one has which can only read."""
 
     connection: duckdb.DuckDBPyConnection
     read_only: bool
+    access: object = None
 
 
 class Lingering:
     """At most one connection to one file, which is nobody's just now; safe to use from several threads."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path.absolute()
+    def __init__(self) -> None:
+        self.users = 0
         self._idle: Idle | None = None
         self._timer: threading.Timer | None = None
         self._last: duckdb.DuckDBPyConnection | None = None
         self._since = 0.0
 
-    def take(self, *, read_only: bool) -> Idle | None:
-        """The connection, if one waits that can do this; one that cannot is closed."""
+    def take(self, fits: Callable[[Idle], bool]) -> Idle | None:
+        """The connection, if one waits that fits; one that does not is closed."""
         with TURN:
             idle = self._taken()
-            if idle is not None and idle.read_only and not read_only:
+            if idle is not None and not fits(idle):
                 idle.connection.close()
                 return None
             return idle
 
-    def give(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
-        """Keep it for a moment; one that has been used for long is closed."""
-        if connection is not self._last:
-            self._last, self._since = connection, time.monotonic()
-        drop(self._path)
-        if time.monotonic() - self._since > _MOST_SECONDS:
-            close(connection)
-            return
+    def give(self, idle: Idle) -> None:
+        """Keep a connection for a moment; one that has been used for long is closed."""
         with TURN:
-            self._idle, _ALL[self._path] = Idle(connection, read_only), self
+            if idle.connection is not self._last:
+                self._last, self._since = idle.connection, time.monotonic()
+            self.drop()
+            if time.monotonic() - self._since > _MOST_SECONDS:
+                idle.connection.close()
+                return
+            self._idle = idle
             self._timer = threading.Timer(SECONDS, self.drop)
             self._timer.daemon = True
             self._timer.start()
@@ -74,6 +76,24 @@ class Lingering:
             self._timer.cancel()
         self._timer = None
         return idle
+
+
+def enter(path: Path) -> Lingering:
+    """What lingers of a file, for all in this process that use it; to be left by :func:`leave`."""
+    with TURN:
+        found = _ALL.setdefault(path.absolute(), Lingering())
+        found.users += 1
+        return found
+
+
+def leave(path: Path) -> None:
+    """Close what waits, if nobody else in this process lets connections to the file wait."""
+    with TURN:
+        found = _ALL[path.absolute()]
+        found.users -= 1
+        if not found.users:
+            found.drop()
+            del _ALL[path.absolute()]
 
 
 def close(connection: duckdb.DuckDBPyConnection) -> None:

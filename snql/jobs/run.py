@@ -56,13 +56,12 @@ def run_job(
     the work, or Ctrl-C, leaves the run's row with its reason and all that was committed. claim: of a run that had to
     load its models before.
     """
-    with ExitStack() as held:
-        with db.lingering():
-            resumed = runs.check_free(db, new, resume=resume, force=force)
-            if resumed is not None and resumed.status == "done":
-                return summary(resumed.run_id)
-            own_claim = held.enter_context(claim or Claim(db, new, resumed, force=force))
-            loaded = load(own_claim.take)
+    with db.lingering(), ExitStack() as held:
+        resumed = runs.check_free(db, new, resume=resume, force=force)
+        if resumed is not None and resumed.status == "done":
+            return summary(resumed.run_id)
+        own_claim = held.enter_context(claim or Claim(db, new, resumed, force=force))
+        loaded = load(own_claim.take)
         work = loaded.work
         held.enter_context(loaded.held)
         run_id = begin_run(db, new, resumed, loaded.beginning, force=force)
@@ -80,5 +79,6 @@ def run_job(
                     last(connection)
                 runs.finish_run(connection, run_id)
         job.stop.here()  # what comes after it was to stop as well
-    with db.reading():  # opening the file takes longer than what is asked of it
-        return summary(run_id)
+        held.close()
+        with db.reading():  # opening the file takes longer than what is asked of it
+            return summary(run_id)

@@ -102,7 +102,7 @@ def _followed(batches: Iterable[Done[Row]], keep: Callable[[], None]) -> Iterato
 
 def patient(db: Database) -> Database:
     """The same database for a job, which waits long for a lock; a connection that is open is given up."""
-    db.close()
+    db.let_go()
     return Database(db.path, _LOCK_SECONDS)
 
 
@@ -110,5 +110,5 @@ def patient(db: Database) -> Database:
 def at_work(db: Database, run_id: int, progress: ProgressCallback) -> Iterator[Job]:
     """Work on a run: Ctrl-C first asks to stop, and a full disk is said in one line. Raises RunError."""
 
-    with db.lingering(), room_needed(db.path), held_back(lambda: say(progress, _STOPPING)) as stop:
+    with db.lingering(writer_reads=True), room_needed(db.path), held_back(lambda: say(progress, _STOPPING)) as stop:
         yield Job(db, run_id, progress, stop)

@@ -132,8 +132,8 @@ class Evaluator:
 
     def _selected(self, query: str) -> NeuronSet:
         try:
-            with self._db.apart() as apart, apart.reading() as connection:
-                frame = stoppable(connection, lambda: apart.frame(query), LIMIT_SECONDS, "the SQL of a set")
+            with self._db.reading() as connection:
+                frame = stoppable(connection, lambda: self._db.frame(query), LIMIT_SECONDS, "the SQL of a set")
         except duckdb.Error as error:
             raise InputError(f"the SQL fails: {' '.join(str(error).split())[:200]}") from error
         if not {"layer", "neuron"} <= set(frame.columns):

@@ -11,7 +11,8 @@ from snql.options import Argument, Flag, Joined
 FIGURE_NAMES = (
     *("effect-size", "graded-effects", "routes", "ablation", "layers", "scores", "overlap", "cross-effects", "windows"),
     *("locating-prompts", "locating-pairs", "locating-positions", "transfer", "scorers", "tax", "stability"),
-    *("intervals", "volcano", "shift", "activations", "tokens", "verdicts", "trace", "judges", "guard", "guard-costs"),
+    *("intervals", "volcano", "shift", "activations", "tokens", "verdicts", "trace", "judges", "guard"),
+    *("guard-comparison", "guard-costs"),
 )
 """The figures in the order of a report, for those who only need their names."""
 DEFAULT_FORMATS = ("svg", "pdf", "png", "html")

@@ -26,6 +26,8 @@ from ..conftest import save_tiny_llama
 from ..patching.by_hand import donated, read_whole
 from .conftest import SOURCE, Logits, Models
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 SHAPE = Shape(3, 40)
 
 

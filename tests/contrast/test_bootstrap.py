@@ -26,6 +26,8 @@ from snql.stats.scores import score_intervals
 from ..synthetic import add_locate_run
 from .test_locate import options
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 RESAMPLES = 100
 INTERVALS = "SELECT * EXCLUDE (run, run_id) FROM neuron_intervals WHERE run = ? ORDER BY layer, neuron"
 SUMS = "SELECT * EXCLUDE (run, run_id) FROM prompt_scores WHERE run = ? ORDER BY layer, neuron, prompt_id"

@@ -24,6 +24,8 @@ from snql.prompts.options import PromptOptions
 
 from ..conftest import ORACLE
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 PROMPTS = str(ORACLE / "prompts.jsonl")
 
 

@@ -16,6 +16,8 @@ from snql.scorers.rerank import rerank
 
 from ..conftest import save_ia3
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 PROMPTS = snql.PromptOptions(("demo:locate",), limit=6)
 WRITING = snql.WritingOptions(max_new_tokens=12, batch_size=2)
 

@@ -30,6 +30,8 @@ from snql.stats.overlap import Pair
 from tests.conftest import ORACLE
 from tests.synthetic import add_locate_run
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 BASE, SFT = ORACLE / "model", ORACLE / "sft"
 WEIGHTS = "adapter_model.safetensors"
 SHAPE = (4, 176)

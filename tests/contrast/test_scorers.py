@@ -18,6 +18,8 @@ from snql.prompts.options import PromptOptions
 from snql.scorers.rerank import rerank
 from tests.conftest import ORACLE
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 PAIR = (str(ORACLE / "model"), f"{ORACLE / 'model'}+{ORACLE / 'sft'}")
 
 

@@ -23,6 +23,8 @@ from snql.prompts.template import Formatter, format_prompts
 from ..conftest import ORACLE, save_tiny_llama
 from .test_locate import adapter_scales, hand_activations, options
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 TEXTS = [" I can't do that.", "Sure: it burns</s>", "No"]
 
 

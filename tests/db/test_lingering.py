@@ -1,6 +1,7 @@
 """A connection that waits a moment for its next use keeps nobody out for longer, and nothing that failed is kept."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import duckdb
@@ -30,9 +31,16 @@ def opened(db: Database, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return seen
 
 
-@pytest.mark.parametrize(("inside", "expected"), [(False, [True, True, False, False, True]), (True, [True, False])])
+@pytest.mark.parametrize(
+    ("inside", "expected"),
+    [
+        (None, [True, True, False, False, True]),
+        (False, [True, False, True]),
+        (True, [True, False]),
+    ],
+)
 def test_uses_that_follow_one_another_share_a_connection(
-    db: Database, opened: list[bool], monkeypatch: pytest.MonkeyPatch, inside: bool, expected: list[bool]
+    db: Database, opened: list[bool], monkeypatch: pytest.MonkeyPatch, inside: bool | None, expected: list[bool]
 ) -> None:
     monkeypatch.setattr(lingering, "SECONDS", 60.0)
     monkeypatch.setattr(lingering, "_MOST_SECONDS", 60.0)
@@ -45,10 +53,7 @@ def test_uses_that_follow_one_another_share_a_connection(
                 connection.execute(INSERT)
         assert db.rows("SELECT 1") == [(1,)]
 
-    if inside:
-        with db.lingering():
-            used()
-    else:
+    with nullcontext() if inside is None else db.lingering(writer_reads=inside):
         used()
     assert opened == expected
     with duckdb.connect(str(db.path)) as other:  # nothing is open any more

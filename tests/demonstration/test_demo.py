@@ -47,7 +47,7 @@ def test_every_step_is_done_and_reported(finished: tuple[Database, DemoResult]) 
     drawn = {path.stem for path in found.report.parent.glob("*.sql")}
     # What the demo leaves to its readers: windows of ranks, other ways of locating, --bootstrap, scorers, guards.
     left = {f"locating-{way}" for way in ("prompts", "pairs", "positions")} | {"ablation", "windows", "stability"}
-    left |= {"intervals", "scorers", "guard", "guard-costs", "routes", "cross-effects"}
+    left |= {"intervals", "scorers", "guard", "guard-comparison", "guard-costs", "routes", "cross-effects"}
     assert {name for name, _ in catalogue()} - drawn == left
     assert set(found.transfer["dataset"]) == {*short_plan().red_team, "*"}
     assert found.tax.is_empty() and found.tax.columns == found.sweep.columns

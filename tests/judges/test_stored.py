@@ -19,6 +19,8 @@ from snql.judges.stored import judge
 
 from ..patching.test_patch import run
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 
 class Lengths:
     """The length of a completion, but for those that it refuses to judge; it can break after some answers."""

@@ -23,6 +23,8 @@ from snql.stats.effects import effect_interval, mean_interval
 from ..capability.conftest import SOURCE, Logits, Models, logits_by_hand, made, patched_db, tiny_pair  # noqa: F401
 from .by_hand import donated
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 SHAPE = Shape(3, 40)
 
 

@@ -20,6 +20,8 @@ from snql.prompts.options import PromptOptions
 
 from ..conftest import ORACLE, save_ia3, save_tiny_llama
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 SOURCE = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu")
 
 

@@ -29,6 +29,8 @@ from snql.rankings.saved_sets import save_set
 
 from ..conftest import ORACLE
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 SOURCE = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu")
 SHAPE = Shape(4, 176)
 

@@ -28,6 +28,8 @@ from ..conftest import ORACLE, save_ia3, save_tiny_llama
 from .by_hand import read_whole
 from .test_patch import cut_off
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 SOURCE = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu", limit=12)
 SHAPE = Shape(3, 40)
 PLANTED = "L0.N3,L1.N7,L1.N20,L2.N11"

@@ -28,6 +28,8 @@ from snql.stats.magnitudes import Changes, size_ratio
 
 from ..cli.conftest import Snql, snql  # noqa: F401  (a fixture)
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 RUNS = ("t-helpful-into-safety", "t-safety-into-helpful")
 OPTIONS = TaxOptions(
     safety="safety",

@@ -26,6 +26,8 @@ from snql.reporting.showing import show_run
 
 from ..synthetic import add_locate_run
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 GENERATOR = np.random.default_rng(5)
 SCORES = GENERATOR.normal(size=(3, 8)).round(1)  # with ties
 SCORES[1, 3] = SCORES[0, 2]

@@ -28,6 +28,8 @@ from snql.reporting.options import ReportOptions
 from ..conftest import ORACLE
 from ..test_oracle import SCORE_FILES, SHAPE, Models, assert_close, batches, completion_rows, texts
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 PARTS = ("change_scores", "neuron_ranks", "first_mean", "first_std", "second_mean", "second_std")
 
 

@@ -47,7 +47,7 @@ FIGURES = (
     "guard-costs",
 )
 TABLES = ("runs", "effects", "transfer", "costs", "tax", "controls", "capability", "guard", "top-neurons")
-ELSEWHERE = {"ablation", "scorers"}
+ELSEWHERE = {"ablation", "guard-comparison", "scorers"}
 """Figures that the example has no runs for: tests/reporting/test_filled.py draws them."""
 WORDS = ("csv", "sql", "caption.txt", "tex")
 
