@@ -130,13 +130,14 @@ class Database:
         may write also serves reading, where all SQL is snql's own.
         """
         outer = self._idle, self._writer_reads
-        self._idle, self._writer_reads = lingering.enter(self.path), writer_reads
+        own = lingering.enter(self.path)
+        self._idle, self._writer_reads = own, writer_reads
         try:
             yield
         finally:
             self.let_go()
             self._idle, self._writer_reads = outer
-            lingering.leave(self.path)
+            lingering.leave(own)
 
     def _serves_reading(self, idle: Idle) -> bool:
         return idle.access == self._access if idle.read_only else self._writer_reads

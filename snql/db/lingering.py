@@ -34,7 +34,8 @@ class Idle:
 class Lingering:
     """At most one connection to one file, which is nobody's just now; safe to use from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.users = 0
         self._idle: Idle | None = None
         self._timer: threading.Timer | None = None
@@ -81,19 +82,19 @@ class Lingering:
 def enter(path: Path) -> Lingering:
     """What lingers of a file, for all in this process that use it; to be left by :func:`leave`."""
     with TURN:
-        found = _ALL.setdefault(path.absolute(), Lingering())
+        path = path.absolute()
+        found = _ALL.setdefault(path, Lingering(path))
         found.users += 1
         return found
 
 
-def leave(path: Path) -> None:
+def leave(found: Lingering) -> None:
     """Close what waits, if nobody else in this process lets connections to the file wait."""
     with TURN:
-        found = _ALL[path.absolute()]
         found.users -= 1
         if not found.users:
             found.drop()
-            del _ALL[path.absolute()]
+            del _ALL[found.path]
 
 
 def close(connection: duckdb.DuckDBPyConnection) -> None:

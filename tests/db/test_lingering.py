@@ -118,3 +118,14 @@ def test_sql_of_a_set_never_has_a_connection_that_writes(db: Database, opened: l
             Evaluator(db, Shape(1, 4)).evaluate("sql(DELETE FROM snql_migrations RETURNING 0 AS layer, 1 AS neuron)")
     assert opened == [False, True]
     assert db.rows("SELECT count(*) FROM snql_migrations") > [(0,)]
+
+
+def test_it_ends_in_another_folder_than_it_began_in(
+    tmp_path: Path, opened: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Database("test.duckdb") as relative, relative.lingering():
+        relative.rows("SELECT 1")
+        monkeypatch.chdir(tmp_path.parent)
+    assert opened == [True]
+    duckdb.connect(str(tmp_path / "test.duckdb")).close()
