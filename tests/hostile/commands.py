@@ -50,8 +50,8 @@ LINES = {
     "snql guard": "",
     "snql guard train": "new --model demo:sft --neurons located:1% --prompts few.txt --benign other.txt "
     "--judge by-set --plain --max-new-tokens 1",
-    "snql guard compare": "new --model demo:sft --neurons located:1% --prompts few.txt --benign other.txt "
-    "--judge by-set --max-new-tokens 1 --random 0 --repeats 0",
+    "snql guard compare": "new --model demo:sft --neurons located:1% --prompts harm.txt --benign benign.txt "
+    "--families none --judge by-set --max-new-tokens 1 --random 0 --repeats 0",
     "snql guard test": "guarded --prompts more.txt --benign other.txt",
     "snql guard run": "guarded --prompt Hello --max-new-tokens 1",
     "snql train": "",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+import duckdb
 import numpy as np
 
 MODELS = ("--before", "demo:sft", "--after")
@@ -56,9 +57,25 @@ def prepare(folder: Path, call: Callable[[list[str]], int]) -> None:
         assert call(["-q", *words]) == 0, words
 
 
+_ROWS: dict[str, str] = {}
+"""What the rows of a database hash to, by what its bytes do."""
+
+
 def contents(folder: Path) -> dict[str, str]:
-    """Every file below a folder by name, with what it holds."""
-    return {
-        str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
-        for path in folder.rglob("*")
-    }
+    """Every file below a folder by name, with what it holds: a database, the rows of its tables.
+
+    A run whose models do not load has had a row, and none is left of it: other bytes, and the same rows.
+    """
+    return {str(path.relative_to(folder)): _held(path) if path.is_file() else "no file" for path in folder.rglob("*")}
+
+
+def _held(path: Path) -> str:
+    found = sha256(path.read_bytes()).hexdigest()
+    if path.suffix != ".duckdb":
+        return found
+    if found not in _ROWS:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            tables = connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()
+            rows = [connection.execute(f'FROM "{name}" ORDER BY ALL').fetchall() for (name,) in tables]
+        _ROWS[found] = sha256(repr(rows).encode("utf-8", "surrogatepass")).hexdigest()
+    return _ROWS[found]

@@ -10,7 +10,7 @@ from snql.writing.words import count
 
 NAME = "guard-comparison"
 TITLE = "One classifier on what it may read"
-QUERY = "SELECT * FROM guard_comparison ORDER BY run, dataset = '*' DESC, dataset, place"
+QUERY = "SELECT * FROM guard_comparison ORDER BY run, dataset, place"
 
 
 def cells(rows: pl.DataFrame) -> pl.DataFrame:
