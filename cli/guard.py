@@ -143,7 +143,7 @@ def compare(context: typer.Context, name: RunName, options: GuardCompareOptions,
     if here.json:
         print_object({"run": found.run, "scores": found.scores.to_dicts(), "says": found.says})
         return
-    print_table(found.scores, COMPARED, f"Guards compared: {found.run}", results=("accuracy", "difference", "auroc"))
+    print_table(found.scores, COMPARED, f"Guards compared: {found.run}", results=("accuracy", "difference"))
     for line in found.says:
         note(line, quiet=here.quiet)
 
