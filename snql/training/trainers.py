@@ -23,6 +23,19 @@ _REFERENCE = ".ref"
 """How TRL's names of the reference's parameters end."""
 
 
+class _Ids(datasets.Dataset):  # type: ignore[misc]
+    """Examples that are ids, which stay as they are: encoded again they might be others.
+
+    SFTTrainer can be told not to encode; DPOTrainer cannot, and does it by ``map``.
+    """
+
+    def map(self, *_: Any, **__: Any) -> "_Ids":
+        return self
+
+    def filter(self, *_: Any, **__: Any) -> "_Ids":
+        return self
+
+
 class _Sft(SFTTrainer):
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Write no page beside the checkpoints."""
@@ -31,11 +44,6 @@ class _Sft(SFTTrainer):
 class _Dpo(DPOTrainer):
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Write no page beside the checkpoints."""
-
-    # Not public. SFTTrainer can be told to skip this step; DPOTrainer cannot, and takes no examples that are ids.
-    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-        """The ids as they are: encoded again they might be others."""
-        return dataset
 
     def create_optimizer(self, *given: Any, **named: Any) -> Any:
         """For the vectors alone. TRL keeps a copy of them as they began, its reference; whether that is trainable
@@ -60,7 +68,7 @@ def trainer(
     arguments = _arguments(options, plan, checkpoints)
     shared: dict[str, Any] = {
         "model": subject.model,
-        "train_dataset": datasets.Dataset(train),
+        "train_dataset": _Ids(train),
         "processing_class": subject.tokenizer,
         "callbacks": callbacks,
     }
