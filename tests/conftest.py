@@ -28,6 +28,7 @@ from snql.models.load import load_models
 from snql.models.loaded import LoadedModel
 from snql.models.options import LoadOptions
 from tests import ready_made
+from tests.killing import Ask, killing
 
 ORACLE = Path(__file__).parent / "oracle"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -134,6 +135,13 @@ def tiny_adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generator = torch.Generator().manual_seed(5)
     scales = [1 + 0.6 * torch.randn(40, generator=generator) for _ in range(3)]
     return save_ia3(tmp_path_factory.mktemp("adapters") / "tuned", scales)
+
+
+@pytest.fixture(scope="session")
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    """A process that does and kills runs: see :mod:`tests.killing`."""
+    with killing(tmp_path_factory.mktemp("killing")) as other:
+        yield other
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
-"""Kill a run at random moments, resume it each time; run as a program by test_kills.py.
+"""Kill runs at random moments, resume them each time; run as a program by :mod:`tests.killing`.
 
 Children are forked from a process that has imported everything and computed nothing, so that a try takes a second.
-Prints JSON: for each run how many kills it took, and in which stage each kill hit.
 """
 
 import json
@@ -101,24 +100,23 @@ def undisturbed(db: Path, name: str, work: Work) -> float:
     return time.monotonic() - began
 
 
-def main() -> None:
-    """Run one undisturbed, then runs that are killed until there were so many kills as the last argument says."""
-    db, before, after, prompts, kind, seed, kills = Path(sys.argv[1]), *sys.argv[2:]
-    keep._MOST_TOKENS = 100  # several batches and chunks, so that there is something between which to be killed
-    tokens.ROWS_A_CHUNK = 1_000
-    job.COMMIT_SECONDS = 0.0
-    first, work = works(before, after, prompts, kind)
+def killed(db: Path, models: tuple[str, str], prompts: str, kind: str, seed: int, kills: int) -> dict[str, object]:
+    """Do one run undisturbed, then runs that are killed until there were so many kills.
+
+    Gives how many runs these were, the stage in which each kill hit, and how long the whole took.
+    """
+    first, work = works(*models, prompts, kind)
     if first is not None:
         undisturbed(db, "first", first)
-    generator = random.Random(int(seed))
+    generator = random.Random(seed)
     seconds = undisturbed(db, "whole", work)
     hits: list[str] = []
     runs, finished = 0, False
-    while len(hits) < int(kills) or not finished:
+    while len(hits) < kills or not finished:
         finished = False
         pid, pipe = child(db, f"cut{runs}", work)
         seen = os.read(pipe, 1)
-        if len(hits) < int(kills):
+        if len(hits) < kills:
             time.sleep(generator.uniform(0, seconds / 3))
             os.kill(pid, signal.SIGKILL)
         status = os.waitpid(pid, 0)[1]
@@ -129,7 +127,25 @@ def main() -> None:
         else:
             assert status == 0, status
             runs, finished = runs + 1, True
-    print(json.dumps({"runs": runs, "hits": hits, "seconds": seconds}))
+    return {"runs": runs, "hits": hits, "seconds": seconds}
+
+
+def at_once(db: Path, models: tuple[str, str], prompts: str) -> dict[str, object]:
+    """Two runs in two processes; gives how each ended."""
+    _, work = works(*models, prompts, "rows")
+    both = [child(db, name, work)[0] for name in ("one", "two")]
+    return {"ends": [os.waitpid(pid, 0)[1] for pid in both]}
+
+
+def main() -> None:
+    """Do what each line asks for, as JSON: how, a database, models, and what else that takes; answer in a line."""
+    keep._MOST_TOKENS = 100  # several batches and chunks, so that there is something between which to be killed
+    tokens.ROWS_A_CHUNK = 1_000
+    job.COMMIT_SECONDS = 0.0
+    for line in sys.stdin:
+        how, db, *rest = json.loads(line)
+        answer = killed(Path(db), *rest) if how == "killed" else at_once(Path(db), *rest)
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Runs that are killed, that share a database with others, or that find no room on the disk."""
 
-import json
 import os
 import signal
 import subprocess
@@ -31,6 +30,7 @@ from snql.prompts.options import PromptOptions
 from snql.querying.execute import query
 
 from ..conftest import ORACLE
+from ..killing import Ask
 
 PROMPTS = str(ORACLE / "prompts.jsonl")
 ACTIVATIONS = """
@@ -61,21 +61,18 @@ def beside(db: Database) -> set[str]:
 @pytest.mark.parametrize(
     ("store", "seed", "n_kills"),
     [
-        ("rows", 0, 4),
-        ("parquet", 1, 4),
+        ("rows", 0, 2),
+        ("parquet", 1, 2),
         pytest.param("rows", 2, 20, marks=pytest.mark.slow("more moments of the same kinds")),
         pytest.param("parquet", 3, 20, marks=pytest.mark.slow("more moments of the same kinds")),
     ],
 )
 def test_kills_change_nothing(
-    db: Database, tiny_llama: Path, tiny_adapter: Path, store: str, seed: int, n_kills: int
+    db: Database, ask: Ask, tiny_llama: Path, tiny_adapter: Path, store: str, seed: int, n_kills: int
 ) -> None:
     db.initialise()
-    program = [sys.executable, str(Path(__file__).parents[1] / "killed.py"), str(db.path)]
-    arguments = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}", PROMPTS, store, str(seed), str(n_kills)]
-    done = subprocess.run([*program, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    models = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}"]
+    told = ask("killed", str(db.path), models, PROMPTS, store, seed, n_kills)
     assert len(told["hits"]) == n_kills
     whole = read_scores(db, "whole").drop("run"), db.frame(ACTIVATIONS, ["whole"])
     assert len(whole[1]) > 5_000
@@ -86,45 +83,46 @@ def test_kills_change_nothing(
     assert beside(db) == {"", ".shards"} if store == "parquet" else {""}
 
 
-def test_queries_never_fail_while_a_run_works(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
-    db.initialise()
-    ask = f"""
+ASKING = """
 from snql.db.connection import Database
 import sys
-db = Database({str(db.path)!r})
-print("ready", flush=True)
-answers = set()
+db = Database(sys.argv[1])
 while True:
     ((done, status),) = db.rows("SELECT coalesce(max(done), -1), max(status) FROM run_progress")
     db.rows("SELECT count(*) FROM token_activations")
-    answers.add(int(done))
+    print(done, flush=True)
     if status == "done":
         break
-print(len(answers))
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", ask], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as other:
+"""Asks as long as a run is not done, and prints how far it was each time."""
+
+
+def test_queries_never_fail_while_a_run_works(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
+    """Every batch waits until the other process has seen what was committed before it."""
+    db.initialise()
+    pipe = subprocess.PIPE
+    program = [sys.executable, "-c", ASKING, str(db.path)]
+    with subprocess.Popen(program, stdout=pipe, stderr=pipe, text=True) as other:
         assert other.stdout is not None
-        assert other.stdout.readline() == "ready\n"
-        locate(db, "busy", options(tiny_llama, tiny_adapter, batch_size=1, keep="all"))
-        out, err = other.communicate(timeout=60)
+        assert other.stdout.readline() == "-1\n"
+        seen: list[int] = []
+
+        def wait(report: Progress) -> None:
+            assert other.stdout is not None
+            while report.stage == "contrast" and report.done > max(seen, default=-1) + 1:
+                answer = other.stdout.readline()
+                assert answer, "the other process has ended"
+                seen.append(int(answer))
+
+        locate(db, "busy", options(tiny_llama, tiny_adapter, batch_size=1, keep="all"), progress=wait)
+        _, err = other.communicate(timeout=60)
     assert (other.returncode, err) == (0, "")
-    assert int(out) > 3  # it saw the run go on, not just its end
+    assert set(range(1, 11)) <= set(seen)
 
 
-def test_two_runs_at_once_both_finish(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
-    work = f"""
-import os, sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-from pathlib import Path
-from killed import child, works
-_, work = works(*sys.argv[1:], {PROMPTS!r}, "rows")
-both = [child(Path({str(db.path)!r}), name, work)[0] for name in ("one", "two")]
-print([os.waitpid(pid, 0)[1] for pid in both])
-"""
+def test_two_runs_at_once_both_finish(db: Database, ask: Ask, tiny_llama: Path, tiny_adapter: Path) -> None:
     models = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}"]
-    done = subprocess.run([sys.executable, "-c", work, *models], capture_output=True, text=True, timeout=120)
-    assert (done.stdout, done.stderr) == ("[0, 0]\n", "")
+    assert ask("at_once", str(db.path), models, PROMPTS) == {"ends": [0, 0]}
     assert read_scores(db, "one").drop("run").equals(read_scores(db, "two").drop("run"))
     overlapping = "SELECT max(started_at) < min(finished_at) FROM runs"
     assert db.rows(overlapping) == [(True,)]
@@ -177,6 +175,17 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.fixture(scope="module")
+def long_run(
+    tiny_llama: Path, tiny_adapter: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[LocateOptions, pl.DataFrame, pl.DataFrame]:
+    """How it is made, and its scores and activations where nothing disturbs it."""
+    chosen = options(tiny_llama, tiny_adapter, max_new_tokens=64, batch_size=4, keep="all")
+    with Database(tmp_path_factory.mktemp("long") / "x.duckdb") as db:
+        locate(db, "whole", chosen)
+        return chosen, read_scores(db, "whole").drop("run"), db.frame(ACTIVATIONS, ["whole"])
+
+
 STAGES_BETWEEN = pytest.mark.slow("the first and the last stage that can find no room are looked at always")
 
 
@@ -184,11 +193,11 @@ STAGES_BETWEEN = pytest.mark.slow("the first and the last stage that can find no
     "free", [0.02, pytest.param(0.3, marks=STAGES_BETWEEN), pytest.param(1.0, marks=STAGES_BETWEEN), 2.5]
 )
 def test_a_full_disk_ends_in_a_clear_message_and_a_run_that_goes_on(
-    tmp_path: Path, tiny_llama: Path, tiny_adapter: Path, free: float
+    tmp_path: Path, long_run: tuple[LocateOptions, pl.DataFrame, pl.DataFrame], free: float
 ) -> None:
     """``free`` megabytes once the first batch is committed: less than the run needs, at one stage or another."""
     (tmp_path / "disk").mkdir()
-    chosen = options(tiny_llama, tiny_adapter, max_new_tokens=64, batch_size=4, keep="all")
+    chosen, scores, activations = long_run
     with small_disk(tmp_path / "disk", 32) as disk:
         db = Database(disk / "x.duckdb")
 
@@ -203,9 +212,8 @@ def test_a_full_disk_ends_in_a_clear_message_and_a_run_that_goes_on(
         assert db.rows("SELECT status FROM runs") == [("failed",)]
         assert db.rows("SELECT count(*) FROM completions") >= [(4,)]
         locate(db, "cut", chosen, resume=True)
-        locate(db, "whole", chosen)
-        assert read_scores(db, "cut").drop("run").equals(read_scores(db, "whole").drop("run"))
-        assert db.frame(ACTIVATIONS, ["cut"]).equals(db.frame(ACTIVATIONS, ["whole"]))
+        assert read_scores(db, "cut").drop("run").equals(scores)
+        assert db.frame(ACTIVATIONS, ["cut"]).equals(activations)
         assert check(db) == []
         assert beside(db) == {""}
         db.close()
@@ -252,7 +260,9 @@ def test_sums_that_were_damaged_end_in_one_line(
     assert beside(db) == {""}
 
 
-@pytest.mark.parametrize("store", ["rows", "parquet"])
+@pytest.mark.parametrize(
+    "store", ["rows", pytest.param("parquet", marks=pytest.mark.slow("as rows; what is wrong in shards: below"))]
+)
 def test_check_finds_what_was_changed(db: Database, tiny_llama: Path, tiny_adapter: Path, store: str) -> None:
     locate(db, "run", options(tiny_llama, tiny_adapter, keep="all", store=store))
     assert check(db) == []

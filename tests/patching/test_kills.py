@@ -1,10 +1,7 @@
 """Patch runs that are killed or interrupted, and go on."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +15,7 @@ from snql.progress import Progress
 from snql.prompts.options import PromptOptions
 
 from ..conftest import ORACLE
+from ..killing import Ask
 
 PROMPTS = str(ORACLE / "prompts.jsonl")
 WRITTEN = """
@@ -27,15 +25,14 @@ WRITTEN = """
 
 
 @pytest.mark.parametrize(
-    ("seed", "n_kills"), [(0, 4), pytest.param(1, 20, marks=pytest.mark.slow("more moments of the same kinds"))]
+    ("seed", "n_kills"), [(0, 2), pytest.param(1, 20, marks=pytest.mark.slow("more moments of the same kinds"))]
 )
-def test_kills_change_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path, seed: int, n_kills: int) -> None:
+def test_kills_change_nothing(
+    db: Database, ask: Ask, tiny_llama: Path, tiny_adapter: Path, seed: int, n_kills: int
+) -> None:
     db.initialise()
-    program = [sys.executable, str(Path(__file__).parents[1] / "killed.py"), str(db.path)]
-    arguments = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}", PROMPTS, "patch", str(seed), str(n_kills)]
-    done = subprocess.run([*program, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    models = [str(tiny_llama), f"{tiny_llama}+{tiny_adapter}"]
+    told = ask("killed", str(db.path), models, PROMPTS, "patch", seed, n_kills)
     assert len(told["hits"]) == n_kills
     effects = "SELECT * EXCLUDE (run, run_id) FROM causal_effects WHERE run = ? ORDER BY variant_id"
     whole = db.frame(WRITTEN, ["whole"]), db.frame(effects, ["whole"])
