@@ -1,6 +1,7 @@
 """Every foreseen mistake is one line that names value, cause and remedy; exit code 2; nothing half-written."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -16,6 +17,15 @@ from .conftest import Snql
 SETS = ["--prompts", "demo:harmful", "--limit", "2", "--max-new-tokens", "2"]
 LOCATE = ["locate", "x", "--before", "demo:sft", "--after", "demo:safety", *SETS]
 PATCH = ["patch", "x", "--recipient", "demo:sft", "--donor", "demo:safety", "--judge", "refusal", *SETS]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A folder, and what its database holds: to be compared by rows where the bytes differ."""
+
+    folder: Path
+    database: bytes
+    rows: list[object]
 
 
 def instead(arguments: list[str], option: str, value: str) -> list[str]:
@@ -138,10 +148,9 @@ def instead(arguments: list[str], option: str, value: str) -> list[str]:
     ],
 )
 def test_one_line_and_exit_code_2(
-    snql: Snql, tmp_path: Path, prepared: Path, arguments: list[str], message: str
+    snql: Snql, tmp_path: Path, prepared: Prepared, arguments: list[str], message: str
 ) -> None:
-    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
-    before = contents(tmp_path)
+    shutil.copytree(prepared.folder, tmp_path, dirs_exist_ok=True)
     done = snql("-q", *arguments)
     lines = done.err.splitlines()
     assert done.code == 2, done.err
@@ -149,11 +158,13 @@ def test_one_line_and_exit_code_2(
     assert len(lines) == 1, done.err
     assert lines[0].startswith("snql: ")
     assert message in lines[0]
-    assert contents(tmp_path) == before
+    assert names(tmp_path) == names(prepared.folder)
+    if (tmp_path / "snql.duckdb").read_bytes() != prepared.database:
+        assert rows(tmp_path) == prepared.rows
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """A folder with a database of one made-up run, and files that are wrong in various ways."""
     folder = tmp_path_factory.mktemp("prepared")
     with Database(folder / "snql.duckdb") as db:
@@ -177,12 +188,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         db.initialise()
     with duckdb.connect(str(folder / "newer.duckdb")) as newer:
         newer.execute("INSERT INTO snql_migrations VALUES (9999, '9999_later', 'x', now()::TIMESTAMP)")
-    return folder
+    return Prepared(folder, (folder / "snql.duckdb").read_bytes(), rows(folder))
 
 
-def contents(folder: Path) -> dict[str, object]:
-    """File names, and all rows of runs in snql.duckdb."""
-    with Database(folder / "snql.duckdb") as db:
-        rows = db.rows("SELECT run_id, name, status FROM runs ORDER BY 1")
-        models = db.rows("SELECT count(*) FROM models")
-    return {"files": sorted(path.name for path in folder.iterdir()), "runs": rows, "models": models}
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def rows(folder: Path) -> list[object]:
+    """All rows of runs in snql.duckdb, and how many models it has."""
+    with Database(folder / "snql.duckdb") as db, db.reading():
+        return [*db.rows("SELECT run_id, name, status FROM runs ORDER BY 1"), *db.rows("SELECT count(*) FROM models")]

@@ -28,7 +28,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("seed", "n_places"), [(7, 60), pytest.param(8, 200, marks=pytest.mark.slow("more places of the same file"))]
+    ("seed", "n_places"), [(7, 20), pytest.param(8, 200, marks=pytest.mark.slow("more places of the same file"))]
 )
 def test_a_byte_that_is_turned_over_is_never_a_traceback_nor_a_wrong_overlap(
     snql: Snql,  # noqa: F811

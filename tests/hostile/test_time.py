@@ -31,7 +31,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", UNSTOPPABLE)
+ALWAYS = ("one call", "joins")
+OTHERS = pytest.mark.slow("of the same command, ended in the same way")
+
+
+@pytest.mark.parametrize(
+    "name", [*ALWAYS, *(pytest.param(each, marks=OTHERS) for each in UNSTOPPABLE if each not in ALWAYS)]
+)
 def test_a_query_ends_when_its_time_is_over(folder: Path, name: str) -> None:
     begun = time.monotonic()
     command = [*PROGRAM, "query", UNSTOPPABLE[name], "--timeout", "1", "--memory", "4GB"]
@@ -46,7 +52,7 @@ def test_a_query_ends_when_its_time_is_over(folder: Path, name: str) -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["one call", "joins"])
+@pytest.mark.parametrize("name", ["one call", pytest.param("joins", marks=OTHERS)])
 def test_ctrl_c_ends_what_duckdb_does_not_stop(folder: Path, name: str) -> None:
     with subprocess.Popen(
         [*PROGRAM, "query", UNSTOPPABLE[name]], cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=_listening
