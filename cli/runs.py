@@ -77,9 +77,9 @@ def _show_first(here: State, run: str, kind: str | None) -> None:
     shown = show_run(here.open(), run, kind)
     sys.stdout.write(f"{plain(here.flagged(shown.head, *words_of(shown.command)))}\n")
     if shown.found:
-        print_lines("Found", shown.found)
+        print_lines("Found", shown.found, folded=True)
     if shown.notes:
-        print_lines("To be read with it", shown.notes)
+        print_lines("To be read with it", shown.notes, folded=True)
     print_lines("Made with (other settings are the defaults)", [f"{name}: {value}" for name, value in shown.settings])
     print_lines("To repeat it", [shown.command])
     note(f"snql show {run} --all has everything recorded: hashes, versions, counts", quiet=here.quiet)

@@ -5,8 +5,10 @@ import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
 from rich.console import Console
 from snql.cli import neuron_view, render
@@ -14,9 +16,18 @@ from snql.cli.table import Column
 
 from snql.capability import divergence, lm_eval, perplexity
 from snql.contrast import locate
+from snql.contrast.null import NullResult
 from snql.db.connection import Database
+from snql.guard import comparing
+from snql.guard.learn import GuardResult
+from snql.guard.measures import MEASURES
+from snql.guard.testing import GuardTestResult
+from snql.judges import stored
+from snql.judges.stored import JudgeResult
 from snql.lens import lens
-from snql.patching import patch
+from snql.patching import patch, tax
+from snql.rankings import overlaps
+from snql.scorers.compare import Comparison, sentences
 
 from ..db.filled import fill
 from .conftest import Snql
@@ -27,6 +38,7 @@ PATCHED = ["--recipient", "b", "--donor", "a", "--neurons", "safety:5%", "--prom
 READING = [
     "runs",
     "show safety --kind patch --all",
+    "show safety --kind locate",
     "show safety --kind locate --prompts",
     "sets",
     "sets show mine",
@@ -46,7 +58,45 @@ READING = [
     "paper fig2 --dry-run",
     "prompts demo:harmful",
 ]
+ANSWERING = ["--model", "b", "--prompts", "demo:harmful", "--benign", "demo:benign", "--judge", "cost"]
+TAXED = ["--safety", "safety", "--helpful", "helpful", "--safety-model", "a", "--helpful-model", "b"]
+TAXED += ["--prompts", "demo:harmful"]
 Found = Callable[[Database], Any]
+
+
+def guarded(db: Database, run_id: int) -> pl.DataFrame:
+    """A guard's accuracies, as if each of its measures were as high."""
+    scores = db.frame("SELECT * EXCLUDE (run_id) FROM guard_scores WHERE run_id = ? AND measure = 'accuracy'", [run_id])
+    return scores.drop("measure").join(pl.DataFrame({"measure": list(MEASURES)}), how="cross").select(scores.columns)
+
+
+def examined(db: Database) -> GuardTestResult:
+    costs = db.frame("SELECT * EXCLUDE (run_id) FROM guard_costs WHERE run_id = 11 ORDER BY ALL")
+    return GuardTestResult("safety", 11, "safety", guarded(db, 11), costs, [], [])
+
+
+def compared(db: Database) -> Comparison:
+    """A patch run with sets of several scorers, as `snql compare-scorers` reads it."""
+    effects = db.frame("FROM scorer_effects WHERE pooled AND judge_position = 1 AND run = 'safety' ORDER BY scorer")
+    return Comparison("safety", effects, tuple(sentences(effects)), [])
+
+
+def drawn(db: Database) -> pl.DataFrame:
+    """A ranking beside that of one shuffle of its adapter."""
+    columns = ("k", "overlap", "chance", "chance_by_magnitude", "spearman_all")
+    return overlaps.beside(db, "safety", ["drawn-safety"]).select(pl.col("run_b").alias("run"), *columns)
+
+
+def taxed(db: Database) -> tax.TaxResult:
+    """The patch run of that name, as if it were both of the tax's."""
+    options: Any = SimpleNamespace(
+        signs={"cost": "cost", "reward": "reward"}, compared_on={"cost": None, "reward": None}
+    )
+    found = patch._summary(db, "safety", 5)
+    both = {("helpful", "safety"): found, ("safety", "helpful"): found}
+    return tax._result(db, options, overlaps.compare(db, ["safety", "helpful"], "5%"), both)
+
+
 JOBS: dict[str, tuple[list[str], Found]] = {
     "snql.contrast.locate.locate": (["locate", "x", *MODELS], lambda db: locate._summary(db, "safety")),
     "snql.patching.patch.patch": (["patch", "x", *PATCHED], lambda db: patch._summary(db, "safety", 5)),
@@ -58,6 +108,44 @@ JOBS: dict[str, tuple[list[str], Found]] = {
     "snql.capability.lm_eval.lm_eval": (
         ["lm-eval", "x", "--model", "b", "--tasks", "t"],
         lambda db: lm_eval._summary(db, "screen", 8),
+    ),
+    "snql.guard.learn.train": (
+        ["guard", "train", "x", *ANSWERING, "--neurons", "safety:5%"],
+        lambda db: GuardResult("safety", 10, {}, guarded(db, 10), [], []),
+    ),
+    "snql.guard.testing.test": (
+        ["guard", "test", "x", "--prompts", "demo:harmful"],
+        lambda db: examined(db),
+    ),
+    "snql.guard.comparing.compare_guards": (
+        ["guard", "compare", "x", *ANSWERING, "--neurons", "safety:5%"],
+        lambda db: comparing._summary(db, "fair", 20),
+    ),
+    "snql.scorers.compare.compare_scorers": (
+        [
+            "compare-scorers",
+            "x",
+            *MODELS,
+            "--evaluate-prompts",
+            "demo:harmful",
+            "--judge",
+            "cost",
+            "--scorers",
+            "change-score,cohens-d",
+        ],
+        lambda db: compared(db),
+    ),
+    "snql.contrast.null.null": (
+        ["null", "x", "--from", "safety"],
+        lambda db: NullResult("x", "safety", drawn(db)),
+    ),
+    "snql.judges.stored.judge": (
+        ["judge", "safety", "--judge", "cost"],
+        lambda db: JudgeResult("safety", "patch", stored._scores(db, 5, ["cost"]), stored._effects(db, 5, ["cost"])),
+    ),
+    "snql.patching.tax.tax": (
+        ["tax", "x", *TAXED, "--judge", "demo:cost", "--judge", "demo:reward"],
+        lambda db: taxed(db),
     ),
     "snql.lens.lens.lens": (["lens", "L0.N3", "--model", "b"], lambda db: lens.read_lens(db, "values")),
 }
@@ -129,6 +217,8 @@ def test_nothing_is_cut_or_hidden(
         assert done.code == 0, (line, done.err)
         boxes = [len(text) for text in done.out.splitlines() if text[:1] in tuple("┏┃┡│└")]
         assert max(boxes, default=0) <= width, line
+        if line.startswith("show") and "Found" in done.out:
+            assert max(map(len, done.out.partition("Found")[2].partition("Made with")[0].splitlines())) <= width, line
         for columns, left_out, text, at in tables:
             check(columns, left_out, text, at)
             named = [part for part in done.err.splitlines() if part.startswith("left out at this width: ")]
