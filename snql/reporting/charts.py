@@ -4,10 +4,12 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import altair as alt
 import polars as pl
+from altair.utils import schemapi
 from altair.utils.schemapi import debug_mode
 
 from snql.reporting.fonts import FAMILY, wrap
@@ -15,9 +17,11 @@ from snql.reporting.look import Look
 from snql.reporting.model import Chart
 from snql.writing.inert import visible_frame
 
-_COPY = "__deepcopy__"
+_COPY, _READER = "__deepcopy__", "_FromDict"
+_SHARED = (alt.FacetedEncoding, alt.MarkDef)
+"""Parts of charts that nothing here changes once they are made."""
 _SHARING = threading.Lock()
-"""One thread at a time: what is shared is said of Altair's class."""
+"""One thread at a time: what is shared is said of Altair's classes."""
 
 
 def data(frame: pl.DataFrame) -> alt.InlineData:
@@ -42,17 +46,29 @@ def specification(chart: Chart) -> dict[str, Any]:
 
 @contextmanager
 def sharing() -> Iterator[None]:
-    """Let charts that Altair joins share their encodings for the block.
+    """Let charts that Altair joins share their encodings and marks for the block.
 
-    It copies all of a chart whenever it does something to it, most of all encodings, which nothing here ever changes;
-    that is most of the time that a chart takes.
+    It copies all of a chart whenever it does something to it, most of all these; and for each encoding that is given as
+    words or as a constant, it makes its table of all classes again. Both together are most of the time that a chart
+    takes.
     """
     with _SHARING:
-        setattr(alt.FacetedEncoding, _COPY, lambda encoding, _memo=None: encoding)
+        made = getattr(schemapi, _READER)
+        setattr(schemapi, _READER, lambda _classes: _reader(made))
+        for kind in _SHARED:
+            setattr(kind, _COPY, lambda part, _memo=None: part)
         try:
             yield
         finally:
-            delattr(alt.FacetedEncoding, _COPY)
+            setattr(schemapi, _READER, made)
+            for kind in _SHARED:
+                delattr(kind, _COPY)
+
+
+@cache
+def _reader(made: Any) -> Any:
+    """What makes encodings of words and constants, with a table of Altair's classes; ``made`` makes it."""
+    return made(alt.VegaLiteSchema._default_wrapper_classes())
 
 
 def finish(chart: Chart, look: Look, title: str) -> Chart:
