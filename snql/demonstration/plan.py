@@ -31,7 +31,7 @@ Settings = LocateOptions | PatchOptions
 class Plan:
     """The demo's runs. located: whose adapters are contrasted with the SFT model, each as a run of its name; sizes: of
     the sets of the sweep; red_team: prompt sets that the 5% are tried on; formats: of the report's figures. is_whole:
-    with the alignment tax."""
+    with the alignment tax. limit: prompts of each set, all if None."""
 
     located: tuple[str, ...]
     sizes: tuple[str, ...]
@@ -39,6 +39,7 @@ class Plan:
     formats: tuple[str, ...]
     is_whole: bool
     seed: int = 0
+    limit: int | None = None
 
     @cached_property
     def rankings(self) -> dict[str, LocateOptions]:
@@ -47,7 +48,7 @@ class Plan:
             preference: LocateOptions(
                 before="demo:sft",
                 after=f"demo:{preference}",
-                prompts=PromptOptions(("demo:locate",)),
+                prompts=PromptOptions(("demo:locate",), limit=self.limit),
                 writing=_WRITING,
                 keep="5%" if preference in KEPT else "none",
                 seed=self.seed,
@@ -73,7 +74,7 @@ class Plan:
             helpful="helpful",
             safety_model="demo:safety",
             helpful_model="demo:helpful",
-            prompts=PromptOptions(TAX_PROMPTS),
+            prompts=PromptOptions(TAX_PROMPTS, limit=self.limit),
             judging=JudgingOptions(TAX_JUDGES),
             random=_CONTROLS,
             writing=_WRITING,
@@ -93,7 +94,7 @@ class Plan:
             recipient="demo:sft",
             donor="demo:safety",
             neurons=neurons,
-            prompts=PromptOptions(prompts),
+            prompts=PromptOptions(prompts, limit=self.limit),
             judging=JudgingOptions(JUDGES),
             sweep=sweep,
             random=_CONTROLS,
