@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from snql.db import Database
+from snql.reporting import neuron_files
 from snql.reporting.build import build
 from snql.reporting.model import Report
 from snql.reporting.options import ReportOptions
@@ -18,7 +19,8 @@ from snql.reporting.render import FORMATS
 
 from .browser import Page, browser
 from .capability import capability
-from .shared import built_once
+from .shared import built_once, made_once
+from .shared import neuron_frame as neuron_frame
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5)
 
@@ -318,17 +320,7 @@ class Builder:
         return run_id
 
 
-def neuron_frame(scores: np.ndarray, n_skipped: int) -> pl.DataFrame:
-    """Layer, neuron, score and rank (1 = highest, null in skipped layers) of an array of scores."""
-    layers, neurons = np.indices(scores.shape)
-    frame = pl.DataFrame({"layer": layers.ravel(), "neuron": neurons.ravel(), "score": scores.ravel()})
-    ranked = frame.filter(pl.col("layer") < scores.shape[0] - n_skipped)
-    ranked = ranked.sort("score", "layer", "neuron", descending=[True, False, False]).with_row_index("rank", 1)
-    return frame.join(ranked.select("layer", "neuron", "rank"), on=["layer", "neuron"], how="left").with_columns(
-        pl.col("rank").cast(pl.Int32)
-    )
-
-
+@made_once
 def small(path: Path, seed: int = 0) -> Database:
     """A database with three locate runs, two patch runs, a guard with its test, a perplexity and an lm-eval run."""
     from .guards import add_guard
@@ -352,9 +344,10 @@ def small(path: Path, seed: int = 0) -> Database:
     return database
 
 
+@made_once
 def example(path: Path, seed: int = 0) -> Database:
     """The small database and more runs: every figure has something to show."""
-    database = small(path, seed)
+    database = small.__wrapped__(path, seed)
     flat = np.ones((6, 200))
     with database.write() as connection:
         builder = Builder(connection, n_runs=9)
@@ -367,6 +360,14 @@ def example(path: Path, seed: int = 0) -> Database:
         builder.sets("xweights", dict.fromkeys(tops, 0.2), config={"mode": "donor-weights"})
         builder.sets("windows", {"safety:0%..5%": 0.6, "safety:5%..10%": 0.1, "safety:10%..15%": None})
     return database
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_pages() -> Iterator[None]:
+    """Reports have pages for two or so neurons of a run, not for all that they have room for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neuron_files, "MAX_PAGES", 12)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from snql.reporting.options import ReportOptions
 from .capability import capability
 from .conftest import Builder
 from .guards import add_guard
+from .shared import made_once
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -33,13 +34,14 @@ HOSTILE = (
 )
 
 
-def hostile_database(path: Path) -> Database:
+@made_once
+def hostile_database(path: Path, seed: int = 0) -> Database:
     """Runs whose names, models, data sets, judges, prompts and completions are all hostile."""
     database = Database(path)
     with database.write() as connection:
         builder = Builder(connection)
         for number, text in enumerate(HOSTILE):
-            values = np.random.default_rng(number).lognormal(0, 1, (4, 50))
+            values = np.random.default_rng(seed + number).lognormal(0, 1, (4, 50))
             located = builder.locate(text, values, config={"before": text, "after": text, "positions": text})
             builder.sums(located)
             builder.kept(located, HOSTILE)

@@ -1,14 +1,18 @@
-"""A report that is built once for all test processes."""
+"""Reports that are built once for all test processes, and databases that are made once in each."""
 
 import json
 import os
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Protocol
 
+import numpy as np
 import polars as pl
 import pytest
 from filelock import FileLock
 
+from snql.db import Database
 from snql.reporting.model import RenderedFigure, RenderedTable, Report
 
 
@@ -54,4 +58,43 @@ def _read(words: dict[str, list[list[object]]]) -> Report:
             RenderedTable(str(name), str(title), str(caption), paths(files), pl.DataFrame())
             for name, title, caption, files in words["tables"]
         ),
+    )
+
+
+class Making(Protocol):
+    """What makes a database at a path, the same for the same seed."""
+
+    def __call__(self, path: Path, seed: int = 0) -> Database: ...
+
+
+class MadeOnce(Making, Protocol):
+    """Such a function that copies what it has made; ``__wrapped__`` makes it again."""
+
+    __wrapped__: Making
+
+
+def made_once(make: Making) -> MadeOnce:
+    """Let what is asked for again be a copy of the first file."""
+    made: dict[int, bytes] = {}
+
+    @wraps(make)
+    def copied(path: Path, seed: int = 0) -> Database:
+        if seed in made:
+            path.write_bytes(made[seed])
+            return Database(path)
+        database = make(path, seed)
+        made[seed] = path.read_bytes()
+        return database
+
+    return copied
+
+
+def neuron_frame(scores: np.ndarray, n_skipped: int) -> pl.DataFrame:
+    """Layer, neuron, score and rank (1 = highest, null in skipped layers) of an array of scores."""
+    layers, neurons = np.indices(scores.shape)
+    frame = pl.DataFrame({"layer": layers.ravel(), "neuron": neurons.ravel(), "score": scores.ravel()})
+    ranked = frame.filter(pl.col("layer") < scores.shape[0] - n_skipped)
+    ranked = ranked.sort("score", "layer", "neuron", descending=[True, False, False]).with_row_index("rank", 1)
+    return frame.join(ranked.select("layer", "neuron", "rank"), on=["layer", "neuron"], how="left").with_columns(
+        pl.col("rank").cast(pl.Int32)
     )

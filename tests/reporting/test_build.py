@@ -2,6 +2,8 @@
 
 import re
 import struct
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -13,12 +15,18 @@ from snql.db import Database
 from snql.errors import DatabaseError, InputError
 from snql.progress import Progress
 from snql.reporting.build import build, catalogue
+from snql.reporting.context import Context
+from snql.reporting.figures import FIGURES as ALL
+from snql.reporting.look import look
 from snql.reporting.model import Report
 from snql.reporting.options import FIGURE_NAMES, ReportOptions
 from snql.reporting.pdf import canonical
-from snql.reporting.render import FORMATS
+from snql.reporting.render import FORMATS, file_of, picture
+from snql.reporting.sizing import fitted
+from snql.reporting.sources import sources
+from snql.writing import formats as writers
 
-from .conftest import Builder, example
+from .conftest import Builder, example, small
 
 FIGURES = (
     "effect-size",
@@ -52,6 +60,15 @@ ELSEWHERE = {"ablation", "guard-comparison", "scorers"}
 WORDS = ("csv", "sql", "caption.txt", "tex")
 
 
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """One patch run alone: a report on it is made in a moment."""
+    with Database(tmp_path_factory.mktemp("swept") / "x.duckdb") as database:
+        with database.write() as connection:
+            Builder(connection).patch("sweep")
+        yield database
+
+
 @pytest.fixture
 def built(whole: Report) -> Report:
     return whole
@@ -75,18 +92,36 @@ def test_catalogue_names_every_figure() -> None:
     assert all(description for _, description in catalogue())
 
 
-def test_same_data_same_bytes(built: Report, tmp_path: Path) -> None:
-    with example(tmp_path / "again.duckdb") as again:
-        other = build(again, tmp_path / "out", ReportOptions(formats=("svg", "pdf")))
+def same_files(built: Report, other: Report) -> None:
+    """All files of a report on equal data are the same, but for those that name the formats."""
     made = {path.relative_to(other.out) for path in other.out.rglob("*") if path.is_file()}
-    naming_formats = {Path("index.html"), Path("report-files.txt")}
+    naming_formats = {Path("index.html"), Path("report-files.txt"), Path("report.tex")}
     assert made > naming_formats and {path.suffix for path in made} >= {".svg", ".pdf", ".csv", ".tex", ".html"}
     for path in sorted(made - naming_formats):
         assert (built.out / path).read_bytes() == (other.out / path).read_bytes(), path.name
 
 
-def test_same_data_same_page(database: Database, tmp_path: Path) -> None:
-    pages = [build(database, tmp_path / name, ReportOptions(figures=("scores",), formats=("svg",))) for name in "ab"]
+def test_same_data_same_bytes(built: Report, tmp_path: Path) -> None:
+    """Files of some figures, of all tables and neurons, and the rows of all figures."""
+    with example.__wrapped__(tmp_path / "again.duckdb") as again:
+        options = ReportOptions(figures=("layers", "judges", "tokens"), formats=("svg", "pdf"))
+        same_files(built, build(again, tmp_path / "out", options))
+        for figure in ALL:
+            if figure.name in FIGURES:
+                rows = writers.render(sources(again).frame(figure.query), "csv")
+                assert rows == (built.out / f"{figure.name}.csv").read_bytes(), figure.name
+
+
+@pytest.mark.slow("test_same_data_same_bytes compares some figures' files, and the rows of the others")
+def test_same_data_same_bytes_of_all_figures(built: Report, tmp_path: Path) -> None:
+    with example.__wrapped__(tmp_path / "again.duckdb") as again:
+        other = build(again, tmp_path / "out", ReportOptions(formats=("svg", "pdf")))
+    same_files(built, other)
+    assert (built.out / "report.tex").read_bytes() == (other.out / "report.tex").read_bytes()
+
+
+def test_same_data_same_page(swept: Database, tmp_path: Path) -> None:
+    pages = [build(swept, tmp_path / name, ReportOptions(figures=("tax",), formats=("svg",))) for name in "ab"]
     assert pages[0].index.read_bytes() == pages[1].index.read_bytes()
 
 
@@ -96,10 +131,13 @@ def test_a_file_without_objects_in_a_table_is_left_alone() -> None:
 
 
 def test_another_database_differs(built: Report, tmp_path: Path) -> None:
-    with example(tmp_path / "other.duckdb", seed=1) as other:
-        rebuilt = build(other, tmp_path / "out", ReportOptions(figures=("scores",), formats=("svg", "pdf")))
-    for name in ("scores.svg", "scores.pdf"):
-        assert (rebuilt.out / name).read_bytes() != (built.out / name).read_bytes()
+    with small(tmp_path / "other.duckdb", seed=1) as other:
+        figure = next(figure for figure in ALL if figure.name == "scores")
+        source = sources(other)
+        drawn = fitted(partial(figure.draw, source.frame(figure.query), Context(source.runs())), look())[2]
+    for extension in ("svg", "pdf"):
+        content = file_of(picture(drawn, look().width), extension)
+        assert content != (built.out / f"scores.{extension}").read_bytes()
 
 
 def _dictionary(value: PdfObject) -> DictionaryObject:
@@ -138,10 +176,12 @@ def test_pages_name_no_address_to_fetch(built: Report) -> None:
         assert len(re.findall(r"<script>", path.read_text("utf-8"))) == 2
 
 
-def test_wanted_figures_only(database: Database, tmp_path: Path) -> None:
+def test_wanted_figures_only(swept: Database, tmp_path: Path) -> None:
     seen: list[Progress] = []
-    built = build(database, tmp_path / "out", ReportOptions(figures=("tax", "layers"), formats=("json",)), seen.append)
-    assert [figure.name for figure in built.figures] == ["layers", "tax"]
+    options = ReportOptions(figures=("tax", "effect-size"), formats=("json",))
+    built = build(swept, tmp_path / "out", options, seen.append)
+    assert [figure.name for figure in built.figures] == ["effect-size", "tax"]
+    assert not any(figure.skipped for figure in built.figures)
     assert not (tmp_path / "out" / "scores.json").exists()
     assert [(step.done, step.total) for step in seen] == [(0, 2), (1, 2), (2, 2)]
 
@@ -207,7 +247,7 @@ def test_missing_database(tmp_path: Path) -> None:
 
 def test_database_without_these_views(tmp_path: Path) -> None:
     path = tmp_path / "old.duckdb"
-    with example(path) as database, database.write() as connection:
+    with small(path) as database, database.write() as connection:
         connection.execute("DROP VIEW figure_runs")
     with pytest.raises(DatabaseError, match="db migrate"):
         build(Database(path), tmp_path / "out")
@@ -221,7 +261,7 @@ def test_out_is_a_file(database: Database, tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_the_folder_as_it_was(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    swept: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
@@ -232,15 +272,15 @@ def test_a_failure_leaves_the_folder_as_it_was(
 
     monkeypatch.setattr("snql.reporting.page.index", fail)
     with pytest.raises(RuntimeError, match="no page"):
-        build(database, out, ReportOptions(figures=("layers",), formats=("svg",)))
+        build(swept, out, ReportOptions(figures=("tax",), formats=("svg",)))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert [path.name for path in out.iterdir()] == ["index.html"]
     assert (out / "index.html").read_text() == before
 
 
-def test_other_files_in_the_folder_stay(database: Database, tmp_path: Path) -> None:
+def test_other_files_in_the_folder_stay(swept: Database, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "notes.txt").write_text("mine")
-    build(database, out, ReportOptions(figures=("layers",), formats=("svg",)))
+    build(swept, out, ReportOptions(figures=("tax",), formats=("svg",)))
     assert (out / "notes.txt").read_text() == "mine"

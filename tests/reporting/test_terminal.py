@@ -19,13 +19,15 @@ from snql.reporting.textplots import Plot, Series, bar, plot
 from snql.writing.terminal import table
 from snql.writing.terminal import width as cell_width
 
-from .conftest import Builder, example
+from .conftest import Builder, small
 from .hostile import HOSTILE, hostile_database
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 120, 300])
+@pytest.mark.parametrize(
+    "width", [40, 80, *(pytest.param(width, marks=pytest.mark.slow("40 and 80")) for width in (60, 120, 300))]
+)
 def test_no_line_is_wider_than_the_terminal(database: Database, width: int) -> None:
     text = terminal.draw(database, (), width)
     assert max(map(cell_width, text.splitlines())) <= width
@@ -126,7 +128,7 @@ def test_bad_input(database: Database, tmp_path: Path) -> None:
 
 
 def test_two_databases(tmp_path: Path) -> None:
-    first, second = example(tmp_path / "a.duckdb"), example(tmp_path / "b.duckdb", seed=1)
+    first, second = small(tmp_path / "a.duckdb"), small(tmp_path / "b.duckdb", seed=1)
     text = terminal.draw(first, ("overlap", "tax"), 100, compare=[second])
     for words in ("safety [a]", "safety [b]", "sweep [b]: safety:5%", "[a] is a.duckdb and [b] is b.duckdb"):
         assert words in text
