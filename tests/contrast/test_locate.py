@@ -41,10 +41,9 @@ def run(db: Database, llama: Path, adapter: Path, name: str = "run", **settings:
     return locate(db, name, options(llama, adapter, **settings))
 
 
-def hand_activations(folder: Path, token_ids: list[int], scales: list[torch.Tensor] | None, load: Any) -> torch.Tensor:
+def hand_activations(model: Any, token_ids: list[int], scales: list[torch.Tensor] | None) -> torch.Tensor:
     """Input of each base down-projection, (layers, tokens, neurons), by Hugging Face alone; IA3 by hand."""
-    model = load(folder)
-    captured = []
+    captured, handles = [], []
     for index, layer in enumerate(model.model.layers):
 
         def scale(_module: Any, inputs: tuple[torch.Tensor], index: int = index) -> tuple[torch.Tensor]:
@@ -52,9 +51,11 @@ def hand_activations(folder: Path, token_ids: list[int], scales: list[torch.Tens
             captured.append(activations[0].detach())
             return (activations,)
 
-        layer.mlp.down_proj.register_forward_pre_hook(scale)
+        handles.append(layer.mlp.down_proj.register_forward_pre_hook(scale))
     with torch.no_grad():
         model(torch.tensor([token_ids]))
+    for handle in handles:
+        handle.remove()
     return torch.stack(captured)
 
 
@@ -74,6 +75,7 @@ def test_score_equals_rms_of_a_plain_forward_pass(
     prompts = dict(db.rows("SELECT prompt_id, input_ids FROM run_prompts ORDER BY ordinal"))
     written = dict(db.rows("SELECT prompt_id, token_ids FROM completions"))
     differences = []
+    model, scales = plain_model(tiny_llama), adapter_scales(tiny_adapter)
     for prompt_id, prompt in prompts.items():
         new = written.get(prompt_id, [])
         t, m = len(prompt) - 1, len(new)
@@ -84,8 +86,8 @@ def test_score_equals_rms_of_a_plain_forward_pass(
             "last-prompt": [t],
         }[positions]
         ids = list(prompt) + list(new)
-        before = hand_activations(tiny_llama, ids, None, plain_model)
-        after = hand_activations(tiny_llama, ids, adapter_scales(tiny_adapter), plain_model)
+        before = hand_activations(model, ids, None)
+        after = hand_activations(model, ids, scales)
         differences.append((before - after)[:, list(chosen)].double())
     by_hand = torch.cat(differences, dim=1).square().mean(dim=1).sqrt()
     stored = read_scores(db, "run")["score"].to_numpy().reshape(by_hand.shape)
@@ -125,7 +127,7 @@ def test_tokens_are_those_of_prompts_and_completions(db: Database, tiny_llama: P
         assert (list(prompts[prompt_id]) + list(written[prompt_id]))[position] == token_id
 
 
-@pytest.mark.parametrize("batch_size", [1, 5, 100])
+@pytest.mark.parametrize("batch_size", [1, pytest.param(5, marks=pytest.mark.slow("another size")), 100])
 def test_batch_size_changes_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path, batch_size: int) -> None:
     run(db, tiny_llama, tiny_adapter, "a", batch_size=12)
     run(db, tiny_llama, tiny_adapter, "b", batch_size=batch_size)

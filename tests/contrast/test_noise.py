@@ -19,6 +19,7 @@ from ..conftest import save_ia3
 pytestmark = pytest.mark.usefixtures("lingering")
 
 PROMPTS = snql.PromptOptions(("demo:locate",), limit=6)
+MORE = pytest.mark.slow("another number type, or pair, of those that are looked at always")
 WRITING = snql.WritingOptions(max_new_tokens=12, batch_size=2)
 
 
@@ -32,7 +33,7 @@ def located(db: Database, before: str, after: str, **more: Any) -> Any:
     return found
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", pytest.param("float16", marks=MORE)])
 def test_a_model_against_itself_is_said_to_be_noise(db: Database, dtype: str) -> None:
     models = snql.LoadOptions(device="cpu", dtype=dtype)
     found = located(db, "demo:sft", "demo:sft", models=models)
@@ -42,10 +43,17 @@ def test_a_model_against_itself_is_said_to_be_noise(db: Database, dtype: str) ->
     assert db.rows("SELECT notes FROM runs") == [([found.noise],)]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("pair", [("demo:sft", "demo:safety"), ("demo:safety-seed2", "demo:safety-seed3")])
-def test_pairs_that_were_trained_apart_are_not(db: Database, dtype: str, pair: tuple[str, str]) -> None:
-    assert located(db, *pair, models=snql.LoadOptions(device="cpu", dtype=dtype)).notes == ()
+@pytest.mark.parametrize(
+    ("before", "after", "dtype"),
+    [
+        ("demo:sft", "demo:safety", "bfloat16"),
+        ("demo:safety-seed2", "demo:safety-seed3", "float32"),
+        pytest.param("demo:sft", "demo:safety", "float32", marks=MORE),
+        pytest.param("demo:safety-seed2", "demo:safety-seed3", "bfloat16", marks=MORE),
+    ],
+)
+def test_pairs_that_were_trained_apart_are_not(db: Database, before: str, after: str, dtype: str) -> None:
+    assert located(db, before, after, models=snql.LoadOptions(device="cpu", dtype=dtype)).notes == ()
 
 
 def test_an_adapter_that_does_nothing(db: Database, tiny_llama: Path, tmp_path: Path) -> None:

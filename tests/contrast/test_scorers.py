@@ -66,7 +66,17 @@ def test_a_ranking_from_a_stored_run_is_what_its_tokens_give(located: Database, 
     assert found.n_ranked == ranked.height
 
 
-@pytest.mark.parametrize("scorer", [scorer for scorer in CONTRAST if scorer != "change-score"])
+MORE_SCORERS = pytest.mark.slow("computed by the same function, from the same statistics: above")
+
+
+@pytest.mark.parametrize(
+    "scorer",
+    [
+        scorer if scorer in ("layer-relative", "cohens-d") else pytest.param(scorer, marks=MORE_SCORERS)
+        for scorer in CONTRAST
+        if scorer != "change-score"
+    ],
+)
 def test_a_fresh_run_has_the_same_numbers(located: Database, tmp_path: Path, scorer: str) -> None:
     with Database(tmp_path / "fresh.duckdb") as db:
         locate(db, "fresh", options(keep="none", scorer=scorer))

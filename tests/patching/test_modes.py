@@ -7,8 +7,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from snql.contrast.locate import locate
-from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
 from snql.errors import InputError
 from snql.generation.options import WritingOptions
@@ -18,23 +16,15 @@ from snql.patching.options import Mode, PatchOptions
 from snql.patching.patch import PatchResult, patch
 from snql.prompts.options import PromptOptions
 
-from ..conftest import ORACLE, save_ia3, save_tiny_llama
+from ..conftest import save_ia3, save_tiny_llama
+from .located import SOURCE, locate_run
 
 pytestmark = pytest.mark.usefixtures("lingering")
-
-SOURCE = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu")
 
 
 @pytest.fixture
 def located(db: Database, tiny_llama: Path, tiny_adapter: Path) -> Database:
-    options = LocateOptions(
-        before=str(tiny_llama),
-        after=f"{tiny_llama}+{tiny_adapter}",
-        prompts=SOURCE,
-        writing=WritingOptions(max_new_tokens=6),
-        keep="none",
-    )
-    locate(db, "found", options)
+    locate_run(db, tiny_llama, tiny_adapter)
     return db
 
 

@@ -28,25 +28,11 @@ from snql.prompts.options import PromptOptions
 from snql.rankings.saved_sets import save_set
 
 from ..conftest import ORACLE
+from .located import SOURCE, locate_run
 
 pytestmark = pytest.mark.usefixtures("lingering")
 
-SOURCE = PromptOptions((str(ORACLE / "prompts.jsonl"),), template="tulu")
 SHAPE = Shape(4, 176)
-
-
-def locate_run(db: Database, llama: Path, adapter: Path) -> None:
-    locate(
-        db,
-        "found",
-        LocateOptions(
-            before=str(llama),
-            after=f"{llama}+{adapter}",
-            prompts=SOURCE,
-            writing=WritingOptions(max_new_tokens=6),
-            keep="none",
-        ),
-    )
 
 
 def options(llama: Path, adapter: Path, **settings: Any) -> PatchOptions:
@@ -152,7 +138,7 @@ def test_effects_are_those_of_the_judgements(db: Database, tiny_llama: Path, tin
 
 def test_batch_size_changes_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
     for name, size in (("one", 1), ("seven", 7), ("all", 500)):
-        run(db, tiny_llama, tiny_adapter, name + "-run", batch_size=size)
+        run(db, tiny_llama, tiny_adapter, name + "-run", batch_size=size, limit=6)
     rows = [
         db.rows(
             "SELECT variant, prompt_id, token_ids FROM run_completions WHERE run = ? ORDER BY variant, prompt_id",
@@ -160,7 +146,7 @@ def test_batch_size_changes_nothing(db: Database, tiny_llama: Path, tiny_adapter
         )
         for name in ("one", "seven", "all")
     ]
-    assert len(rows[0]) == 96
+    assert len(rows[0]) == 48
     assert rows[0] == rows[1] == rows[2]
 
 
