@@ -139,7 +139,7 @@ def test_sets_and_modes(snql: Snql, tmp_path: Path, tiny_llama: Path, tiny_adapt
         "freeze": False,
     }
     assert {key: config[key] for key in given} == given
-    assert snql("report", "--out", "figures", "--format", "svg").code == 0
+    assert snql("report", "ablation", "--out", "figures", "--format", "svg").code == 0
 
 
 @pytest.mark.parametrize("format_name", ["csv", "tsv", "json", "jsonl", "parquet", "markdown", "table"])

@@ -32,7 +32,8 @@ from snql.scorers.compare import Comparison, sentences
 from ..db.filled import fill
 from .conftest import Snql
 
-WIDTHS = (60, 80, 100, 120)
+BETWEEN = pytest.mark.slow("a width between two that are looked at always; made-up tables have each: test_table.py")
+WIDTHS = (60, pytest.param(80, marks=BETWEEN), pytest.param(100, marks=BETWEEN), 120)
 MODELS = ["--before", "b", "--after", "a", "--prompts", "demo:harmful"]
 PATCHED = ["--recipient", "b", "--donor", "a", "--neurons", "safety:5%", "--prompts", "demo:harmful", "--judge", "cost"]
 READING = [

@@ -2,6 +2,7 @@
 
 import random
 import re
+from itertools import product
 
 import polars as pl
 import pytest
@@ -124,8 +125,7 @@ def test_an_empty_table_says_what_would_fill_it(snql: Snql) -> None:
         assert words in done.out and "┃" not in done.out
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_tables_of_commands_keep_their_results(snql: Snql, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+def test_tables_of_commands_keep_their_results(snql: Snql, monkeypatch: pytest.MonkeyPatch) -> None:
     common = ["--limit", "3", "--max-new-tokens", "4"]
     pair = ["--before", "demo:sft", "--after", "demo:safety", "--prompts", "demo:locate"]
     assert snql("-q", "locate", "one", *pair, *common).code == 0
@@ -133,17 +133,18 @@ def test_tables_of_commands_keep_their_results(snql: Snql, monkeypatch: pytest.M
     patch = ["patch", "moved", "--recipient", "demo:sft", "--donor", "demo:safety", "--neurons", "one:5%"]
     patch += ["--prompts", "demo:harmful", "--judge", "demo:cost", "--judge", "refusal", "--random", "1", *common]
     assert snql("-q", *patch).code == 0
-    monkeypatch.setenv("COLUMNS", str(width))
     commands: list[tuple[list[str], tuple[str, ...]]] = [
         (["runs"], ("name", "status", "moved")),
         (["overlap", "one", "two"], ("overlap", "chance")),
         ([*patch, "--resume"], ("effect", "judge", "refusal", "controls")),
-        (["divergence", "moved"], ("closed", "effect", "demo:cost", "refusal")),
+        (["divergence", "moved", "--resume"], ("closed", "effect", "demo:cost", "refusal")),
         (["neurons", "one:1%"], ("score", "rank", "top tokens")),
         (["judges"], ("judge", "refusal")),
         (["prompts", "demo:harmful"], ("kept",)),
     ]
-    for command, words in commands:
+    assert snql("-q", "divergence", "moved").code == 0
+    for width, (command, words) in product(WIDTHS, commands):
+        monkeypatch.setenv("COLUMNS", str(width))
         done = snql(*command)
         assert done.code == 0, done.err
         assert max(map(len, done.out.splitlines())) <= width, command

@@ -31,14 +31,15 @@ def test_initialise_records_every_migration(db: Database) -> None:
 
 def test_every_view_and_macro_is_created_and_answers(db: Database) -> None:
     db.initialise()
-    made = {name for (name,) in db.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")}
-    macros = {name for (name,) in db.rows("SELECT function_name FROM duckdb_functions() WHERE NOT internal")}
-    assert {script.name for script in scripts.objects()} == made | macros
-    for view in made:
-        db.rows(f"SELECT * FROM {view}")
-    db.rows("FROM top_neurons('x', 3)")
-    db.rows("FROM layer_histogram('x', 3)")
-    assert db.rows("SELECT overlap_at('x', 'y', 3)") == [(None,)]
+    with db.reading():
+        made = {name for (name,) in db.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")}
+        macros = {name for (name,) in db.rows("SELECT function_name FROM duckdb_functions() WHERE NOT internal")}
+        assert {script.name for script in scripts.objects()} == made | macros
+        for view in made:
+            db.rows(f"SELECT * FROM {view}")
+        db.rows("FROM top_neurons('x', 3)")
+        db.rows("FROM layer_histogram('x', 3)")
+        assert db.rows("SELECT overlap_at('x', 'y', 3)") == [(None,)]
 
 
 def test_reading_never_creates_a_file(db: Database) -> None:

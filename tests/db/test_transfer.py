@@ -24,6 +24,7 @@ from snql.errors import DatabaseError, InputError, RunError, SnqlError
 from ..filled import fill, fill_database
 
 Edit = Callable[[dict[str, Any]], object]
+EACH = pytest.mark.slow("each way with each verb: one of both is tried always")
 
 
 @pytest.fixture
@@ -349,8 +350,15 @@ def test_a_failure_half_way_leaves_nothing(
     assert leftovers(copy.path.parent) == []
 
 
-@pytest.mark.parametrize("verb", ["export_database", "import_database"])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("verb", "how"),
+    [
+        ("import_database", signal.SIGKILL),
+        ("export_database", signal.SIGINT),
+        pytest.param("export_database", signal.SIGKILL, marks=EACH),
+        pytest.param("import_database", signal.SIGINT, marks=EACH),
+    ],
+)
 def test_a_killed_process_leaves_nothing_that_counts(
     db: Database, copy: Database, exported: Path, tmp_path: Path, verb: str, how: signal.Signals
 ) -> None:
