@@ -112,7 +112,9 @@ def test_everything_that_reads_runs_reads_them(db: Database, tmp_path: Path) -> 
     layers = dict(db.rows("SELECT layer, n_neurons FROM layer_histogram('one', 26)"))
     assert layers == {layer: sum(layer == place for place, _ in wanted) for layer in range(3)}
     assert list_runs(db)["status"].to_list() == ["done", "done"]
-    page = build(db, tmp_path / "report", ReportOptions(("scores", "overlap", "layers"), formats=("svg",))).index
+    page = build(
+        db, tmp_path / "report", ReportOptions(figures=("scores", "overlap", "layers"), formats=("svg",))
+    ).index
     assert page is not None
     text = page.read_text("utf-8")
     assert "scores of another program, prompts and tokens unknown" in text
