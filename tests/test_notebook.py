@@ -3,6 +3,7 @@
 ``python -m tests.test_notebook`` runs it and stores it with its outputs.
 """
 
+import ast
 import re
 import statistics
 import tempfile
@@ -10,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import duckdb
 import nbformat as untyped_nbformat
 import numpy as np
@@ -19,6 +21,9 @@ from nbclient import NotebookClient
 
 nbformat: Any = untyped_nbformat
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "example.ipynb"
+
+FEWER = {"limit=60": "limit=20", "batch_size=60": "batch_size=20", "limit=30": "limit=12", "tokens=32": "tokens=12"}
+IN_A_KERNEL = pytest.mark.slow("the same cells with fewer prompts, run by the process of the tests")
 
 Rows = list[dict[str, str]]
 
@@ -89,20 +94,54 @@ def shown(text: str, value: float) -> bool:
     return abs(float(text) - value) <= max(0.5 * 10.0**-digits + 1e-12, 1.5 * float(np.spacing(np.float32(abs(value)))))
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("notebook")
+def run_here() -> Any:
+    """The notebook's cells with fewer prompts and tokens, run by this process without a kernel, and the pages shown."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    assert all(any(word in cell.source for cell in notebook.cells) for word in FEWER)
+    names: dict[str, Any] = {}
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        source = cell.source
+        for word, fewer in FEWER.items():
+            source = source.replace(word, fewer)
+        body = ast.parse(source).body
+        shown = body.pop() if isinstance(body[-1], ast.Expr) else None
+        exec(compile(ast.Module(body, []), "cell", "exec"), names)
+        value = None if shown is None else eval(compile(ast.Expression(shown.value), "cell", "eval"), names)
+        page = getattr(value, "_repr_html_", str)()
+        cell.outputs = [{"data": {"text/html": page}}]
+        if isinstance(value, alt.TopLevelMixin):
+            assert value.to_dict()["datasets"]
+    return notebook
+
+
+Run = tuple[Any, Path]
+
+
+@pytest.fixture(scope="module", params=["here", pytest.param("kernel", marks=IN_A_KERNEL)])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The executed notebook, and the folder with its database: a cell that fails raises here."""
+    folder = tmp_path_factory.mktemp("notebook")
+    if request.param == "kernel":
+        return executed(folder), folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        active = alt.renderers.active
+        try:
+            return run_here(), folder
+        finally:
+            alt.renderers.enable(active)
 
 
 @pytest.fixture(scope="module")
-def notebook(folder: Path) -> Any:
-    """The executed notebook: a cell that fails raises here. Its database stays in ``folder``."""
-    return executed(folder)
+def notebook(run: Run) -> Any:
+    return run[0]
 
 
 @pytest.fixture(scope="module")
-def connection(folder: Path, notebook: Any) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(str(folder / "example.duckdb"), read_only=True)
+def connection(run: Run) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(str(run[1] / "example.duckdb"), read_only=True)
 
 
 def test_the_stored_notebook_has_the_outputs_of_a_run_and_nothing_of_a_machine() -> None:

@@ -1,4 +1,4 @@
-"""Reports that are built once for all test processes, and databases that are made once in each."""
+"""Reports and pages that are made once for all test processes, and databases that are made once in each."""
 
 import json
 import os
@@ -31,6 +31,18 @@ def built_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path]
         report = make(folder)
         words.write_text(json.dumps(_words(report)), "utf-8")
         return report
+
+
+def texts_once(factory: pytest.TempPathFactory, name: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """The texts that ``make`` gives, made by the first process that asks for them."""
+    shared = "PYTEST_XDIST_WORKER" in os.environ
+    root = factory.getbasetemp().parent if shared else factory.mktemp(name)
+    path = root / f"{name}.json"
+    with FileLock(root / f"{name}.lock"):
+        if not path.exists():
+            path.write_text(json.dumps(make()), "utf-8")
+        found: dict[str, str] = json.loads(path.read_text("utf-8"))
+        return found
 
 
 def _words(report: Report) -> dict[str, object]:

@@ -10,20 +10,27 @@ from starlette.testclient import TestClient
 from snql.writing.inert import visible
 
 from ..reporting.hostile import HOSTILE
+from ..reporting.shared import texts_once
 from ..reporting.test_escaping import Page
 from .conftest import ADDRESS
 
 OF_A_KIND = 1
 """Pages of one kind that are looked at; of runs, which differ by what is in them, the ALL newest."""
 ALL = 8
-SOME = (HOSTILE[0], HOSTILE[3], HOSTILE[8], HOSTILE[10])
+SOME = (HOSTILE[0], HOSTILE[8])
 """Of those that are put where questions stand."""
 
 
 @pytest.fixture(scope="module")
-def pages(attacked: TestClient) -> dict[str, Page]:
+def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
+    """Pages of every kind; the process that finds them asks for the attacked server."""
+    texts = texts_once(tmp_path_factory, "attacked", lambda: found_pages(request.getfixturevalue("attacked")))
+    return {address: Page(text) for address, text in texts.items()}
+
+
+def found_pages(attacked: TestClient) -> dict[str, str]:
     """Pages of every kind, found by going from link to link from the first one."""
-    waiting, seen, kinds, found = ["/"], {"/"}, Counter[str](), dict[str, Page]()
+    waiting, seen, kinds, found = ["/"], {"/"}, Counter[str](), dict[str, str]()
     while waiting:
         address = waiting.pop(0)
         kind = re.sub(r"\d+(\?.*)?|\?.*", "#", address)
@@ -32,7 +39,8 @@ def pages(attacked: TestClient) -> dict[str, Page]:
             continue
         answer = attacked.get(address)
         assert answer.status_code in (200, 400), (address, answer.text)
-        found[address] = page = Page(answer.text)
+        found[address] = answer.text
+        page = Page(answer.text)
         links = [attributes.get(name) for _, attributes in page.elements for name in ("href", "data-load")]
         for link in [link for link in links if link and link.startswith("/") and not link.startswith("/assets")]:
             if link not in seen:
@@ -46,9 +54,9 @@ def pages(attacked: TestClient) -> dict[str, Page]:
     for number, fields in enumerate(questions):
         answer = attacked.post("/sql", data=fields, headers={"origin": ADDRESS})
         assert answer.status_code in ((200, 400) if number else (200,)), answer.text
-        found[f"/sql {number}"] = Page(answer.text)
+        found[f"/sql {number}"] = answer.text
     for number, text in enumerate(SOME):
-        found[f"/sets {number}"] = Page(attacked.get("/sets", params={"expr": text}).text)
+        found[f"/sets {number}"] = attacked.get("/sets", params={"expr": text}).text
     return found
 
 
