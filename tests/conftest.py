@@ -50,6 +50,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_pages() -> Iterator[None]:
+    """Reports have pages for a few neurons, not for all that they have room for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("snql.reporting.neuron_files.MAX_PAGES", 12)
+        yield
+
+
 @pytest.fixture
 def from_scratch() -> Iterator[None]:
     """In this test, databases are made as users make them."""

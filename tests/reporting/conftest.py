@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 
 from snql.db import Database
-from snql.reporting import neuron_files
 from snql.reporting.build import build
 from snql.reporting.model import Report
 from snql.reporting.options import ReportOptions
@@ -360,14 +359,6 @@ def example(path: Path, seed: int = 0) -> Database:
         builder.sets("xweights", dict.fromkeys(tops, 0.2), config={"mode": "donor-weights"})
         builder.sets("windows", {"safety:0%..5%": 0.6, "safety:5%..10%": 0.1, "safety:10%..15%": None})
     return database
-
-
-@pytest.fixture(scope="session", autouse=True)
-def few_pages() -> Iterator[None]:
-    """Reports have pages for two or so neurons of a run, not for all that they have room for."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neuron_files, "MAX_PAGES", 12)
-        yield
 
 
 @pytest.fixture(scope="session")
