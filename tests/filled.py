@@ -5,7 +5,7 @@ from hashlib import sha256
 import duckdb
 import pyarrow as pa
 
-from snql.db import activations, catalog, runs
+from snql.db import activations, catalog, runs, shards
 from snql.db.catalog import quoted
 from snql.db.connection import Database
 from snql.db.manifest import Column
@@ -65,9 +65,9 @@ def add_shards(db: Database, run_id: int) -> None:
             "after": pa.array([1.5, 0.0, -2.0, 8.0], pa.float32()),
         }
     )
-    shards = [activations.write_shard(db.path, run_id, layer, rows.slice(2 * layer, 2)) for layer in (0, 1)]
+    made = [activations.write_shard(db.path, run_id, layer, rows.slice(2 * layer, 2)) for layer in (0, 1)]
     with db.write() as connection:
-        for layer, (name, written) in enumerate(shards):
+        for layer, (name, written) in enumerate(made):
             activations.commit_chunk(connection, run_id, layer, layer, written, name)
         connection.execute("INSERT INTO run_prompts VALUES (?, 21, 0, 'text', [1], NULL)", [run_id])
         variant = "(run_id, variant_id, name, role) VALUES (?, 0, 'before', 'before')"
@@ -77,8 +77,30 @@ def add_shards(db: Database, run_id: int) -> None:
             connection.execute("INSERT INTO scored_tokens VALUES (?, ?, 21, ?, 7, 'tok')", [run_id, index, 4 + index])
 
 
+_MADE: list[tuple[int, bytes, dict[str, bytes]]] = []
+"""The run's id, the file and its shards by name, once they were made in this process."""
+
+
 def fill_database(db: Database) -> int:
-    """Every table filled, sequences used, and a locate run with a shard; returns the run's id."""
+    """Every table filled, sequences used, and a locate run with a shard, in a new file; returns the run's id."""
+    root = shards.root_of(db.path)
+    if db.path.exists():
+        return _fill_database(db)
+    if _MADE:
+        run_id, data, files = _MADE[0]
+        db.path.write_bytes(data)
+        for name, shard in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(shard)
+        return run_id
+    run_id = _fill_database(db)
+    db.close()
+    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.parquet")}
+    _MADE.append((run_id, db.path.read_bytes(), files))
+    return run_id
+
+
+def _fill_database(db: Database) -> int:
     import numpy as np
 
     with db.write() as connection:
