@@ -28,7 +28,7 @@ def ran(folder: Path, encoding: str, *arguments: str) -> subprocess.CompletedPro
 def test_every_command_writes_in_every_encoding(filled: Path) -> None:
     commands = (["neurons", "one:3"], ["neuron", "L0.N0"], ["show", "one"], ["report", "--terminal", "layers"])
     for place, command in enumerate(commands):
-        for encoding in ENCODINGS[:-1] if place == 0 else ENCODINGS[place - 1 : place]:
+        for encoding in ENCODINGS[:1] if place == 0 else ENCODINGS[place - 1 : place]:
             done = ran(filled, encoding, *command)
             assert done.returncode == 0, (command, encoding, done.stderr)
             text = done.stdout.decode(encoding)

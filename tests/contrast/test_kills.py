@@ -61,8 +61,8 @@ def beside(db: Database) -> set[str]:
 @pytest.mark.parametrize(
     ("store", "seed", "n_kills"),
     [
-        ("rows", 0, 2),
-        ("parquet", 1, 2),
+        ("rows", 0, 1),
+        ("parquet", 1, 1),
         pytest.param("rows", 2, 20, marks=pytest.mark.slow("more moments of the same kinds")),
         pytest.param("parquet", 3, 20, marks=pytest.mark.slow("more moments of the same kinds")),
     ],

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -35,6 +36,13 @@ def located(tmp_path_factory: pytest.TempPathFactory) -> Database:
     return db
 
 
+@pytest.fixture(scope="module")
+def groups(located: Database) -> dict[tuple[Any, ...], pl.DataFrame]:
+    """The activations of each neuron, by layer and number."""
+    tokens = located.frame("SELECT layer, neuron, before, after FROM token_activations WHERE run = 'contrast'")
+    return tokens.partition_by("layer", "neuron", as_dict=True)
+
+
 def by_hand(tokens: pl.DataFrame, scorer: str) -> float:
     before, after = tokens["before"].to_numpy().astype(float), tokens["after"].to_numpy().astype(float)
     difference = abs((after - before).mean())
@@ -51,11 +59,11 @@ def by_hand(tokens: pl.DataFrame, scorer: str) -> float:
 
 
 @pytest.mark.parametrize("scorer", [scorer for scorer in CONTRAST if scorer != "layer-relative"])
-def test_a_ranking_from_a_stored_run_is_what_its_tokens_give(located: Database, scorer: str) -> None:
+def test_a_ranking_from_a_stored_run_is_what_its_tokens_give(
+    located: Database, groups: dict[tuple[Any, ...], pl.DataFrame], scorer: str
+) -> None:
     found = rerank(located, f"again-{scorer}", "contrast", scorer)
     scores = read_scores(located, found.run)
-    tokens = located.frame("SELECT layer, neuron, before, after FROM token_activations WHERE run = 'contrast'")
-    groups = tokens.partition_by("layer", "neuron", as_dict=True)
     values = scores.filter(pl.col("score").is_not_null())
     for row in values.gather_every(7).iter_rows(named=True):
         expected = by_hand(groups[(row["layer"], row["neuron"])], scorer)

@@ -168,11 +168,12 @@ EXTENSIONS = (
 
 
 @pytest.mark.parametrize("files", [False, True])
-@pytest.mark.parametrize("sql", EXTENSIONS)
-def test_extensions_are_never_loaded(tmp_path: Path, sql: str, files: bool) -> None:
+def test_extensions_are_never_loaded(tmp_path: Path, files: bool) -> None:
     path = crafted(tmp_path / "x.duckdb")
-    with Database(path, access=Access(files=files)) as db, pytest.raises(InputError, match="extensions|syntax error"):
-        query(db, sql)
+    with Database(path, access=Access(files=files)) as db:
+        for sql in EXTENSIONS:
+            with pytest.raises(InputError, match="extensions|syntax error"):
+                query(db, sql)
 
 
 def test_an_explained_query_runs(tmp_path: Path) -> None:

@@ -55,7 +55,12 @@ def test_a_byte_that_is_turned_over_is_never_a_traceback_nor_a_wrong_overlap(
     assert min(outcomes.values()) > 3, outcomes
 
 
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.01, 0.3, 0.7, 0.99, 0.99999])
+BETWEEN = pytest.mark.slow("a place between two that are looked at always")
+
+
+@pytest.mark.parametrize(
+    "share", [0.0, 0.01, 0.7, 0.99999, *(pytest.param(each, marks=BETWEEN) for each in (0.001, 0.3, 0.99))]
+)
 def test_a_file_that_was_cut_off(snql: Snql, sound: Path, tmp_path: Path, share: float) -> None:  # noqa: F811
     data = sound.read_bytes()
     expected = snql("--db", str(sound), "--json", "overlap", "a", "b").out

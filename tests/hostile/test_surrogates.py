@@ -122,24 +122,27 @@ def test_the_environment_and_arguments(
 BYTES = (b"\xff", b"\xed\xa0\x80", b"SELECT '\xc3'", "SELECT 'ü'".encode("latin-1"), b"\xfe\xff\x00a")
 
 
+FROM_STREAM: tuple[list[str], ...] = (["query", "-"], ["shell"], ["guard", "run", "x", "--prompt", "-"])
+FROM_FILE: tuple[list[str], ...] = (
+    ["query", "-f", "file"],
+    ["--config", "file", "runs"],
+    ["prompts", "file.txt"],
+    ["prompts", "file.csv"],
+    ["prompts", "file.jsonl"],
+    ["db", "import-scores", "file.txt", "x"],
+    ["db", "import-scores", "file.json", "x"],
+    ["paper", "file.toml", "--dry-run"],
+    ["judge", "located", "--judge", "rubric:file"],
+    ["prompts", "p.txt", "--model", "demo:sft", "--template", "file.jinja"],
+)
+
+
 @pytest.mark.parametrize("content", BYTES)
-@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
 @pytest.mark.parametrize(
-    "words",
+    ("words", "errors"),
     [
-        ["query", "-"],
-        ["shell"],
-        ["guard", "run", "x", "--prompt", "-"],
-        ["query", "-f", "file"],
-        ["--config", "file", "runs"],
-        ["prompts", "file.txt"],
-        ["prompts", "file.csv"],
-        ["prompts", "file.jsonl"],
-        ["db", "import-scores", "file.txt", "x"],
-        ["db", "import-scores", "file.json", "x"],
-        ["paper", "file.toml", "--dry-run"],
-        ["judge", "located", "--judge", "rubric:file"],
-        ["prompts", "p.txt", "--model", "demo:sft", "--template", "file.jinja"],
+        *((words, errors) for words in FROM_STREAM for errors in ("strict", "surrogateescape")),
+        *((words, "strict") for words in FROM_FILE),
     ],
 )
 def test_bytes_of_no_text(
