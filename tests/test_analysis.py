@@ -1,5 +1,6 @@
 """``snql.open`` in Python: what its frames hold, that they are lazy where large, typed, and inert as HTML."""
 
+import shutil
 import subprocess
 import sys
 from importlib.resources import files
@@ -23,9 +24,10 @@ from .synthetic import add_locate_run
 N_LAYERS, N_NEURONS, N_TOKENS = 3, 20, 12
 
 
-@pytest.fixture
-def path(db: Database) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with two rankings and a run that kept four neurons, in rows and in a shard."""
+    db = Database(tmp_path_factory.mktemp("analysis") / "made.duckdb")
     random = np.random.default_rng(0)
     for name in ("one", "two"):
         add_locate_run(db, name, random.gamma(2.0, size=(N_LAYERS, N_NEURONS)))
@@ -37,6 +39,13 @@ def path(db: Database) -> Path:
             for index in range(N_TOKENS):
                 row = [1, layer, neuron, index, *random.normal(size=2)]
                 connection.execute("INSERT INTO activation_rows VALUES (?, ?, NULL, ?, ?, ?, ?)", row)
+    return db.path
+
+
+@pytest.fixture
+def path(made: Path, db: Database) -> Path:
+    """A copy of it, which tests may write to."""
+    shutil.copy(made, db.path)
     return db.path
 
 

@@ -1,6 +1,7 @@
 """snql agrees with the published implementation: change scores, ranks, activations, completions and patching."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -162,10 +163,13 @@ def test_all_38_patching_runs_are_checked() -> None:
 
 
 def often(pair: str, name: str) -> Any:
-    """A run as a parameter; what is patched one prompt at a time is also patched four at a time."""
-    slow = name.endswith("_bs1") and name.startswith("patched") and "_topfull_" not in name
-    marks = [pytest.mark.slow("the same sets run four at a time")] if slow else []
-    return pytest.param(pair, name, marks=marks)
+    """A run as a parameter: what runs four at a time runs one at a time, too, and three sizes stand for five."""
+    alone = name.endswith("_bs1") and (pair, name) not in ONE_AT_A_TIME
+    reasons = {"the same sets run four at a time": alone, "none, 35 and all": re.search("_top(8|141)_", name)}
+    return pytest.param(pair, name, marks=[pytest.mark.slow(reason) for reason, holds in reasons.items() if holds])
+
+
+ONE_AT_A_TIME = (("adapters", "patched_nolast_topfull_bs1"), ("fullmodel", "blue_bs1"), ("adapters", "red_bs1"))
 
 
 def ways(pair: str) -> tuple[bool, ...]:

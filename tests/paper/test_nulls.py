@@ -39,9 +39,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Database:
         recipient="demo:sft",
         donor="demo:safety",
         neurons=tuple(f"{name}:20%" for name in names),
-        prompts=PromptOptions(("demo:harmful",), limit=24),
+        prompts=PromptOptions(("demo:harmful",), limit=16),
         judging=JudgingOptions(("demo:cost",)),
-        writing=WritingOptions(max_new_tokens=16),
+        writing=WritingOptions(max_new_tokens=12),
         random_magnitude=1,
     )
     patch(db, "tops", tops)

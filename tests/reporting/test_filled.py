@@ -21,6 +21,7 @@ from tests.db.filled import fill
 ELSEWHERE = ("ablation", "guard-comparison", "scorers", "value-vectors")
 """What the example of the other tests has no runs for."""
 MADE = (*ELSEWHERE, "guard", "guard-costs")
+NARROW = pytest.mark.slow("each figure in the width of a page, one in that of a column, too")
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +41,15 @@ def table_of(name: str) -> Table:
     return next(table for table in TABLES if table.name == name)
 
 
-@pytest.mark.parametrize("width", ["page", "column"])
-@pytest.mark.parametrize("figure", [each for each in FIGURES if each.name in MADE], ids=lambda figure: figure.name)
+@pytest.mark.parametrize(
+    ("figure", "width"),
+    [
+        pytest.param(each, width, marks=NARROW if width == "column" and each.name != "guard" else [])
+        for each in FIGURES
+        if each.name in MADE
+        for width in ("page", "column")
+    ],
+)
 def test_figures_are_drawn_and_fit(full: Database, context: Context, figure: Figure, width: str) -> None:
     frame = full.frame(figure.query)
     drawing = figure.draw(frame, context, look("paper", width))

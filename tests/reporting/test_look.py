@@ -45,13 +45,13 @@ def test_unknown_looks(theme: str, width: str, message: str) -> None:
         look(theme, width)
 
 
-MORE = pytest.mark.slow("every fourth figure is looked at always")
+MORE = pytest.mark.slow("every eighth figure is looked at always")
 
 
 @pytest.mark.parametrize(
     ("figure", "theme", "width"),
     [
-        pytest.param(figure, *of, marks=[] if number % 4 == 0 else MORE)
+        pytest.param(figure, *of, marks=[] if number % 8 == 0 else MORE)
         for number, (figure, *of) in enumerate(
             [(figure, "paper", "column") for figure in FIGURES if figure.name not in ("ablation", "guard-comparison")]
             + [(figure, "talk", "254") for figure in FIGURES[:3]]

@@ -14,6 +14,7 @@ from snql.reporting.sources import figures, sources
 
 from ..neuron_pages.made import add_run, add_tokens
 from .conftest import Builder, neuron_frame
+from .shared import made_once
 
 SHAPE = (4, 60)
 
@@ -101,16 +102,22 @@ def test_completions_stand_side_by_side(database: Database) -> None:
     assert f"{n_controls} completions are left out, {n_controls} of them of random controls" in found.left_out
 
 
-@pytest.fixture
-def crowded(db: Database) -> Database:
+@made_once
+def crowd(path: Path, seed: int = 0) -> Database:
     """A run of 40 prompts on two data sets with four sets, and one of two prompts."""
-    with db.write() as connection:
-        builder = Builder(connection)
+    made = Database(path)
+    with made.write() as connection:
+        builder = Builder(connection, seed)
         sizes = ((0.01, 0.1), (0.02, 0.2), (0.05, 0.5), (0.1, 0.9))
         texts = [f"prompt {n}" for n in range(20)]
         builder.patch("large", sizes, n_controls=0, datasets=("x", "y"), texts=texts)
         builder.patch("small", sizes[:1], n_controls=0)
-    return db
+    return made
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> Database:
+    return crowd(tmp_path / "crowded.duckdb")
 
 
 @pytest.mark.parametrize(

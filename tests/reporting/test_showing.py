@@ -16,7 +16,8 @@ from snql.errors import InputError
 from snql.patching.patch import patch
 from snql.reporting.showing import Shown, show_run
 
-from ..patching.test_patch import locate_run, options
+from ..patching.located import locate_run
+from ..patching.test_patch import options
 
 
 @pytest.fixture(scope="module")

@@ -175,7 +175,10 @@ def stop_at(step: int) -> Callable[[Progress], None]:
     return progress
 
 
-@pytest.mark.parametrize("stage", ["sft", "dpo"])
+RESUMED = pytest.mark.slow("the same of fine-tuning; preferences are resumed in bfloat16")
+
+
+@pytest.mark.parametrize("stage", ["sft", pytest.param("dpo", marks=RESUMED)])
 def test_an_interrupted_training_goes_on_to_the_same_vectors(
     sft: TrainResult, dpo: TrainResult, stage: str, tmp_path: Path
 ) -> None:
