@@ -203,7 +203,8 @@ def test_an_interrupted_training_goes_on_to_the_same_vectors(
 
 def test_an_interrupted_training_goes_on_in_bfloat16(sft: TrainResult, tmp_path: Path) -> None:
     """There TRL makes its copy of the vectors trainable until a checkpoint is loaded."""
-    options = replace(DPO, model=sft.model, max_steps=3, models=LoadOptions(device="cpu", dtype="bfloat16"))
+    few: Any = {"limit": 6, "held_out": 2, "batch": 4, "micro_batch": 2, "max_steps": 3}
+    options = replace(DPO, model=sft.model, **few, models=LoadOptions(device="cpu", dtype="bfloat16"))
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut", options, progress=stop_at(2))
     found = train(tmp_path / "cut", options, resume=True)
