@@ -17,6 +17,9 @@ GENERATOR = np.random.default_rng(0)
 SCORES = {"a": GENERATOR.random((4, 50)), "b": GENERATOR.random((4, 50))}
 
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
+
 @pytest.fixture
 def evaluator(db: Database) -> Evaluator:
     add_locate_run(db, "a", SCORES["a"])
