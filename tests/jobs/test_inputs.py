@@ -20,6 +20,8 @@ from snql.prompts.options import PromptOptions
 from ..conftest import save_tiny_llama
 from ..prompts.made import CHATML, LLAMA2
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 
 def saved(folder: Path, template: str | None, seed: int) -> str:
     """A small model with a chat template."""

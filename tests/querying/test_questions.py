@@ -12,6 +12,8 @@ from snql.errors import InputError
 from snql.querying.execute import query
 from snql.querying.questions import ask, list_questions, questions
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 SEEDS = ["seed1", "seed2", "seed3"]
 K = 15  # 10 % of the 150 ranked neurons
 

@@ -15,6 +15,8 @@ from snql.rankings.stability import stability
 from ..contrast.test_locate import options
 from ..synthetic import add_locate_run
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 SPLITS = 6
 
 

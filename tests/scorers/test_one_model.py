@@ -21,6 +21,8 @@ from snql.scorers.options import ScorerOptions
 from snql.scorers.reading import column_norms
 from tests.conftest import ORACLE
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 MODEL = f"{ORACLE / 'model'}+{ORACLE / 'sft'}"
 ROUNDING = 3e-5
 """Activations are up to 16 in size here, in float32, and batches round otherwise than single texts."""

@@ -15,6 +15,8 @@ from snql.stats.overlap import Draws, Overlap, Pair, RankedScores, log_tail
 
 from ..synthetic import add_locate_run
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 N_LAYERS, N_NEURONS, K = 3, 40, 12
 
 
