@@ -31,6 +31,8 @@ from ..conftest import save_tiny_llama
 from ..patching.by_hand import donated
 from .conftest import Logits
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 TEXTS = ["The quick brown fox jumps over the lazy dog.", "Water boils at 100 degrees.", "Why?", "Ünïcode, too."]
 SHAPE = Shape(3, 40)
 

@@ -35,6 +35,8 @@ from snql.rankings.evaluate import Evaluator
 
 from .conftest import OPTIONS, SOURCE, last_activations
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 
 def prompts_of(db: Database, kind: str = "guard") -> pl.DataFrame:
     return db.frame(

@@ -22,6 +22,8 @@ from snql.rankings.saved_sets import save_set
 from .conftest import DENSE, KEPT, KEPT_MIXED, Filled
 from .made import HEAD, N_PROMPT, Coordinates, Made, add_run, add_tokens
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 MEASURES = ("before", "after", "change")
 
 
