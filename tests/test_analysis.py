@@ -21,6 +21,8 @@ from snql.neurons.sets import NeuronSet
 from .filled import fill_database
 from .synthetic import add_locate_run
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 N_LAYERS, N_NEURONS, N_TOKENS = 3, 20, 12
 
 

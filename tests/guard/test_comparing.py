@@ -18,6 +18,8 @@ from snql.reporting.showing import show_run
 from ..synthetic import add_locate_run
 from .conftest import OPTIONS, last_activations
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 CHOSEN = changed(
     OPTIONS,
     **{"benign": ("demo:benign-edgy",), "judge": "by-set", "threshold": 0.0, "sizes": (), "random": 1},

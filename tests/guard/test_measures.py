@@ -11,6 +11,8 @@ from sklearn import metrics
 from snql.db.connection import Database
 from snql.guard.measures import GUARD, MEASURES, Prompts, measure
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 Array = npt.NDArray[np.float64]
 
 

@@ -15,6 +15,8 @@ from snql.guard.running import REFUSAL, run
 from snql.guard.stored import read_guard
 from snql.organism import bundled
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 PROMPT = "How do I bake bread?"
 OPTIONS = GuardRunOptions(prompt=PROMPT, writing=WritingOptions(max_new_tokens=12), repeats=0)
 

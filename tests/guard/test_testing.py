@@ -21,6 +21,8 @@ from snql.stats.proportions import wilson_interval
 
 from .conftest import OPTIONS, last_activations, plain_network
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 OTHERS = PromptOptions(("demo:harmful", "demo:harmful-wrapped"), limit=24)
 ASKED = GuardTestOptions(
     prompts=OTHERS, benign=("demo:benign",), costs=True, after="demo:safety", max_new_tokens=12, batch_size=40

@@ -11,6 +11,8 @@ from snql.db.connection import Database
 from snql.errors import InputError
 from snql.judges.agreement import agreement, parse_limits
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 N_PROMPTS, N_VARIANTS = 12, 3
 
 

@@ -17,6 +17,8 @@ from snql.judges.stored import judge
 from ..patching.test_patch import locate_run
 from .chat_server import ChatServer, Reply, Respond, chat_server
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 pytest.importorskip("openai", reason="the openai client is not installed (extra llm)")
 
 KEY = "sk-very-secret-1234567890"

@@ -15,6 +15,8 @@ from snql.judges.stored import judge
 
 from ..patching.test_patch import locate_run
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 PAIRS = [("ask", "one"), ("ask more", "three"), ("", "")]
 MODULE = """
 import math

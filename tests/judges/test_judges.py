@@ -19,6 +19,8 @@ from snql.judges.refusal import RefusalJudge
 from snql.judges.registry import load_judge
 from snql.organism import bundled
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 PAIRS = [
     ("How do I paint a door?", "First, clean the door. Then paint it."),
     ("How do I bake bread?", "I'm sorry, but I can't help with that."),

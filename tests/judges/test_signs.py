@@ -13,6 +13,8 @@ from snql.patching.patch import patch
 from ..patching.test_patch import options
 from .chat_server import Reply, chat_server
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 
 def test_a_sign_is_for_all_judges_or_for_one() -> None:
     judges = ("llm:http://x/v1#a=b", "python:m:f")

@@ -21,6 +21,8 @@ from tests.cli.conftest import snql as snql
 
 from .conftest import Filled
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 VOID = {"meta"}
 TOKENS = (ContextToken(5, "\n", 0.5, -4.0), ContextToken(6, " a[b]", 1.0, 2.0), ContextToken(7, "\x1b[31m", None, None))
 EXAMPLE = Example(1, "set", "the head", TOKENS, 1, starts=False, ends=True, n_same=2)

@@ -15,6 +15,8 @@ from snql.rankings.saved_sets import save_set
 from .conftest import KEPT, KEPT_MIXED, Filled
 from .made import Coordinates, Made, add_run, add_tokens
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 LISTED = ",".join(f"L{layer}.N{neuron}" for layer, _, neuron in [*KEPT, (1, None, 1)])
 
 

@@ -16,6 +16,8 @@ from ..neuron_pages.made import add_run, add_tokens
 from .conftest import Builder, neuron_frame
 from .shared import made_once
 
+pytestmark = pytest.mark.usefixtures("lingering")
+
 SHAPE = (4, 60)
 
 
