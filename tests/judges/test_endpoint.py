@@ -14,7 +14,7 @@ from snql.judges.options import JudgeOptions, RejudgeFlags
 from snql.judges.registry import load_judge
 from snql.judges.stored import judge
 
-from ..patching.test_patch import locate_run
+from ..patching.located import locate_run
 from .chat_server import ChatServer, Reply, Respond, chat_server
 
 pytestmark = pytest.mark.usefixtures("lingering")

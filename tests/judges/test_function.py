@@ -13,7 +13,7 @@ from snql.judges.options import JudgeOptions
 from snql.judges.registry import load_judge
 from snql.judges.stored import judge
 
-from ..patching.test_patch import locate_run
+from ..patching.located import locate_run
 
 pytestmark = pytest.mark.usefixtures("lingering")
 
