@@ -42,7 +42,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
 @pytest.fixture(scope="module")
 def finished_short(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """The demo as users have it."""
-    return _made(tmp_path_factory.mktemp("short"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, NAME, short_plan)
+        return _made(tmp_path_factory.mktemp("short"))
 
 
 def _made(folder: Path) -> Made:
