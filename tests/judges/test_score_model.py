@@ -142,6 +142,7 @@ def test_a_reward_model_without_a_chat_template(tmp_path: Path) -> None:
 
 def test_verdicts_stand_in_the_order_of_the_pairs() -> None:
     judge = load_judge("demo:cost", JudgeOptions(batch_size=2))
+    assert judge.at_once == 16
     together = judge.judge(PAIRS)
     alone = [judge.judge([pair])[0] for pair in PAIRS]
     assert [v.score for v in together] == pytest.approx([v.score for v in alone], abs=1e-5)

@@ -201,7 +201,9 @@ def test_effects_leave_out_prompts_without_a_score() -> None:
         same = next(other for other in expected if other.variant_id == row.variant_id)
         assert row == same and row.effect.n_prompts == 30 - len(left_out)
     _, expected_controls = effect_rows(full.filter(~pl.col("prompt_id").is_in([3, 5, 6, 9])), "j", variants, 0)
-    assert controls == expected_controls
+    assert controls == expected_controls and [(row.variant_id, row.control_kind) for row in controls] == [
+        (2, "matched")
+    ]
     empty, none = effect_rows(holes.with_columns(pl.lit(None, pl.Float64).alias("2")), "j", variants, 0)
     assert [row.variant_id for row in empty] == [3] and none == []
 

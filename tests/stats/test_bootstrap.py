@@ -19,8 +19,10 @@ def test_resamples_draw_as_many_prompts_and_the_same_in_any_parts(monkeypatch: p
     assert (next(drawn_counts(7, seed=6)) != whole[:10]).any()
 
 
-def test_one_prompt_cannot_be_drawn() -> None:
+def test_two_prompts_can_be_drawn_and_one_cannot() -> None:
     assert list(drawn_counts(1, seed=0)) == []
+    (both,) = drawn_counts(2, seed=0)
+    assert both.shape == (RESAMPLES, 2) and set(both[:, 0].tolist()) == {0, 1, 2}
 
 
 def test_undefined_resamples_do_not_count() -> None:
