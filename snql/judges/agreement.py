@@ -83,6 +83,8 @@ def agreement(
 
 
 _SCORES = ("score_a", "score_b")
+_ROUNDING = 1e-12
+"""Deviations that are less than so much of the size of what deviates are rounding: all values are one."""
 
 
 def parse_limits(text: str) -> tuple[float, float]:
@@ -122,7 +124,7 @@ def statistics(judged: pl.DataFrame, seed: int) -> pl.DataFrame:
     n_prompts = int(prompts.max()) + 1
     rows = []
     for name, (left, right), formula in (
-        ("Pearson", (x - x.mean(), y - y.mean()), pearson),
+        ("Pearson", (x - np.median(x), y - np.median(y)), pearson),
         ("Spearman", (ranks[0] - ranks[0].mean(), ranks[1] - ranks[1].mean()), pearson),
         ("kappa", bad, kappa),
     ):
@@ -163,10 +165,10 @@ def _interval(
 def pearson(sums: Array) -> Array:
     """Pearson's coefficient from sums of 1, x, y, x², y², xy in the last axis; NaN where one is constant."""
     n, x, y, xx, yy, xy = np.moveaxis(np.asarray(sums), -1, 0)
-    spread = (n * xx - x * x) * (n * yy - y * y)
+    of_x, of_y = n * xx - x * x, n * yy - y * y
     with np.errstate(invalid="ignore", divide="ignore"):
-        small = spread <= 1e-20 * np.maximum(n * xx, 1e-300) * np.maximum(n * yy, 1e-300)
-        found: Array = np.where(small, np.nan, (n * xy - x * y) / np.sqrt(spread))
+        flat = (of_x <= _ROUNDING * n * xx) | (of_y <= _ROUNDING * n * yy)
+        found: Array = np.where(flat, np.nan, (n * xy - x * y) / np.sqrt(of_x * of_y))
     return found
 
 

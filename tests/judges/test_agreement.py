@@ -9,7 +9,7 @@ from scipy import stats
 
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.judges.agreement import agreement, parse_limits
+from snql.judges.agreement import agreement, parse_limits, pearson, statistics
 
 pytestmark = pytest.mark.usefixtures("lingering")
 
@@ -103,6 +103,31 @@ def test_a_judge_that_says_one_thing_has_no_correlation(judged: Database) -> Non
     values = dict(agreement(judged, "run", "a", "flat").statistics.select("statistic", "value").iter_rows())
     assert values["Pearson"] is None and values["Spearman"] is None
     assert values["kappa"] == pytest.approx(0)
+
+
+def test_values_that_are_one_up_to_rounding_have_no_correlation() -> None:
+    random = np.random.default_rng(0)
+    for n in range(5, 60):
+        same, other = np.full(n, random.uniform(-10, 10)), 1000 * random.normal(size=n)
+        for x, y in ((same, other), (other, same), (same, same)):
+            assert np.isnan(pearson(np.array([n, x.sum(), y.sum(), x @ x, y @ y, x @ y])))
+        x, y = other, other + random.normal(size=n)
+        found = pearson(np.array([n, x.sum(), y.sum(), x @ x, y @ y, x @ y]))
+        assert found == pytest.approx(stats.pearsonr(x, y).statistic, abs=1e-9)
+
+
+@pytest.mark.parametrize("flat", [0.5, 2.13, -7.26])
+def test_a_constant_judge_has_no_correlation_whatever_it_says(flat: float) -> None:
+    other = np.random.default_rng(1).normal(size=35)
+    rows = {
+        "prompt_id": range(35),
+        "score_a": [flat] * 35,
+        "score_b": other,
+        "bad_a": [flat > 0] * 35,
+        "bad_b": other > 0,
+    }
+    values = dict(statistics(pl.DataFrame(rows), seed=0).select("statistic", "value").iter_rows())
+    assert values["Pearson"] is None and values["Spearman"] is None
 
 
 @pytest.mark.parametrize("limits", ["", "a", "1,2,3", "nan", "0,inf"])
