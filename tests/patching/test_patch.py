@@ -327,3 +327,18 @@ def test_plain_neurons_need_no_earlier_run(db: Database, tiny_llama: Path, tiny_
     chosen = options(tiny_llama, tiny_adapter, neurons=("L1.N3",), sweep=(), max_new_tokens=2, limit=2)
     assert not db.path.exists()
     assert patch(db, "first", chosen).effects["neurons"].drop_nulls().to_list()[0] == "L1.N3"
+
+
+def test_a_batch_has_room_for_the_longest_prompt_and_its_answer(
+    db: Database, tiny_llama: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def rows(_: object, n_tokens: int, *, reads_source: bool) -> int:
+        asked.append(n_tokens)
+        return 2
+
+    monkeypatch.setattr("snql.generation.budget.patching_rows", rows)
+    found = run(db, tiny_llama, tiny_adapter, neurons=("found:5%",), sweep=(), random=0, batch_size="auto")
+    ((longest,),) = db.rows("SELECT max(len(input_ids)) FROM run_prompts JOIN runs USING (run_id) WHERE kind = 'patch'")
+    assert asked == [longest + 8]
