@@ -56,9 +56,9 @@ def texts(db: Database, run: str = "run") -> list[tuple[list[int], list[int]]]:
 
 def by_hand(pairs: list[tuple[list[int], list[int]]], llama: Path, adapter: Path, load: Any) -> np.ndarray:
     """Root mean square differences at the positions whose output is a token of a completion."""
-    found = []
+    found, model = [], load(llama)
     for prompt, new in pairs:
-        sides = [hand_activations(llama, prompt + new, each, load) for each in (None, adapter_scales(adapter))]
+        sides = [hand_activations(model, prompt + new, each) for each in (None, adapter_scales(adapter))]
         found.append((sides[0] - sides[1])[:, len(prompt) - 1 : len(prompt) - 1 + len(new)].double())
     return torch.cat(found, dim=1).square().mean(dim=1).sqrt().numpy()
 
