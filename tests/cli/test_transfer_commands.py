@@ -86,7 +86,7 @@ def hidden(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.parametrize("verb", ["export", "import"])
+@pytest.mark.parametrize("verb", ["export", pytest.param("import", marks=pytest.mark.slow("as with export"))])
 def test_two_at_once_do_not_disturb_each_other(snql: Snql, tmp_path: Path, verb: str) -> None:
     fill_database(Database(tmp_path / "snql.duckdb"))
     assert snql("db", "export", "out").code == 0

@@ -61,7 +61,7 @@ def beside(db: Database) -> set[str]:
 @pytest.mark.parametrize(
     ("store", "seed", "n_kills"),
     [
-        ("rows", 0, 1),
+        pytest.param("rows", 0, 1, marks=pytest.mark.slow("as with shards, which are more files")),
         ("parquet", 1, 1),
         pytest.param("rows", 2, 20, marks=pytest.mark.slow("more moments of the same kinds")),
         pytest.param("parquet", 3, 20, marks=pytest.mark.slow("more moments of the same kinds")),

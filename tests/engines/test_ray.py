@@ -89,6 +89,7 @@ def test_workers_give_what_one_process_gives(db: Database, tiny_llama: Path, tin
     assert check(db) == []
 
 
+@pytest.mark.slow("killed processes are those of contrast/test_kills.py; Ray takes half a minute to notice")
 def test_a_worker_that_is_killed_half_way_changes_nothing(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
     locate(db, "local", options(tiny_llama, tiny_adapter, 0))
     killed: list[int] = []

@@ -238,6 +238,7 @@ def test_sentences_say_what_the_paired_interval_says(difference: tuple[float, fl
     assert "too few prompts for an interval" in said[1]
 
 
+@pytest.mark.slow("as a training that was cut off, in test_learn.py")
 def test_a_test_that_was_cut_off_goes_on_to_the_same_bits(made_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snql.jobs.work.COMMIT_SECONDS", 0.0)
     calls: list[int] = []

@@ -119,10 +119,13 @@ def test_alone_and_on_a_shared_base(base: tuple[Path, float], tmp_path: Path, ki
         assert "takes its part out of the base's weights" in models["one"].notes[0]
 
 
+OTHERS = pytest.mark.slow("each kind alone is tested above, every third in a stack")
 STACKED = [kind for kind in KINDS if kind not in CHANGING and "of its own" not in kind and "with a head" not in kind]
 
 
-@pytest.mark.parametrize("kind", STACKED)
+@pytest.mark.parametrize(
+    "kind", [*STACKED[::3], *(pytest.param(k, marks=OTHERS) for k in STACKED if k not in STACKED[::3])]
+)
 def test_a_stack(base: tuple[Path, float], tmp_path: Path, kind: str) -> None:
     folder, atol = base
     one, two = (save(folder, tmp_path / str(seed), KINDS[kind], seed) for seed in (1, 2))

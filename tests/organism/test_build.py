@@ -62,6 +62,7 @@ def test_alignment_counts_refusals_by_hand() -> None:
     assert alignment(rates) == pytest.approx(0.7 - 0.2)
 
 
+@pytest.mark.slow("what a build writes, and training with one seed, are tested by themselves")
 def test_the_same_seed_gives_the_same_files(tiny: Tiny, tmp_path: Path) -> None:
     again = build(tmp_path, seed=3, scale="tiny")
     assert again["sha256"] == tiny[1]["sha256"]

@@ -339,6 +339,6 @@ def test_a_batch_has_room_for_the_longest_prompt_and_its_answer(
         return 2
 
     monkeypatch.setattr("snql.generation.budget.patching_rows", rows)
-    found = run(db, tiny_llama, tiny_adapter, neurons=("found:5%",), sweep=(), random=0, batch_size="auto")
+    run(db, tiny_llama, tiny_adapter, neurons=("found:5%",), sweep=(), random=0, batch_size="auto")
     ((longest,),) = db.rows("SELECT max(len(input_ids)) FROM run_prompts JOIN runs USING (run_id) WHERE kind = 'patch'")
     assert asked == [longest + 8]
