@@ -120,7 +120,6 @@ def test_scores_are_of_the_stored_probabilities(compared: tuple[Database, GuardC
     assert db.rows("SELECT count(*) FROM guard_scores WHERE run = 'fair'") == [(0,)]
 
 
-@pytest.mark.slow("a guard resumes by the same job")
 def test_it_resumes_to_the_same(compared: tuple[Database, GuardComparison]) -> None:
     db, first = compared
     with db.write() as connection:

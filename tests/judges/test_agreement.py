@@ -97,6 +97,9 @@ def test_limits_move_the_verdicts(judged: Database) -> None:
     wide = pairs(judged, "a", "r")
     expected = wide.select(bad_a=pl.col("x") > 0.5, bad_b=pl.col("y") < -0.25)
     assert found.verdicts.rows() == expected.group_by("bad_a", "bad_b").len().sort("bad_a", "bad_b").rows()
+    lowest, highest = wide["y"].min(), wide["x"].max()
+    none = agreement(judged, "run", "a", "r", limits=(float(highest), float(lowest)))  # type: ignore[arg-type]
+    assert none.verdicts.rows() == [(False, False, len(wide))], "a score at the limit is not beyond it"
 
 
 def test_a_judge_that_says_one_thing_has_no_correlation(judged: Database) -> None:

@@ -15,6 +15,23 @@ from snql.patching.reader import Reader, Text, ways
 from snql.patching.subject import Subject
 
 
+@pytest.mark.parametrize("budget", [1, 40, 100, 1000])
+def test_a_plan_keeps_to_its_budget(
+    oracle_models: dict[str, LoadedModel], monkeypatch: pytest.MonkeyPatch, budget: int
+) -> None:
+    models = {"recipient": oracle_models["sft"], "donor": oracle_models["dpo"]}
+    variants = [Variant(0, "recipient", "recipient"), Variant(1, "donor", "donor")]
+    reader = Reader(Subject(models, variants, FromSource(), freeze=False))
+    monkeypatch.setattr(reader, "_budget", budget)
+    lengths = [3, 11, 7, 5, 11, 2]
+    found = reader.plan(lengths, n_ways=6)
+    rows = found.ways_at_once + 1  # the source is read with them
+    assert sorted(index for batch in found.batches for index in batch) == list(range(6))
+    for batch in found.batches:
+        longest = max(lengths[index] for index in batch)
+        assert len(batch) * longest * rows <= budget or (len(batch) == 1 and found.ways_at_once == 1)
+
+
 def test_out_of_memory_reads_each_text_once(
     oracle_models: dict[str, LoadedModel], oracle_prompts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
