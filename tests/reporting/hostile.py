@@ -32,6 +32,8 @@ HOSTILE = (
     "long" * 40,
     "@SUM(1+1)*cmd\ttab",
 )
+RUNS = ("\n".join(HOSTILE[:5]), "\n".join(HOSTILE[5:14]), HOSTILE[14])
+"""All of them as the names of three runs: charts have panels for each run."""
 
 
 @made_once
@@ -40,13 +42,13 @@ def hostile_database(path: Path, seed: int = 0) -> Database:
     database = Database(path)
     with database.write() as connection:
         builder = Builder(connection)
-        for number, text in enumerate(HOSTILE):
+        for number, text in enumerate(RUNS):
             values = np.random.default_rng(seed + number).lognormal(0, 1, (4, 50))
             located = builder.locate(text, values, config={"before": text, "after": text, "positions": text})
             builder.sums(located)
             builder.kept(located, HOSTILE)
         config: dict[str, object] = {"recipient": HOSTILE[0], "donor": HOSTILE[1], "argv": ["snql", *HOSTILE]}
-        for text in HOSTILE[:3]:
+        for text in (HOSTILE[1], HOSTILE[0]):
             builder.patch(
                 f"{text} patch", source=text, datasets=(text, "y"), judges=(text,), texts=HOSTILE, config=config
             )

@@ -20,7 +20,7 @@ from snql.writing.inert import visible
 
 from .browser import Page, complaints, look, needs_browser, opened, requests, until, value
 from .conftest import Builder
-from .hostile import HOSTILE
+from .hostile import HOSTILE, RUNS
 from .large import large
 
 pytestmark = needs_browser
@@ -30,7 +30,7 @@ MOST_BYTES = 15_000_000
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    with large(tmp_path_factory.mktemp("large") / "x.duckdb") as made:
+    with large(tmp_path_factory.mktemp("large") / "x.duckdb", n_neurons=200, n_prompts=148) as made:
         yield made
 
 
@@ -39,11 +39,19 @@ def report(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Repo
     return build(database, tmp_path_factory.mktemp("report") / "out", ReportOptions(formats=("svg",)))
 
 
+@pytest.fixture(scope="module")
+def tables(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The report with one chart: for what is about the rest of the page."""
+    return build(
+        database, tmp_path_factory.mktemp("tables") / "out", ReportOptions(figures=("layers",), formats=("svg",))
+    )
+
+
 @pytest.fixture
-def page(chromium: Page, report: Report) -> Page:
-    """The page of the large database, as it is when it has just been opened; its charts may not be drawn yet."""
+def page(chromium: Page, tables: Report) -> Page:
+    """The page with one chart, as it is when it has just been opened; its charts may not be drawn yet."""
     complaints(chromium)
-    opened(chromium, report.index, drawn=False)
+    opened(chromium, tables.index, drawn=False)
     return chromium
 
 
@@ -90,16 +98,21 @@ def test_every_chart_is_drawn_and_nothing_is_asked_for(chromium: Page, report: R
     assert [address for address in requests(chromium) if not address.startswith("data:")] == [report.index.as_uri()]
 
 
-def test_a_full_page_stays_small(report: Report, database: Database) -> None:
-    found, written = neuron_rows.read(sources(database)), writings.read(sources(database))
-    assert found is not None and found.frame.height == neuron_rows.MAX_NEURONS
-    assert written is not None and written.n_completions == writings.MAX_COMPLETIONS
+@pytest.mark.parametrize(
+    "figures", [("layers",), pytest.param((), marks=pytest.mark.slow("a page with one chart has all that is long"))]
+)
+def test_a_full_page_stays_small(tmp_path: Path, figures: tuple[str, ...]) -> None:
+    with large(tmp_path / "x.duckdb") as database:
+        found, written = neuron_rows.read(sources(database)), writings.read(sources(database))
+        assert found is not None and found.frame.height == neuron_rows.MAX_NEURONS
+        assert written is not None and written.n_completions == writings.MAX_COMPLETIONS
+        report = build(database, tmp_path / "out", ReportOptions(figures=figures, formats=("svg",)))
     assert report.index.stat().st_size < MOST_BYTES
 
 
 def test_neurons_are_sorted_by_what_a_heading_says(page: Page, database: Database) -> None:
     scores = database.frame("SELECT score FROM neuron_scores WHERE rank <= 5000")["score"].to_numpy()
-    assert status(page, "neurons") == "1 to 25 of 10,000 neurons"
+    assert status(page, "neurons") == "1 to 25 of 1,800 neurons"
     press(page, "[data-key=score] button")
     top = [float(text) for text in column(page, 5)]
     assert top == pytest.approx(np.sort(scores)[::-1][:25], rel=1e-3)
@@ -116,7 +129,7 @@ def test_neurons_are_sorted_by_what_a_heading_says(page: Page, database: Databas
 def test_neurons_are_filtered(page: Page, database: Database) -> None:
     frame = database.frame("SELECT *, run AS name FROM neuron_scores WHERE rank <= 5000")
     choose(page, "neurons", "run", "0")
-    assert status(page, "neurons").endswith("of 5,000 neurons")
+    assert status(page, "neurons").endswith("of 1,000 neurons")
     assert set(column(page, 2)) == {"kept"}
     choose(page, "neurons", "layer", "2")
     layer = frame.filter((frame["run"] == "kept") & (frame["layer"] == 2))
@@ -134,10 +147,10 @@ def test_neurons_are_filtered(page: Page, database: Database) -> None:
 def test_neurons_come_a_page_at_a_time(page: Page) -> None:
     first = column(page, 4)
     press(page, "#neurons-pager button:nth-of-type(3)")
-    assert status(page, "neurons") == "26 to 50 of 10,000 neurons"
+    assert status(page, "neurons") == "26 to 50 of 1,800 neurons"
     assert column(page, 4) == [str(rank) for rank in range(26, 51)]
     press(page, "#neurons-pager button:nth-of-type(4)")
-    assert status(page, "neurons") == "9,976 to 10,000 of 10,000 neurons"
+    assert status(page, "neurons") == "1,776 to 1,800 of 1,800 neurons"
     assert value(page, "document.querySelector('#neurons-pager button:nth-of-type(3)').disabled")
     press(page, "#neurons-pager button:nth-of-type(1)")
     assert column(page, 4) == first
@@ -242,16 +255,15 @@ def test_charts_are_drawn_for_a_phone_and_again_in_the_colours_of_the_page(chrom
     until(lambda: value(chromium, "document.querySelector('#chart-opening svg').viewBox.baseVal.width") > 500)
 
 
-def test_a_neuron_leads_to_its_page_and_on_to_the_next(chromium: Page, report: Report) -> None:
-    opened(chromium, report.index, drawn=False)
-    first, second = column(chromium, 1)[:2]
-    press(chromium, "#neurons-table tbody a")
-    until(lambda: value(chromium, "document.title") == first)
-    press(chromium, "a[rel=next]")
-    until(lambda: value(chromium, "document.title") == second)
-    assert texts(chromium, "a[rel=prev]") == [f"\u2039 Rank 1: {first}"]
-    press(chromium, "a[rel=up]")
-    until(lambda: value(chromium, "document.title") == "snql report")
+def test_a_neuron_leads_to_its_page_and_on_to_the_next(page: Page) -> None:
+    first, second = column(page, 1)[:2]
+    press(page, "#neurons-table tbody a")
+    until(lambda: value(page, "document.title") == first)
+    press(page, "a[rel=next]")
+    until(lambda: value(page, "document.title") == second)
+    assert texts(page, "a[rel=prev]") == [f"\u2039 Rank 1: {first}"]
+    press(page, "a[rel=up]")
+    until(lambda: value(page, "document.title") == "snql report")
 
 
 def test_short_tables_are_sorted_in_place(page: Page) -> None:
@@ -278,11 +290,17 @@ def page_open(page: Page) -> None:
     page.execute_script("document.querySelectorAll('details').forEach(part => { part.open = true; })")
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (360, True)], ids=["light", "dark"])
+WITH_MORE_CHARTS = pytest.mark.slow("the page with one chart is looked at in the dark, that with all in the light")
+
+
+@pytest.mark.parametrize(
+    ("width", "dark", "which"),
+    [(1280, False, "report"), (360, True, "tables"), pytest.param(360, True, "report", marks=WITH_MORE_CHARTS)],
+)
 def test_nothing_hinders_people_with_a_screen_reader_or_weak_eyes(
-    chromium: Page, report: Report, width: int, dark: bool
+    chromium: Page, request: pytest.FixtureRequest, width: int, dark: bool, which: str
 ) -> None:
-    opened(chromium, report.index, width=width, dark=dark)
+    opened(chromium, request.getfixturevalue(which).index, width=width, dark=dark)
     page_open(chromium)
     found = Axe().run(chromium, options={"runOnly": {"type": "tag", "values": STANDARDS}})
     assert [(each["id"], [node["html"][:200] for node in each["nodes"]][:3]) for each in found["violations"]] == []
@@ -334,10 +352,10 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Database(folder / "x.duckdb") as database:
         with database.write() as connection:
             builder = Builder(connection)
-            for number, text in enumerate(HOSTILE):
+            for number, text in enumerate(RUNS):
                 scores = np.random.default_rng(number).lognormal(0, 1, (4, 50))
                 builder.locate(text, scores, config={"before": text, "after": text, "positions": text})
-            for text in HOSTILE[:3]:
+            for text in (HOSTILE[1], HOSTILE[0]):
                 builder.patch(f"{text} patch", source=text, datasets=(text, "y"), judges=(text,), texts=HOSTILE)
             connection.execute("UPDATE completions SET text = ?", ["\n".join(HOSTILE)])
         return build(database, folder / "out", ReportOptions(figures=("effect-size", "layers"), formats=("svg",))).index
@@ -363,6 +381,6 @@ def test_hostile_text_stays_text(chromium: Page, attacked: Path) -> None:
     assert value(chromium, own) == []
     shown = "\n".join(visible(text) for text in HOSTILE)
     assert shown in texts(chromium, "#completions-list dd")
-    assert visible(HOSTILE[0]) in column(chromium, 2)
+    assert visible(RUNS[0]) in column(chromium, 2)
     assert complaints(chromium, "SEVERE") == []
     until(lambda: value(chromium, "document.readyState") == "complete")
