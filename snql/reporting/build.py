@@ -42,7 +42,7 @@ def build(
 ) -> Report:
     """Write figures, tables and ``index.html`` into the folder ``out``, creating it if need be.
 
-    parts: exactly what is drawn; by default the figures of the options, and all tables. made_of: what
+    parts: exactly what is drawn; by default the figures of the options, all tables, and pages of neurons. made_of: what
     :func:`snql.reporting.folder.is_made_of` is to know the report by. With databases to compare, see
     :mod:`snql.reporting.sources`. Equal data give equal bytes. Files of an earlier report in ``out`` go, other files
     there stay. Until everything is rendered, nothing in ``out`` changes.
@@ -62,8 +62,8 @@ def build(
         with source.reading():
             frames = {figure.name: source.frame(figure.query) for figure in wanted}
             made_tables = tuple(made for table in wanted_tables if (made := _table(source, context, table, folder)))
-            content = page.read(source)
-            if content.neurons is not None:
+            content = page.read(source, linked=parts is None)
+            if content.neurons is not None and content.n_linked:
                 neuron_files.write(source, content.neurons, folder)
         drawn = _figures(source, context, frames, chosen, style, folder, progress)
         (folder / INDEX).write_text(page.index(source, content, drawn, made_tables, context), "utf-8", newline="\n")

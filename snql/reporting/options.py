@@ -43,7 +43,7 @@ EVERYTHING = ReportOptions()
 
 @dataclass(frozen=True)
 class Parts:
-    """Names of exactly those figures and tables that are wanted; perhaps none."""
+    """Names of exactly those figures and tables that are wanted, perhaps none; neurons then have no pages."""
 
     figures: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()

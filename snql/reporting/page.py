@@ -42,19 +42,22 @@ MISSING = "\u2013"
 @dataclass(frozen=True)
 class Content:
     """What the page shows beside figures and tables. effects and sizes: rows of ``figure_effects`` and of the chart
-    of effects by size."""
+    of effects by size. n_linked: how many neurons of each run have a page of their own."""
 
     effects: pl.DataFrame
     sizes: pl.DataFrame
     neurons: neuron_rows.Neurons | None
     written: writings.Writings | None
     heat_maps: tuple[heat.HeatMap, ...]
+    n_linked: int = 0
 
 
-def read(source: Sources) -> Content:
-    """Read it all from the databases."""
+def read(source: Sources, *, linked: bool = True) -> Content:
+    """Read it all from the databases. linked: whether the highest neurons have pages of their own."""
     effects, sizes = (source.frame(query) for query in (summary.EFFECTS_QUERY, effect_size.FIGURE.query))
-    return Content(effects, sizes, neuron_rows.read(source), writings.read(source), heat.read(source))
+    neurons = neuron_rows.read(source)
+    n_linked = neuron_files.linked(neurons) if linked and neurons is not None else 0
+    return Content(effects, sizes, neurons, writings.read(source), heat.read(source), n_linked)
 
 
 def index(
@@ -79,7 +82,7 @@ def index(
         figures=[_figure(figure) for figure in figures if not figure.skipped],
         skipped=[figure for figure in figures if figure.skipped],
         tables=[_table(table) for table in tables],
-        neurons=None if neurons is None else _neurons(neurons),
+        neurons=None if neurons is None else _neurons(neurons, content.n_linked),
         heat_maps=[_heat_map(each) for each in content.heat_maps],
         context_tokens=heat.CONTEXT,
         completions=None if written is None else _completions(written),
@@ -162,14 +165,14 @@ def _cells(values: pl.Series) -> list[str]:
     return [MISSING if value is None else write(value) for value in values]
 
 
-def _neurons(neurons: neuron_rows.Neurons) -> dict[str, Any]:
+def _neurons(neurons: neuron_rows.Neurons, n_linked: int) -> dict[str, Any]:
     return {
         "n": neurons.frame.height,
         "n_runs": len(neurons.runs),
         "rows": neurons.first(FIRST_ROWS),
-        "linked": neuron_files.linked(neurons),
+        "linked": n_linked,
         "left_out": neurons.left_out,
-        "data": render.script_json(neurons.data() | {"linked": neuron_files.linked(neurons)}),
+        "data": render.script_json(neurons.data() | {"linked": n_linked}),
     }
 
 

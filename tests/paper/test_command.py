@@ -7,12 +7,18 @@ import polars as pl
 import pytest
 
 from snql.db import Database
+from snql.reporting.build import build
+from snql.reporting.options import Parts, ReportOptions
 from tests.cli.conftest import Snql
 
 from ..cli.conftest import snql  # noqa: F401  (a fixture)
 
 
-def test_a_recipe_from_steps_to_page(snql: Snql, tmp_path: Path) -> None:  # noqa: F811
+def test_a_recipe_from_steps_to_page(
+    snql: Snql,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     done = snql("--quiet", "paper", "fig5a", "table6", "--set", "top=2%")
     assert (done.code, done.err) == (0, "")
     assert "None of these rows is tested against the paper." in done.out
@@ -22,6 +28,8 @@ def test_a_recipe_from_steps_to_page(snql: Snql, tmp_path: Path) -> None:  # noq
     assert (out / "steps" / "locate-safety.txt").read_text("utf-8").startswith("$ snql locate safety --before demo:sft")
     assert (out / "fig5a" / "scores.svg").exists()
     assert (out / "report" / "index.html").exists()
+    assert list((out / "report" / "neurons" / "0").glob("L*.html")) and not (out / "fig5a" / "neurons").exists()
+    assert 'href="neurons/' not in (out / "fig5a" / "index.html").read_text("utf-8"), "they are in the whole report"
     text = (out / "paper.md").read_text("utf-8")
     with Database(tmp_path / "snql.duckdb") as db:
         skewness = db.frame("SELECT DISTINCT skewness FROM figure_scores WHERE run = 'safety'").item()
@@ -30,6 +38,8 @@ def test_a_recipe_from_steps_to_page(snql: Snql, tmp_path: Path) -> None:  # noq
     rows = pl.read_csv(out / "rows.csv")
     assert rows["value"][0] == pytest.approx(skewness)
 
+    svg, one = ReportOptions(formats=("svg",)), Parts(("scores",), ("runs",))
+    monkeypatch.setattr("snql.paper.page.build", lambda db, out, *_, **__: build(db, out, svg, parts=one))
     again = snql("paper", "fig5a")
     assert again.code == 0
     assert "step 1 of 1: snql locate safety" in again.err

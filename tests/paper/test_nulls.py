@@ -48,6 +48,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Database:
     return db
 
 
+@pytest.mark.slow("test_what_nulls_pass_is_no_test has the counts of many more; tests/contrast makes shuffled rankings")
 def test_tested_rules_tell_the_real_ranking_from_contentless_ones(drawn: Database) -> None:
     rows = drawn.rows("SELECT variant, control_of, effect, ci_low, ci_high FROM causal_effects WHERE run = 'tops'")
     shuffles = [row[2:] for row in rows if row[0].startswith("shuffled.") and row[1] is None]
