@@ -15,7 +15,7 @@ def small_plan(seed: int = 0) -> Plan:
         formats=("svg",),
         is_whole=False,
         seed=seed,
-        limit=24,
+        limit=16,
     )
 
 
