@@ -129,10 +129,10 @@ def test_pages_and_tables_show_it(snql: Snql) -> None:  # noqa: F811
     with Database("snql.duckdb") as db:
         assert describe_neurons(db, "safety:3").frame["lens_run"].null_count() == 3
     viewed = ("lens", "safety:3", "--model", "demo:sft", "--harmful-prompts", "demo:locate", "--harmless-prompts")
-    done = snql(*viewed, "demo:benign", "--limit", "20", "--top", "4")
+    done = snql(*viewed, "demo:benign", "--limit", "8", "--top", "4")
     assert done.code == 0
     assert "cosine of a random vector: 0 ± 0.088" in done.out
-    again = snql("--quiet", "--json", *viewed, "demo:benign", "--limit", "20", "--top", "4")
+    again = snql("--quiet", "--json", *viewed, "demo:benign", "--limit", "8", "--top", "4")
     rows = json.loads(again.out)
     assert len(rows) == 3, "the same settings find the run again"
     best = max(rows, key=lambda row: row["refusal_cosine"])

@@ -27,6 +27,7 @@ MORE_PAGES = (
     *("/run/1", "/run/4/completions", "/sets?expr=safety:5%25", "/sets?expr=x", "/run/4/table/effects", "/nowhere"),
 )
 _MORE = pytest.mark.slow(reason="other pages of the same parts")
+_WIDE = pytest.mark.slow(reason="narrow and in the dark it is looked at, too")
 ROOT = Path(__file__).parents[2]
 
 
@@ -61,8 +62,15 @@ def page(chromium: Page, served: Served) -> Page:
     return chromium
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
-@pytest.mark.parametrize("address", [*PAGES, *(pytest.param(each, marks=_MORE) for each in MORE_PAGES)])
+@pytest.mark.parametrize(
+    ("address", "width", "dark"),
+    [
+        *((each, 390, True) for each in PAGES),
+        *((each, 1280, False) for each in PAGES[:2]),
+        *(pytest.param(each, 1280, False, marks=_WIDE) for each in PAGES[2:]),
+        *(pytest.param(each, *look, marks=_MORE) for each in MORE_PAGES for look in ((1280, False), (390, True))),
+    ],
+)
 def test_a_page_is_sound(page: Page, served: Served, address: str, width: int, dark: bool) -> None:
     """Nothing is asked of others, nothing is refused by the policy, all is on the screen, and everybody can read it."""
     look(page, width=width, dark=dark)
