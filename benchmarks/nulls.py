@@ -31,7 +31,7 @@ from snql.paper.plan import Step, plan
 from snql.paper.results import HOLDS, UNDEFINED, outcomes
 
 SMALLER = {"sizes": "5%,20%", "locating_sizes": "1%,5%", "window": "5%:25%", "guard_sizes": "102"}
-SKIPPED = {"scorers"}
+SKIPPED = {"scorers", "safeneuron"}
 LIMITS = {"locate": 100, "patch": 50, "tax": 50}
 
 
