@@ -4,7 +4,7 @@ expression := term (("|" | "-") term)*          left to right
 term       := factor ("&" factor)*              binds tighter
 factor     := "(" expression ")" | "all" | PLACE ("," PLACE)* | "last(" INT "layers" ")" | "@" NAME
             | RUN ":" AMOUNT | RUN "[" CONDITION "]" | "top(" AMOUNT "," expression "by" RUN ")"
-            | "random(" expression "," "seed=" INT ("," HOW)? ")" | "sql(" SELECT … ")"
+            | "random(" expression "," "seed=" INT ("," HOW)? ")" (or HOW first) | "sql(" SELECT … ")"
 PLACE      := L12.N345 | L12.E3.N345 | L12 | L12.E3 | L16..L30               (a range has both its ends)
 HOW        := "anywhere" | "match=" ("layer" | "anywhere" | "magnitude" (":" RUN)?)
 AMOUNT     := (5% | 20000 | 5%..10% | 1000..2000) ("/layer" | "/index")?     (a window leaves its lower end out)
@@ -225,9 +225,11 @@ class _Parser(Reader):
         self.expect("(")
         of = self._inner()
         self.expect(",")
+        how = self.take(_HOW)
+        if how is not None:
+            self.expect(",")
         seed = self.whole(self.need(_SEED, "expected seed=NUMBER").group(1))
-        how = None
-        if self.take(_COMMA):
+        if how is None and self.take(_COMMA):
             how = self.need(_HOW, "expected 'anywhere', 'match=layer' or 'match=magnitude'")
         self.expect(")")
         if how is None:
