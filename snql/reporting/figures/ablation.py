@@ -9,11 +9,11 @@ from snql.reporting.kit.figure import Figure, Sketch
 from snql.reporting.look import Look
 from snql.writing.words import listing
 
-MAX_RUNS = 2
+MAX_RUNS = 3
 
 
 def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
-    """A panel for each run and data set, and one for the perplexity, each with an axis of its own."""
+    """A panel for each run and data set, and one for the perplexity: then each has a scale of its own."""
     shown, runs, n_rest = rows.first_runs(frame, MAX_RUNS)
     judged = shown.filter((pl.col("kind") == "set") & (pl.col("measure") != "perplexity"))
     modes = listing(sorted(judged["mode"].unique().to_list()))
@@ -27,7 +27,9 @@ def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
         captions.runs_left_out(len(runs), n_rest),
     ]
     drawn = effect_size.marked(shown.rename({"score": "effect"}))
-    return effect_size.chart(drawn, look, "score; perplexity ratio", alike=False), words
+    costs = bool((shown["measure"] == "perplexity").any())
+    title = "score; perplexity ratio" if costs else "score"
+    return effect_size.chart(drawn, look, title, "neurons taken away", alike=False, shared=not costs), words
 
 
 def _broken(sets: pl.DataFrame) -> list[str]:

@@ -66,10 +66,18 @@ def marked(shown: pl.DataFrame) -> pl.DataFrame:
     return every.sort("panel", "kind", "series", "n_neurons", "variant")
 
 
-def chart(marked: pl.DataFrame, look: Look, title: str = "causal effect", *, alike: bool = True) -> Chart:
+def chart(
+    marked: pl.DataFrame,
+    look: Look,
+    title: str = "causal effect",
+    sizes: str = "patched neurons",
+    *,
+    alike: bool = True,
+    shared: bool = True,
+) -> Chart:
     """A panel for each run and data set, of the rows of :func:`marked`.
 
-    alike: all panels have one axis, with lines at 0 and 1; else each has its own.
+    title, sizes: of the axes. alike: values are effects, with lines at 0 and 1. shared: all panels have one scale.
     """
     labels = [label for label in rows.runs(marked, "label") if label not in (CONTROL, LARGE)]
     labels.sort(key=lambda label: label == GRADED)
@@ -81,7 +89,7 @@ def chart(marked: pl.DataFrame, look: Look, title: str = "causal effect", *, ali
     domain = {"domain": axes.effect_limits(marked)} if alike else {}
     scale = plain(**domain, nice=not alike, zero=False)
     y = axes.y(title=title, scale=scale)
-    base = alt.Chart().encode(x=axes.sizes(marked, "patched neurons"), color=found.color)
+    base = alt.Chart().encode(x=axes.sizes(marked, sizes), color=found.color)
     sets = base.transform_filter("datum.kind == 'set'")
     graded = base.transform_filter("datum.kind == 'graded'")
     layers = [
@@ -95,7 +103,7 @@ def chart(marked: pl.DataFrame, look: Look, title: str = "causal effect", *, ali
         marks.points(sets, y, "effect", look, shape=found.shape, tooltip=TOOLTIP),
     ]
     columns = panels.in_a_row(marked["panel"].n_unique(), look)
-    own: Literal["axis", "scales"] = "axis" if alike else "scales"
+    own: Literal["axis", "scales"] = "axis" if shared else "scales"
     return panels.facets(layers, marked, look, columns, look.height(150), own=own)
 
 
