@@ -1,7 +1,7 @@
 """Neurons in the terminal: tables, histograms of block characters, and tokens in context on coloured ground."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,8 @@ _DEEPEST = 0.85
 """How much of its hue the ground has at full intensity: black text is legible on it."""
 _WIDE = 110
 """Characters from which on a table of neurons has room for means and deviations."""
+_LEAST_TOKENS = 12
+"""Characters of top tokens beside many numbers."""
 _MOST_LINES = 57
 """Of a neuron's page, with three of notes: two screens."""
 _FEW_ROWS, _FEW_EXAMPLES = 5, 3
@@ -37,29 +39,44 @@ def print_neurons(table: NeuronTable, *, quiet: bool) -> None:
     viewed = bool(table.frame["lens_run"].is_not_null().any())
     to = console()
     narrow = to.width < _WIDE
-    others = [f"rank in {run}" for run in table.runs[1:]]
     means = ("difference",) if narrow else ("before", "after", "difference")
-    numbers = ("score", "rank", *others, *means, *(["refusal cosine"] if viewed else []))
+    others = [f"rank in {run}" for run in table.runs[1:]]
+    heads = ("score", "rank", *others, *means, *(["refusal cosine"] if viewed else []))
+    rows = [_of_row(row, table.runs[1:], len(means), viewed=viewed) for row in table.frame.iter_rows(named=True)]
+    least = {head: max(map(len, (*head.split(), *cells))) for head, *cells in zip(heads, *rows, strict=True)}
+    room = to.width - max(map(len, ("neuron", *table.frame["neuron"]))) - _LEAST_TOKENS - 7
+    left_out = _beyond(others, least, room)
+    numbers = [head for head in heads if head not in left_out]
     words = (*(["promotes"] if viewed and not narrow else []), "top tokens")
     shown = _table(f"Neurons of {table.expression}", ("neuron",), numbers, words)
-    for column in shown.columns[: 1 + len(numbers)]:
-        column.no_wrap = column is shown.columns[0] or narrow
-    most = 2 * (to.width - sum(len(head) + 3 for head in ("neuron-name", *numbers)) - 4) if narrow else None
-    for row in table.frame.iter_rows(named=True):
-        ranks = [number(row[f"rank_{run}"]) for run in table.runs[1:]]
-        seen = [number(row["refusal_cosine"], signed=True)] if viewed else []
+    for column, head in zip(shown.columns, ("", *numbers), strict=False):
+        column.no_wrap, column.width = not head, least.get(head)
+    most = 2 * (room + _LEAST_TOKENS - sum(least[head] + 3 for head in numbers)) if narrow else None
+    for row, cells in zip(table.frame.iter_rows(named=True), rows, strict=True):
         promotes = [_words(row["promotes"], 5)] if viewed and not narrow else []
-        tokens = _top_tokens(row["tokens"], most)
-        found = (number(row["score"]), number(row["rank"]), *ranks, *_means(row)[-len(means) :], *seen)
-        _add(shown, row["neuron"], *found, *promotes, tokens)
+        found = [cell for head, cell in zip(heads, cells, strict=True) if head not in left_out]
+        _add(shown, row["neuron"], *found, *promotes, _top_tokens(row["tokens"], most))
     to.print(shown)
     if narrow:
-        note(
-            f"left out at this width: before; after{'; promotes' if viewed else ''}; --json or --csv has all",
-            quiet=quiet,
-        )
+        left_out = ["before", "after", *(["promotes"] if viewed else []), *left_out]
+    if left_out:
+        note(f"left out at this width: {'; '.join(left_out)}; --json or --csv has all", quiet=quiet)
     for line in _origins(table):
         note(line, quiet=quiet)
+
+
+def _of_row(row: dict[str, Any], others: Sequence[str], n_means: int, *, viewed: bool) -> tuple[str, ...]:
+    ranks = (number(row[f"rank_{run}"]) for run in others)
+    seen = [number(row["refusal_cosine"], signed=True)] if viewed else []
+    return number(row["score"]), number(row["rank"]), *ranks, *_means(row)[-n_means:], *seen
+
+
+def _beyond(others: Sequence[str], least: Mapping[str, int], room: int) -> list[str]:
+    """Ranks in other runs that there is no room for; the last ones go first."""
+    gone: list[str] = []
+    while len(gone) < len(others) and sum(least.values()) + 3 * len(least) - sum(least[x] + 3 for x in gone) > room:
+        gone.append(others[len(others) - 1 - len(gone)])
+    return gone[::-1]
 
 
 def _table(title: str, first: Sequence[str], numbers: Sequence[str], last: Sequence[str] = ()) -> Table:

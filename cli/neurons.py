@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 from typing_extensions import Doc
 
+from snql.errors import InputError
+
 from .render import is_table, note, print_json_parts, print_table
 from .state import state
 
@@ -47,6 +49,8 @@ def neurons(
     from snql.neuron_pages import describe_neurons
 
     here = state(context)
+    if output is not None and html is not None:
+        raise InputError("--output and --html are two files of different kinds: give one of them")
     if output is not None:
         from snql.rankings.exported import export_set
 

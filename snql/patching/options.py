@@ -19,6 +19,8 @@ STEPS = ("prompt", "completion", "all")
 MOST_CONTROLS = 10_000
 KNOWN = "donor, donor-weights, both, zero, mean:RUN[:before|after], noise:RUN[:before|after][:K] or scale:X"
 SIDES = ("before", "after")
+LARGEST_FACTOR = 1e30
+"""Of what activations are multiplied by: beyond, products are no numbers of 32 bits."""
 DONATED = ("donor", "donor-weights", "both")
 """Kinds of modes that need a donor."""
 
@@ -85,7 +87,7 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if abs(number) < float("inf") else None
+    return number if abs(number) <= LARGEST_FACTOR else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,8 +177,8 @@ class AdapterOptions:
     models: Annotated[LoadOptions, Inside(without=("device_map", "quantize"))] = LoadOptions()
 
     def __post_init__(self) -> None:
-        if not abs(self.scale) < float("inf"):
-            raise InputError(f"`scale` {self.scale} is no number to multiply by: use 0, 0.5 or 2")
+        if not abs(self.scale) <= LARGEST_FACTOR:
+            raise InputError(f"`scale` {self.scale:g} is no number to multiply by: use 0, 0.5 or 2")
 
 
 DIRECTIONS = (("safety", "helpful"), ("helpful", "safety"))

@@ -50,14 +50,17 @@ def import_scores(
         raise InputError(f"no score file {file}: check the path")
     held = load_tensors(file) if file.suffix.lower() in TORCH else None
     if is_published(held):
+        if about.skip_last_layers:
+            raise InputError("`skip_last_layers` is for other files: a score file of the published code says itself")
         statistics, shape, n_scored = published_statistics(file, held, about.n_layers)
         known = {"imported": KIND, "skip_last_layers": shape.n_layers - n_scored}
         what = "change_scores"
     else:
         found = read_file(file, about.column) if held is None else read_tensors(file, held, about.column)
         shape = _shape(db, file, found, about)
-        statistics, what = _statistics(file, found.rows, shape), found.what
+        statistics, what = _statistics(file, found.rows, shape, about.skip_last_layers), found.what
         known = {"imported": f"{what} of another program", "scorer": "imported"}
+        known |= {"skip_last_layers": about.skip_last_layers}
     new = runs.NewRun("locate", name, known | _config(name, file, about), None)
     runs.check_free(db, new, resume=False, force=force)
     with runs.stored_at_once(db, new, force=force) as (connection, run_id):
@@ -99,8 +102,11 @@ def _shape(db: Database, file: Path, found: Found, about: About) -> Shape:
     return shape
 
 
-def _statistics(file: Path, rows: pl.DataFrame, shape: Shape) -> pl.DataFrame:
-    """One row per neuron of the model, in order; raises InputError for a neuron that it has not, or infinite scores."""
+def _statistics(file: Path, rows: pl.DataFrame, shape: Shape, skip_last_layers: int) -> pl.DataFrame:
+    """One row per neuron of the model, in order.
+
+    Raises InputError for a neuron that it has not, infinite scores, or where no neuron is left to rank.
+    """
     dense = shape.n_experts == 1
     expert = rows["expert"].fill_null(0)
     outside = (rows["layer"] >= shape.n_layers) | (expert >= shape.n_experts) | (rows["neuron"] >= shape.per_expert)
@@ -112,9 +118,12 @@ def _statistics(file: Path, rows: pl.DataFrame, shape: Shape) -> pl.DataFrame:
         raise InputError(f"{file} has infinite scores")
     ids = (rows["layer"] * shape.n_neurons + expert * shape.per_expert + rows["neuron"]).to_numpy()
     order = np.argsort(-scores, kind="stable")
+    order = order[ids[order] < (shape.n_layers - skip_last_layers) * shape.n_neurons]
+    if not len(order):
+        raise InputError(f"{file} has no neuron before the last {skip_last_layers} layers: lower `skip_last_layers`")
     every = np.arange(shape.size)
     score, rank = np.full(shape.size, np.nan), np.zeros(shape.size, dtype=np.int64)
-    score[ids], rank[ids[order]] = scores, np.arange(1, len(ids) + 1)
+    score[ids], rank[ids[order]] = scores, np.arange(1, len(order) + 1)
     places = {
         "layer": pl.Series(every // shape.n_neurons, dtype=pl.Int16),
         "expert": pl.Series(every % shape.n_neurons // shape.per_expert, dtype=pl.Int16),

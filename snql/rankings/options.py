@@ -5,6 +5,7 @@ from typing import Annotated
 
 from typing_extensions import Doc
 
+from snql.errors import InputError
 from snql.options import Flag
 
 
@@ -24,3 +25,10 @@ class About:
     ] = None
     like: Annotated[str | None, Doc("A locate run of the same model, in place of `n_layers` and `n_neurons`.")] = None
     column: Annotated[str | None, Doc("The array or column with the scores, where the file has several.")] = None
+    skip_last_layers: Annotated[
+        int, Doc("Do not rank this many last layers: rankings compare with those of `locate` that skip as many.")
+    ] = 0
+
+    def __post_init__(self) -> None:
+        if self.skip_last_layers < 0:
+            raise InputError("`skip_last_layers` must be at least 0")

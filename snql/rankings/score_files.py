@@ -34,6 +34,9 @@ _MOST_DIMENSION = 1 << 24
 _PACKED = (b"\x1f\x8b", b"\x78\x01", b"\x78\x9c", b"\x78\xda", b"\x28\xb5\x2f\xfd")
 """How gzip, zlib and zstd begin, which Polars would unpack, however much it is."""
 
+_NO_SCORE = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
+"""What other programs write in a table where there is no number."""
+
 _UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, pickle.PickleError)
 """What torch.load raises for files that are damaged, or hold what weights_only refuses."""
 
@@ -151,6 +154,8 @@ def _of_arrays(file: Path, arrays: Mapping[str, npt.NDArray[Any]], column: str |
     shape = Shape(array.shape[0], array.size // array.shape[0], n_experts)
     values = array.ravel().astype(np.float64)
     kept = np.flatnonzero(array.ravel()) if array.dtype.kind == "b" else np.flatnonzero(~np.isnan(values))
+    if not len(kept):
+        raise _refusal(file, f"{name} names no neuron: all of it is {'false' if array.dtype.kind == 'b' else 'NaN'}")
     rows = pl.DataFrame(
         {
             "layer": kept // shape.n_neurons,
@@ -191,7 +196,7 @@ def _table(file: Path, column: str | None) -> Found:
             elif opened.read(4).startswith(_PACKED):
                 raise ValueError("it is compressed: unpack it")
             else:
-                frame = pl.read_csv(file, separator=separator, infer_schema_length=None)
+                frame = pl.read_csv(file, separator=separator, infer_schema_length=None, null_values=_NO_SCORE)
     except (pl.exceptions.PolarsError, pa.ArrowException, OSError, ValueError) as error:
         raise _refusal(file, f"it cannot be read as a table: {reason(error, 100)}") from error
     return _of_table(file, frame, column)
@@ -207,12 +212,28 @@ def _of_table(file: Path, frame: pl.DataFrame, column: str | None) -> Found:
     for name in _PLACES:
         if not frame[name].dtype.is_integer() and frame[name].dtype != pl.Null:
             raise _refusal(file, f"column {name} has type {frame[name].dtype}, not whole numbers")
-    numbers = [name for name in frame.columns if name not in (*_PLACES, "rank") and frame[name].dtype.is_numeric()]
+    others = [name for name in frame.columns if name not in (*_PLACES, "rank")]
+    numbers = [name for name in others if frame[name].dtype.is_numeric()]
     if column is None and not numbers:
+        _check_a_set(file, frame.select(others))
         return Found(_checked(file, frame.with_columns(score=1.0).select(*SCHEMA)), None, "a set")
     name = _chosen(file, numbers, column, "column of numbers")
     rows = frame.select(*_PLACES, score=pl.col(name).cast(pl.Float64)).filter(pl.col("score").is_not_null())
     return Found(_checked(file, rows.filter(~pl.col("score").is_nan())), None, name)
+
+
+def _check_a_set(file: Path, others: pl.DataFrame) -> None:
+    """Raise InputError for a column that was meant to be of scores: none may be lost without a word."""
+    for name in others.columns:
+        read = (
+            others[name].cast(pl.Float64, strict=False) if others[name].dtype == pl.String else others[name].is_null()
+        )
+        if name in SCORES or read.is_not_null().any():
+            wrong = others.filter(read.is_null() & pl.col(name).is_not_null())[name].cast(pl.String)
+            why = (
+                f"has {wrong[0][:40]!r}, which is no number; leave such cells empty" if len(wrong) else "has no number"
+            )
+            raise _refusal(file, f"column {name} {why}")
 
 
 def _text(file: Path, _: str | None) -> Found:

@@ -97,7 +97,7 @@ class Pair:
             raise InputError(
                 f"runs {a.run!r} and {b.run!r} rank different neurons ({len(a.ranked)} and {len(b.ranked)}): compare "
                 "runs of models of one shape with the same `skip_last_layers` (of a mixture of experts: whose prompts "
-                "reached the same experts)"
+                f"reached the same experts); what a set shares with a top: `snql neurons '{a.run}:5% & {b.run}:100%'`"
             )
         self.a, self.b, self._parts = a, b, parts
         self.n_ranked = len(a.ranked)

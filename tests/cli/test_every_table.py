@@ -49,6 +49,7 @@ READING = [
     "overlap safety helpful --curve",
     "stability safety helpful",
     "neurons safety:10",
+    "neurons L0 --limit 3 --run safety --run helpful --run other --run scored",
     "neuron L0.N3",
     "neuron L0.N3 --all",
     "query --list",
@@ -218,6 +219,7 @@ def test_nothing_is_cut_or_hidden(
         assert done.code == 0, (line, done.err)
         boxes = [len(text) for text in done.out.splitlines() if text[:1] in tuple("┏┃┡│└")]
         assert max(boxes, default=0) <= width, line
+        assert not line.startswith("neurons") or ("…" not in done.out and "L0.N" in done.out), line
         if line.startswith("show") and "Found" in done.out:
             assert max(map(len, done.out.partition("Found")[2].partition("Made with")[0].splitlines())) <= width, line
         for columns, left_out, text, at in tables:

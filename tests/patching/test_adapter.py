@@ -20,7 +20,7 @@ from snql.models.load import load_models
 from snql.models.options import LoadOptions
 from snql.neurons.sets import NeuronSet
 from snql.patching.adapter import Rescaling, rescaling, write
-from snql.patching.options import AdapterOptions, PatchOptions
+from snql.patching.options import AdapterOptions, Mode, PatchOptions
 from snql.patching.patch import patch
 from snql.prompts.options import PromptOptions
 
@@ -189,3 +189,11 @@ def test_folders_that_hold_something(db: Database, tmp_path: Path, tiny_llama: P
     with pytest.raises(InputError, match="`scale` nan is no number"):
         made(db, str(tiny_llama), "L1", scale=float("nan"))
     assert {path.name for path in tmp_path.iterdir()} == {"kept", "a"}
+
+
+@pytest.mark.parametrize("factor", ["1e31", "-1e300", "nan", "inf"])
+def test_factors_that_32_bits_do_not_have_are_refused(factor: str) -> None:
+    with pytest.raises(InputError, match="is no number to multiply by"):
+        AdapterOptions(neurons="found:5%", base="b", scale=float(factor))
+    with pytest.raises(InputError, match="is not known: use donor"):
+        Mode.parse(f"scale:{factor}")

@@ -188,6 +188,15 @@ def bad_files(folder: Path) -> dict[str, tuple[Callable[[Path], object], str]]:
         "infinite.npy": (lambda p: np.save(p, SCORES / 0.0), "has infinite scores"),
         "places.csv": (lambda p: p.write_text("layer,score\n1,2\n"), "layer and neuron are needed"),
         "halves.csv": (lambda p: p.write_text("layer,neuron,x\n1,2.5,1\n"), "column neuron has type Float64"),
+        "words.csv": (
+            lambda p: p.write_text("layer,neuron,score\n1,2,3\n1,3,x\n"),
+            "score has 'x', which is no number",
+        ),
+        "some.csv": (lambda p: p.write_text("layer,neuron,change\n1,2,3\n1,3,-\n"), "change has '-', which is no"),
+        "letters.csv": (lambda p: p.write_text("layer,neuron,score\n1,2,a\n1,3,b\n"), "score has 'a'"),
+        "blank.csv": (lambda p: p.write_text("layer,neuron,score\n1,2,NA\n1,3,\n"), "score has no number"),
+        "nans.npy": (lambda p: np.save(p, SCORES * np.nan), "names no neuron: all of it is NaN"),
+        "nothing.npy": (lambda p: np.save(p, np.zeros((3, 8), dtype=bool)), "names no neuron: all of it is false"),
         "twice.txt": (lambda p: p.write_text("1.2\n1.2\n"), "a neuron is in it twice: layer 1, neuron 2"),
         "words.txt": (lambda p: p.write_text("1.2\nfoo\n"), "'foo' is no neuron"),
         "mixed.txt": (lambda p: p.write_text("1.2\n1.3 0.5\n"), "each line must have one neuron"),
@@ -210,6 +219,30 @@ def test_what_cannot_be_read_is_one_line_and_nothing_is_run(db: Database, tmp_pa
             assert "\n" not in str(raised.value), name
     assert not (tmp_path / "was-run").exists()
     assert not db.path.exists()
+
+
+@pytest.mark.parametrize("missing", ["NA", "nan", "NaN", "null", ""])
+def test_a_cell_without_a_number_is_no_score_and_the_others_stay(db: Database, tmp_path: Path, missing: str) -> None:
+    (tmp_path / "x.csv").write_text(f"layer,neuron,score\n0,1,3\n0,2,{missing}\n2,1,7\n1,1,\n")
+    import_scores(db, "x", tmp_path / "x.csv", About(n_layers=3, n_neurons=8))
+    found = read_scores(db, "x").drop_nulls("rank").sort("rank").select("layer", "neuron", "score").rows()
+    assert found == [(2, 1, 7.0), (0, 1, 3.0)]
+
+
+def test_rankings_that_skip_as_many_layers_are_compared(db: Database, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", SCORES)
+    for skipped in (0, 1):
+        import_scores(db, f"skip{skipped}", tmp_path / "x.npy", About(skip_last_layers=skipped))
+    assert read_scores(db, "skip1").drop_nulls("rank")["layer"].max() == 1
+    assert read_scores(db, "skip1")["score"].null_count() == 0
+    import_scores(db, "again", tmp_path / "x.npy", About(skip_last_layers=1))
+    assert compare(db, ["skip1", "again"], "5")["overlap"].to_list() == [1]
+    with pytest.raises(InputError, match=r"rank different neurons .* `snql neurons 'skip0:5% & skip1:100%'`"):
+        compare(db, ["skip0", "skip1"])
+    with pytest.raises(InputError, match="no neuron before the last 3 layers: lower `skip_last_layers`"):
+        import_scores(db, "none", tmp_path / "x.npy", About(skip_last_layers=3))
+    with pytest.raises(InputError, match="`skip_last_layers` must be at least 0"):
+        About(skip_last_layers=-1)
 
 
 def test_what_does_not_fit_the_model(db: Database, tmp_path: Path) -> None:
