@@ -10,7 +10,8 @@ from snql.db.connection import Database
 from snql.patching.findings import findings, unseen
 from snql.patching.patch import patch
 
-from .test_patch import locate_run, options
+from .located import locate_run
+from .test_patch import options
 
 
 def row(variant: str, effect: float | None, low: float | None, high: float | None, **more: Any) -> dict[str, Any]:
