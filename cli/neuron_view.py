@@ -47,10 +47,12 @@ def print_neurons(table: NeuronTable, *, quiet: bool) -> None:
     room = to.width - max(map(len, ("neuron", *table.frame["neuron"]))) - _LEAST_TOKENS - 7
     left_out = _beyond(others, least, room)
     numbers = [head for head in heads if head not in left_out]
+    whole = {head: max(least[head], len(head)) for head in numbers}
+    widths = whole if sum(whole.values()) + 3 * len(whole) <= room else least
     words = (*(["promotes"] if viewed and not narrow else []), "top tokens")
     shown = _table(f"Neurons of {table.expression}", ("neuron",), numbers, words)
     for column, head in zip(shown.columns, ("", *numbers), strict=False):
-        column.no_wrap, column.width = not head, least.get(head)
+        column.no_wrap, column.width = not head, widths.get(head)
     most = 2 * (room + _LEAST_TOKENS - sum(least[head] + 3 for head in numbers)) if narrow else None
     for row, cells in zip(table.frame.iter_rows(named=True), rows, strict=True):
         promotes = [_words(row["promotes"], 5)] if viewed and not narrow else []
