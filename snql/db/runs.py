@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -16,6 +18,9 @@ from snql.db.provenance import provenance
 from snql.db.tables import delete, insert, next_values, now, run_tables
 from snql.errors import DatabaseError, InputError, SnqlError
 from snql.neurons.syntax import RESERVED, RUN_NAME
+
+_ROOM_BYTES = 1 << 18
+"""What the row of a run that failed may need on a disk, where the log is begun anew."""
 
 
 @dataclass(frozen=True)
@@ -230,17 +235,29 @@ def delete_run(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
 def recorded(db: Database, run_id: int) -> Iterator[None]:
     """If the block fails or is interrupted, write why into the run's row, and let the error go on.
 
-    Where that cannot be written either (a full disk, a lock that is not given back), the row stays as that of a process
-    that is gone, and the run can be resumed all the same.
+    On a full disk the row is written into room that was kept for it. Where it cannot be written either (a lock that is
+    not given back), it stays as that of a process that is gone, and the run can be resumed all the same.
     """
-    try:
-        yield
-    except KeyboardInterrupt:
-        _close(db, run_id, "interrupted", "interrupted by the user")
-        raise
-    except BaseException as error:
-        _close(db, run_id, "failed", _reason(error))
-        raise
+    with _kept_room(db.path.parent) as room:
+        try:
+            yield
+        except KeyboardInterrupt:
+            room.close()
+            _close(db, run_id, "interrupted", "interrupted by the user")
+            raise
+        except BaseException as error:
+            room.close()
+            _close(db, run_id, "failed", _reason(error))
+            raise
+
+
+@contextmanager
+def _kept_room(folder: Path) -> Iterator[ExitStack]:
+    """Room on the disk for a row, in a file without a name, so that nothing stays of it; close it to free the room."""
+    with ExitStack() as room:
+        with suppress(OSError):
+            room.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0)).write(bytes(_ROOM_BYTES))
+        yield room
 
 
 def _close(db: Database, run_id: int, status: str, reason: str) -> None:

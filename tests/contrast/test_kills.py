@@ -203,7 +203,7 @@ def test_a_full_disk_ends_in_a_clear_message_and_a_run_that_goes_on(
         db = Database(disk / "x.duckdb")
 
         def fill(report: Progress) -> None:
-            if report.stage == "contrast" and report.done == 4 and not (disk / "other").exists():
+            if report.stage == "contrast" and report.done == 8 and not (disk / "other").exists():
                 stat = os.statvfs(disk)
                 (disk / "other").write_bytes(b"x" * int(stat.f_bavail * stat.f_frsize - free * 1e6))
 
