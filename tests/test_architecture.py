@@ -6,6 +6,7 @@ is imported ``if TYPE_CHECKING`` does not.
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -97,8 +98,14 @@ def modules_of(names: set[str]) -> set[str]:
     return {name if name in FILES else name.rpartition(".")[0] for name in names} & set(FILES)
 
 
-IMPORTS = {name: imported(name) for name in FILES}
-GRAPH = {name: modules_of(names) - {name} for name, names in IMPORTS.items()}
+@cache
+def imports() -> dict[str, set[str]]:
+    return {name: imported(name) for name in FILES}
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    return {name: modules_of(names) - {name} for name, names in imports().items()}
 
 
 def room(name: str) -> str:
@@ -107,7 +114,7 @@ def room(name: str) -> str:
 
 
 def test_no_circle_of_files() -> None:
-    TopologicalSorter(GRAPH).prepare()
+    TopologicalSorter(graph()).prepare()
 
 
 def test_every_room_has_a_place() -> None:
@@ -116,7 +123,7 @@ def test_every_room_has_a_place() -> None:
 
 def test_rooms_import_downwards_alone() -> None:
     floor = {each: -place for place, line in enumerate(LAYERS) for each in line.split()}
-    arrows = {(room(a), room(b)): f"{a} imports {b}" for a, others in GRAPH.items() for b in others}
+    arrows = {(room(a), room(b)): f"{a} imports {b}" for a, others in graph().items() for b in others}
     upward = {
         arrow: why for arrow, why in arrows.items() if arrow[0] != arrow[1] and floor[arrow[0]] <= floor[arrow[1]]
     }
@@ -125,5 +132,5 @@ def test_rooms_import_downwards_alone() -> None:
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_libraries_are_imported_where_they_belong(library: str) -> None:
-    users = [name for name in FILES if library in {each.partition(".")[0] for each in IMPORTS[name]}]
+    users = [name for name in FILES if library in {each.partition(".")[0] for each in imports()[name]}]
     assert {room(name) for name in users} <= set(LIBRARIES[library].split()), users
