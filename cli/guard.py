@@ -11,7 +11,7 @@ from snql.jobs.options import RunFlags
 from .commands import command
 from .encoding import standard_input
 from .progress import progress_shown
-from .render import note, note_prompts, print_object, print_paragraphs, print_table
+from .render import is_table, note, note_prompts, print_object, print_paragraphs, print_table
 from .state import state
 
 if TYPE_CHECKING:
@@ -58,9 +58,6 @@ SIZES = {
 }
 COMPARED = {
     "label": "read",
-    "dataset": "prompts",
-    "n_numbers": "numbers",
-    "n_prompts": "n",
     "accuracy": "accuracy",
     "accuracy_ci_low": "low",
     "accuracy_ci_high": "high",
@@ -71,8 +68,8 @@ COMPARED = {
     "auroc_ci_low": "low",
     "auroc_ci_high": "high",
     "false_alarms": "false alarms",
-    "majority": "majority",
     "added_ms": "ms",
+    "n_numbers": "numbers",
     "layers": "layers",
     "components": "components",
 }
@@ -143,7 +140,7 @@ def compare(context: typer.Context, name: RunName, options: GuardCompareOptions,
     if here.json:
         print_object({"run": found.run, "scores": found.scores.to_dicts(), "says": found.says})
         return
-    print_table(found.scores, COMPARED, f"Guards compared: {found.run}", results=("accuracy", "difference"))
+    _print_compared(found.scores)
     for line in found.says:
         note(line, quiet=here.quiet)
 
@@ -173,6 +170,21 @@ def run(
             f"({found.n_neurons} neurons) and {found.prefill_ms:.2f} ms without: {found.added_ms:+.2f} ms",
             quiet=here.quiet,
         )
+
+
+def _print_compared(scores: "pl.DataFrame") -> None:
+    """A table for each data set, all prompts first, with what a classifier that reads nothing gets above it."""
+    if not is_table():
+        print_table(scores)
+        return
+    pooled_first = scores.sort(scores["dataset"] != "*", maintain_order=True)
+    for (dataset,), rows in pooled_first.group_by("dataset", maintain_order=True):
+        first = rows.row(0, named=True)
+        title = (
+            f"Guards compared on {'all' if dataset == '*' else dataset}: {first['n_prompts']} prompts, "
+            f"{first['n_harmful']} harmful; always saying what most are: {first['majority']:.3f}"
+        )
+        print_table(rows, COMPARED, title, results=("accuracy", "difference", "auroc"))
 
 
 def _print_scores(scores: "pl.DataFrame", title: str) -> None:

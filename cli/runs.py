@@ -18,8 +18,10 @@ NO_RUNS = "no runs yet: `snql demo` makes some"
 def runs(context: typer.Context) -> None:
     """List the runs of the database."""
     here = state(context)
-    columns = ("kind", "name", "status", "started_at", "seconds", "progress", "device", "dtype", "error")
-    print_rows(listed(here), as_json=here.json, columns=columns, results=("status",), empty=NO_RUNS)
+    found = listed(here)
+    imported = ("imported",) if found["imported"].is_not_null().any() else ()
+    columns = ("kind", "name", "status", *imported, *("started_at", "seconds", "progress", "device", "dtype", "error"))
+    print_rows(found, as_json=here.json, columns=columns, results=("status", *imported), empty=NO_RUNS)
 
 
 def listed(here: State) -> "pl.DataFrame":
@@ -80,7 +82,9 @@ def _show_first(here: State, run: str, kind: str | None) -> None:
         print_lines("Found", shown.found, folded=True)
     if shown.notes:
         print_lines("To be read with it", shown.notes, folded=True)
-    print_lines("Made with (other settings are the defaults)", [f"{name}: {value}" for name, value in shown.settings])
+    if shown.settings:
+        made = [f"{name}: {value}" for name, value in shown.settings]
+        print_lines("Made with (other settings are the defaults)", made)
     print_lines("To repeat it", [shown.command])
     note(f"snql show {run} --all has everything recorded: hashes, versions, counts", quiet=here.quiet)
 

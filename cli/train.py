@@ -43,6 +43,9 @@ _HISTORY = (
     "reward_margins",
     "reward_accuracies",
 )
+_RESULTS = ("loss", "token_accuracy", "reward_margins", "reward_accuracies")
+"""What a training is about, which is shown at any width."""
+
 _SHOWN = 12
 
 
@@ -93,6 +96,14 @@ def _train(here: State, out: Path, options: TrainOptions, run: RunFlags, *, dry_
     with progress_shown(quiet=here.quiet) as progress:
         found = train(out, options, resume=run.resume, force=run.force, progress=progress, db=here.open())
     _print_result(found, as_json=here.json)
+    made = found.plan
+    if made.neurons < made.all_neurons:
+        others = made.all_neurons - made.neurons
+        note(
+            f"{made.neurons:,} of {made.all_neurons:,} neurons were trained; the entries of the other {others:,} were "
+            "checked: they are what they were, bit for bit",
+            quiet=here.quiet,
+        )
     note(f"{out} holds the adapter and training.json; load it as {found.model}", quiet=here.quiet)
 
 
@@ -119,6 +130,7 @@ def _print_result(found: "TrainResult", *, as_json: bool) -> None:
     every = max(1, -(-len(found.history) // _SHOWN))
     steps = pl.col("step")
     shown = found.history.filter((steps % every == 0) | (steps == steps.max()) | (steps == 1))
-    print_table(shown.select(name for name in _HISTORY if name in shown.columns), title=f"Training of {found.model}")
+    columns = [name for name in _HISTORY if name in shown.columns]
+    print_table(shown.select(columns), columns, f"Training of {found.model}", results=("step", *_RESULTS))
     if len(found.held_out):
         print_table(found.held_out, title=f"{found.plan.held_out} examples that were held out")

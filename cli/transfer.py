@@ -65,7 +65,13 @@ def import_scores(
 
     here = state(context)
     done = store(here.open(), name, file, about, force=force)
-    note(f"locate run {name}: {done.n_ranked:,} neurons ranked of {done.shape}, from {file}", quiet=here.quiet)
+    note(
+        f"locate run {name}, marked imported: {done.n_ranked:,} neurons ranked of {done.shape} ({done.shape.parts}), "
+        f"from {file} ({done.what})",
+        quiet=here.quiet,
+    )
+    for line in done.notes:
+        note(f"{line}; if it has more, say so with --like RUN, or --layers and --neurons", quiet=here.quiet)
 
 
 def _counts(done: "Transfer") -> str:

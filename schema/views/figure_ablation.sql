@@ -28,6 +28,7 @@
 --   seed: seed of the run's draws
 --   mode: what neurons become: zero, scale:X, mean:RUN or noise:RUN
 --   recipient: spec of the model
+--   higher_is: whether a higher score is worse (a cost) or better (a reward)
 -- Units:   scores are in the judge's units, of refusal a share of the prompts; perplexities are ratios.
 -- Caveats: only runs with a mode that needs no donor, sets of at least two sizes, and each run's first judge. Of
 --          several perplexity runs of a set the last counts.
@@ -127,8 +128,10 @@ SELECT
     r.kind, r.run, r.series, r.variant, r.control_kind, r.n_neurons, r.fraction, r.measure, r.dataset,
     r.n_prompts, r.score, r.ci_low, r.ci_high, r.mean_recipient,
     s.n_controls, s.control_mean, s.control_min, s.control_max,
-    r.control_seed, r.confidence, r.resamples, r.seed, r.mode, r.recipient
+    r.control_seed, r.confidence, r.resamples, r.seed, r.mode, r.recipient,
+    coalesce(j.settings ->> '$.higher_is', 'worse') AS higher_is
 FROM rows AS r
+LEFT JOIN judges AS j ON j.judge = r.measure
 LEFT JOIN summed AS s
     ON r.kind = 'set' AND s.run_id = r.run_id AND s.variant_id = r.variant_id AND s.dataset = r.dataset
     AND s.control_kind = 'matched'
@@ -138,7 +141,9 @@ SELECT
     r.fraction, r.measure, r.dataset,
     r.n_prompts, s.control_mean AS score, NULL AS ci_low, NULL AS ci_high, r.mean_recipient,
     s.n_controls, s.control_mean, s.control_min, s.control_max,
-    r.control_seed, r.confidence, r.resamples, r.seed, r.mode, r.recipient
+    r.control_seed, r.confidence, r.resamples, r.seed, r.mode, r.recipient,
+    coalesce(j.settings ->> '$.higher_is', 'worse') AS higher_is
 FROM rows AS r
+LEFT JOIN judges AS j ON j.judge = r.measure
 JOIN summed AS s ON s.run_id = r.run_id AND s.variant_id = r.variant_id AND s.dataset = r.dataset
 WHERE r.kind = 'set' AND s.control_kind = 'magnitude';

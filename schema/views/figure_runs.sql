@@ -25,6 +25,7 @@
 --   snql_version: the snql that ran it
 --   git_commit: commit of snql's checkout; NULL for an installed snql
 --   config: all settings, as JSON text
+--   imported: file of another program that the scores are from; NULL for runs of snql's own
 -- Units:   model_a and model_b are the specs of before and after, or of recipient and donor; n_tokens counts the
 --          scored tokens of a locate run and is NULL for others.
 -- Caveats: config is the run's whole configuration as JSON text.
@@ -61,7 +62,8 @@ SELECT
     runs.dtype,
     runs.snql_version,
     runs.git_commit,
-    CAST(runs.config AS VARCHAR) AS config
+    CAST(runs.config AS VARCHAR) AS config,
+    CASE WHEN runs.config ->> '$.imported' IS NOT NULL THEN runs.config ->> '$.file' END AS imported
 FROM runs
 LEFT JOIN judged USING (run_id)
 LEFT JOIN read USING (run_id)

@@ -48,6 +48,11 @@ def list_judges(db: Database) -> pl.DataFrame:
     return db.frame(scripts.query("judges"))
 
 
+def directions(db: Database) -> dict[str, str]:
+    """For each judge whether a higher score is ``worse`` or ``better``."""
+    return dict(db.rows("SELECT judge, coalesce(settings ->> '$.higher_is', 'worse') FROM judges ORDER BY judge"))
+
+
 def unjudged(db: Database, run_id: int, judge: str) -> pl.DataFrame:
     """Completions of a run that the judge has not scored, in order.
 

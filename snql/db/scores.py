@@ -1,5 +1,6 @@
 """Neuron statistics of locate runs: writing them ranked, reading rankings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -117,8 +118,24 @@ def find_sizes(db: Database, run: str) -> npt.NDArray[np.float64] | None:
 def read_sizes(db: Database, run: str) -> npt.NDArray[np.float64]:
     """As :func:`find_sizes`; raises InputError for a run that has stored none."""
     if (found := find_sizes(db, run)) is None:
-        raise InputError(f"run {run!r} has stored no activation statistics, so the sizes of its neurons are not known")
+        raise InputError(
+            f"run {run!r} has stored no activation statistics, so the sizes of its neurons are not known: name a run "
+            f"of `snql locate` on this model, too, as in '{run}:5% | RUN:0'"
+        )
     return found
+
+
+def with_sizes(db: Database, runs: Sequence[str]) -> list[str]:
+    """Those of locate runs that have stored how large neurons are, in their order."""
+    known = db.rows(
+        """
+        SELECT DISTINCT r.name FROM runs AS r JOIN neuron_statistics AS s USING (run_id)
+        WHERE r.kind = 'locate' AND r.status = 'done' AND r.name IN (SELECT unnest($1::VARCHAR[]))
+            AND coalesce(s.mean_before, s.mean_after) IS NOT NULL
+        """,
+        [list(runs)],
+    )
+    return [run for run in runs if (run,) in known]
 
 
 def _run_id(db: Database, run: str) -> int | None:

@@ -148,7 +148,10 @@ def compared_sentences(scores: pl.DataFrame) -> list[str]:
     for row in pooled.iter_rows(named=True):
         numbers = f"accuracy {row['accuracy']:.3f} [{_ends(row, 'accuracy_')}]"
         if row["kind"] == GUARD:
-            found.append(f"{row['label']}: {numbers} on {row['n_prompts']} prompts of families held out of the fit.")
+            found.append(
+                f"{row['label']}: {numbers} on {row['n_prompts']} prompts of families held out of the fit; always "
+                f"saying what most are: {row['majority']:.3f}."
+            )
         elif row["difference_ci_low"] is not None:
             over = f"the chosen neurons' less this {row['difference']:+.3f} [{_ends(row, 'difference_')}]"
             sure = row["difference_ci_low"] > 0 or row["difference_ci_high"] < 0

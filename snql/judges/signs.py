@@ -1,4 +1,4 @@
-"""Which way judges' scores point: ``judge_signs``, for all judges of a command or for one of them."""
+"""Which way judges' scores point, in words, and ``judge_signs``, for all judges of a command or for one of them."""
 
 from collections.abc import Sequence
 
@@ -23,6 +23,11 @@ def given_signs(judges: Sequence[str], given: Sequence[str]) -> dict[str, str]:
             raise InputError(f"`judge_signs` {text!r}: {judge!r} is not one of the judges, {', '.join(judges)}")
         found |= dict.fromkeys([judge] if judge else judges, sign)
     return found
+
+
+def meaning(judge: str, higher_is: str) -> str:
+    """What a mean score of a judge is; higher_is: ``worse`` or ``better``."""
+    return "share of answers without a refusal" if judge.partition(":")[0] == "refusal" else f"higher is {higher_is}"
 
 
 def sign_of(judge: str) -> str | None:

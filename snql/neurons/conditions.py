@@ -32,6 +32,8 @@ _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?", re.AS
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _ABSOLUTE = re.compile(r"abs\s*\(")
 _AND = re.compile(r"and\b", re.IGNORECASE)
+_OTHERS = re.compile(r"or\b|\|\|?|&&?|,", re.IGNORECASE)
+"""What joins comparisons elsewhere."""
 
 
 def read_comparisons(reader: Reader) -> tuple[Comparison, ...]:
@@ -41,7 +43,20 @@ def read_comparisons(reader: Reader) -> tuple[Comparison, ...]:
         if len(found) == MOST_COMPARISONS:
             raise reader.error(f"more than {MOST_COMPARISONS} comparisons: join two sets with &")
         found.append(_comparison(reader))
+    _check_end(reader)
     return tuple(found)
+
+
+def _check_end(reader: Reader) -> None:
+    """Raise ExpressionError where a condition goes on with what does not join comparisons."""
+    reader.peek()
+    at = reader.at
+    if other := reader.take(_OTHERS):
+        raise reader.error(
+            f"{other.group()!r} joins no comparisons: write and between them, or join two sets, as in "
+            "RUN[score > 1] | RUN[rank <= 9]",
+            at,
+        )
 
 
 def columns_of(comparisons: Iterable[Comparison]) -> dict[str, int]:
@@ -64,6 +79,7 @@ def _comparison(reader: Reader) -> Comparison:
     reader.peek()
     start = reader.at
     left = _operand(reader)
+    _check_end(reader)
     sign = reader.need(_OPERATOR, "expected a comparison: <, <=, >, >=, = or !=").group()
     right = _operand(reader)
     if left.name is None and right.name is None:

@@ -48,6 +48,11 @@ class Shape:
     def size(self) -> int:
         return self.n_layers * self.n_neurons
 
+    @property
+    def parts(self) -> str:
+        """What the numbers of a shape as text are."""
+        return "layers x experts x neurons" if self.n_experts > 1 else "layers x neurons"
+
     def __str__(self) -> str:
         experts = f"{self.n_experts}x" if self.n_experts > 1 else ""
         return f"{self.n_layers}x{experts}{self.per_expert}"
@@ -57,8 +62,7 @@ class Shape:
         layer, expert, neuron = member if len(member) == 3 else (member[0], None, member[1])
         known = (expert is None) == (self.n_experts == 1) and 0 <= (expert or 0) < self.n_experts
         if not (known and 0 <= layer < self.n_layers and 0 <= neuron < self.per_expert):
-            parts = "layers x experts x neurons" if self.n_experts > 1 else "layers x neurons"
-            raise InputError(f"the model has {self} neurons ({parts}): no {neuron_name(layer, neuron, expert)}")
+            raise InputError(f"the model has {self} neurons ({self.parts}): no {neuron_name(layer, neuron, expert)}")
         return layer * self.n_neurons + (expert or 0) * self.per_expert + neuron
 
 

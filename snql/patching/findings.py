@@ -1,13 +1,16 @@
 """What a patch run found, in sentences: a set's effect by each judge, beside its controls, and what changed unseen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
 
 from snql.db.connection import Database
-from snql.db.judgements import POOLED
+from snql.db.judgements import POOLED, directions
 from snql.db.scripts import query
+from snql.judges.signs import meaning
 from snql.patching.variants import RECIPIENT
 from snql.writing.words import count
 
@@ -46,6 +49,11 @@ def effects_of(db: Database, run_id: int) -> pl.DataFrame:
     )
 
 
+def found_by(db: Database, effects: pl.DataFrame) -> list[str]:
+    """As :func:`findings`, with what the scores of the database's judges are."""
+    return findings(effects, {judge: meaning(judge, higher_is) for judge, higher_is in directions(db).items()})
+
+
 def with_controls(effects: pl.DataFrame) -> pl.DataFrame:
     """Effects of the chosen sets, each with the number, mean and largest effect of its random controls.
 
@@ -59,6 +67,8 @@ def with_controls(effects: pl.DataFrame) -> pl.DataFrame:
             pl.len().alias("controls"),
             pl.col("effect").mean().alias("control_mean"),
             pl.col("effect").max().alias("control_max"),
+            pl.col("change").min().alias("control_change_low"),
+            pl.col("change").max().alias("control_change_high"),
         )
         .rename({"control_of": "variant"})
     )
@@ -66,20 +76,24 @@ def with_controls(effects: pl.DataFrame) -> pl.DataFrame:
     return chosen.join(controls, on=keys, how="left", maintain_order="left")
 
 
-def findings(effects: pl.DataFrame) -> list[str]:
+def findings(effects: pl.DataFrame, meanings: Mapping[str, str] = MappingProxyType({})) -> list[str]:
     """A sentence for each judge and route: of several sets the smallest that carries 90%, or the one that carries most.
 
-    All data sets pooled, where there are several. effects: rows of ``causal_effects`` of one run.
+    All data sets pooled, where there are several; without a donor each by itself, since changes of harmful and benign
+    prompts are no one change. effects: rows of ``causal_effects`` of one run. meanings: what a score is, by judge.
     """
     rows = with_controls(effects)
-    pooled = POOLED in rows["dataset"].to_list()
-    if pooled:
-        rows = rows.filter(dataset=POOLED)
-    several = rows["route"].n_unique() > 1
-    return [
-        f"By {judge}{f', {route} effect' if several else ''}{', all prompts' if pooled else ''}: {_finding(part)}."
-        for (judge, route), part in rows.group_by("judge", "route", maintain_order=True)
-    ]
+    n_datasets, n_routes = rows["dataset"].n_unique(), rows["route"].n_unique()
+    changes = bool(rows["gap"].is_null().all())
+    if n_datasets > 1:
+        rows = rows.filter(pl.col("dataset") != POOLED if changes else pl.col("dataset") == POOLED)
+    found = []
+    for (judge, route, dataset), part in rows.group_by("judge", "route", "dataset", maintain_order=True):
+        meaning = meanings.get(str(judge), "") if changes else ""
+        on = "" if n_datasets == 1 else f", {'all prompts' if dataset == POOLED else dataset}"
+        head = f"By {judge}{f' ({meaning})' if meaning else ''}{f', {route} effect' if n_routes > 1 else ''}{on}"
+        found.append(f"{head}: {_finding(part)}.")
+    return found
 
 
 def _finding(rows: pl.DataFrame) -> str:
@@ -88,7 +102,7 @@ def _finding(rows: pl.DataFrame) -> str:
         if row["gap"] is not None:
             return "no effect can be stated, since donor and recipient do not differ reliably"
         largest = rows.sort(pl.col("change").abs(), descending=True, nulls_last=True).row(0, named=True)
-        return f"{_named(largest)} {_change(largest)}"
+        return f"{_named(largest)} {_change(largest)}{f' (the most of {len(rows)} sets)' if len(rows) > 1 else ''}"
     enough = rows.filter(pl.col("effect") >= _ENOUGH).sort("n_neurons")
     if len(enough):
         row = enough.row(0, named=True)
@@ -109,9 +123,11 @@ def _change(row: Row) -> str:
     words = f"changes the score by {row['change']:+.3g}"
     if low is None or high is None:
         return f"{words} (n = {row['n_prompts']}: too few for an interval)"
-    return f"{words} [{low:+.3g}, {high:+.3g}] (n = {row['n_prompts']})" + (
-        "; not different from nothing" if low <= 0 <= high else ""
-    )
+    words += f" [{low:+.3g}, {high:+.3g}] (n = {row['n_prompts']})"
+    if row["control_change_low"] is not None:
+        least, most = row["control_change_low"], row["control_change_high"]
+        words += f"; {count(row['controls'], 'random set')} by {least:+.3g}" + f" to {most:+.3g}" * (least != most)
+    return words + ("; not different from nothing" if low <= 0 <= high else "")
 
 
 def effect_words(row: Row) -> str:

@@ -25,7 +25,7 @@ from snql.judges.registry import judge_loaders
 from snql.models.load import load_models
 from snql.neurons.syntax import runs_named
 from snql.options import config
-from snql.patching.findings import Unseen, effects_of, findings, unseen
+from snql.patching.findings import Unseen, effects_of, found_by, unseen
 from snql.patching.graded import GradedJob
 from snql.patching.interventions import Where
 from snql.patching.job import PatchJob
@@ -169,6 +169,6 @@ def _summary(db: Database, name: str, run_id: int) -> PatchResult:
         effects,
         read_sets(db, run_id),
         runs.read_notes(db, run_id),
-        tuple(findings(effects)),
+        tuple(found_by(db, effects)),
         unseen(db, run_id, effects),
     )

@@ -9,15 +9,14 @@ from itertools import pairwise
 from statistics import fmean
 
 from snql.db.connection import Database
-from snql.db.prompts import locate_runs
 from snql.db.records import Variant
-from snql.db.scores import read_shape
 from snql.errors import InputError
 from snql.neurons.sets import Shape
-from snql.neurons.syntax import RESERVED, RUN_NAME, parse, runs_named
+from snql.neurons.syntax import RESERVED, RUN_NAME, parse
 from snql.neurons.tree import Combined, Everything, Ranked, walk
 from snql.patching.options import DIRECT
 from snql.rankings.evaluate import Evaluator, sized_by
+from snql.rankings.shapes import shape_of
 
 RECIPIENT, DONOR = 0, 1
 _NUMBER = r"\d+(?:\.\d+)?%?"
@@ -175,12 +174,13 @@ class VariantPlan:
     routes: Sequence[str | None] = (None,)
 
     def check(self) -> None:
-        """Evaluate them for the model of the run that they name, before any is loaded; raises ExpressionError."""
+        """Evaluate them for the model of a run or set that they name, before any is loaded; raises ExpressionError."""
         if self.controls.get("magnitude"):
             for expression in self.wanted:
                 sized_by(self.db, expression)
-        if located := locate_runs(self.db, runs_named(self.wanted)):
-            self.of(read_shape(self.db, located[0]))
+        shapes = [shape for expression in self.wanted if (shape := shape_of(self.db, expression)) is not None]
+        if shapes:
+            self.of(shapes[0])
 
     def of(self, shape: Shape) -> list[Variant]:
         """With their members in a model of that shape, controls beside what they control. Raises ExpressionError."""

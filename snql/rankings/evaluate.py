@@ -8,7 +8,7 @@ import polars as pl
 from snql.db.connection import Database
 from snql.db.named_sets import read_named, runs_behind
 from snql.db.prompts import locate_runs
-from snql.db.scores import RunScores, read_run_scores, read_shape, read_sizes
+from snql.db.scores import RunScores, read_run_scores, read_shape, read_sizes, with_sizes
 from snql.errors import ExpressionError, InputError
 from snql.neurons import tree
 from snql.neurons.conditions import columns_of, holds
@@ -79,7 +79,7 @@ class Evaluator:
         if node.anywhere:
             return controlled.random_anywhere(node.seed)
         if node.magnitude:
-            run = node.by or first_located(self._db, node.of) or sized_by(self._db, text)
+            run = node.by or sized_by(self._db, text, node.of)
             return controlled.magnitude_matched(self._sizes(run), node.seed)
         return controlled.matched_random(node.seed)
 
@@ -180,16 +180,19 @@ def first_located(db: Database, node: tree.Node) -> str | None:
     return next((run for run in runs if run in known), next(iter(runs), None))
 
 
-def sized_by(db: Database, text: str) -> str:
+def sized_by(db: Database, text: str, of: tree.Node | None = None) -> str:
     """The run by whose sizes sets like the one that an expression names are drawn.
 
-    It is the first that the expression ranks by, else one that its saved sets were made from. Raises InputError where
-    there is none.
+    It is the first with sizes that ``of``, a part of the expression, ranks by, or else that the expression does, or
+    that its saved sets were made from; of those without sizes the first. Raises InputError where there is none.
     """
-    run = first_located(db, parse(text)) or min(runs_behind(db, [text]), default=None)
-    if run is None:
+    parts = [parse(text)] if of is None else [of, parse(text)]
+    ranked = [run for part in parts for run in tree.runs_ranked(part)]
+    runs = [*ranked, *sorted(runs_behind(db, [text]))]
+    if not runs:
         raise InputError(
             f"sets like {text} in magnitude need a locate run that knows the sizes of activations: write "
             f"random(EXPR, seed=1, match=magnitude:RUN)"
         )
-    return run
+    sized = with_sizes(db, runs) if db.path.exists() else []
+    return next(iter(sized), first_located(db, parts[0]) or first_located(db, parts[-1]) or runs[0])

@@ -27,13 +27,17 @@ _EMPTY = ("mean_before", "mean_after", "std_before", "std_after", "mean_differen
 
 @dataclass(frozen=True)
 class ImportedScores:
-    """A run made from a file of scores. what: the array or column of the file that was read."""
+    """A run made from a file of scores. what: the array or column of the file that was read.
+
+    notes: what was assumed, since neither the file nor the user says it.
+    """
 
     run: str
     run_id: int
     shape: Shape
     n_ranked: int
     what: str
+    notes: tuple[str, ...] = ()
 
 
 def import_scores(
@@ -48,6 +52,7 @@ def import_scores(
     file, about = Path(file), about or About()
     if not file.is_file():
         raise InputError(f"no score file {file}: check the path")
+    notes: tuple[str, ...] = ()
     held = load_tensors(file) if file.suffix.lower() in TORCH else None
     if is_published(held):
         if about.skip_last_layers:
@@ -58,6 +63,7 @@ def import_scores(
     else:
         found = read_file(file, about.column) if held is None else read_tensors(file, held, about.column)
         shape = _shape(db, file, found, about)
+        notes = _assumed(file, found, about, shape)
         statistics, what = _statistics(file, found.rows, shape, about.skip_last_layers), found.what
         known = {"imported": f"{what} of another program", "scorer": "imported"}
         known |= {"skip_last_layers": about.skip_last_layers}
@@ -65,7 +71,8 @@ def import_scores(
     runs.check_free(db, new, resume=False, force=force)
     with runs.stored_at_once(db, new, force=force) as (connection, run_id):
         write_statistics(connection, run_id, statistics)
-    return ImportedScores(name, run_id, shape, statistics["rank"].count(), what)
+        runs.add_notes(connection, run_id, notes)
+    return ImportedScores(name, run_id, shape, statistics["rank"].count(), what, notes)
 
 
 def _config(name: str, file: Path, about: About) -> dict[str, object]:
@@ -89,8 +96,9 @@ def _shape(db: Database, file: Path, found: Found, about: About) -> Shape:
         least = Shape(int(rows["layer"].max()) + 1, (int(rows["neuron"].max()) + 1) * n_experts, n_experts)  # type: ignore[arg-type]
         if len(rows) < least.size and (about.n_layers is None or about.n_neurons is None):
             raise InputError(
-                f"of which model is {file}? It names {len(rows)} neurons, not all: give `like` RUN, a locate run of "
-                "that model, or `n_layers` and `n_neurons`, how many layers it has and how many neurons each"
+                f"of which model is {file}? It names {len(rows)} neurons, not all of {least} ({least.parts}): give "
+                "`like` RUN, a locate run of that model, or `n_layers` and `n_neurons`, how many layers it has and how "
+                "many neurons each"
             )
         known = least
     shape = Shape(about.n_layers or known.n_layers, about.n_neurons or known.n_neurons, known.n_experts)
@@ -102,6 +110,17 @@ def _shape(db: Database, file: Path, found: Found, about: About) -> Shape:
     return shape
 
 
+def _assumed(file: Path, found: Found, about: About, shape: Shape) -> tuple[str, ...]:
+    """What is not known of the model where a table has every neuron up to the last that it names."""
+    told = {"layers": about.n_layers, "neurons": about.n_neurons}
+    if found.shape is not None or about.like is not None or not (unsaid := [name for name in told if not told[name]]):
+        return ()
+    return (
+        f"{file.name} does not say how many {' and '.join(unsaid)} the model has: taken to be of {shape} "
+        f"({shape.parts}), all that it names",
+    )
+
+
 def _statistics(file: Path, rows: pl.DataFrame, shape: Shape, skip_last_layers: int) -> pl.DataFrame:
     """One row per neuron of the model, in order.
 
@@ -111,8 +130,7 @@ def _statistics(file: Path, rows: pl.DataFrame, shape: Shape, skip_last_layers: 
     expert = rows["expert"].fill_null(0)
     outside = (rows["layer"] >= shape.n_layers) | (expert >= shape.n_experts) | (rows["neuron"] >= shape.per_expert)
     if outside.any() or (rows["expert"].is_null() != dense).any():
-        parts = "layers x neurons" if dense else "layers x experts x neurons"
-        raise InputError(f"{file} names neurons that the model with {shape} ({parts}) has not")
+        raise InputError(f"{file} names neurons that the model with {shape} ({shape.parts}) has not")
     scores = rows["score"].to_numpy()
     if np.isinf(scores).any():
         raise InputError(f"{file} has infinite scores")

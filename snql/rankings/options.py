@@ -30,5 +30,8 @@ class About:
     ] = 0
 
     def __post_init__(self) -> None:
+        for option in ("n_layers", "n_neurons"):
+            if (number := getattr(self, option)) is not None and number < 1:
+                raise InputError(f"`{option}` {number}: a model has at least 1")
         if self.skip_last_layers < 0:
             raise InputError("`skip_last_layers` must be at least 0")

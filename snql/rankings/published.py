@@ -23,8 +23,8 @@ Values = npt.NDArray[np.float64]
 
 
 def is_published(held: Any) -> bool:
-    """Whether what a file holds looks like a score file of the published code, sound or not."""
-    return isinstance(held, tuple | list)
+    """Whether what a file holds looks like a score file of the published code, sound or not: no vectors alone."""
+    return isinstance(held, tuple | list) and not (held and all(plain(part) and part.ndim == 1 for part in held))
 
 
 def published_statistics(file: Path, held: Any, n_layers: int | None) -> tuple[pl.DataFrame, Shape, int]:

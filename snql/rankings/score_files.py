@@ -1,15 +1,16 @@
 """Files with scores or sets of neurons that other programs wrote, as tables: layer, expert, neuron, score.
 
 Arrays: one of (layers, neurons) or (layers, experts, neurons), numbers that are scores, or truth values that are a set.
-Tables: columns layer, neuron, expert if there are any, and a number for each. Lists: neurons, best first, as
-``12.345`` or ``L12.N345`` in text, a score after each or none, or in JSON. Nothing in a file is run.
+Or a vector for each layer, named by it. Tables: columns layer, neuron, expert if there are any, and a number for each.
+Lists: neurons, best first, as ``12.345`` or ``L12.N345`` in text, a score after each or none, or in JSON. Nothing in a
+file is run.
 """
 
 import json
 import pickle
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,11 @@ import pyarrow as pa
 from snql.errors import InputError, reason
 from snql.neurons.sets import NEURON, Shape
 from snql.prompts.sizes import check_zip, read_parquet
+from snql.rankings.layered import SCHEMA, WIDEST, layers_of, list_rows, vector_rows, vectors_of
 
 if TYPE_CHECKING:
     import torch
 
-SCHEMA = {"layer": pl.Int64, "expert": pl.Int64, "neuron": pl.Int64, "score": pl.Float64}
 SCORES = ("scores", "score", "change_scores", "mask")
 """Names of arrays, and of columns, that are taken where several could be meant; the first that is there."""
 _PLACES = ("layer", "expert", "neuron")
@@ -78,10 +79,11 @@ def plain(tensor: Any) -> bool:
 
 
 def read_tensors(file: Path, held: Any, column: str | None) -> Found:
-    """A tensor, or one of a dictionary of tensors."""
-    named = held if isinstance(held, dict) else {"tensor": held}
-    arrays = {str(name): _numpy(tensor) for name, tensor in named.items() if plain(tensor)}
-    return _of_arrays(file, arrays, column if isinstance(held, dict) else None)
+    """A tensor, one of a dictionary of tensors, or a vector for each layer, in a list or by names."""
+    named = dict(enumerate(held)) if isinstance(held, list | tuple) else held
+    if isinstance(named, dict):
+        return _of_named(file, {str(name): _numpy(each) for name, each in named.items() if plain(each)}, column)
+    return _of_arrays(file, {"tensor": _numpy(held)} if plain(held) else {}, None)
 
 
 def read_file(file: Path, column: str | None) -> Found:
@@ -100,8 +102,7 @@ def read_file(file: Path, column: str | None) -> Found:
 def _numpy(tensor: "torch.Tensor") -> npt.NDArray[Any]:
     import torch
 
-    kept = (torch.bool, torch.float64, torch.int64)
-    wanted = tensor if tensor.dtype in kept or tensor.is_complex() else tensor.to(torch.float64)
+    wanted = tensor.to(torch.float64) if tensor.is_floating_point() else tensor
     return wanted.detach().numpy()
 
 
@@ -115,7 +116,7 @@ def _npz(file: Path, column: str | None) -> Found:
         arrays = {name: held[name] for name in held.files}
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise _refusal(file, f"it is damaged, or holds more than numbers: {reason(error, 100)}") from error
-    return _of_arrays(file, arrays, column)
+    return _of_named(file, arrays, column)
 
 
 def _numpy_file(file: Path) -> Any:
@@ -144,6 +145,14 @@ def _safetensors(file: Path, column: str | None) -> Found:
     return read_tensors(file, dict(held), column)
 
 
+def _of_named(file: Path, arrays: Mapping[str, npt.NDArray[Any]], column: str | None) -> Found:
+    """One of the arrays, or if all are vectors and none is asked for, one for each layer."""
+    vectors = {name: array for name, array in arrays.items() if array.ndim == 1 and array.size}
+    if column is None and vectors and not any(array.ndim in (2, 3) for array in arrays.values()):
+        return _of_vectors(file, vectors)
+    return _of_arrays(file, arrays, column)
+
+
 def _of_arrays(file: Path, arrays: Mapping[str, npt.NDArray[Any]], column: str | None) -> Found:
     scores = {name: array for name, array in arrays.items() if array.ndim in (2, 3) and array.size}
     name = _chosen(file, scores, column, "array of (layers, neurons) or (layers, experts, neurons)")
@@ -166,6 +175,16 @@ def _of_arrays(file: Path, arrays: Mapping[str, npt.NDArray[Any]], column: str |
         schema=SCHEMA,
     )
     return Found(_dense(rows) if n_experts == 1 else rows, shape, name)
+
+
+def _of_vectors(file: Path, vectors: Mapping[str, npt.NDArray[Any]]) -> Found:
+    try:
+        rows, n_neurons, whole = vector_rows(vectors)
+    except ValueError as error:
+        raise _refusal(
+            file, f"it has no array of (layers, neurons), and as vectors of one layer each: {error}"
+        ) from error
+    return Found(_checked(file, rows), Shape(len(vectors), n_neurons) if whole else None, "a vector for each layer")
 
 
 def _chosen(file: Path, found: Iterable[str], column: str | None, what: str) -> str:
@@ -254,21 +273,48 @@ def _json(file: Path, column: str | None) -> Found:
     except (ValueError, RecursionError) as error:
         raise _refusal(file, f"it is no JSON: {reason(error, 100)}") from error
     if isinstance(held, dict) and isinstance(held.get("neurons"), list):
-        shape, listed = _stated(file, held), held["neurons"]
-    elif isinstance(held, dict):  # {"12": [345, 7]}
-        parts = [(layer, neurons) for layer, neurons in held.items() if isinstance(neurons, list)]
-        shape, listed = None, [[layer, neuron] for layer, neurons in parts for neuron in neurons]
-        if len(parts) < len(held):
-            raise _refusal(file, "it is neither a list of neurons nor lists by layer")
-    else:
-        shape, listed = None, held if isinstance(held, list) else [held]
+        return replace(_listed_in_json(file, held["neurons"], column), shape=_stated(file, held))
+    if isinstance(held, dict):
+        return _by_layer(file, held)
+    return _listed_in_json(file, held if isinstance(held, list) else [held], column)
+
+
+def _by_layer(file: Path, held: Mapping[str, Any]) -> Found:
+    """``{"12": [345, 7]}``, neurons by layer, or ``{"12": [0.5, …]}``, scores of all neurons of each."""
+    if not held or not all(isinstance(values, list) for values in held.values()):
+        raise _refusal(file, "it is neither a list of neurons nor lists by layer")
+    try:
+        if (vectors := vectors_of(held)) is not None:
+            return _of_vectors(file, vectors)
+        layers = layers_of(held)
+        rows, _ = list_rows([[layers[name], neuron] for name, neurons in held.items() for neuron in neurons])
+    except ValueError as error:
+        raise _refusal(file, str(error)) from error
+    return Found(_checked(file, rows), None, "a list")
+
+
+def _listed_in_json(file: Path, listed: Sequence[Any], column: str | None) -> Found:
     if listed and all(isinstance(item, dict) for item in listed):
         try:
-            return Found(_of_table(file, pl.DataFrame(listed, infer_schema_length=None), column).rows, shape, "a list")
+            return _of_table(file, pl.DataFrame(listed, infer_schema_length=None), column)
         except pl.exceptions.PolarsError as error:
             raise _refusal(file, f"its rows are not alike: {reason(error, 100)}") from error
-    items = [(".".join(map(str, item)) if isinstance(item, list) else str(item), 1.0) for item in listed]
-    return Found(_of_items(file, items, "a list").rows, shape, "a list")
+    if listed and all(isinstance(item, list) for item in listed):
+        return _of_lists(file, listed)
+    if unquoted := [item for item in listed if not isinstance(item, str)]:
+        raise _refusal(file, f'{str(unquoted[0])[:40]} is no neuron: write "12.345" with quotes, or [12, 345]')
+    return _of_items(file, ((item, 1.0) for item in listed), "a list")
+
+
+def _of_lists(file: Path, lists: Sequence[Sequence[Any]]) -> Found:
+    """A neuron each, or a layer each: the scores of all its neurons."""
+    try:
+        if min(map(len, lists)) > WIDEST and (vectors := vectors_of({str(at): row for at, row in enumerate(lists)})):
+            return _of_vectors(file, vectors)
+        rows, scored = list_rows(lists)
+    except ValueError as error:
+        raise _refusal(file, str(error)) from error
+    return Found(_checked(file, rows), None, "a list with scores" if scored else "a list")
 
 
 def _stated(file: Path, held: Mapping[str, Any]) -> Shape | None:

@@ -99,7 +99,8 @@ def judge_words(frame: pl.DataFrame) -> str:
 def read_words(row: Mapping[str, Any]) -> str:
     """How much a locate run read; of scores that were imported nobody knows."""
     if row["n_tokens"] is None:
-        return "scores of another program, prompts and tokens unknown"
+        file = f" from {row['imported']}" if row["imported"] else ""
+        return f"imported{file}: scores of another program, prompts and tokens unknown"
     return f"{count(row['n_prompts'], 'prompt')}, {count(row['n_tokens'], 'token')}"
 
 

@@ -9,7 +9,7 @@ from snql.db import runs
 from snql.db.connection import Database
 from snql.db.run_list import find
 from snql.guard.results import compared_sentences, sentences
-from snql.patching.findings import findings
+from snql.patching.findings import found_by
 from snql.reporting.reproduce import command
 from snql.writing.words import count, listing, number
 
@@ -62,18 +62,25 @@ def _settings(line: str, config: str) -> tuple[tuple[str, str], ...]:
             found.setdefault(flag, [])
         elif flag:
             found[flag].append(word)
-    seed = json.loads(config).get("seed") if config.startswith("{") else None
-    if seed is not None:
-        found.setdefault("seed", [str(seed)])
+    stored = json.loads(config) if config.startswith("{") else {}
+    if stored.get("seed") is not None:
+        found.setdefault("seed", [str(stored["seed"])])
+    if stored.get("imported"):
+        found = {"file": [stored["file"]], "read": [stored["imported"]]} | found
     return tuple((name, ", ".join(values) or "yes") for name, values in found.items())
 
 
 def _located(db: Database, run_id: int) -> list[str]:
-    ((prompts, tokens, ranked, scorer),) = db.rows(
-        "SELECT n_prompts, n_tokens, n_ranked, scorer FROM locate_runs WHERE run_id = ?", [run_id]
+    ((prompts, tokens, ranked, scorer, imported, file),) = db.rows(
+        """
+        SELECT n_prompts, n_tokens, n_ranked, scorer, config ->> '$.imported', config ->> '$.file'
+        FROM locate_runs JOIN runs USING (run_id) WHERE run_id = ?
+        """,
+        [run_id],
     )
-    unknown = ": scores of another program, prompts and tokens unknown"
-    over = unknown if tokens is None else f", over {count(tokens, 'token')} of {count(prompts, 'prompt')}"
+    over = f" by {scorer}, over {count(tokens or 0, 'token')} of {count(prompts, 'prompt')}"
+    if imported is not None:
+        over = f", imported from {file} ({imported}): prompts and tokens unknown"
     top = db.rows(
         """
         SELECT neuron_name(layer, expert, neuron), score FROM neuron_scores
@@ -83,13 +90,14 @@ def _located(db: Database, run_id: int) -> list[str]:
     )
     names = listing([f"{name} ({number(score)})" for name, score in top], _TOP)
     return [
-        f"{ranked:,} neurons ranked by {scorer}{over}.",
+        f"{ranked:,} neurons ranked{over}.",
         f"Highest: {names}.",
     ]
 
 
 def _patched(db: Database, run_id: int) -> list[str]:
-    return findings(db.frame("SELECT * FROM causal_effects WHERE run_id = ? ORDER BY judge, variant_id", [run_id]))
+    query = "SELECT * FROM causal_effects WHERE run_id = ? ORDER BY judge, variant_id"
+    return found_by(db, db.frame(query, [run_id]))
 
 
 def _closed(db: Database, run_id: int) -> list[str]:

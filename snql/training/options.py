@@ -130,7 +130,7 @@ class SftOptions(TrainOptions):
 
     stage: ClassVar[str] = "sft"
 
-    model: Annotated[str, Doc("Model to fine-tune."), Flag("--base")]
+    model: Annotated[str, Doc("Model to fine-tune."), Flag("--base", "--model")]
     data: Annotated[
         tuple[str, ...],
         Doc("Dialogues or prompts with answers: a file, hub:ID[@REVISION][:SPLIT] or demo:sft; repeatable."),
@@ -143,7 +143,7 @@ class DpoOptions(TrainOptions):
 
     stage: ClassVar[str] = "dpo"
 
-    model: Annotated[str, Doc("Fine-tuned model, such as BASE+OUT/sft; also the reference.")]
+    model: Annotated[str, Doc("Fine-tuned model, such as BASE+OUT/sft; also the reference."), Flag("--model", "--base")]
     data: Annotated[
         tuple[str, ...],
         Doc("Preferences (chosen, rejected): a file, hub:ID[@REVISION][:SPLIT] or demo:safety; repeatable."),

@@ -32,15 +32,17 @@ _CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len")
 class Plan:
     """The size of a training.
 
-    parameters: of the model; trained: entries of the vectors, or of LoRA. max_length: the longest text, cut to the
-    model's context. steps: optimizer steps. tokens, answer_tokens: read in all epochs. memory: bytes, see
-    :func:`memory_needed`.
+    parameters: of the model; trained: entries of the vectors, or of LoRA; neurons: whose entries these are, of
+    all_neurons. max_length: the longest text, cut to the model's context. steps: optimizer steps. tokens,
+    answer_tokens: read in all epochs. memory: bytes, see :func:`memory_needed`.
     """
 
     stage: str
     model: str
     parameters: int
     trained: int
+    neurons: int
+    all_neurons: int
     target: str
     examples: int
     held_out: int
@@ -107,6 +109,8 @@ def prepare(
         model=options.model,
         parameters=sizes.parameters,
         trained=trained,
+        neurons=n_neurons,
+        all_neurons=sizes.layers * sizes.neurons,
         target=sizes.targets[0] if len(sizes.targets) == 1 else f"{len(sizes.targets)} modules",
         examples=data.train.num_rows,
         held_out=data.held_out.num_rows,

@@ -1,6 +1,7 @@
 """The tables of commands at four widths, of a database with something of everything: nothing is cut or hidden."""
 
 import io
+import json
 import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -239,3 +240,19 @@ def test_a_neuron_fits_two_screens(snql: Snql, database: Path, monkeypatch: pyte
     for heading in ("Scores", "In run"):
         assert heading in short.out and heading in whole.out
     assert whole.out.count("Lowest before") == 1 and "Lowest before" not in short.out
+
+
+def test_guards_compared_keep_what_they_are_compared_by(
+    snql: Snql, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, found = JOBS["snql.guard.comparing.compare_guards"]
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(comparing, "compare_guards", lambda db, *_, **__: found(db))
+    rows = found(Database(database)).scores
+    done = snql("--db", str(database), *words)
+    heads = [line for line in done.out.splitlines() if line.startswith("┃")]
+    assert heads and "AUROC" in heads[0] and "accuracy" in heads[0]
+    assert done.out.count("Guards compared on ") == rows["dataset"].n_unique()
+    assert all(f"always saying what most are: {most:.3f}" in done.out for most in rows["majority"])
+    listed = json.loads(snql("--db", str(database), "--format", "json", *words).out)
+    assert [row["majority"] for row in listed["scores"]] == rows["majority"].to_list()

@@ -22,16 +22,23 @@ def test_a_plan_without_training(snql: Snql) -> None:
     assert not Path("out").exists()
 
 
-def test_a_stage_trains_and_the_next_one_can_stand_on_it(snql: Snql) -> None:
+def test_a_stage_trains_and_the_next_one_can_stand_on_it(snql: Snql, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("trl", reason="trl is not installed (extra train)")
+    monkeypatch.setenv("COLUMNS", "50")
     few = [*FEW, "--max-steps", "1"]
-    done = snql("train", "sft", "out/sft", "--base", "demo:base", "--data", "demo:sft", *few)
+    only = ["--only", "L1.N3,L2.N9"]
+    done = snql("train", "sft", "out/sft", "--base", "demo:base", "--data", "demo:sft", *few, *only)
     assert done.code == 0
+    assert "2 of 2,304 neurons were trained; the entries of the other 2,302 were checked" in done.err
+    heads = done.out.partition("┡")[0]
+    assert all(head in heads for head in ("step", "loss", "accuracy")), heads
+    assert "left out at this width: grad norm" in done.err
     assert "Training of demo:base+out/sft" in done.out and "1 examples that were held out" in done.out
     assert "load it as demo:base+out/sft" in done.err
     assert "{'loss'" not in done.out + done.err, "the trainer prints nothing of its own"
     done = snql(
-        "--json", "--quiet", "train", "sft", "out/sft", "--base", "demo:base", "--data", "demo:sft", *few, "--resume"
+        *("--json", "--quiet", "train", "sft", "out/sft", "--model", "demo:base", "--data", "demo:sft"),
+        *(*few, *only, "--resume"),
     )
     parts = json.loads(done.out)
     assert [row["step"] for row in parts["history"]] == [1]

@@ -47,11 +47,19 @@ def test_import_scores(snql: Snql, tmp_path: Path) -> None:
     torch.save((scores, ranks, scores, scores, scores, scores), tmp_path / "x.pt")
     done = snql("db", "import-scores", "x.pt", "theirs", "--before", "sft", "--after", "dpo", "--layers", "2")
     assert (done.code, done.out) == (0, "")
-    assert done.err == "locate run theirs: 3 neurons ranked of 2x3, from x.pt\n"
+    assert done.err == (
+        "locate run theirs, marked imported: 3 neurons ranked of 2x3 (layers x neurons), from x.pt (change_scores)\n"
+    )
     done = snql("--json", "query", "SELECT run, n_ranked, n_all, n_tokens, before, after FROM locate_runs")
     assert json.loads(done.out) == [
         {"run": "theirs", "n_ranked": 3, "n_all": 6, "n_tokens": None, "before": "sft", "after": "dpo"}
     ]
+    (tmp_path / "few.csv").write_text("layer,neuron,score\n0,0,3\n0,1,5\n")
+    done = snql("db", "import-scores", "few.csv", "few")
+    assert "all that it names; if it has more, say so with --like RUN, or --layers and --neurons\n" in done.err
+    rows = [line.split("│") for line in snql("runs").out.splitlines() if "│ locate" in line]
+    assert [(row[2].strip(), row[4].strip()) for row in rows] == [("theirs", "x.pt"), ("few", "few.csv")]
+    assert "Made with" in snql("show", "few").out
     (tmp_path / "x.pt").write_text("text")
     done = snql("db", "import-scores", "x.pt", "other")
     assert (done.code, done.err.count("\n")) == (2, 1)

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from snql.db.connection import Database
+from snql.judges.signs import meaning
 from snql.patching.findings import findings, unseen
 from snql.patching.patch import patch
 
@@ -87,6 +88,35 @@ def test_sets_are_pooled_where_there_are_several_and_judges_have_a_sentence_each
     one, other = findings(frame(*rows))
     assert one.startswith("By cost, all prompts: a:5%") and "30%" in one
     assert other.startswith("By other, all prompts: a:5%") and "10%" in other
+
+
+def test_without_a_donor_harmful_and_benign_prompts_are_not_mixed() -> None:
+    nothing = (None, None, None)
+    rows = [
+        row(
+            f"a:{size}",
+            *nothing,
+            gap=None,
+            n_neurons=size,
+            dataset=dataset,
+            change=change,
+            change_ci_low=0.1,
+            change_ci_high=9.0,
+        )
+        for dataset, changes in (("harmful", (1.0, 5.0)), ("benign", (-1.0, 0.5)), ("*", (0.0, 2.0)))
+        for size, change in zip((10, 20), changes, strict=True)
+    ]
+    controls = [
+        row(f"random{seed}", *nothing, gap=None, control_of="a:20", dataset="harmful", change=change)
+        for seed, change in enumerate((0.25, -0.5))
+    ]
+    assert findings(frame(*rows, *controls), {"cost": meaning("score-model:cost", "worse")}) == [
+        "By cost (higher is worse), harmful: a:20 (20 neurons) changes the score by +5 [+0.1, +9] (n = 100); 2 random "
+        "sets by -0.5 to +0.25 (the most of 2 sets).",
+        "By cost (higher is worse), benign: a:10 (10 neurons) changes the score by -1 [+0.1, +9] (n = 100) (the most "
+        "of 2 sets).",
+    ]
+    assert meaning("refusal:zou2023", "worse") == "share of answers without a refusal"
 
 
 def test_changes_that_a_judge_does_not_see(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:

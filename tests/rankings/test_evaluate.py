@@ -7,8 +7,10 @@ from snql.db.connection import Database
 from snql.db.named_sets import list_named, members_of, remove_named
 from snql.errors import ExpressionError, InputError, SnqlError
 from snql.neurons.sets import NeuronSet, Shape
+from snql.patching.variants import VariantPlan
 from snql.rankings.evaluate import Evaluator
 from snql.rankings.saved_sets import save_set
+from snql.rankings.shapes import shape_of
 
 from ..synthetic import add_locate_run
 
@@ -35,6 +37,24 @@ def ids(neurons: NeuronSet) -> set[int]:
 def top(run: str, low: int, high: int, n_layers: int = 4) -> set[int]:
     order = np.argsort(-SCORES[run][:n_layers].ravel(), kind="stable")
     return set(order[low:high].tolist())
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message"),
+    [
+        ("all & nosuch:5%", 7, "no finished locate run 'nosuch' in .*: its runs are a, b, other"),
+        ("L1 | top(5, L2 by gone)", 19, "no finished locate run 'gone'"),
+        ("L1 - gone[score > 1]", 6, "no finished locate or lens run 'gone'"),
+        ("L1 - @gone", 6, "no saved set 'gone'"),
+    ],
+)
+def test_what_is_not_known_has_a_column_before_a_model_is_loaded(
+    db: Database, evaluator: Evaluator, text: str, column: int, message: str
+) -> None:
+    for ask in (lambda: shape_of(db, text), VariantPlan(db, [text]).check, lambda: evaluator.evaluate(text)):
+        with pytest.raises(ExpressionError, match=message) as caught:
+            ask()
+        assert caught.value.column == column
 
 
 def test_every_kind_of_expression(evaluator: Evaluator) -> None:

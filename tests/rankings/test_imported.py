@@ -14,14 +14,18 @@ from safetensors.numpy import save_file
 
 from snql.db.check import check
 from snql.db.connection import Database
+from snql.db.run_list import list_runs
 from snql.db.scores import read_scores
 from snql.errors import InputError
 from snql.neurons.sets import NeuronSet, Shape
-from snql.rankings.evaluate import Evaluator
+from snql.patching.variants import VariantPlan
+from snql.rankings.evaluate import Evaluator, sized_by
 from snql.rankings.exported import ENDINGS, export_set
 from snql.rankings.imported import import_scores
 from snql.rankings.options import About
 from snql.rankings.overlaps import compare
+from snql.reporting.build import build
+from snql.reporting.options import ReportOptions
 from snql.reporting.showing import show_run
 
 from ..synthetic import add_locate_run
@@ -52,6 +56,18 @@ WAYS: dict[str, Callable[[Path], object]] = {
     ),
     "table.parquet": lambda path: table(SCORES).rename({"layer": "Layer"}).write_parquet(path),
     "rows.json": lambda path: path.write_text(json.dumps(table(SCORES).to_dicts())),
+    "layers.pt": lambda path: torch.save([torch.from_numpy(row) for row in SCORES], path),
+    "numbered.pt": lambda path: torch.save({layer: torch.from_numpy(SCORES[layer]) for layer in (2, 0, 1)}, path),
+    "rows.npz": lambda path: np.savez(path, *SCORES),
+    "named.safetensors": lambda path: save_file({f"model.layers.{n}.mlp.act": SCORES[n] for n in (1, 2, 0)}, path),
+    "triples.json": lambda path: path.write_text(
+        json.dumps([[a, b, SCORES[a, b]] for a in range(3) for b in range(8)])
+    ),
+    "floats.json": lambda path: path.write_text(
+        json.dumps(table(SCORES).select("layer", "neuron", "score").to_numpy().tolist())
+    ),
+    "layers.json": lambda path: path.write_text(json.dumps({f"layer_{a}": SCORES[a].tolist() for a in range(3)})),
+    "matrix.json": lambda path: path.write_text(json.dumps(SCORES.tolist())),
     "list.txt": lambda path: path.write_text(
         "# neuron and score\n" + "".join(f"{a}.{b}\t{SCORES[a, b]}\n" for a in range(3) for b in range(8))
     ),
@@ -98,7 +114,57 @@ def test_what_is_meant_can_be_said(db: Database, tmp_path: Path) -> None:
     ((command, imported),) = db.rows("SELECT config ->> '$.command', config ->> '$.imported' FROM runs")
     assert json.loads(command) == ["snql", "db", "import-scores", "x.csv", "x", "--column", "other"]
     assert imported == "other of another program"
-    assert "ranked by imported: scores of another program" in str(show_run(db, "x"))
+
+
+def test_imported_runs_are_marked_wherever_runs_are_listed(db: Database, tmp_path: Path) -> None:
+    add_locate_run(db, "ours", SCORES)
+    np.save(tmp_path / "x.npy", SCORES)
+    import_scores(db, "theirs", tmp_path / "x.npy")
+    assert dict(list_runs(db).select("name", "imported").rows()) == {"ours": None, "theirs": "x.npy"}
+    shown = show_run(db, "theirs")
+    assert (
+        shown.found[0]
+        == "24 neurons ranked, imported from x.npy (array of another program): prompts and tokens unknown."
+    )
+    assert shown.settings == (("file", "x.npy"), ("read", "array of another program"))
+    made = build(db, tmp_path / "report", ReportOptions(figures=("layers",), formats=("svg",)))
+    (layers,) = made.figures
+    assert "theirs: unknown before and unknown after, imported from x.npy: scores of another program" in layers.caption
+    (listed,) = (part for part in made.tables if part.name == "runs")
+    assert "Imported: theirs (x.npy); nothing shows which models they are of." in listed.caption
+    assert dict(listed.frame.select("run", "imported from").rows()) == {"ours": None, "theirs": "x.npy"}
+    assert "| theirs (imported) |" in (tmp_path / "report" / "table-runs.md").read_text("utf-8")
+
+
+def test_sets_of_imported_runs_have_controls_as_large_by_the_sizes_of_another(db: Database, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", SCORES)
+    import_scores(db, "theirs", tmp_path / "x.npy")
+    add_locate_run(db, "ours", -SCORES, sizes=np.abs(GENERATOR.normal(size=SCORES.shape)))
+    remedy = "sizes of its neurons are not known: name a run of `snql locate` .* as in 'theirs:5% | RUN:0'"
+    with pytest.raises(InputError, match=remedy):
+        VariantPlan(db, ["theirs:5"], {"magnitude": 1}).check()
+    assert [sized_by(db, text) for text in ("theirs:5", "theirs:5 | ours:0")] == ["theirs", "ours"]
+    *_, chosen, control = VariantPlan(db, ["theirs:5 | ours:0"], {"magnitude": 1}).of(Shape(3, 8))
+    evaluate = Evaluator(db, Shape(3, 8)).evaluate
+    assert chosen.members == evaluate("theirs:5")
+    assert control.members == evaluate("random(theirs:5, seed=1, match=magnitude:ours)")
+
+
+def test_what_is_assumed_of_a_model_is_said(db: Database, tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text("layer,neuron,score\n0,0,3\n0,1,5\n")
+    made = import_scores(db, "few", tmp_path / "few.csv")
+    assert made.notes == show_run(db, "few").notes
+    assert made.notes == (
+        "few.csv does not say how many layers and neurons the model has: taken to be of 1x2 (layers x neurons), all "
+        "that it names",
+    )
+    np.save(tmp_path / "x.npy", SCORES[:1, :2])
+    for file, about in (
+        ("x.npy", About()),
+        ("few.csv", About(n_layers=1, n_neurons=2)),
+        ("few.csv", About(like="few")),
+    ):
+        assert import_scores(db, "said", tmp_path / file, about, force=True).notes == ()
 
 
 LISTS = {
@@ -107,6 +173,8 @@ LISTS = {
     "a.json": "[[2, 5], [0, 1], [1, 7]]",
     "b.json": '["L2.N5", "0.1", "1.7"]',
     "c.json": '{"2": [5], "0": [1], "1": [7]}',
+    "named.json": '{"layer_2": [5], "layer_0": [1], "layer_1": [7]}',
+    "scored.json": "[[2, 5, 2.5], [0, 1, 2], [1, 7, -1e3], [1, 1, null]]",
     "d.json": '[{"layer": 2, "neuron": 5}, {"layer": 0, "neuron": 1}, {"layer": 1, "neuron": 7}]',
     "e.csv": "layer,neuron,why\n2,5,a\n0,1,b\n1,7,c\n",
 }
@@ -116,7 +184,7 @@ def test_lists_of_neurons(db: Database, tmp_path: Path) -> None:
     add_locate_run(db, "ours", SCORES)
     for name, text in LISTS.items():
         (tmp_path / name).write_text(text)
-        with pytest.raises(InputError, match="of which model is .*It names 3 neurons, not all"):
+        with pytest.raises(InputError, match="of which model is .*It names 3 neurons, not all of 3x8 "):
             import_scores(db, name, tmp_path / name)
         for about in (About(like="ours"), About(n_layers=3, n_neurons=8)):
             made = import_scores(db, name, tmp_path / name, about, force=True)
@@ -204,6 +272,20 @@ def bad_files(folder: Path) -> dict[str, tuple[Callable[[Path], object], str]]:
         "bytes.txt": (lambda p: p.write_bytes(b"\xff\xfe\x00"), "it is no text"),
         "minus.json": (lambda p: p.write_text('[{"layer": -1, "neuron": 2}]'), "neuron -1, which no model has"),
         "huge.json": (lambda p: p.write_text('["99999999999999999999.1"]'), "which no model has"),
+        "ragged.pt": (lambda p: torch.save([torch.zeros(8), torch.zeros(7)], p), "not of one length, but of 7 to 8"),
+        "whole.pt": (lambda p: torch.save({0: torch.arange(3), 1: torch.arange(3)}, p), "could be scores or neurons"),
+        "names.npz": (lambda p: np.savez(p, a=SCORES[0], b=SCORES[1]), "'a' is no name with one number"),
+        "parts.npz": (lambda p: np.savez(p, mlp0=SCORES[0], attn1=SCORES[1]), "differ in more than the number of a"),
+        "sublayers.npz": (lambda p: np.savez(p, layer0_mlp2=SCORES[0]), "'layer0_mlp2' is no name with one number"),
+        "same.npz": (lambda p: np.savez(p, layer0=SCORES[0], layer00=SCORES[1]), "two names are of one layer"),
+        "gap.pt": (lambda p: torch.save({1: torch.rand(8), 2: torch.rand(8)}, p), "16 neurons, not all of 3x8"),
+        "evil-list.pt": (lambda p: torch.save([torch.zeros(3), evil], p), "not a sound file of tensors alone"),
+        "unquoted.json": (lambda p: p.write_text("[12.340, 12.5]"), r'12.34 is no neuron: write "12.345" with quotes'),
+        "half.json": (lambda p: p.write_text("[[1, 2.5, 3]]"), "2.5 is no layer, expert or neuron"),
+        "pairs.json": (lambda p: p.write_text("[[1, 2], [1, 3, 0.5]]"), "its lists are not alike"),
+        "strings.json": (lambda p: p.write_text('[[1, "x"]]'), "'x' in one of its lists is no number"),
+        "scores-beyond.json": (lambda p: p.write_text(f"[[1, 2, {'9' * 400}, 0.5]]"), "is no layer, expert"),
+        "none.json": (lambda p: p.write_text('{"1": []}'), "it names no neuron"),
         "cut.json": (lambda p: p.write_text("[[1, 2], "), "it is no JSON"),
         "stated.json": (lambda p: p.write_text('{"n_layers": 0, "n_neurons": 4, "neurons": ["0.1"]}'), "no model has"),
         "scores.xlsx": (lambda p: p.write_text("x"), "no ending that is known"),
@@ -243,6 +325,8 @@ def test_rankings_that_skip_as_many_layers_are_compared(db: Database, tmp_path: 
         import_scores(db, "none", tmp_path / "x.npy", About(skip_last_layers=3))
     with pytest.raises(InputError, match="`skip_last_layers` must be at least 0"):
         About(skip_last_layers=-1)
+    with pytest.raises(InputError, match="`n_layers` 0: a model has at least 1"):
+        About(n_layers=0)
 
 
 def test_what_does_not_fit_the_model(db: Database, tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def test_the_caption_says_how_few_suffice(database: Database) -> None:
         in drawing.caption
     )
     assert "whose neurons are set to zero" in drawing.caption
+    assert "Mean scores by cost (higher is worse) of the model" in drawing.caption
     assert "are those of perplexity runs with the same sets" in drawing.caption
     assert "Beside them random sets whose neurons are as large as the set's" in drawing.caption
     assert {row["label"] for row in drawn_rows(drawing.chart) if "label" in row} >= {

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from snql.judges.signs import meaning
 from snql.reporting.context import Context, interval_words, patch_words
 from snql.reporting.figures import effect_size
 from snql.reporting.kit import captions, rows
@@ -17,8 +18,10 @@ def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
     shown, runs, n_rest = rows.first_runs(frame, MAX_RUNS)
     judged = shown.filter((pl.col("kind") == "set") & (pl.col("measure") != "perplexity"))
     modes = listing(sorted(judged["mode"].unique().to_list()))
+    judges = judged.select("measure", "higher_is").unique().sort("measure").rows()
+    meant = listing([f"{judge} ({meaning(judge, higher_is)})" for judge, higher_is in judges])
     words = [
-        f"Mean scores by {listing(sorted(judged['measure'].unique().to_list()))} of the model whose neurons are set to "
+        f"Mean scores by {meant} of the model whose neurons are set to "
         f"{modes}; bars are {interval_words(judged)} of the change from the unpatched model.",
         *_broken(judged),
         _cost(shown),
@@ -28,7 +31,9 @@ def _sketch(frame: pl.DataFrame, context: Context, look: Look) -> Sketch:
     ]
     drawn = effect_size.marked(shown.rename({"score": "effect"}))
     costs = bool((shown["measure"] == "perplexity").any())
-    title = "score; perplexity ratio" if costs else "score"
+    directions = judged["higher_is"].unique().to_list()
+    title = f"score (higher is {directions[0]})" if len(directions) == 1 else "score"
+    title = f"{title}; perplexity ratio" if costs else title
     return effect_size.chart(drawn, look, title, "neurons taken away", alike=False, shared=not costs), words
 
 

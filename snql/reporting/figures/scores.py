@@ -111,6 +111,9 @@ FIGURE = Figure(
     order=("run", "bin"),
     title="Distribution of change scores",
     description="distribution of the change scores, with the threshold of the top 5 % and the knee (paper figure 5a)",
-    lacking="no finished locate run has a change score above 0: run `snql locate` on two models that differ",
+    lacking=(
+        "no finished locate run has a change score above 0 (other scorers' and imported scores are none): run "
+        "`snql locate` on two models that differ"
+    ),
     sketch=_sketch,
 )

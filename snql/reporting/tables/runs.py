@@ -16,6 +16,7 @@ def cells(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(
         "run",
         "kind",
+        pl.col("imported").alias("imported from"),
         pl.col("model_a").alias("before or recipient"),
         pl.col("model_b").alias("after or donor"),
         pl.col("n_prompts").alias("prompts"),
@@ -64,7 +65,8 @@ def _text(head: str) -> Column:
 
 
 def _names(row: dict[str, str | None]) -> tuple[str, str, str]:
-    return row["run"] or "", row["model_a"] or "unknown", row["model_b"] or "none"
+    name = f"{row['run']} (imported)" if row["imported"] else row["run"] or ""
+    return name, row["model_a"] or "unknown", row["model_b"] or "none"
 
 
 def _count(value: int | None) -> Cell:
@@ -76,7 +78,12 @@ def caption(_: pl.DataFrame, context: Context) -> str:
     machines = listing(
         [f"{device or 'unknown device'}, {dtype or 'unknown dtype'}" for device, dtype in _kinds(context.runs)]
     )
-    return f"All finished runs. Ranked neurons leave out the layers that a run skips. Made on {machines}."
+    imported = context.runs.filter(pl.col("imported").is_not_null()).select("run", "imported").rows()
+    named = (
+        f" Imported: {listing([f'{run} ({file})' for run, file in imported])}; nothing shows which models they are of."
+    )
+    words = named if imported else ""
+    return f"All finished runs. Ranked neurons leave out the layers that a run skips.{words} Made on {machines}."
 
 
 def _kinds(rows: pl.DataFrame) -> list[tuple[str | None, str | None]]:
