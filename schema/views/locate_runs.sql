@@ -32,16 +32,26 @@ WITH chosen AS (
             OR list_contains(getvariable('snql_only')::VARCHAR[], config ->> '$.null_of')
         )
 ),
-sizes AS (
+layers AS (
     SELECT
         run_id,
+        layer,
         count(*) AS n_all,
         count(rank) AS n_ranked,
-        count(DISTINCT layer) AS n_layers,
-        count(DISTINCT layer) FILTER (rank IS NOT NULL) AS n_ranked_layers,
         max(n_tokens) AS n_tokens
     FROM neuron_statistics
     SEMI JOIN chosen USING (run_id)
+    GROUP BY run_id, layer
+),
+sizes AS (
+    SELECT
+        run_id,
+        sum(n_all)::BIGINT AS n_all,
+        sum(n_ranked)::BIGINT AS n_ranked,
+        count(*) AS n_layers,
+        count(*) FILTER (n_ranked > 0) AS n_ranked_layers,
+        max(n_tokens) AS n_tokens
+    FROM layers
     GROUP BY run_id
 )
 SELECT

@@ -110,7 +110,9 @@ def _highest(pair: Pair, db: Database) -> list[Row]:
     """The neurons with the best worse rank: those that both runs rank highest. db: where the first run is."""
     a, b = pair.a, pair.b
     worse = np.maximum(a.ranks[a.ranked], b.ranks[a.ranked])
-    best = a.ranked[np.argsort(worse, kind="stable")[:NEURONS]]
+    most = min(NEURONS, len(worse)) - 1
+    few = np.flatnonzero(worse <= np.partition(worse, most)[most])
+    best = a.ranked[few[np.argsort(worse[few], kind="stable")][:NEURONS]]
     ((n_experts,),) = db.rows(
         "SELECT coalesce(max(expert) + 1, 1) FROM neuron_statistics JOIN runs USING (run_id) WHERE name = ?", [a.run]
     )
