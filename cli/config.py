@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from snql.errors import InputError
+from snql.small_files import small_text
 
 
 def read_config(path: Path, command: Any) -> dict[str, Any]:
@@ -12,10 +13,7 @@ def read_config(path: Path, command: Any) -> dict[str, Any]:
 
     Raises InputError if the file is missing or is not TOML, or names a command or option that there is not.
     """
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--config {path} cannot be read: check the path") from error
+    text = small_text(path, "--config")
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -12,6 +12,7 @@ from typing_extensions import Doc
 from snql.db.connection import Access, Database
 from snql.errors import InputError
 from snql.options import Argument, Flag
+from snql.small_files import small_text
 
 from . import options as opt
 from .encoding import standard_input
@@ -94,10 +95,7 @@ def _read(
         if str(sql).startswith("@"):
             return ask(db, str(sql)[1:], given)
         return (standard_input("the query") if sql == "-" else str(sql)), given
-    try:
-        return file.read_text("utf-8"), given
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--file {file} cannot be read: check the path") from error
+    return small_text(file, "--file"), given
 
 
 def _print(result: "Result", most: int, *, quiet: bool) -> None:

@@ -35,7 +35,7 @@ LAYERS = (
     "models",
     "prompts",
     "organism stats neurons writing",
-    "options stoppable",
+    "options small_files stoppable",
     "distribution errors interrupts progress",
 )
 """Rooms from the top down: each imports rooms of lower lines alone, and none of its own line."""

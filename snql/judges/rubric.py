@@ -11,6 +11,7 @@ from typing import Any
 
 from snql.errors import InputError
 from snql.judges.base import JudgeInfo, Pair
+from snql.small_files import small_text
 
 HARM, GUARD = "harm", "guard"
 """The rubrics of snql's own: harm from 0 to 10, and whether a completion is unsafe, to be answered by yes or no."""
@@ -67,11 +68,7 @@ def own(name: str) -> Rubric:
 
 def read(file: Path) -> Rubric:
     """The rubric in a file. Raises InputError if it cannot be read or has no place for the completion."""
-    try:
-        text = file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"rubric {str(file)!r} cannot be read as UTF-8 text: {_reason(error)}") from error
-    rubric = _parsed(text)
+    rubric = _parsed(small_text(file, "rubric"))
     if "{completion}" not in rubric.text:
         raise InputError(f"rubric {str(file)!r} has no {{completion}}: write where the completion goes, and {{prompt}}")
     if rubric.lowest >= rubric.highest:
@@ -83,10 +80,6 @@ def _parsed(text: str) -> Rubric:
     text = text.rstrip("\r\n")
     found = _RANGE.match(text)
     return Rubric(text) if found is None else Rubric(text[found.end() :], float(found[1]), float(found[2]))
-
-
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return error.strerror or "unknown" if isinstance(error, OSError) else error.reason
 
 
 def shown(text: str) -> str:

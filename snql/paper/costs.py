@@ -23,6 +23,7 @@ from snql.options import leaves
 from snql.paper.plan import OPTIONS, Plan, Step
 from snql.patching.variants import layer_steps, windows
 from snql.patching.variants import sizes as sizes_of
+from snql.small_files import small_text
 
 _GIGA = 1e9
 _STORED = {"bytes_per_value": 1.9, "bytes_per_token": 10}
@@ -135,10 +136,9 @@ def read_rates(card: str, path: Path | None) -> Rates:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    text = small_text(path, "`rates`")
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"`rates` {path} cannot be read: check the path") from error
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"`rates` {path} is not TOML: {error}") from error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from snql.errors import InputError
+from snql.small_files import small_text
 
 Values = Mapping[str, Any]
 _RULES = ("above", "below", "within")
@@ -177,7 +178,7 @@ def _scale_table(name: str) -> dict[str, Any]:
     path = Path(name)
     try:
         if path.suffix == ".toml":
-            text = path.read_text("utf-8")
+            text = small_text(path, "scale")
         elif name in scale_names():
             text = files("snql.paper").joinpath("scales", f"{name}.toml").read_text("utf-8")
         else:
@@ -185,8 +186,6 @@ def _scale_table(name: str) -> dict[str, Any]:
                 f"no scale is named {name!r}: choose from {', '.join(scale_names())}, or name a .toml file"
             )
         return tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"scale {name} cannot be read: check the path") from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"scale {name} is not TOML: {error}") from error
 

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from snql.errors import InputError
 from snql.prompts.rendering import RenderingError, apply_template, variables
 from snql.prompts.types import RawPrompt, Turn
+from snql.small_files import small_text
 
 FILES = (".jinja", ".json")
 """Endings of files that hold a template: its text, or a tokenizer_config.json with ``chat_template``."""
@@ -140,13 +141,13 @@ class ChatTemplate:
 
 def read_template(path: str) -> str:
     """The template in a file; raises InputError if it cannot be read or has none."""
+    text = small_text(Path(path), "`template`")
+    if not path.endswith(".json"):
+        return text
     try:
-        text = Path(path).read_text("utf-8")
-        if not path.endswith(".json"):
-            return text
         found = json.loads(text).get("chat_template")
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"`template` {path} cannot be read: check that it is a UTF-8 text file") from error
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"`template` {path} is no JSON of a tokenizer: save the template as a .jinja file") from error
     if isinstance(found, list):
         found = {each.get("name"): each.get("template") for each in found}.get("default")
     if not isinstance(found, str):

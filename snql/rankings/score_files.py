@@ -94,6 +94,8 @@ def read_file(file: Path, column: str | None) -> Found:
     read = READERS.get(file.suffix.lower())
     if read is None:
         raise InputError(f"{file} has no ending that is known: use {', '.join(('.pt', *READERS))}")
+    if not file.is_file():
+        raise InputError(f"{file} is a device or a pipe: name a file with scores")
     if file.stat().st_size > _MOST_BYTES:
         raise InputError(f"{file} is larger than {_MOST_BYTES >> 30} GiB, which scores of neurons are not")
     return read(file, column)

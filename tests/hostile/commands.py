@@ -87,7 +87,20 @@ WORDS = (
     *("=", "a=", "=b", "a=b=c", "#", "~", "~x"),
 )
 PATHS = (
-    *("", " ", ".", "..", "/", "/dev/null", "/dev/full", "no/such/folder", "x" * 300, "snql.duckdb", "few.txt"),
+    *(
+        "",
+        " ",
+        ".",
+        "..",
+        "/",
+        "/dev/null",
+        "/dev/full",
+        "/dev/zero",
+        "no/such/folder",
+        "x" * 300,
+        "snql.duckdb",
+        "few.txt",
+    ),
     *("snql.duckdb/x", "few.txt/x", "bytes.bin", "link", "loop", "\n", "-", "~x", "\x1b[31m", "/proc/self/x"),
     *("folder", LONG),
 )

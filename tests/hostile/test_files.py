@@ -134,3 +134,28 @@ def test_a_number_of_more_digits_than_are_read(begun: Snql) -> None:
     line = ["locate", "x", "--before", "demo:sft", "--after", "demo:safety", "--prompts", "demo:harmful"]
     done = begun(*line, "--batch-size", "9" * 5000)
     assert done.code == 2 and done.err.count("\n") == 1 and "--batch-size '9999" in done.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["query", "-f", "endless.sql"],
+        ["--config", "endless.toml", "runs"],
+        ["paper", "fig2", "--scale", "endless.toml", "--dry-run"],
+        ["paper", "fig2", "--dry-run", "--rates", "endless.toml"],
+        ["prompts", "demo:harmful", "--model", "demo:sft", "--template", "endless.jinja"],
+    ],
+)
+def test_text_that_never_ends_is_not_read(begun: Snql, tmp_path: Path, command: list[str]) -> None:
+    for ending in ("sql", "toml", "jinja"):
+        (tmp_path / f"endless.{ending}").symlink_to("/dev/zero")
+    done = begun(*command)
+    assert done.code == 2 and done.err.count("\n") == 1 and "holds more than 16 MB" in done.err, done.err
+
+
+def test_text_comes_from_pipes_and_with_any_line_ends(begun: Snql, tmp_path: Path) -> None:
+    (tmp_path / "own.sql").write_bytes(b"\xef\xbb\xbfSELECT 'a\r\nb' AS x\r\n")
+    assert begun("query", "-f", "own.sql", "--format", "json").out == '[\n  {\n    "x": "a\\nb"\n  }\n]\n'
+    os.mkfifo(tmp_path / "pipe.sql")
+    with subprocess.Popen([sys.executable, "-c", "open('pipe.sql', 'w').write('SELECT 7 AS x')"], cwd=tmp_path):
+        assert "7" in begun("query", "-f", "pipe.sql").out

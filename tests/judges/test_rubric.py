@@ -72,7 +72,7 @@ def test_a_range_of_ones_own(tmp_path: Path) -> None:
     [
         (b"Rate {prompt}", "has no {completion}: write where the completion goes"),
         (b"RANGE: 5 to 5\n{completion}", "the RANGE goes from 5 to 5"),
-        (b"\xff{completion}", "cannot be read as UTF-8 text: invalid start byte"),
+        (b"\xff{completion}", "is not UTF-8 text (byte 0)"),
     ],
 )
 def test_files_that_are_no_rubrics(tmp_path: Path, written: bytes, message: str) -> None:
