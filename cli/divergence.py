@@ -27,6 +27,18 @@ COLUMNS = {
     "agreement_recipient": "agreement",
     "agreement_patched": "patched",
 }
+OWN = {
+    "variant": "neurons",
+    "n_neurons": "count",
+    "dataset": "prompts",
+    "n_prompts": "n",
+    "kl_patched": "KL",
+    "kl_patched_ci_low": "low",
+    "kl_patched_ci_high": "high",
+    "agreement_patched": "agreement",
+}
+"""Of a model beside itself, unpatched: how far the patch moves it."""
+
 CONTROLS = {"n_controls": "controls", "controls_closed": "they close"}
 JUDGED = {"judge": "judge", "effect": "effect", "effect_ci_low": "low", "effect_ci_high": "high"}
 
@@ -35,7 +47,7 @@ def divergence(
     context: typer.Context,
     name: Annotated[
         str,
-        typer.Argument(help="A patch run with a donor (NAME-divergence is stored); or this run, with --completions."),
+        typer.Argument(help="A patch run (NAME-divergence is stored); or the name of this run, with --completions."),
     ],
     options: DivergenceOptions,
     run: RunFlags,
@@ -46,12 +58,19 @@ def divergence(
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:
         found = run_divergence(here.open(), name, options, resume=run.resume, force=run.force, progress=progress)
-    effects = found.effects
-    chosen = effects if here.json else effects.filter(effects["control_of"].is_null())
-    title = f"Divergence from the donor in {found.run}"
-    columns = _columns(effects)
-    print_rows(chosen, as_json=here.json, columns=columns, title=title, results=("closed", "judge", "effect"))
-    _note(effects, quiet=here.quiet)
+    if here.json:
+        print_rows(found.effects, as_json=True)
+    elif found.own:
+        rows = found.effects.filter(found.effects["control_of"].is_null())
+        title = f"Divergence from the unpatched model in {found.run}"
+        rows = rows.unique(["variant", "dataset"], keep="first", maintain_order=True)
+        print_rows(rows, as_json=False, columns=OWN, title=title, results=("kl_patched",))
+    else:
+        effects = found.effects
+        chosen = effects.filter(effects["control_of"].is_null())
+        title, results = f"Divergence from the donor in {found.run}", ("closed", "judge", "effect")
+        print_rows(chosen, as_json=False, columns=_columns(effects), title=title, results=results)
+        _note(effects, quiet=here.quiet)
 
 
 def _columns(effects: "pl.DataFrame") -> dict[str, str]:

@@ -177,12 +177,15 @@ def _print_compared(scores: "pl.DataFrame") -> None:
     if not is_table():
         print_table(scores)
         return
-    pooled_first = scores.sort(scores["dataset"] != "*", maintain_order=True)
+    short = scores.with_columns(
+        scores["label"].str.replace("random neurons", "random").str.replace(" of all|, one layer", "")
+    )
+    pooled_first = short.sort(short["dataset"] != "*", maintain_order=True)
     for (dataset,), rows in pooled_first.group_by("dataset", maintain_order=True):
         first = rows.row(0, named=True)
         title = (
-            f"Guards compared on {'all' if dataset == '*' else dataset}: {first['n_prompts']} prompts, "
-            f"{first['n_harmful']} harmful; always saying what most are: {first['majority']:.3f}"
+            f"Guards on {'all' if dataset == '*' else dataset}: {first['n_prompts']} prompts, {first['n_harmful']} "
+            f"harmful; always saying what most are: {first['majority']:.3f}"
         )
         print_table(rows, COMPARED, title, results=("accuracy", "difference", "auroc"))
 

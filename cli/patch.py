@@ -99,6 +99,8 @@ def _print_sets(run: str, effects: "pl.DataFrame", *, quiet: bool) -> None:
     from snql.stats.holm import adjusted
 
     chosen = effects.filter(effects["control_of"].is_null())
+    if is_table() and chosen["gap"].is_null().all() and chosen["dataset"].n_unique() > 1:
+        chosen = chosen.filter(chosen["dataset"] != "*")  # changes of harmful and benign prompts are no one change
     sets = chosen.with_columns(adjusted(chosen["controls_permutation_p_value"]))
     print_table(sets, _columns(sets), f"Causal effects of {run}", results=RESULTS)
     if n_controls := len(effects) - len(sets):

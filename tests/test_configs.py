@@ -57,6 +57,7 @@ MODELS = LoadOptions(
 )
 SUBJECT: dict[str, Any] = {"model": "m", "donor": "d", "random": 2, "seed": 4, "models": MODELS}
 PATCH = WrittenBy(
+    variant=1,
     run="p1",
     run_id=1,
     kind="patch",

@@ -1,4 +1,7 @@
-"""Where stored donor completions come from: a finished patch run with a donor, or a locate run whose writer is it."""
+"""Where stored donor completions come from: a finished patch run, or a locate run whose writer is the donor.
+
+In a patch run without a donor the unpatched model is in its place: what is measured is how far a set moves it.
+"""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +19,10 @@ from snql.prompts.types import Prompt
 
 @dataclass(frozen=True)
 class WrittenBy:
-    """A run with completions of the model that plays ``role`` in it. config: the run's own; models: ids by role."""
+    """A run with completions of the model that plays ``role`` in it, its ``variant``.
+
+    config: the run's own; models: ids by role.
+    """
 
     run: str
     run_id: int
@@ -24,6 +30,7 @@ class WrittenBy:
     config: dict[str, Any]
     config_sha256: str
     role: str
+    variant: int
     models: dict[str, str]
     n_samples: int
 
@@ -36,7 +43,7 @@ class WrittenBy:
 def find_completions(db: Database, run: str) -> WrittenBy:
     """The run's donor completions; of a patch and a locate run of one name, the patch run is meant.
 
-    Raises InputError if there is no such run, it is not done, or has no donor.
+    Raises InputError if there is no such run, it is not done, or has no completions of such a model.
     """
     query = """
         SELECT run_id, kind, status, config, config_sha256 FROM runs
@@ -50,20 +57,18 @@ def find_completions(db: Database, run: str) -> WrittenBy:
     run_id, kind, status, config, sha256 = found[0]
     if status != "done":
         raise InputError(f"{kind} run {run!r} is {status}: finish it first (`resume`), or name another `completions`")
-    roles = db.rows("SELECT variant_id, role FROM variants WHERE run_id = ? ORDER BY variant_id", [run_id])
-    role = next((role for number, role in roles if number == (DONOR if kind == "patch" else 0)), None)
-    if role not in ("donor", "before", "after", "writer"):
-        raise InputError(
-            f"{kind} run {run!r} has no completions of a donor: name a run with `donor`, or a locate run that writes"
-        )
+    roles = dict(db.rows("SELECT role, variant_id FROM variants WHERE run_id = ? AND variant_id < 2", [run_id]))
+    role = next((role for role in ("donor", "recipient", "before", "after", "writer") if role in roles), None)
+    if role is None:
+        raise InputError(f"{kind} run {run!r} has no completions: name a patch run, or a locate run that writes")
     query = "SELECT max(sample) + 1 FROM completions WHERE run_id = ?"
     ((n_samples,),) = db.rows(query, [run_id])
     models = records.read_models(db, run_id)
-    return WrittenBy(run, run_id, kind, json.loads(config), sha256, role, models, int(n_samples))
+    return WrittenBy(run, run_id, kind, json.loads(config), sha256, role, roles[role], models, int(n_samples))
 
 
 def patched_variants(db: Database, run_id: int, shape: Shape) -> list[Variant]:
-    """The variants of a patch run as it has them, with their members."""
+    """The variants of a patch run as it has them, with their members; one without a donor has one here."""
     rows = db.rows(
         """
         SELECT variant_id, name, role, neurons, set_id, control_of, control_seed, control_kind, route
@@ -75,10 +80,13 @@ def patched_variants(db: Database, run_id: int, shape: Shape) -> list[Variant]:
     def members(set_id: int | None) -> NeuronSet | None:
         return None if set_id is None else records.read_set(db, set_id, shape)
 
-    return [
+    found = [
         Variant(number, name, role, neurons, members(set_id), of, seed, kind, route)
         for number, name, role, neurons, set_id, of, seed, kind, route in rows
     ]
+    if all(variant.variant_id != DONOR for variant in found):
+        found.insert(DONOR, Variant(DONOR, "donor", "donor"))
+    return found
 
 
 @dataclass(frozen=True)
@@ -92,9 +100,8 @@ class Completed:
 
 def completed_prompts(db: Database, source: WrittenBy, prompts: Sequence[Prompt]) -> list[Completed]:
     """Every completion that the donor wrote, token ids as stored; an empty one has nothing to compare."""
-    variant = DONOR if source.kind == "patch" else 0
     ids = [prompt.prompt_id for prompt in prompts]
-    written = records.read_tokens(db, source.run_id, variant, ids)
+    written = records.read_tokens(db, source.run_id, source.variant, ids)
     by_id = {prompt.prompt_id: prompt for prompt in prompts}
     found = ((by_id[prompt_id], sample, tokens) for (prompt_id, sample), tokens in sorted(written.items()))
     return [Completed(prompt, sample, tokens) for prompt, sample, tokens in found if tokens]

@@ -1,7 +1,7 @@
 """``snql divergence``: how much nearer a patch brings the recipient to the donor's next-token distributions.
 
 Both models and the patched one read completions that the donor wrote: seconds in place of a sweep that writes. A screen
-before a judge is asked, never instead of it.
+before a judge is asked, never instead of it. Of a patch run without a donor: how far it moves the model from itself.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from snql.capability.comparing import Comparison
 from snql.capability.completions import Completed, WrittenBy
 from snql.capability.options import DivergenceOptions
 from snql.db import runs
+from snql.db.capability import is_own
 from snql.db.connection import Database
 from snql.db.prompts import prompts_of
 from snql.db.records import Variant
@@ -40,11 +41,12 @@ _FROM_RUN = ("recipient", "donor", "mode", "freeze", "steps", "first", "seed")
 
 @dataclass(frozen=True)
 class DivergenceResult:
-    """What a divergence run found: its rows of ``screened_effects``."""
+    """What a divergence run found: its rows of ``screened_effects``. own: recipient and donor are one model."""
 
     run: str
     run_id: int
     effects: pl.DataFrame
+    own: bool = False
 
     def _repr_html_(self) -> str:
         columns = (
@@ -101,6 +103,8 @@ def settings_of(options: DivergenceOptions, source: WrittenBy) -> dict[str, Any]
         known = {name: known.get(name) for name in ("recipient", "donor")}
     elif source.kind != "patch":
         raise InputError(f"{source.run!r} is a locate run: say which neurons, with `neurons`")
+    if source.role == "recipient":  # no donor: it is compared with itself, unpatched
+        known["donor"] = source.config["recipient"]
     given = {"recipient": options.recipient, "donor": options.donor, "mode": options.mode}
     known |= {name: value for name, value in given.items() if value is not None}
     for name in ("recipient", "donor"):
@@ -167,4 +171,4 @@ def _variants(db: Database, recipient: LoadedModel, plan: VariantPlan, source: W
 
 def _summary(db: Database, name: str, run_id: int) -> DivergenceResult:
     query = "SELECT * EXCLUDE (run_id) FROM screened_effects WHERE run_id = ? ORDER BY dataset, variant_id, judge"
-    return DivergenceResult(name, run_id, db.frame(query, [run_id]))
+    return DivergenceResult(name, run_id, db.frame(query, [run_id]), is_own(db, run_id))

@@ -119,3 +119,9 @@ def divergence_sums(db: Database, run_id: int) -> pl.DataFrame:
 def tasks_done(db: Database, run_id: int) -> set[tuple[int, str]]:
     """Which tasks a run has done, by the names that were asked for: (variant_id, requested)."""
     return set(db.rows("SELECT DISTINCT variant_id, requested FROM task_results WHERE run_id = ?", [run_id]))
+
+
+def is_own(db: Database, run_id: int) -> bool:
+    """Whether a divergence run compares a model with itself under patches: then there is nothing to close."""
+    ((same,),) = db.rows("SELECT config ->> '$.donor' = config ->> '$.recipient' FROM runs WHERE run_id = ?", [run_id])
+    return bool(same)

@@ -102,6 +102,8 @@ def _finding(rows: pl.DataFrame) -> str:
         if row["gap"] is not None:
             return "no effect can be stated, since donor and recipient do not differ reliably"
         largest = rows.sort(pl.col("change").abs(), descending=True, nulls_last=True).row(0, named=True)
+        if largest["change"] == 0 and len(rows) > 1:
+            return f"none of {len(rows)} sets changes the mean score (n = {largest['n_prompts']})"
         return f"{_named(largest)} {_change(largest)}{f' (the most of {len(rows)} sets)' if len(rows) > 1 else ''}"
     enough = rows.filter(pl.col("effect") >= _ENOUGH).sort("n_neurons")
     if len(enough):

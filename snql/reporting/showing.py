@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from snql.db import runs
+from snql.db.capability import is_own
 from snql.db.connection import Database
 from snql.db.run_list import find
 from snql.guard.results import compared_sentences, sentences
@@ -103,14 +104,20 @@ def _patched(db: Database, run_id: int) -> list[str]:
 def _closed(db: Database, run_id: int) -> list[str]:
     rows = db.rows(
         """
-        SELECT DISTINCT variant, dataset, closed, closed_ci_low, closed_ci_high FROM screened_effects
-        WHERE run_id = ? AND control_of IS NULL ORDER BY ALL
+        SELECT DISTINCT variant, dataset, closed, closed_ci_low, closed_ci_high,
+            kl_patched, kl_patched_ci_low, kl_patched_ci_high
+        FROM screened_effects WHERE run_id = ? AND control_of IS NULL ORDER BY ALL
         """,
         [run_id],
     )
+    if is_own(db, run_id):
+        return [
+            f"{variant} is {number(kl)}{_ends(low, high)} nats a token from the unpatched model on {dataset}."
+            for variant, dataset, *_, kl, low, high in rows
+        ]
     return [
         f"{variant} closes {number(closed)}{_ends(low, high)} of the divergence from the donor on {dataset}."
-        for variant, dataset, closed, low, high in rows
+        for variant, dataset, closed, low, high, *_ in rows
         if closed is not None
     ]
 

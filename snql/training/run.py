@@ -188,8 +188,9 @@ def _check_folder(out: Path, options: TrainOptions, *, resume: bool, force: bool
     keys = sorted(key for key in wanted if record["settings"].get(key) != wanted[key] and key != "device")
     if keys:
         raise InputError(
-            f"the training in {out} cannot be resumed: {', '.join(keys)} differ from when it began; use the same "
-            "settings, or `force` to replace it"
+            f"the training in {out} cannot be resumed: {', '.join(f'`{key}`' for key in keys)} "
+            f"{'differs' if len(keys) == 1 else 'differ'} from when it began; use the same settings, or `force` to "
+            "replace it"
         )
     found: dict[str, Any] = record
     return found

@@ -16,11 +16,15 @@ from snql.db.connection import Database
 from snql.errors import InputError
 from snql.generation.options import WritingOptions
 from snql.judges.options import JudgingOptions
+from snql.models.load import load_models
+from snql.models.options import LoadOptions
 from snql.neurons.sets import Shape
 from snql.options import changed
+from snql.patching.adapter import costs_of
 from snql.patching.options import PatchOptions
 from snql.patching.patch import patch
 from snql.rankings.evaluate import Evaluator
+from snql.reporting.showing import show_run
 
 from ..conftest import save_tiny_llama
 from ..patching.by_hand import donated, read_whole
@@ -261,17 +265,41 @@ def test_bad_input_writes_nothing(made: Database, tmp_path: Path) -> None:
     assert made.rows("SELECT count(*) FROM runs WHERE kind = 'divergence'") == [(0,)]
 
 
-def test_a_patch_run_without_a_donor_has_no_completions_of_one(made: Database, tiny_llama: Path) -> None:
+def test_without_a_donor_a_patch_is_compared_with_the_unpatched_model(
+    made: Database, tiny_llama: Path, logits_by_hand: Logits
+) -> None:
     options = PatchOptions(
         recipient=str(tiny_llama),
         donor=None,
-        neurons=("all",),
+        neurons=("found:20%",),
+        random=1,
         prompts=SOURCE,
         mode="zero",
-        writing=WritingOptions(max_new_tokens=2),
+        writing=WritingOptions(max_new_tokens=4),
         allow_overlap=True,
         judging=JudgingOptions(("refusal",)),
     )
     patch(made, "ablated", options)
-    with pytest.raises(InputError, match="patch run 'ablated' has no completions of a donor"):
-        divergence(made, "ablated")
+    found = divergence(made, "ablated").effects.filter(variant="found:20%", judge="refusal")
+    neurons = Evaluator(made, SHAPE).evaluate("found:20%")
+    texts = made.rows(
+        """
+        SELECT p.input_ids, c.token_ids FROM run_completions AS c JOIN run_prompts AS p USING (run_id, prompt_id)
+        WHERE c.run = 'ablated' AND c.variant = 'recipient'
+        """
+    )
+    wanted: list[float] = []
+    for given, written in texts:
+        ids, positions = [*given, *written], slice(len(given) - 1, len(given) + len(written) - 1)
+        zeroed = logits_by_hand(ids, neurons, lambda _la, _at, _neurons, own, _other: own * 0)
+        wanted += kl(logits_by_hand(ids)[positions], zeroed[positions])
+    (row,) = found.iter_rows(named=True)
+    assert (row["n_prompts"], row["n_tokens"], row["kl_recipient"]) == (5, len(wanted), pytest.approx(0, abs=1e-9))
+    assert row["kl_patched"] == pytest.approx(sum(wanted) / len(wanted), rel=1e-3)
+    model_id = load_models({"m": str(tiny_llama)}, LoadOptions(device="cpu"))["m"].model_id
+    costs = costs_of(made, model_id, neurons, 0.0).filter(measure="KL from itself")
+    assert costs.select("run", "before", "after").rows() == [
+        ("ablated-divergence", row["kl_recipient"], row["kl_patched"])
+    ]
+    (line,) = show_run(made, "ablated-divergence").found
+    assert line.startswith("found:20% is ") and " nats a token from the unpatched model on " in line

@@ -104,7 +104,8 @@ def test_token_for_token_what_a_patch_wrote(
     again = load_models({"own": f"{spec}+{tmp_path / 'adapter'}"}, LoadOptions(dtype="float32"))["own"]
     assert again.adapter_names and again.shape == adapter.members.shape
     (effect,) = ranked.rows("SELECT run, judge, dataset, mean_recipient, mean_patched FROM causal_effects")
-    assert adapter.costs.rows() == [effect]
+    run, judge, dataset, *scores = effect
+    assert adapter.costs.rows() == [(run, f"refusals ({judge})", dataset, *(1 - score for score in scores))]
     assert made(ranked, spec, scale=0.25).costs.is_empty()
     assert made(ranked, spec, "found:39%", scale=scale).costs.is_empty()
     assert made(ranked, str(tiny_llama), scale=scale).costs.is_empty()

@@ -68,7 +68,7 @@ def test_what_is_lacking_is_said(tmp_path: Path) -> None:
         with database.write() as connection:
             Builder(connection).patch("single", ((0.05, 0.5),))
         text = terminal.draw(database, ("effect-size", "tax"), 80)
-    assert "Not drawn: no finished patch run has sets of several sizes" in text
+    assert "Not drawn: no finished patch run with a donor has sets of several sizes" in text
     assert "single: safety:5%: cost" in text
 
 

@@ -163,6 +163,9 @@ FIGURE = Figure(
     order=("run", "dataset", "series", "kind", "n_neurons", "variant"),
     title="Causal effect of the patched neurons, by their number",
     description="causal effect against number of patched neurons, with matched random sets (paper figure 2)",
-    lacking="no finished patch run has sets of several sizes: run `snql patch … --sweep … --judge …` to get some",
+    lacking=(
+        "no finished patch run with a donor has sets of several sizes: run `snql patch … --donor … --sweep …` "
+        "to get some"
+    ),
     sketch=_sketch,
 )

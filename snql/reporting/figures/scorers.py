@@ -62,6 +62,6 @@ FIGURE = Figure(
     order=("run", "variant", "judge_position", "judge", "dataset"),
     title="Causal effect of rankings by several scorers",
     description="causal effect of equally large tops of rankings by several scorers, with the range of random sets",
-    lacking="no finished patch run has sets of several scorers: run `snql compare-scorers`",
+    lacking="no finished patch run with a donor has sets of several scorers: run `snql compare-scorers`",
     sketch=_sketch,
 )

@@ -138,6 +138,9 @@ FIGURE = Figure(
     order=("run", "layer"),
     title="Shift and change scores of the neurons of each layer",
     description="mean shift (after - before) and change scores of each layer's neurons, over depth",
-    lacking="no finished locate run has scores: run `snql locate` to get some",
+    lacking=(
+        "no finished locate run has change scores (other scorers' and imported scores are none): run `snql locate` to "
+        "get some"
+    ),
     sketch=_sketch,
 )

@@ -64,6 +64,6 @@ FIGURE = Figure(
     order=("run", "series", "variant", "dataset"),
     title="Causal effect on each data set",
     description="causal effect of each run's main neuron set on each data set, with the range of random sets",
-    lacking="no finished patch run has more than one data set: run `snql patch … --prompts A --prompts B`",
+    lacking="no finished patch run with a donor has more than one data set: run `snql patch … --prompts A --prompts B`",
     sketch=_sketch,
 )

@@ -77,6 +77,6 @@ FIGURE = Figure(
     order=("run", "dataset", "source", "begins", "rank_before", "variant"),
     title="Causal effect of windows of ranks, by where they begin",
     description="causal effect of windows of ranks, by where they begin (paper figure 6)",
-    lacking="no finished patch run has windows of ranks: run `snql patch … --window 5%:50%`",
+    lacking="no finished patch run with a donor has windows of ranks: run `snql patch … --window 5%:50%`",
     sketch=_sketch,
 )

@@ -19,7 +19,7 @@ def cells(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col("imported").alias("imported from"),
         pl.col("model_a").alias("before or recipient"),
         pl.col("model_b").alias("after or donor"),
-        pl.col("n_prompts").alias("prompts"),
+        _prompts().alias("prompts"),
         pl.col("n_tokens").alias("tokens"),
         pl.col("n_ranked").alias("ranked neurons"),
         pl.col("n_sets").alias("patched sets"),
@@ -39,9 +39,10 @@ def blocks(rows: pl.DataFrame) -> tuple[Block, ...]:
 
 def _located(rows: pl.DataFrame) -> Block:
     columns = (_text("run"), _text("before"), _text("after"), *map(Column, ("prompts", "tokens", "ranked neurons")))
+    known = rows.with_columns(_prompts().alias("n_prompts"))
     made = tuple(
-        (*_names(row), *(_count(row[name]) for name in ("n_prompts", "n_tokens", "n_ranked", "seed")))
-        for row in rows.iter_rows(named=True)
+        (*_names(row, "unknown"), *(_count(row[name]) for name in ("n_prompts", "n_tokens", "n_ranked", "seed")))
+        for row in known.iter_rows(named=True)
     )
     return Block("Located", (*columns, Column("seed")), (Group("", made),), 3)
 
@@ -50,7 +51,7 @@ def _patched(rows: pl.DataFrame) -> Block:
     columns = (_text("run"), _text("recipient"), _text("donor"), Column("prompts"), Column("sets"), _text("judges"))
     made = tuple(
         (
-            *_names(row),
+            *_names(row, "none"),
             *(_count(row[name]) for name in ("n_prompts", "n_sets")),
             listing(row["judges"]) if row["judges"] else "",
             _count(row["seed"]),
@@ -64,9 +65,14 @@ def _text(head: str) -> Column:
     return Column(head, "text")
 
 
-def _names(row: dict[str, str | None]) -> tuple[str, str, str]:
+def _prompts() -> pl.Expr:
+    """How many prompts a run was given; of imported scores nobody knows."""
+    return pl.when(pl.col("imported").is_null()).then("n_prompts")
+
+
+def _names(row: dict[str, str | None], missing: str) -> tuple[str, str, str]:
     name = f"{row['run']} (imported)" if row["imported"] else row["run"] or ""
-    return name, row["model_a"] or "unknown", row["model_b"] or "none"
+    return name, row["model_a"] or "unknown", row["model_b"] or missing
 
 
 def _count(value: int | None) -> Cell:

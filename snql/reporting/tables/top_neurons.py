@@ -62,7 +62,9 @@ def _cells(part: pl.DataFrame, rank: int) -> tuple[Cell, ...]:
 
 def caption(rows: pl.DataFrame, context: Context) -> str:
     """What before and after are, and how the runs were made."""
+    runs = rows["run"].unique().sort().to_list()
+    imported = context.of("locate", runs)["imported"].is_not_null().any()
     return (
-        "Score is the change score; before and after are the neuron's mean activations under the two models. "
-        f"{locate_words(context, rows['run'].unique().sort().to_list())}"
+        f"Score is the change score{', or what was imported' if imported else ''}; before and after are the neuron's "
+        f"mean activations under the two models. {locate_words(context, runs)}"
     )
