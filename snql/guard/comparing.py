@@ -33,6 +33,7 @@ from snql.progress import Progress, ProgressCallback, say, silent
 from snql.prompts.select import SetCounts
 from snql.prompts.types import Prompt
 from snql.rankings.evaluate import Evaluator
+from snql.rankings.shapes import check_expression
 from snql.writing.html import table
 
 KIND = "guard-compare"
@@ -83,6 +84,7 @@ def compare_guards(
     new = runs.NewRun(KIND, name, options.config() | facts_of(earlier), own.seed)
 
     def load(announce: Announce) -> Loaded:
+        check_expression(db, own.neurons)
         answers_of = answers_for(db, own, earlier, day_of(db, new, resume=resume), progress)
         announce()
         model = load_models({"before": own.model}, own.models)["before"]

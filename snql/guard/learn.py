@@ -43,6 +43,7 @@ from snql.prompts.select import SetCounts
 from snql.prompts.template import Formatter
 from snql.prompts.types import Prompt
 from snql.rankings.evaluate import Evaluator
+from snql.rankings.shapes import check_expression
 from snql.writing.html import table
 
 
@@ -82,6 +83,7 @@ def train(
     new = runs.NewRun("guard", name, options.config() | facts_of(earlier), options.seed)
 
     def load(announce: Announce) -> Loaded:
+        check_expression(db, options.neurons)
         answers_of = answers_for(db, options, earlier, day_of(db, new, resume=resume), progress)
         announce()
         model = load_models({"before": options.model}, options.models)["before"]

@@ -17,6 +17,7 @@ from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet
 from snql.patching.options import AdapterOptions, Mode
 from snql.rankings.evaluate import Evaluator
+from snql.rankings.shapes import check_expression
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ def rescaling(db: Database, options: AdapterOptions) -> Rescaling:
 
     An adapter is of IA3, which PEFT does not stack on LoRA: such a model can only be merged.
     """
+    check_expression(db, options.neurons)
     model = load_models({"base": options.base}, options.models)["base"]
     members = Evaluator(db, model.shape).evaluate(options.neurons)
     if not len(members):

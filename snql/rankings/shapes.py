@@ -8,6 +8,7 @@ from snql.errors import ExpressionError, InputError
 from snql.neurons.sets import Shape
 from snql.neurons.syntax import parse, runs_named
 from snql.neurons.tree import Filtered, Named, Ranked, walk
+from snql.rankings.evaluate import Evaluator
 from snql.rankings.values import source_of
 
 
@@ -30,3 +31,9 @@ def shape_of(db: Database, expression: str) -> Shape | None:
         except InputError as error:
             raise ExpressionError(str(error), expression, node.column) from error
     return None
+
+
+def check_expression(db: Database, expression: str) -> None:
+    """Evaluate it for the model of a run or set that it names, before a model is loaded; raises ExpressionError."""
+    if (shape := shape_of(db, expression)) is not None:
+        Evaluator(db, shape).evaluate(expression)

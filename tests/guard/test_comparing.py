@@ -148,3 +148,5 @@ def test_one_family_is_no_fold(compared: tuple[Database, GuardComparison]) -> No
     db, _ = compared
     with pytest.raises(InputError, match="harmful answers are to prompts of 1 families and harmless ones of"):
         compare_guards(db, "sets", changed(COMPARED, families="dataset"))
+    with pytest.raises(InputError, match="no finished locate run 'lost'"):
+        compare_guards(db, "sets", changed(COMPARED, neurons="lost:5%", model="nowhere"), force=True)

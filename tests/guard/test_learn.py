@@ -262,7 +262,7 @@ def test_one_kind_of_answers_is_one_line_and_a_failed_run(made_db: Database) -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"neurons": "lost:5%"}, "no finished locate run 'lost'"),
+        ({"neurons": "lost:5%", "model": "nowhere"}, "no finished locate run 'lost'"),
         ({"neurons": "found:0"}, "`neurons` found:0 has no neurons"),
         ({"neurons": "found:1%..3%"}, "`sizes` takes the top of a ranking"),
         ({"neurons": "L1.N3"}, "`sizes` takes the top of a ranking"),

@@ -167,6 +167,11 @@ def test_other_projections_and_adapters(db: Database, tmp_path: Path, tiny_llama
             torch.testing.assert_close(loaded(base, tmp_path / "adapter")(ids).logits, wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_a_run_that_is_not_known_is_refused_before_a_model_is_loaded(ranked: Database) -> None:
+    with pytest.raises(InputError, match="column 12: no finished locate run 'lost'"):
+        made(ranked, "nowhere", "found:5% - lost:5%")
+
+
 def test_folders_that_hold_something(db: Database, tmp_path: Path, tiny_llama: Path) -> None:
     adapter = made(db, str(tiny_llama), "L1")
     kept = tmp_path / "kept"

@@ -135,7 +135,11 @@ def test_templates_from_files(tmp_path: Path) -> None:
     for file in ("chat_template.jinja", "a.json", "b.json"):
         (found,), _ = put(CHATML, template=str(tmp_path / file))
         assert found.formatted == "<s>[INST] Hello there [/INST]"
-    for content, message in (("{}", "has no chat_template"), ("[]", "is no JSON of a tok"), ("{", "is no JSON of a tok")):
+    for content, message in (
+        ("{}", "has no chat_template"),
+        ("[]", "is no JSON of a tok"),
+        ("{", "is no JSON of a tok"),
+    ):
         (tmp_path / "c.json").write_text(content)
         with pytest.raises(InputError, match=message):
             read_template(str(tmp_path / "c.json"))
