@@ -10,6 +10,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,9 @@ def read_tensors(file: Path, held: Any, column: str | None) -> Found:
     """A tensor, one of a dictionary of tensors, or a vector for each layer, in a list or by names."""
     named = dict(enumerate(held)) if isinstance(held, list | tuple) else held
     if isinstance(named, dict):
-        return _of_named(file, {str(name): _numpy(each) for name, each in named.items() if plain(each)}, column)
+        return _of_named(
+            file, {str(name): _numpy(each) if plain(each) else None for name, each in named.items()}, column
+        )
     return _of_arrays(file, {"tensor": _numpy(held)} if plain(held) else {}, None)
 
 
@@ -147,12 +150,17 @@ def _safetensors(file: Path, column: str | None) -> Found:
     return read_tensors(file, dict(held), column)
 
 
-def _of_named(file: Path, arrays: Mapping[str, npt.NDArray[Any]], column: str | None) -> Found:
-    """One of the arrays, or if all are vectors and none is asked for, one for each layer."""
-    vectors = {name: array for name, array in arrays.items() if array.ndim == 1 and array.size}
-    if column is None and vectors and not any(array.ndim in (2, 3) for array in arrays.values()):
-        return _of_vectors(file, vectors)
-    return _of_arrays(file, arrays, column)
+def _of_named(file: Path, named: Mapping[str, npt.NDArray[Any] | None], column: str | None) -> Found:
+    """One of the arrays, or if there are but vectors and none is asked for, one for each layer; None: no array."""
+    arrays = {name: array for name, array in named.items() if array is not None}
+    vectors = {name: array for name, array in arrays.items() if array.ndim == 1}
+    if column is not None or not vectors or any(array.ndim in (2, 3) for array in arrays.values()):
+        return _of_arrays(file, arrays, column)
+    for other in named.keys() - vectors.keys():
+        with suppress(ValueError):
+            layers_of([next(iter(vectors)), other])
+            raise _refusal(file, f"{other[:60]!r} is named as a layer is, and is no vector")
+    return _of_vectors(file, vectors)
 
 
 def _of_arrays(file: Path, arrays: Mapping[str, npt.NDArray[Any]], column: str | None) -> Found:

@@ -278,6 +278,11 @@ def bad_files(folder: Path) -> dict[str, tuple[Callable[[Path], object], str]]:
         "parts.npz": (lambda p: np.savez(p, mlp0=SCORES[0], attn1=SCORES[1]), "differ in more than the number of a"),
         "sublayers.npz": (lambda p: np.savez(p, layer0_mlp2=SCORES[0]), "'layer0_mlp2' is no name with one number"),
         "same.npz": (lambda p: np.savez(p, layer0=SCORES[0], layer00=SCORES[1]), "two names are of one layer"),
+        "lost.pt": (
+            lambda p: torch.save({0: torch.rand(8), 1: "x", "by": "me"}, p),
+            "'1' is named as a layer is, and is",
+        ),
+        "empty.pt": (lambda p: torch.save([torch.rand(8), torch.rand(0)], p), "not of one length, but of 0 to 8"),
         "gap.pt": (lambda p: torch.save({1: torch.rand(8), 2: torch.rand(8)}, p), "16 neurons, not all of 3x8"),
         "evil-list.pt": (lambda p: torch.save([torch.zeros(3), evil], p), "not a sound file of tensors alone"),
         "unquoted.json": (lambda p: p.write_text("[12.340, 12.5]"), r'12.34 is no neuron: write "12.345" with quotes'),
