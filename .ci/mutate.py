@@ -35,13 +35,15 @@ from xml.etree import ElementTree
 from reached import Line, Only, Reach, Recorder
 
 ROOT = Path(__file__).resolve().parents[1]
+OPTIONS = "tests/test_bounds.py tests/cli/test_parameters.py"
+"""What options may be, and what they are by default."""
 ROOMS = {
-    "snql/contrast": "tests/contrast tests/test_oracle.py",
-    "snql/patching": "tests/patching",
+    "snql/contrast": f"tests/contrast tests/test_oracle.py {OPTIONS}",
+    "snql/patching": f"tests/patching {OPTIONS}",
     "snql/stats": "tests/stats tests/rankings tests/judges tests/guard tests/patching/test_graded.py",
     "snql/models/mixed.py": "tests/models/test_mixed.py tests/patching",
-    "snql/judges": "tests/judges",
-    "snql/guard": "tests/guard",
+    "snql/judges": f"tests/judges {OPTIONS}",
+    "snql/guard": f"tests/guard {OPTIONS}",
     "schema/macros": "tests/stats tests/rankings tests/guard tests/reporting/test_patch_figures.py",
 }
 LEAST = 5

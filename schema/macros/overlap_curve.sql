@@ -17,7 +17,7 @@ WITH ranked AS (
     WHERE run IN (run_a, run_b) AND rank IS NOT NULL
 ),
 sizes AS (
-    SELECT max(n) AS n_ranked, min(n) AS fewest
+    SELECT max(n) AS n_ranked
     FROM (SELECT count(*) AS n FROM ranked GROUP BY run)
 ),
 joining AS (
@@ -32,5 +32,5 @@ together AS (
 )
 SELECT k, shared::BIGINT AS shared, shared / k AS overlap, k / n_ranked AS chance
 FROM together, sizes
-WHERE n_both = n_ranked AND fewest = n_ranked
+WHERE n_both = n_ranked
 ORDER BY k;

@@ -74,7 +74,7 @@ def _frame(
     frame = pl.DataFrame(
         {
             "layer": (ids // shape.n_neurons).astype(np.int16),
-            "expert": experts if shape.n_experts > 1 else pl.Series([None] * shape.size, dtype=pl.Int16),
+            "expert": experts if shape.routed else pl.Series([None] * shape.size, dtype=pl.Int16),
             "neuron": (columns % shape.per_expert).astype(np.int32),
             "ci_low": low,
             "ci_high": high,

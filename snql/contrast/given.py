@@ -70,8 +70,8 @@ def _resolved(db: Database, source: str, rows: Iterable[Followed]) -> list[tuple
     ids = sorted({row.prompt for row in rows if isinstance(row.prompt, int)})
     known: Mapping[int, str] = {}
     if ids and db.path.exists():
-        query = "SELECT prompt_id, sha256 FROM prompts WHERE prompt_id IN (SELECT unnest(?::BIGINT[]))"
-        known = dict(db.rows(query, [[each for each in ids if each < 2**31]]))
+        query = "SELECT prompt_id, sha256 FROM prompts WHERE prompt_id::VARCHAR IN (SELECT unnest(?::VARCHAR[]))"
+        known = dict(db.rows(query, [list(map(str, ids))]))
     if unknown := [each for each in ids if each not in known]:
         raise InputError(
             f"`completions` {source}: no prompt has prompt_id {unknown[0]} in {db.path}; use ids of `run_prompts` of a "

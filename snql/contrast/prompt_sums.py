@@ -34,7 +34,7 @@ class PromptSums:
 
     def __init__(self, n_prompts: int, shape: Shape) -> None:
         self.squared = torch.zeros(n_prompts, shape.n_layers, shape.n_neurons)
-        routed = shape.n_experts > 1
+        routed = shape.routed
         self.counts = torch.zeros(self.squared.shape if routed else (n_prompts,), dtype=torch.int32)
         self._routed = routed
 
@@ -145,7 +145,7 @@ def _rows(
     frame = pl.DataFrame(
         {
             "layer": pl.repeat(layer, squared.size, dtype=pl.Int16, eager=True),
-            "expert": experts if shape.n_experts > 1 else pl.repeat(None, squared.size, dtype=pl.Int16, eager=True),
+            "expert": experts if shape.routed else pl.repeat(None, squared.size, dtype=pl.Int16, eager=True),
             "neuron": np.repeat((places % shape.per_expert).astype(np.int32), len(ids)),
             "prompt_id": np.tile(ids, len(places)),
             "n_tokens": np.ascontiguousarray(counted.T).ravel(),

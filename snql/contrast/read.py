@@ -49,7 +49,7 @@ def contrast_sums(before: LoadedModel, after: LoadedModel, batches: Iterable[Seq
     """Sums over all scored tokens of all batches, for every layer, on the models' device."""
     shape = before.shape
     sums = ContrastSums(shape.n_layers, shape.n_neurons)
-    add = partial(sums.add, routed=shape.n_experts > 1)
+    add = partial(sums.add, routed=shape.routed)
     for batch in batches:
         contrast_batch(before, after, batch, range(shape.n_layers), add)
     return sums

@@ -105,14 +105,14 @@ def chunk_rows(layout: Layout, chunk: Chunk, before: Values, after: Values) -> p
     rows = pa.table(
         {
             "layer": np.full(before.size, chunk.layer, dtype=np.int16),
-            "expert": experts if shape.n_experts > 1 else pa.nulls(before.size, pa.int16()),
+            "expert": experts if shape.routed else pa.nulls(before.size, pa.int16()),
             "neuron": np.repeat((chunk.columns % shape.per_expert).astype(np.int32), n_tokens),
             "token_index": np.tile(np.arange(n_tokens, dtype=np.int32), n_neurons),
             "before": before.ravel(),
             "after": after.ravel(),
         }
     )
-    if shape.n_experts > 1:
+    if shape.routed:
         return rows.filter(pa.array(~(np.isnan(before) | np.isnan(after)).ravel()))
     return rows
 

@@ -243,7 +243,7 @@ class Worker:
 
     @property
     def _routed(self) -> bool:
-        return self._models["before"].base.n_experts > 1
+        return self._models["before"].shape.routed
 
 
 def _n_scored(texts: Sequence[Text]) -> int:

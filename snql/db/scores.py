@@ -183,7 +183,7 @@ def statistics_frame(
     ranks = ranked.sort("score", *place, descending=[True, False, False, False]).select(place)
     ranks = ranks.with_row_index("rank", offset=1).with_columns(pl.col("rank").cast(pl.Int32))
     frame = frame.join(ranks, on=place, how="left").sort(place)
-    return frame if shape.n_experts > 1 else frame.with_columns(pl.lit(None, dtype=pl.Int16).alias("expert"))
+    return frame if shape.routed else frame.with_columns(pl.lit(None, dtype=pl.Int16).alias("expert"))
 
 
 def copy_inputs(connection: duckdb.DuckDBPyConnection, source_id: int, run_id: int) -> None:

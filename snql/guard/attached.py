@@ -51,7 +51,7 @@ class Attached:
             layer: torch.from_numpy(weights[neurons.layers == layer].copy()) for layer in neurons.by_layer()
         }
         self._columns = {layer: torch.from_numpy(columns.copy()) for layer, columns in neurons.by_layer().items()}
-        self._threshold = threshold
+        self._routed, self._threshold = neurons.shape.routed, threshold
         self._parts: dict[int, torch.Tensor] = {}
         self._hooks = ExitStack()
         self._reading, self._fresh, self._n_rows = False, True, 0
@@ -90,7 +90,9 @@ class Attached:
         if not self._parts:
             raise RunError("the guard has read no prompt yet: run the model within its block first")
         device = next(iter(self._parts.values())).device
-        logits = sum((part.to(device) for part in self._parts.values()), start=torch.tensor(self._intercept))
+        logits = sum(
+            (part.to(device) for part in self._parts.values()), start=torch.tensor(self._intercept, dtype=torch.float64)
+        )
         if not bool(torch.isfinite(logits).all()):
             raise RunError("an activation that the guard reads is not finite: the weights or this dtype are unsound")
         self._decided, self._fresh = torch.sigmoid(logits), False
@@ -122,7 +124,7 @@ class Attached:
         self._weights[layer] = self._weights[layer].to(activations.device)
         # An expert that a token was not sent to has no activations: they count as 0.
         chosen = last.index_select(1, columns).double()
-        if self._sites[layer].n_experts > 1:
+        if self._routed:
             chosen = chosen.nan_to_num(nan=0.0)
         self._parts[layer] = chosen @ self._weights[layer]
 

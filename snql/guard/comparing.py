@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from snql.db import guards, records, runs
+from snql.db import guards, runs
 from snql.db import prompts as prompt_records
 from snql.db.connection import Connection, Database
 from snql.db.tables import insert
@@ -18,11 +18,10 @@ from snql.guard.learn import answers_for, earlier_of, facts_of
 from snql.guard.nested import Candidate, Nested, Split, family_folds, nested
 from snql.guard.options import GuardCompareOptions
 from snql.guard.plan import Plan, make_plan
-from snql.guard.prompts import labels_of, plan_batches
+from snql.guard.prompts import labels_of
 from snql.guard.reading import Activations, Answering, Rows
 from snql.guard.results import compared_sentences, measure_rows
 from snql.guard.study import Answers
-from snql.jobs.begin import Beginning
 from snql.jobs.inputs import day_of
 from snql.jobs.run import Announce, Last, Loaded, run_job
 from snql.jobs.work import Job
@@ -90,10 +89,7 @@ def compare_guards(
         model = load_models({"before": own.model}, own.models)["before"]
         plan = make_plan(Evaluator(db, model.shape), own.neurons, (), own.random)
         answers = answers_of(model)
-        room = 0 if answers.writing is None else answers.writing.max_new_tokens
-        batches = plan_batches(model, answers.prompts, own.writing.batch_size, room)
-        variants = [records.Variant(0, "before", "before")]
-        beginning = Beginning.of({"before": model}, answers.prompts, variants, answers.read, batches)
+        beginning = answers.beginning(model, own.writing.batch_size)
         return Loaded(beginning, Comparison(model, plan, answers, options).work)
 
     return run_job(

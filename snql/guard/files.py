@@ -1,7 +1,6 @@
 """A guard as two files that cannot run code: ``guard.safetensors`` has its numbers, ``guard.json`` everything else."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +96,7 @@ def _read_numbers(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _members(tensors: dict[str, npt.NDArray[Any]], shape: Shape) -> NeuronSet:
-    names = (*_PLACES, "expert") if shape.n_experts > 1 else _PLACES
+    names = (*_PLACES, "expert") if shape.routed else _PLACES
     places = [tensors[name] for name in names]
     if any(part.ndim != 1 or part.dtype.kind not in "iu" or len(part) != len(places[0]) for part in places):
         raise ValueError(f"{', '.join(names)} must be whole numbers, one of each a neuron")
@@ -126,6 +125,6 @@ def _linear(tensors: dict[str, npt.NDArray[Any]], n_neurons: int) -> Linear:
 
 
 def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{value!r} is no whole number")
     return value

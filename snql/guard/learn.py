@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from snql.db import guards, records, runs
+from snql.db import guards, runs
 from snql.db import prompts as prompt_records
 from snql.db.connection import Database
 from snql.db.judgements import check_judges
@@ -23,14 +23,13 @@ from snql.guard.prompts import (
     Judged,
     judge_of,
     labels_of,
-    plan_batches,
     read_guard_inputs,
     sign_of,
 )
 from snql.guard.results import sentences
 from snql.guard.stored import read_guard
 from snql.guard.study import Answers, Study
-from snql.jobs.begin import Beginning, Readers, tokenize
+from snql.jobs.begin import Readers, tokenize
 from snql.jobs.inputs import day_of
 from snql.jobs.run import Announce, Loaded, run_job
 from snql.jobs.work import Job
@@ -89,12 +88,8 @@ def train(
         model = load_models({"before": options.model}, options.models)["before"]
         plan = make_plan(Evaluator(db, model.shape), options.neurons, options.sizes, options.random)
         answers = answers_of(model)
-        study = Study(model, plan, answers, options)
-        room = 0 if answers.writing is None else answers.writing.max_new_tokens
-        batches = plan_batches(model, answers.prompts, options.writing.batch_size, room)
-        variants = [records.Variant(0, "before", "before")]
-        beginning = Beginning.of({"before": model}, answers.prompts, variants, answers.read, batches)
-        return Loaded(beginning, study.work)
+        beginning = answers.beginning(model, options.writing.batch_size)
+        return Loaded(beginning, Study(model, plan, answers, options).work)
 
     def found(run_id: int) -> GuardResult:
         return _finished(db, name, run_id, options.out)

@@ -55,7 +55,7 @@ class PrefilledStream(Stream):
                 stack.enter_context(streams(model, lambda _, stream: after.append(stream[:, -1].float().cpu())))
             self._first: torch.Tensor | None = super().logits()
         read = torch.cat([taken[layer] for layer in columns], dim=1)
-        if neurons.shape.n_experts > 1:
+        if neurons.shape.routed:
             read = read.nan_to_num(nan=0.0)
         self.activations: Activations = torch.cat([read, *after], dim=1).numpy()
 

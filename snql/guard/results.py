@@ -111,10 +111,15 @@ def overview(scores: pl.DataFrame) -> pl.DataFrame:
     return wide.sort(pl.col("dataset") == POOLED, maintain_order=True)
 
 
+def _on_all_prompts(scores: pl.DataFrame) -> pl.DataFrame:
+    """The rows about all data sets pooled, or those of the only one."""
+    pooled = scores.filter(dataset=POOLED)
+    return scores if pooled.is_empty() else pooled
+
+
 def by_size(scores: pl.DataFrame) -> pl.DataFrame:
     """Accuracy of every set of neurons and kind of control on all prompts of a run, by number of neurons."""
-    several = pl.col("dataset").n_unique() > 1
-    accuracy = scores.filter(measure="accuracy").filter((pl.col("dataset") == POOLED) | ~several)
+    accuracy = _on_all_prompts(scores).filter(measure="accuracy")
     return accuracy.sort("n_neurons", "neurons", pl.col("kind") != GUARD, "kind", maintain_order=True)
 
 
@@ -123,8 +128,7 @@ def sentences(scores: pl.DataFrame, neurons: str) -> list[str]:
 
     scores: rows of ``guard_scores`` of one run.
     """
-    of_all = (pl.col("dataset") == POOLED) | (pl.col("dataset").n_unique() == 1)
-    pooled = scores.filter((pl.col("neurons") == neurons) & of_all)
+    pooled = _on_all_prompts(scores).filter(neurons=neurons)
     accuracy = {row["kind"]: row for row in pooled.filter(measure="accuracy").iter_rows(named=True)}
     if GUARD not in accuracy:
         return []
@@ -142,10 +146,8 @@ def compared_sentences(scores: pl.DataFrame) -> list[str]:
 
     scores: rows of ``guard_comparison`` of one run.
     """
-    several = scores["dataset"].n_unique() > 1
-    pooled = scores.filter((pl.col("dataset") == POOLED) | pl.lit(not several)).sort("place")
     found = []
-    for row in pooled.iter_rows(named=True):
+    for row in _on_all_prompts(scores).sort("place").iter_rows(named=True):
         numbers = f"accuracy {row['accuracy']:.3f} [{_ends(row, 'accuracy_')}]"
         if row["kind"] == GUARD:
             found.append(

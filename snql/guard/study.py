@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from snql.db import guards
 from snql.db.connection import Connection
 from snql.db.guards import ClassifierRow
+from snql.db.records import Variant
 from snql.db.tables import insert
 from snql.generation.options import WritingOptions
 from snql.guard.fitting import FOLDS, GRID, Fit, Labels, check_labels, fit
@@ -17,9 +18,10 @@ from snql.guard.model import Guard
 from snql.guard.options import GuardOptions
 from snql.guard.parts import Template
 from snql.guard.plan import Plan
-from snql.guard.prompts import Judged, labels_of
+from snql.guard.prompts import Judged, labels_of, plan_batches
 from snql.guard.reading import Activations, Answering, Rows
 from snql.guard.results import measure_rows
+from snql.jobs.begin import Beginning
 from snql.jobs.inputs import PromptInputs
 from snql.jobs.run import Last
 from snql.jobs.work import Job
@@ -42,6 +44,13 @@ class Answers:
     template: Template
     writing: WritingOptions | None
     judged: Callable[[Job], Judged]
+
+    def beginning(self, model: LoadedModel, batch_size: int | str) -> Beginning:
+        """What a run of one model begins with; its batches have room for the answers, if any are written."""
+        room = 0 if self.writing is None else self.writing.max_new_tokens
+        batches = plan_batches(model, self.prompts, batch_size, room)
+        variants = [Variant(0, "before", "before")]
+        return Beginning.of({"before": model}, self.prompts, variants, self.read, batches)
 
 
 @dataclass(frozen=True)

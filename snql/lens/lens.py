@@ -169,7 +169,7 @@ def _layer(
         every = cosines(written(model, layer, value_vectors(model, layer)), directions[at])
         cosine = every[ids]
         percentile = 100 * np.searchsorted(np.sort(every), cosine, side="left") / len(every)
-    experts = ids // shape.per_expert if shape.n_experts > 1 else None
+    experts = ids // shape.per_expert if shape.routed else None
     places = {
         "layer": np.full(len(ids), layer),
         "expert": pl.Series(experts, dtype=pl.Int16) if experts is not None else pl.repeat(None, len(ids), eager=True),

@@ -37,7 +37,7 @@ def _weights(model: LoadedModel) -> list[str]:
 
 def _neurons(model: LoadedModel) -> str:
     shape, down = model.shape, model.base.architecture.down
-    if shape.n_experts == 1:
+    if not shape.routed:
         return f"{shape.n_neurons} a layer, the input of {down}"
     return f"{shape.per_expert} in each of {shape.n_experts} experts a layer, the input of {down}; no shared expert's"
 

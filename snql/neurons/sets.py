@@ -45,22 +45,27 @@ class Shape:
         return self.n_neurons // self.n_experts
 
     @property
+    def routed(self) -> bool:
+        """Whether the neurons are those of experts, of which a token reaches some."""
+        return self.n_experts > 1
+
+    @property
     def size(self) -> int:
         return self.n_layers * self.n_neurons
 
     @property
     def parts(self) -> str:
         """What the numbers of a shape as text are."""
-        return "layers x experts x neurons" if self.n_experts > 1 else "layers x neurons"
+        return "layers x experts x neurons" if self.routed else "layers x neurons"
 
     def __str__(self) -> str:
-        experts = f"{self.n_experts}x" if self.n_experts > 1 else ""
+        experts = f"{self.n_experts}x" if self.routed else ""
         return f"{self.n_layers}x{experts}{self.per_expert}"
 
     def flat(self, member: Member) -> int:
         """The member's id; raises InputError for one that the model does not have."""
         layer, expert, neuron = member if len(member) == 3 else (member[0], None, member[1])
-        known = (expert is None) == (self.n_experts == 1) and 0 <= (expert or 0) < self.n_experts
+        known = (expert is not None) == self.routed and 0 <= (expert or 0) < self.n_experts
         if not (known and 0 <= layer < self.n_layers and 0 <= neuron < self.per_expert):
             raise InputError(f"the model has {self} neurons ({self.parts}): no {neuron_name(layer, neuron, expert)}")
         return layer * self.n_neurons + (expert or 0) * self.per_expert + neuron
@@ -94,8 +99,8 @@ class NeuronSet:
         """
         if last >= shape.n_layers:
             raise InputError(f"the model has {shape.n_layers} layers: no L{last}")
-        if expert is not None and not (shape.n_experts > 1 and expert < shape.n_experts):
-            n_experts = f"{shape.n_experts} experts a layer" if shape.n_experts > 1 else "no experts"
+        if expert is not None and not (shape.routed and expert < shape.n_experts):
+            n_experts = f"{shape.n_experts} experts a layer" if shape.routed else "no experts"
             raise InputError(f"the model has {n_experts}: no E{expert}")
         found = np.arange(first * shape.n_neurons, (last + 1) * shape.n_neurons, dtype=np.int64)
         kept = slice(None) if expert is None else (found % shape.n_neurons) // shape.per_expert == expert
@@ -141,7 +146,7 @@ class NeuronSet:
     @property
     def experts(self) -> Ids | None:
         """Expert of each member; None for a dense model."""
-        return self.columns // self.shape.per_expert if self.shape.n_experts > 1 else None
+        return self.columns // self.shape.per_expert if self.shape.routed else None
 
     def by_layer(self) -> dict[int, Ids]:
         """Members of each layer that has any: columns of the layer's activations, ascending."""

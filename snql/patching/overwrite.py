@@ -32,7 +32,7 @@ class Overwriter:
         self._target, self._source, self._adapters = target, source, adapters
         self._intervention = intervention
         self._chosen = _tables(sets)
-        self._routed = target.base.n_experts > 1
+        self._routed = target.shape.routed
         self._rows: list[PatchedRow | None] = []
         self._idle, self._partly, self._n_source = True, False, 0
         self._key: list[tuple[int, int] | None] = []
@@ -55,11 +55,11 @@ class Overwriter:
         self._given.clear()
         self._inputs.clear()
 
-    def reading(self) -> AbstractContextManager[None]:
-        """Around the source's batch, if it has one of its own: note the activations that it gives."""
-        if self._idle or self._source is None or not self._intervention.reads_source:
+    def reading(self, source: LoadedModel) -> AbstractContextManager[None]:
+        """Around the batch of the source, where it has one of its own: note the activations that it gives."""
+        if self._idle or not self._intervention.reads_source:
             return nullcontext()
-        return hooks.reading(self._source.sites, self._chosen, self._given.__setitem__, lambda: self._n_source)
+        return hooks.reading(source.sites, self._chosen, self._given.__setitem__, lambda: self._n_source)
 
     def rewriting(self) -> AbstractContextManager[None]:
         """Around the target's batch: overwrite its neurons."""

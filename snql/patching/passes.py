@@ -85,7 +85,7 @@ class ModelPass:
         found: list[Out | None] = []
         for index, (stream, part) in enumerate(zip(self.streams, parts, strict=True)):
             last = index == len(self.streams) - 1
-            with self._overwriter.rewriting() if last else self._overwriter.reading():
+            with self._overwriter.rewriting() if last else self._overwriter.reading(stream.model):
                 found.append(forward(stream, part) if part else None)
         return found
 

@@ -68,7 +68,7 @@ class Subject:
 
 def _check_same_base(mode: str, target: LoadedModel, source: LoadedModel | None) -> None:
     """Raise InputError unless the parameters of one model's neurons can be applied to what the other's read."""
-    if source is None or not can_mix([source, target]) or target.shape.n_experts > 1:
+    if source is None or not can_mix([source, target]) or target.shape.routed:
         raise InputError(
             f"`mode` {mode}: {target.spec} and {source.spec if source else 'no donor'} are no plain IA3 or LoRA "
             "adapters on one dense base, so that neurons cannot be computed with the donor's parameters in the "

@@ -82,7 +82,7 @@ def _safetensors(expression: str, members: NeuronSet, scores: Scores) -> bytes:
     from safetensors.numpy import save
 
     shape = members.shape
-    parts = (shape.n_layers, *((shape.n_experts,) if shape.n_experts > 1 else ()), shape.per_expert)
+    parts = (shape.n_layers, *((shape.n_experts,) if shape.routed else ()), shape.per_expert)
     whole = np.zeros(shape.size, dtype=np.bool_) if scores is None else np.full(shape.size, np.nan)
     whole[members.ids] = True if scores is None else scores
     name = "mask" if scores is None else "scores"

@@ -126,7 +126,7 @@ def _statistics(file: Path, rows: pl.DataFrame, shape: Shape, skip_last_layers: 
 
     Raises InputError for a neuron that it has not, infinite scores, or where no neuron is left to rank.
     """
-    dense = shape.n_experts == 1
+    dense = not shape.routed
     expert = rows["expert"].fill_null(0)
     outside = (rows["layer"] >= shape.n_layers) | (expert >= shape.n_experts) | (rows["neuron"] >= shape.per_expert)
     if outside.any() or (rows["expert"].is_null() != dense).any():

@@ -79,7 +79,7 @@ def read_values(
 def _check_shape(frame: pl.DataFrame, source: Source, shape: Shape) -> None:
     """Raise InputError unless the rows are those of a model of that shape."""
     last = (frame["layer"].max(), frame["neuron"].max(), frame["expert"].max())
-    if last != (shape.n_layers - 1, shape.per_expert - 1, shape.n_experts - 1 if shape.n_experts > 1 else None):
+    if last != (shape.n_layers - 1, shape.per_expert - 1, shape.n_experts - 1 if shape.routed else None):
         raise InputError(f"run {source.run!r} is not of a model with {shape} neurons")
 
 

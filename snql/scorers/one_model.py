@@ -101,7 +101,7 @@ def _sources(options: ScorerOptions) -> dict[str, PromptOptions]:
 
 def _check_model(model: LoadedModel, options: ScorerOptions) -> None:
     shape = model.shape
-    if shape.n_experts > 1:
+    if shape.routed:
         raise ModelError(f"model {options.model!r} mixes experts: scorers of one model read dense models only")
     if options.skip_last_layers >= shape.n_layers:
         raise InputError(f"`skip_last_layers` {options.skip_last_layers} leaves none of {shape.n_layers} layers")

@@ -123,7 +123,7 @@ def _highest(pair: Pair, db: Database) -> list[Row]:
 def _name(shape: Shape, place: int) -> str:
     layer, column = divmod(place, shape.n_neurons)
     expert, neuron = divmod(column, shape.per_expert)
-    return neuron_name(layer, neuron, expert if shape.n_experts > 1 else None)
+    return neuron_name(layer, neuron, expert if shape.routed else None)
 
 
 def _effects(a: Side, b: Side) -> list[Row]:

@@ -23,6 +23,7 @@ from snql.options import changed
 from snql.progress import Progress
 from snql.stats.scores import score_intervals
 
+from ..stages import stages
 from ..synthetic import add_locate_run
 from .test_locate import options
 
@@ -119,7 +120,9 @@ def test_an_interrupted_run_comes_to_the_same_intervals(
     settings = {"bootstrap": RESAMPLES, "keep": "none", "seed": 3, "batch_size": 5}
     with pytest.raises(KeyboardInterrupt):
         locate(db, "cut", options(tiny_llama, tiny_adapter, **settings), progress=interrupt)
-    locate(db, "cut", options(tiny_llama, tiny_adapter, **settings), resume=True)
+    reports: list[Progress] = []
+    locate(db, "cut", options(tiny_llama, tiny_adapter, **settings), resume=True, progress=reports.append)
+    assert stages(reports)["bootstrap"] == (0, 120, 120)
     for query in (INTERVALS, SUMS):
         assert db.frame(query, ["cut"]).equals(db.frame(query, ["whole"]))
     assert check(db) == []

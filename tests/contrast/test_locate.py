@@ -20,9 +20,11 @@ from snql.db.run_list import list_runs, remove_run
 from snql.db.scores import read_scores
 from snql.errors import InputError, RunError, SnqlError
 from snql.options import changed
+from snql.progress import Progress
 from snql.prompts.options import PromptOptions
 
 from ..conftest import ORACLE
+from ..stages import stages
 
 pytestmark = pytest.mark.usefixtures("lingering")
 
@@ -182,7 +184,9 @@ def test_a_run_that_was_killed_resumes_to_the_same_numbers(
         locate(db, "cut", options(tiny_llama, tiny_adapter, max_new_tokens=3), resume=True)
 
     monkeypatch.setattr(Worker, "contrast", real)
-    locate(db, "cut", options(tiny_llama, tiny_adapter, batch_size=4), resume=True)
+    reports: list[Progress] = []
+    locate(db, "cut", options(tiny_llama, tiny_adapter, batch_size=4), resume=True, progress=reports.append)
+    assert stages(reports) == {"contrast": (8, 12, 12), "keep": (0, 12, 12), "store": (0, 2, 2)}
     a, b = (read_scores(db, name).drop("run") for name in ("whole", "cut"))
     assert a.equals(b)
 

@@ -177,7 +177,9 @@ def test_draws_are_added_and_seeds_have_draws_of_their_own(located: Database, tm
         null(db, "other", NullOptions(from_run="real", draws=2, seed=1, adapters=tmp_path / "mine"))
         names = ("more.1", "more.2", "more.3", "other.1", "other.2")
         assert len({read_run_scores(db, run).scores.tobytes() for run in names}) == 5
-        assert (tmp_path / "mine" / "2-1" / WEIGHTS).is_file()
+        write_permuted(adapter_in(SFT), tmp_path / "second", 1_000_003 + 2)
+        second = tmp_path / "second" / WEIGHTS
+        assert (tmp_path / "mine" / "2-1" / WEIGHTS).read_bytes() == second.read_bytes(), "in every version"
         (tmp_path / "file").write_text("")
         with pytest.raises(InputError, match="cannot write adapters to .*file"):
             null(db, "third", NullOptions(from_run="real", draws=2, adapters=tmp_path / "file"))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,18 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from snql.contrast.given import check_ids, given_texts
+from snql.contrast.given import _encoded, check_ids, given_texts
 from snql.contrast.locate import locate
 from snql.contrast.options import LocateOptions
 from snql.db.connection import Database
 from snql.db.scores import read_scores
 from snql.errors import InputError
 from snql.options import changed
+from snql.prompts.completions import Followed
 from snql.prompts.files import Row
 from snql.prompts.read import read_prompt_sets
 from snql.prompts.template import Formatter, format_prompts
+from snql.prompts.types import Prompt
 
 from ..conftest import ORACLE, save_tiny_llama
 from .test_locate import adapter_scales, hand_activations, options
@@ -150,6 +153,7 @@ BAD: dict[str, tuple[list[Row], str]] = {
     "two": ([*rows(), {"prompt": "Hi", "completion": "Ho"}], "two completions of one prompt .one begins 'Ho'"),
     "columns": ([{"prompt": "Hi", "said": "Ho"}], "no column with what followed: its columns are prompt, said"),
     "unknown number": ([{"prompt_id": 7, "completion": "x"}], "no prompt has prompt_id 7"),
+    "a number of no database": ([{"prompt_id": 10**30, "completion": "x"}], f"no prompt has prompt_id {10**30}"),
     "no number": ([{"prompt_id": "x", "completion": "x"}], "row 1: prompt_id 'x' is no whole number"),
     "no ids": ([{"prompt": "Hi", "token_ids": [1, -2]}], "row 1: token_ids .* is no list of whole numbers"),
     "high id": ([row | {"token_ids": [999]} for row in rows()], "that of 'Hi' has token id 999, but .* end at 259"),
@@ -165,9 +169,29 @@ def test_bad_completions_are_one_line(db: Database, tmp_path: Path, tiny_llama: 
         with pytest.raises(InputError, match=message):
             file = written(tmp_path, found)
             check_ids(given_texts(db, asked, file, prompts, formatter), prompts, 260)
+    ids = [row | {"token_ids": [7] * n} for row, n in zip(rows(), (7, 8, 9), strict=True)]
+    given = given_texts(db, asked, file := written(tmp_path, ids), prompts, formatter)
+    ends = [(len(completion.token_ids), completion.finish_reason) for _, completion in given.texts]
+    assert ends == [(7, "stop"), (8, "stop"), (8, "length")]
+    assert given.notes == (f"`completions` {file}: 1 of 3 are cut after `max_new_tokens` 8",)
+    check_ids(given, prompts, 8)
+    with pytest.raises(InputError, match="that of 'Hi' has token id 7, but the models' embeddings end at 6"):
+        check_ids(given, prompts, 7)
     with pytest.raises(InputError, match=BAD["lacking"][1]):
         locate(db, "run", changed(asked, completions=written(tmp_path, rows()[1:])))
     assert not db.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("together", "tokens"), [((1, 7, 8), (7, 8)), ((9, 8), (5,)), ((9,), (5,)), ((1,), (5,))], ids=str
+)
+def test_a_text_is_read_by_itself_where_its_tokens_would_join_those_of_the_prompt(
+    together: tuple[int, ...], tokens: tuple[int, ...]
+) -> None:
+    alone: Any = SimpleNamespace(input_ids=[5])
+    formatter: Any = SimpleNamespace(ids=lambda text: list(together) * (text == "ab"), tokenizer=lambda *_, **__: alone)
+    prompt = Prompt("d", "a", formatted="a", input_ids=(1,))
+    assert _encoded(Followed("x", "b"), prompt, formatter) == ("b", tokens)
 
 
 ASIDE: dict[str, tuple[dict[str, Any], str]] = {

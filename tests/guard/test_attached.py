@@ -1,6 +1,7 @@
 """A guard in a Hugging Face model, against forward passes of its own with hooks of its own."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,13 +171,49 @@ def test_other_ways_of_generating(model: Any, settings: dict[str, Any]) -> None:
         assert (row[:4] == [*REFUSAL, END]) == (p >= 0.5)
 
 
-def test_a_server_with_a_loop_of_its_own(model: Any) -> None:
+@pytest.mark.parametrize("given", ["input_ids", "inputs_embeds", "by place"])
+def test_a_server_with_a_loop_of_its_own(model: Any, given: str) -> None:
     guard = made()
     with guard.attach(model) as attached, torch.inference_mode():
         inputs = batch()
         positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
-        model(**inputs, position_ids=positions)
+        ids = inputs.pop("input_ids")
+        args = (ids,) if given == "by place" else ()
+        named = {"input_ids": ids} if given == "input_ids" else {}
+        embedded = {"inputs_embeds": model.get_input_embeddings()(ids)} if given == "inputs_embeds" else {}
+        model(*args, **inputs, **named, **embedded, position_ids=positions)
         assert attached.decide().tolist() == pytest.approx(expected(guard, model), abs=1e-5)
+
+
+def test_logits_are_added_up_as_numbers_of_64_bits(model: Any) -> None:
+    """Weights so small that no probability is near 0 or 1, where the last digits would be lost."""
+    large = made()
+    guard = replace(large, linear=replace(large.linear, weights=large.linear.weights / 100))
+    seen: list[torch.Tensor] = []
+    handles = [
+        layer.mlp.down_proj.register_forward_pre_hook(lambda _, args: seen.append(args[0][0, -1]))
+        for layer in model.model.layers
+    ]
+    with guard.attach(model) as attached, torch.inference_mode():
+        model(torch.tensor([TEXTS[0]]))
+        own = torch.cat(seen)[guard.neurons.ids].numpy()
+        assert attached.decide().tolist() == pytest.approx(guard.probabilities(own[None]).tolist(), rel=0, abs=1e-13)
+    for handle in handles:
+        handle.remove()
+
+
+@pytest.mark.parametrize(("ends", "last"), [([END, 5], [END]), ([], []), (None, [])])
+def test_what_follows_a_refusal(
+    model: Any, monkeypatch: pytest.MonkeyPatch, ends: list[int] | None, last: list[int]
+) -> None:
+    """The first of several ends; without any, nothing: the row is over all the same, at once without a refusal."""
+    guard, alone = made(), plain(model)
+    refused = [p >= 0.5 for p in expected(guard, model)].index(True)
+    monkeypatch.setattr(model.generation_config, "eos_token_id", ends)
+    for refusal in (REFUSAL, ()):
+        with guard.attach(model, refusal=refusal) as attached:
+            (row,) = generate(model, attached, TEXTS[refused : refused + 1])
+        assert row == ([*refusal, *last] or alone[refused][:1])
 
 
 def test_adapters_are_read_after_their_scaling(tiny_llama: Path, tiny_adapter: Path, plain_model: Any) -> None:

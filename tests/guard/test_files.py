@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import snql.guard
 from snql.errors import InputError
+from snql.guard import files
+from snql.guard.attached import Attached
 from snql.guard.model import Guard
 from snql.neurons.sets import Shape
 
@@ -45,6 +48,27 @@ def test_the_files_say_what_they_are(folder: Path) -> None:
     places = list(zip(tensors["layer"].tolist(), tensors["neuron"].tolist(), strict=True))
     ids = made().neurons.ids
     assert places == [(int(number) // 40, int(number) % 40) for number in ids]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_a_guard_may_refuse_everything_or_next_to_nothing(folder: Path, threshold: float) -> None:
+    rewrite(folder, threshold=threshold)
+    assert Guard.load(folder).threshold == threshold
+
+
+def test_a_file_of_words_may_be_as_large_as_that(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = (folder / "guard.json").stat().st_size
+    monkeypatch.setattr(files, "_MOST_WORDS", size)
+    assert Guard.load(folder).model == "some/model"
+    monkeypatch.setattr(files, "_MOST_WORDS", size - 1)
+    with pytest.raises(InputError, match=r"guard.json is too large to be a guard's: name another folder"):
+        Guard.load(folder)
+
+
+def test_classes_are_found_when_they_are_asked_for() -> None:
+    assert snql.guard.Guard is Guard and snql.guard.Attached is Attached
+    with pytest.raises(AttributeError, match="module 'snql.guard' has no attribute 'Judge'"):
+        getattr(snql.guard, "Judge")  # noqa: B009
 
 
 def rewrite(folder: Path, **changes: Any) -> None:

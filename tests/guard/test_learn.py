@@ -1,5 +1,6 @@
 """Training against a plain Hugging Face model and scikit-learn alone; resuming; other runs' answers; bad input."""
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from transformers import AutoTokenizer
 
 from snql.db.connection import Database
 from snql.db.guards import ClassifierRow
 from snql.errors import InputError
 from snql.generation.options import WritingOptions
 from snql.guard import reading, testing
-from snql.guard.learn import train
+from snql.guard.learn import template_of, train
 from snql.guard.model import Guard
 from snql.guard.options import GuardOptions, GuardTestOptions
 from snql.guard.plan import make_plan, random_last_layer
@@ -29,10 +31,13 @@ from snql.neurons.sets import NeuronSet, Shape
 from snql.options import changed
 from snql.patching.options import PatchOptions
 from snql.patching.patch import patch
+from snql.progress import Progress
 from snql.prompts.options import PromptOptions
-from snql.prompts.types import Prompt
+from snql.prompts.template import Formatter, format_prompts
+from snql.prompts.types import Prompt, RawPrompt
 from snql.rankings.evaluate import Evaluator
 
+from ..stages import stages
 from .conftest import OPTIONS, SOURCE, last_activations
 
 pytestmark = pytest.mark.usefixtures("lingering")
@@ -190,7 +195,9 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_bits(made_db: Database, monk
         read_guard(made_db, "cut")
     with pytest.raises(InputError, match="cannot be resumed: threshold differ from when it began"):
         train(made_db, "cut", changed(OPTIONS, threshold=1.0), resume=True)
-    found = train(made_db, "cut", OPTIONS, resume=True)
+    reports: list[Progress] = []
+    found = train(made_db, "cut", OPTIONS, resume=True, progress=reports.append)
+    assert stages(reports) == {"guard": (16, 40, 40), "judge demo:cost": (0, 40, 40), "guard fit": (1, 10, 10)}
     query = "SELECT * EXCLUDE (run, guard, run_id) FROM guard_scores WHERE run = ? AND stage = 'train' ORDER BY ALL"
     assert made_db.frame(query, ["cut"]).equals(made_db.frame(query, ["mine"]))
     again, whole = read_guard(made_db, "cut").linear, read_guard(made_db, "mine").linear
@@ -314,7 +321,10 @@ def test_controls_that_do_not_fit_are_left_out_and_said(trained: Database) -> No
     assert len(plan.left_out) == 4
     assert "no last-layer controls of found:60%: the last layer has" in plan.left_out[2]
     some = NeuronSet.of(Shape(2, 6), [(1, 0), (1, 1), (0, 3)])
-    assert random_last_layer(some, 1).layers.tolist() == [1, 1, 1]
+    drawn = np.random.default_rng([1, 2, 1]).choice([8, 9, 10, 11], size=3, replace=False)
+    assert random_last_layer(some, 1).ids.tolist() == sorted(drawn.tolist())
+    full = NeuronSet.of(Shape(2, 6), [(1, n) for n in range(3)])
+    assert random_last_layer(full, 1).ids.tolist() == [9, 10, 11]
     with pytest.raises(InputError, match="the last layer has 2 other neurons, not 4"):
         random_last_layer(NeuronSet.of(Shape(2, 6), [(1, n) for n in range(4)]), 1)
 
@@ -347,6 +357,18 @@ def test_a_full_path_is_no_guard(trained: Database, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no guard in .*empty: it has no guard.json"):
         load_guard(Database(tmp_path / "none.duckdb"), str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(("asks", "day"), [(None, None), ("", None), ("{{ strftime_now('%d %b %Y') }}", "2024-02-29")])
+def test_a_guard_keeps_the_day_that_its_template_asked_for(tiny_llama: Path, asks: str | None, day: str | None) -> None:
+    tokenizer: Any = AutoTokenizer.from_pretrained(tiny_llama)
+    tokenizer.chat_template = None if asks is None else asks + "{{ messages[0].content }}"
+    options = PromptOptions(("x",), template="plain" if asks is None else "chat")
+    formatter = Formatter.of(options, tokenizer, day=dt.date(2024, 2, 29))
+    format_prompts([RawPrompt("d", "Hi")], formatter)
+    found = template_of(formatter)
+    assert (found.template, found.chat_template, found.date) == (options.template, None, day)
+    assert found.options == {} and not found.special_tokens
 
 
 def test_labels_by_set(made_db: Database) -> None:

@@ -11,9 +11,11 @@ from snql.db.connection import Database
 from snql.errors import InputError
 from snql.guard import learn, reading, testing
 from snql.guard.costs import Answered, cost_rows
+from snql.guard.learn import GuardResult
 from snql.guard.options import GuardTestOptions
 from snql.guard.results import by_size, overview, sentences
 from snql.guard.stored import read_guard
+from snql.guard.testing import GuardTestResult
 from snql.judges.refusal import refuses
 from snql.options import changed
 from snql.prompts.options import PromptOptions
@@ -171,6 +173,13 @@ def test_intervals_of_costs_are_the_bootstrap_written_out() -> None:
     none = next(cost_rows([replace(answer, refused=True) for answer in answers], seed=3))
     assert (none["mean_cost"], none["ci_low"], none["change"], none["guard_rate"]) == (None, None, None, 1)
     assert list(cost_rows([Answered(None, "", False)], 0)) == []
+
+
+def test_notebooks_show_the_guard_alone(trained: Database) -> None:
+    scores = trained.frame("FROM guard_scores WHERE stage = 'test'")
+    said = GuardTestResult("r", 1, "mine", scores, scores, [], []), GuardResult("mine", 1, {}, scores, [], [])
+    for found in (each._repr_html_() for each in said):
+        assert "guard" in found and "matched" not in found and "last-layer" not in found
 
 
 def test_overview_and_sizes(trained: Database) -> None:

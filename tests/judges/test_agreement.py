@@ -9,7 +9,7 @@ from scipy import stats
 
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.judges.agreement import agreement, parse_limits, pearson, statistics
+from snql.judges.agreement import _interval, agreement, parse_limits, pearson, statistics
 
 pytestmark = pytest.mark.usefixtures("lingering")
 
@@ -131,6 +131,27 @@ def test_a_constant_judge_has_no_correlation_whatever_it_says(flat: float) -> No
     }
     values = dict(statistics(pl.DataFrame(rows), seed=0).select("statistic", "value").iter_rows())
     assert values["Pearson"] is None and values["Spearman"] is None
+
+
+def test_three_scores_can_be_compared_and_two_cannot(judged: Database) -> None:
+    for left in (3, 2):
+        with judged.write() as connection:
+            connection.execute(
+                f"DELETE FROM judgements WHERE judge = 'r' AND NOT (variant_id = 0 AND prompt_id <= {left})"
+            )
+        if left == 3:
+            assert set(agreement(judged, "run", "a", "r").statistics["n_completions"]) == {3}
+    with pytest.raises(InputError, match="'a' and 'r' both scored 2 completions of 'run': too few to compare"):
+        agreement(judged, "run", "a", "r")
+
+
+@pytest.mark.parametrize(("pattern", "interval"), [([1.0, np.nan], (1.0, 1.0)), ([1.0, np.nan, np.nan], (None, None))])
+def test_an_interval_needs_half_of_the_resamples(pattern: list[float], interval: tuple[float | None, ...]) -> None:
+    def formula(sums: np.ndarray) -> np.ndarray:
+        return np.array(5.0) if sums.ndim == 1 else np.resize(pattern, len(sums))
+
+    assert _interval(np.ones((4, 6)), formula, 0) == (5.0, *interval)
+    assert _interval(np.ones((4, 6)), lambda _: np.array(np.nan), 0) == (None, None, None)
 
 
 @pytest.mark.parametrize("limits", ["", "a", "1,2,3", "nan", "0,inf"])

@@ -3,6 +3,7 @@
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,6 +167,14 @@ def test_the_key_is_sent_and_never_shown(short: Path, monkeypatch: pytest.Monkey
     assert server.asked[0].headers["authorization"] == f"Bearer {KEY}"
     assert "unknown key ***" in str(verdict.problem)
     assert KEY not in f"{verdict} {found.info}"
+
+
+def test_errors_are_cut_after_200_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("", KEY):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        judge: Any = load_judge("llm:http://h/v1#m")
+        assert judge._clean(ValueError(f"{'x ' * 99}yz{key}")) == f"{'x ' * 99}yz"
+        assert judge._clean(ValueError(f"{key or '***'} is wrong")) == "*** is wrong"
 
 
 def test_the_version_is_that_of_what_is_sent(short: Path, tmp_path: Path) -> None:

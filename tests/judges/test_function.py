@@ -116,7 +116,11 @@ def test_the_version_is_that_of_the_source(module: Path) -> None:
     old = load_judge("python:own_judges:lengths").info.version
     sys.modules.pop("own_judges")
     module.write_text(MODULE.replace("len(p) - len(c)", "len(p) + len(c)"))
-    assert load_judge("python:own_judges:lengths").info.version != old
+    new = load_judge("python:own_judges:lengths").info.version
+    sys.modules.pop("own_judges")
+    module.write_text(module.read_text().replace("CONSTANT = 3", "CONSTANT = 4"))
+    assert len({old, new, load_judge("python:own_judges:lengths").info.version}) == 3, "of all that it may use"
+    assert load_judge("python:math:fsum").info.version != load_judge("python:math:prod").info.version
 
 
 def test_bad_scores_stop_a_run(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:

@@ -162,6 +162,15 @@ def test_bad_input(patched: Database) -> None:
         judge(patched, "run", ["refusal"], flags=RejudgeFlags(force=True))
 
 
+def test_judging_again_comes_to_the_same_effects(patched: Database) -> None:
+    """To the seed of the sign flips, which is the run's."""
+    effects = "SELECT * EXCLUDE (run_id) FROM causal_effects WHERE run = 'run' ORDER BY variant_id"
+    before = patched.frame(effects)
+    judge(patched, "run", ["refusal"], flags=RejudgeFlags(force=True))
+    assert before["seed"].unique().to_list() == [0]
+    assert patched.frame(effects).equals(before)
+
+
 def test_a_judge_keeps_its_sign(patched: Database) -> None:
     judge(patched, "run", ["demo:cost"])
     with pytest.raises(InputError, match="as one whose high scores are worse, not better: leave `judge_signs`"):

@@ -22,6 +22,7 @@ ADAPTERS: dict[str, Any] = {
     "lora-other": LoraConfig(r=2, lora_alpha=8, target_modules=["down_proj", "v_proj"], init_lora_weights=False),
     "ia3": IA3Config(target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"]),
     "ia3-mlp": IA3Config(target_modules=["up_proj", "down_proj"], feedforward_modules=["down_proj"]),
+    "saved": LoraConfig(r=2, target_modules=["up_proj"], init_lora_weights=False, modules_to_save=["lm_head"]),
     "dora": LoraConfig(r=4, target_modules=["down_proj"], init_lora_weights=False, use_dora=True),
 }
 
@@ -87,3 +88,10 @@ def test_adapters_in_one_batch(
             expected = network(torch.tensor([ids])).logits[0, -1]
         tolerance = 2e-5 if dtype == "float32" else 0.05
         torch.testing.assert_close(fresh.logits[row, -1], expected, atol=tolerance * 20, rtol=tolerance)
+
+
+def test_a_module_of_an_adapters_own_is_in_no_batch_with_others(tiny_llama: Path, adapted: dict[str, Path]) -> None:
+    specs = {"own": f"{tiny_llama}+{adapted['saved']}", "plain": str(tiny_llama)}
+    models = load_models(specs, LoadOptions(device="cpu", dtype="float32"))
+    assert not can_mix([models["own"], models["plain"]])
+    assert can_mix([models["plain"], models["plain"]]), "no adapter is on"

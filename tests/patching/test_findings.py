@@ -1,6 +1,7 @@
 """Sentences of a patch run: which set they are about, what stands beside it, and what they do not claim."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -77,6 +78,33 @@ def test_what_cannot_be_told_from_nothing_says_so() -> None:
     ]
     (said,) = findings(frame(row("a:5%", None, None, None, gap=None, change_ci_high=1.0)))
     assert said == "By cost: a:5% (10 neurons) changes the score by -2 [-3, +1] (n = 100); not different from nothing."
+
+
+def test_ends_at_nothing_and_shares_at_the_limit_count() -> None:
+    (said,) = findings(
+        frame(row("a:9%", 0.9, 0.0, 1.0), CONTROL | {"effect": 0.9, "control_of": "a:9%"}, row("a:20%", 1.0, 0.9, 1.1))
+    )
+    assert "1 random set at most 90%, which is no less; not different from nothing (the smallest of 2 sets)" in said
+    (said,) = findings(frame(row("a:5%", 0.5, -0.5, 0.0)))
+    assert said.endswith("not different from nothing.")
+    for ends, sure in (((-3.0, 0.0), False), ((0.0, 3.0), False), ((0.1, 3.0), True)):
+        changes = dict(zip(("change_ci_low", "change_ci_high"), ends, strict=True))
+        (said,) = findings(frame(row("a:5%", None, None, None, gap=None, **changes)))
+        assert said.endswith("not different from nothing.") != sure
+
+
+@pytest.mark.parametrize(("changed", "said"), [(2, True), (1, False)])
+def test_half_of_the_texts_are_most(changed: int, said: bool) -> None:
+    texts = pl.DataFrame(
+        {"prompt": list("abcd"), "before": ["x"] * 4, "after": ["y"] * changed + ["x"] * (4 - changed)}
+    )
+    db: Any = SimpleNamespace(frame=lambda *_: texts)
+    for ends in ((-1.0, 0.0), (0.0, 1.0)):
+        effects = frame(row("a:5%", None, None, None, change_ci_low=ends[0], change_ci_high=ends[1]))
+        found = unseen(db, 1, effects)
+        assert (found is not None) == said
+        assert found is None or (found.changed, found.n, len(found.examples)) == (0.5, 4, 2)
+    assert unseen(db, 1, frame(row("a:5%", None, None, None, change_ci_low=0.1, change_ci_high=1.0))) is None
 
 
 def test_sets_are_pooled_where_there_are_several_and_judges_have_a_sentence_each() -> None:

@@ -4,15 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
 from snql.db.connection import Database
+from snql.db.records import Variant
 from snql.generation.options import WritingOptions
 from snql.judges.options import JudgingOptions
 from snql.neurons.sets import Shape
 from snql.options import changed
-from snql.patching.graded import Parting
+from snql.patching.graded import Parting, graded_rows
 from snql.patching.options import PatchOptions
 from snql.patching.patch import patch
 from snql.progress import Progress
@@ -185,6 +187,22 @@ def test_an_interrupted_run_comes_to_the_same(run: Any, monkeypatch: pytest.Monk
     assert margins(db, "cut") == margins(db, "whole") and n_batches > 2
     query = "SELECT * EXCLUDE (run, run_id) FROM graded_effects WHERE run = ? ORDER BY variant"
     assert db.rows(query, ["cut"]) == db.rows(query, ["whole"])
+
+
+def test_a_prompt_is_crossed_where_the_donors_token_is_likelier_and_not_where_both_are_alike() -> None:
+    """Of a set that has controls of several kinds, the matched ones stand beside it."""
+    margins = {"0": [-2.0] * 8, "1": [2.0] * 8, "2": [0.0, 1e-9, -1.0, 3.0] * 2, "3": [-1.0] * 8, "4": [-2.0, -1.5] * 4}
+    scores = pl.DataFrame({"dataset": ["d"] * 8, "prompt_id": range(8)} | margins)
+    patched = [
+        Variant(number, str(number), "patched", control_of=of, control_kind=kind)
+        for number, of, kind in ((2, None, None), (3, 2, "magnitude"), (4, 2, "matched"))
+    ]
+    variants = [Variant(0, "recipient", "recipient"), Variant(1, "donor", "donor"), *patched]
+    found = {row.variant_id: row for row in graded_rows(scores, variants, {"d": 7, "*": 7}, 0)}
+    assert {number: row.n_crossed for number, row in found.items()} == {2: 4, 3: 0, 4: 0}
+    assert found[2].control_kind == "matched" and found[3].control_kind is None and found[2].n_same == 7
+    assert found[2].controls is not None and found[2].controls.mean_controls == -1.75
+    assert graded_rows(scores.clear(), variants, {"d": 7, "*": 7}, 0) == []
 
 
 @pytest.mark.parametrize(

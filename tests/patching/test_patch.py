@@ -24,10 +24,12 @@ from snql.patching.engine import PatchEngine
 from snql.patching.options import PatchOptions
 from snql.patching.patch import PatchResult, patch
 from snql.patching.rows import Task, Written
+from snql.progress import Progress
 from snql.prompts.options import PromptOptions
 from snql.rankings.saved_sets import save_set
 
 from ..conftest import ORACLE
+from ..stages import stages
 from .located import SOURCE, locate_run
 
 pytestmark = pytest.mark.usefixtures("lingering")
@@ -177,7 +179,14 @@ def test_a_run_that_was_killed_resumes(
     ((kept,),) = db.rows("SELECT count(*) FROM run_completions WHERE run = 'cut'")
     assert 0 < kept < 96
     assert db.rows("SELECT status FROM runs WHERE name = 'cut'") == [("interrupted",)]
-    cut = patch(db, "cut", options(tiny_llama, tiny_adapter, batch_size=10), resume=True)
+    reports: list[Progress] = []
+    cut = patch(db, "cut", options(tiny_llama, tiny_adapter, batch_size=10), resume=True, progress=reports.append)
+    ((n_margins,),) = db.rows("SELECT count(*) FROM margins JOIN runs USING (run_id) WHERE name = 'cut'")
+    assert stages(reports) == {
+        "patch": (kept, 96, 96),
+        "margins": (0, n_margins, n_margins),
+        "judge refusal": (0, 96, 96),
+    }
     assert cut.effects.drop("run").equals(whole.effects.drop("run"))
     columns = "variant_id, prompt_id, sample, text, token_ids, finish_reason, donor_ids, unpatched_ids"
     query = f"SELECT {columns} FROM run_completions WHERE run = ? ORDER BY ALL"

@@ -25,6 +25,7 @@ def test_a_plan_keeps_to_its_budget(
     monkeypatch.setattr(reader, "_budget", budget)
     lengths = [3, 11, 7, 5, 11, 2]
     found = reader.plan(lengths, n_ways=6)
+    assert found.ways_at_once == {1: 1, 40: 2, 100: 6, 1000: 6}[budget]
     rows = found.ways_at_once + 1  # the source is read with them
     assert sorted(index for batch in found.batches for index in batch) == list(range(6))
     for batch in found.batches:

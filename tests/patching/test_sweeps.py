@@ -3,7 +3,7 @@
 import pytest
 
 from snql.errors import InputError
-from snql.patching.variants import expressions
+from snql.patching.variants import expressions, layer_steps, sizes, windows
 
 
 def test_sweeps_name_runs() -> None:
@@ -23,6 +23,15 @@ def test_sweeps_name_runs() -> None:
     ]
     assert planned(["a[score > {}]"], ["0..0.2:0.1", "-1"]) == [f"a[score > {x}]" for x in ("0", "0.1", "0.2", "-1")]
     assert planned(["b:1 & a:{}"], [], "60") == ["b:1 & a:0..60", "b:1 & a:60..120"]
+
+
+def test_a_sweep_has_ten_thousand_steps_at_most() -> None:
+    assert len(sizes("0..10000:1")) == len(layer_steps("each:0..10000")) == 10_001
+    for item in ("0..10001:1", "0%..100%:0.009%"):
+        with pytest.raises(InputError, match="from a lower to a higher size in at most 10000 steps"):
+            sizes(item)
+    assert sizes("3..3:1") == ["3"]
+    assert windows("50%:100%", lambda: 0) == ["0%..50%", "50%..100%"]
 
 
 def test_sweeps_over_layers() -> None:

@@ -30,7 +30,7 @@ def test_a_closed_share_and_what_it_has_over_controls() -> None:
     assert found.over.difference == share_interval((kl[:, 2] + kl[:, 3]) / 2 - kl[:, 1], kl[:, 0])
 
 
-@pytest.mark.parametrize("kl", [np.full((8, 2), 1e-14), np.array([[1.0, 0.5]])])
+@pytest.mark.parametrize("kl", [np.full((8, 2), 1e-14), np.full((8, 2), 4e-12), np.array([[1.0, 0.5]])])
 def test_a_share_of_nothing_or_of_one_prompt_is_undefined(kl: np.ndarray) -> None:
     found = Closings(np.full(len(kl), 4.0), kl, kl, 1e-12).of(1)
     assert found.closed is None

@@ -37,6 +37,15 @@ def test_permutation_p_value_is_the_share_of_all_sign_flips() -> None:
     assert sign_flip_p_value(differences, 1) == sign_flip_p_value(differences, 1)
 
 
+def test_a_seed_draws_the_same_flips_in_every_version() -> None:
+    """By thousands, from a stream of the seed's own."""
+    generator, drawn = np.random.default_rng([3, 1]), GENERATOR.normal(0.4, 1, 9)
+    flips = np.concatenate([generator.integers(0, 2, (n, 9), dtype=np.int8) for n in (1000, 500)])
+    sums = np.abs(np.where(flips == 1, drawn, -drawn).sum(axis=1))
+    expected = (1 + np.sum(sums >= abs(drawn.sum()) - 1e-9)) / 1501
+    assert 0.01 < expected == sign_flip_p_value(drawn, 3, permutations=1500)
+
+
 def test_p_values_are_uniform_where_nothing_differs() -> None:
     generator = np.random.default_rng(2)
     found = [sign_flip_p_value(generator.normal(0, 1, 20), seed, permutations=500) for seed in range(300)]

@@ -11,6 +11,7 @@ from snql.stats.effects import (
     Array,
     causal_effect,
     effect_interval,
+    fieller,
     large,
     mean_interval,
     ratio_interval,
@@ -79,6 +80,12 @@ def test_a_ratio_of_sums_is_fiellers_without_further_prompts() -> None:
         assert abs(t) == pytest.approx(stats.t.ppf(0.975, 23))
     assert ratio_interval(CHANGES, GAPS - GAPS.mean()) is None  # what it is divided by may be 0
     assert ratio_interval(CHANGES[:1], GAPS[:1]) is None
+
+
+def test_a_ratio_has_no_bounds_from_where_its_denominator_may_be_none() -> None:
+    assert fieller(1.0, 2.0, (0.1, 0.0, 1.0), 2.0) is None
+    assert fieller(1.0, 2.0, (0.0, 0.0, 0.0), 2.0) == (0.5, 0.5)
+    assert fieller(1.0, 2.0, (0.0, 0.0, 0.75), 2.0) == pytest.approx((2 - 3**0.5, 2 + 3**0.5))
 
 
 def test_a_share_of_gaps_that_cancel_out_is_undefined() -> None:

@@ -156,6 +156,12 @@ def test_few_common_neurons_have_no_correlation() -> None:
     found = overlap(ranked("a", scores), ranked("b", -scores), K)
     assert (found.shared, found.spearman_common) == (0, None)
     assert found.p_value == 1.0
+    same = ranked("a", scores)
+    assert overlap(same, same, 2).spearman_common is None
+    assert overlap(same, same, 3).spearman_common == pytest.approx(1)
+    for k in (0, 121):
+        with pytest.raises(InputError, match=f"`top` gives {k} neurons: it must be between 1 and the 120"):
+            overlap(same, same, k)
 
 
 def test_the_sql_macro_gives_the_same(db: Database) -> None:
