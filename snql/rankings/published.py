@@ -47,7 +47,9 @@ def _checked(file: Path, found: Any) -> dict[str, npt.NDArray[Any]]:
     """The parts by name; raises InputError unless they are what the published code saves."""
     if not isinstance(found, tuple | list) or len(found) != len(_PARTS):
         what = f"{len(found)} things" if isinstance(found, tuple | list | dict) else type(found).__name__
-        raise _refusal(file, f"it holds {what}, not the {len(_PARTS)} tensors {', '.join(_PARTS)}")
+        raise _refusal(
+            file, f"it holds {what}, not the {len(_PARTS)} tensors {', '.join(_PARTS)}, nor a vector for each layer"
+        )
     parts = {name: _array(file, name, tensor) for name, tensor in zip(_PARTS, found, strict=True)}
     scores = parts["change_scores"]
     if scores.ndim != 2 or not scores.size:

@@ -182,7 +182,7 @@ def tensors(parts: dict[str, Any]) -> list[Any]:
 
 
 BAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "five": (lambda p: tuple(tensors(p)[:5]), "it holds 5 things, not the 6 tensors change_scores, neuron_ranks"),
+    "five": (lambda p: tuple(tensors(p)[:5]), "it holds 5 things, not the 6 tensors change_scores, .*, nor a vector"),
     "a number": (lambda p: (*tensors(p)[:5], 3), "second_std is no plain tensor"),
     "sparse": (lambda p: (torch.ones(2, 2).to_sparse(), *tensors(p)[1:]), "change_scores is no plain tensor"),
     "expanded": (lambda p: (torch.zeros(1).expand(10**6, 10**6), *tensors(p)[1:]), "change_scores is no plain tensor"),
