@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -255,3 +256,15 @@ def test_guards_compared_keep_what_they_are_compared_by(
     assert all(f"always saying what most are: {most:.3f}" in done.out for most in rows["majority"])
     listed = json.loads(snql("--db", str(database), "--format", "json", *words).out)
     assert [row["majority"] for row in listed["scores"]] == rows["majority"].to_list()
+
+
+def test_without_a_donor_prompt_sets_are_not_pooled_in_the_table(
+    snql: Snql, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = patch._summary(Database(database), "safety", 5)
+    changes = found.effects.with_columns(pl.lit(None, pl.Float64).alias("gap"))
+    effects = pl.concat([changes.with_columns(pl.lit(name).alias("dataset")) for name in ("*", "benign")])
+    monkeypatch.setattr(patch, "patch", lambda *_, **__: replace(found, effects=effects, says=(), unseen=None))
+    shown, listed = (snql(*words, "patch", "x", *PATCHED) for words in ((), ("--csv",)))
+    assert "benign" in shown.out and "*" not in shown.out
+    assert "*" in listed.out

@@ -144,6 +144,8 @@ def test_without_a_donor_harmful_and_benign_prompts_are_not_mixed() -> None:
         "By cost (higher is worse), benign: a:10 (10 neurons) changes the score by -1 [+0.1, +9] (n = 100) (the most "
         "of 2 sets).",
     ]
+    still = [{**each, "change": 0.0} for each in rows if each["dataset"] == "benign"]
+    assert findings(frame(*still)) == ["By cost: none of 2 sets changes the mean score (n = 100)."]
     assert meaning("refusal:zou2023", "worse") == "share of answers without a refusal"
 
 

@@ -132,8 +132,13 @@ def test_imported_runs_are_marked_wherever_runs_are_listed(db: Database, tmp_pat
     assert "theirs: unknown before and unknown after, imported from x.npy: scores of another program" in layers.caption
     (listed,) = (part for part in made.tables if part.name == "runs")
     assert "Imported: theirs (x.npy); nothing shows which models they are of." in listed.caption
-    assert dict(listed.frame.select("run", "imported from").rows()) == {"ours": None, "theirs": "x.npy"}
-    assert "| theirs (imported) |" in (tmp_path / "report" / "table-runs.md").read_text("utf-8")
+    assert listed.frame.select("run", "imported from", "prompts").rows() == [
+        ("ours", None, 0),
+        ("theirs", "x.npy", None),
+    ]
+    (highest,) = (part for part in made.tables if part.name == "top-neurons")
+    assert highest.caption.startswith("Score is the change score, or what was imported; ")
+    assert "| theirs (imported) | unknown | unknown |  |" in (tmp_path / "report" / "table-runs.md").read_text("utf-8")
 
 
 def test_sets_of_imported_runs_have_controls_as_large_by_the_sizes_of_another(db: Database, tmp_path: Path) -> None:
