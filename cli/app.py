@@ -14,6 +14,7 @@ import typer
 import snql
 from snql.errors import SnqlError, lacks_memory, line
 
+from .addresses import refuse_without_room
 from .commands import EVERYTHING, Commands
 from .config import read_config
 from .encoding import check_given, make_writable
@@ -108,6 +109,7 @@ def _going_on(arguments: Sequence[str]) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the run failed, 2 bad input, 130 interrupted."""
     WATCH.listen()
+    refuse_without_room()
     try:
         code = run(arguments)
     except KeyboardInterrupt:  # while something else was being said
@@ -157,7 +159,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _said(error: BaseException) -> int:
     """Say a foreseen error in one line; returns the exit code. One that is not foreseen is raised again."""
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
+    if isinstance(error, KeyboardInterrupt | typer.Abort) or str(error) == "Query interrupted":  # DuckDB's word for it
         return EXIT_CODE
     if isinstance(error, SnqlError):
         return _line(error.exit_code, str(error))

@@ -13,6 +13,7 @@ from snql.db import prompts as prompt_records
 from snql.db.connection import Database
 from snql.db.judgements import check_judges
 from snql.db.named_sets import runs_behind
+from snql.db.outputs import check_folder
 from snql.errors import InputError
 from snql.guard.earlier import Earlier, find_earlier
 from snql.guard.fitting import check_labels
@@ -78,6 +79,8 @@ def train(
     Raises InputError before anything is written for bad input, and if a judge finds all answers harmful, or none. A
     failure later, or Ctrl-C, leaves the run's row with its reason and the answers so far: ``resume`` goes on there.
     """
+    if options.out is not None:
+        check_folder(options.out, "a guard")
     earlier = earlier_of(db, options)
     new = runs.NewRun("guard", name, options.config() | facts_of(earlier), options.seed)
 

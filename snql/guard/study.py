@@ -12,6 +12,7 @@ from snql.db.connection import Connection
 from snql.db.guards import ClassifierRow
 from snql.db.records import Variant
 from snql.db.tables import insert
+from snql.errors import InputError, RunError
 from snql.generation.options import WritingOptions
 from snql.guard.fitting import FOLDS, GRID, Fit, Labels, check_labels, fit
 from snql.guard.model import Guard
@@ -89,7 +90,10 @@ class Study:
         label_rows = judged.rows(prompts, self.answers.benign)
         places, labels = labels_of(label_rows)
         datasets = list(dict.fromkeys(prompt.dataset for prompt in prompts))
-        folds = check_labels(labels, ", ".join(datasets), plain=self.options.plain)
+        try:
+            folds = check_labels(labels, ", ".join(datasets), plain=self.options.plain)
+        except InputError as error:  # not known before the model had answered
+            raise RunError(str(error)) from error
         with threadpool_limits(1):  # many small products, in which threads would only wait for one another
             fits = self._fits(job, activations[places], labels, folds)
         classifiers = [

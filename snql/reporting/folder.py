@@ -1,13 +1,13 @@
 """The folder of a report: what an earlier report wrote there goes, what anybody else put there stays."""
 
 import glob
-import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from snql.db.outputs import check_folder
 from snql.db.owner import is_dead, owner
 from snql.errors import InputError
 
@@ -25,11 +25,7 @@ def check_place(out: Path) -> None:
 
     It is a file, its page is of no report, or what is above it takes no files.
     """
-    if os.path.lexists(out) and not out.is_dir():
-        raise InputError(f"{out} is a file, not a folder to write a report to: name a folder with `out`")
-    above = next(place for place in out.absolute().parents if os.path.lexists(place))
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise InputError(f"cannot write beside {out}: {above} takes no files; choose another `out`")
+    check_folder(out, "a report")
     _check(out, [INDEX])
 
 

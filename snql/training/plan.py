@@ -25,6 +25,9 @@ from snql.training.masking import trained_neurons
 from snql.training.options import TrainOptions
 
 _BYTES = {"float32": 4, "bfloat16": 2}
+_PROGRAM_BYTES = 1_100_000_000
+"""Python and its libraries, and what is kept of memory that was freed."""
+
 _CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len")
 
 
@@ -148,16 +151,22 @@ def n_steps(n_examples: int, options: TrainOptions) -> int:
 def memory_needed(sizes: Sizes, options: TrainOptions, length: int, trained: int) -> int:
     """An estimate in bytes, of the longest texts all at once: weights, what is trained with gradients and moments in
     float32, and activations: the residual stream of every layer with checkpointing, and of one layer everything (all
-    layers without), about 10 residual streams and 4 times the neurons; a softmax over the vocabulary of a tile of
-    tokens.
+    layers without), about 10 residual streams and 4 times the neurons, with LoRA its inputs in float32, too; a softmax
+    over the vocabulary, for SFT of a tile of tokens; on a CPU the program itself.
+
+    How much a softmax and the program take was measured (docs/training.md).
     """
     width = _BYTES[options.models.dtype]
-    rows = options.at_once * (2 if options.stage == "dpo" else 1)
-    stream = rows * length * sizes.hidden * width
-    layer = 10 * stream + 4 * rows * length * sizes.neurons * width
+    pairs = options.stage == "dpo"
+    tokens = options.at_once * length * (2 if pairs else 1)
+    stream = tokens * sizes.hidden * width
+    layer = 10 * stream + 4 * tokens * sizes.neurons * width
+    if options.lora is not None:
+        layer += 4 * tokens * (2 * sizes.hidden + sizes.neurons)
     activations = sizes.layers * stream + layer if options.gradient_checkpointing else sizes.layers * layer
-    softmax = 8 * min(rows * length, 1024) * sizes.vocabulary
-    return sizes.parameters * width + 16 * trained + activations + softmax
+    softmax = (17 * tokens if pairs else 8 * min(tokens, 1024)) * sizes.vocabulary
+    program = _PROGRAM_BYTES if options.models.device == "cpu" else 0
+    return sizes.parameters * width + 16 * trained + activations + softmax + program
 
 
 def _sizes(options: TrainOptions) -> Sizes:

@@ -78,8 +78,23 @@ def test_bad_input_is_one_line(snql: Snql) -> None:
 
 def test_one_kind_of_answers_is_one_line(snql: Snql) -> None:
     done = snql("--quiet", *TRAIN, *SETTINGS)
-    assert (done.code, done.out) == (2, "")
+    assert (done.code, done.out) == (1, ""), "the run failed: its row says why"
     assert done.err == (
         "snql: 12 answers to demo:harmful are judged harmful and 0 harmless: a guard needs both to learn from; give "
         "other prompts, --benign, another --threshold or another --judge\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("taken/x", "cannot write beside taken/x: "),
+        ("taken", "taken is a file, not a folder to write a guard to"),
+        ("x" * 300, " has a name of more than 255 bytes"),
+    ],
+)
+def test_a_place_that_takes_no_guard_is_known_before_anything_is_written(snql: Snql, place: str, said: str) -> None:
+    Path("taken").write_text("mine")
+    done = snql("--quiet", *TRAIN, *SETTINGS, "--out", place)
+    assert done.code == 2 and done.err.count("\n") == 1 and said in done.err, done.err
+    assert not Path("snql.duckdb").exists()

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 from snql.db.connection import Database
 from snql.db.guards import ClassifierRow
-from snql.errors import InputError
+from snql.errors import InputError, RunError
 from snql.generation.options import WritingOptions
 from snql.guard import reading, testing
 from snql.guard.learn import template_of, train
@@ -259,7 +259,7 @@ def test_rewards_are_harmful_below_the_threshold(made_db: Database) -> None:
 def test_one_kind_of_answers_is_one_line_and_a_failed_run(made_db: Database) -> None:
     options = changed(OPTIONS, prompts=("demo:harmful",), limit=4, benign=(), threshold=-5.0)
     with pytest.raises(
-        InputError, match="4 answers to demo:harmful are judged harmful and 0 harmless: a guard needs"
+        RunError, match="4 answers to demo:harmful are judged harmful and 0 harmless: a guard needs"
     ) as e:
         train(made_db, "one", options)
     assert made_db.rows("SELECT status, error FROM runs WHERE name = 'one'") == [("failed", str(e.value))]

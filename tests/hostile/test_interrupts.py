@@ -100,7 +100,14 @@ def test_an_error_that_ctrl_c_made_is_an_interruption(snql: Snql, monkeypatch: p
     monkeypatch.setattr("snql.db.connection.Database.frame", fails)
     with pytest.raises(ImportError):
         snql("runs")
-    monkeypatch.setattr(type(WATCH), "ending", True)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(WATCH), "ending", True)
+        assert snql("runs") == Outcome(130, "", "snql: interrupted\n")
+
+    def duckdb_has_seen_it(*_: object, **__: object) -> None:
+        raise RuntimeError("Query interrupted")
+
+    monkeypatch.setattr("snql.db.connection.Database.frame", duckdb_has_seen_it)
     assert snql("runs") == Outcome(130, "", "snql: interrupted\n")
 
 

@@ -9,9 +9,10 @@ import torch
 from peft import get_peft_model_state_dict
 
 from snql.errors import InputError
+from snql.models.architectures import ARCHITECTURES
 from snql.models.options import LoadOptions
 from snql.training.options import DpoOptions, SftOptions, TrainOptions
-from snql.training.plan import n_steps, plan, resolved
+from snql.training.plan import Sizes, memory_needed, n_steps, plan, resolved
 from snql.training.subject import load_subject
 
 from ..models.test_architectures import CONFIGS, EXPERTS, N_NEURONS, save_random
@@ -56,6 +57,29 @@ def test_a_plan_counts_rows_tokens_and_parameters() -> None:
     doubled, _ = plan(options(limit=60, held_out=4, batch=8, micro_batch=8))
     assert made.memory < doubled.memory < 2 * made.memory
     assert made.memory > 4 * made.parameters
+
+
+MEASURED = [
+    ("sft", 64, None, "bfloat16", 1.65),
+    ("sft", 256, None, "bfloat16", 2.63),
+    ("sft", 256, None, "float32", 3.59),
+    ("sft", 256, 8, "bfloat16", 3.05),
+    ("dpo", 128, None, "bfloat16", 2.77),
+    ("dpo", 128, 8, "bfloat16", 3.05),
+]
+"""Peaks of trainings of SmolLM2-135M, four examples or pairs at once, as docs/training.md has them: gigabytes."""
+
+
+@pytest.mark.parametrize(("stage", "length", "rank", "dtype", "gigabytes"), MEASURED)
+def test_memory_is_about_what_was_measured(
+    stage: str, length: int, rank: int | None, dtype: str, gigabytes: float
+) -> None:
+    sizes = Sizes(134_515_008, 30, 1536, 576, 49_152, 8192, ("down_proj",), ARCHITECTURES["llama"])
+    made = {"sft": SftOptions, "dpo": DpoOptions}[stage](
+        model="m", data=("d",), batch=4, lora=rank, models=LoadOptions(device="cpu", dtype=dtype)
+    )
+    found = memory_needed(sizes, made, length, sizes.entries(46_080, rank))
+    assert found == pytest.approx(1e9 * gigabytes, rel=0.1)
 
 
 def test_unusable_rows_are_named_with_their_reason(tmp_path: Path) -> None:
