@@ -50,6 +50,19 @@ def test_chunks_bring_all_batches_together(tmp_path: Path, monkeypatch: pytest.M
     assert [tuple(row.values()) for row in found.to_pylist()] == wanted
 
 
+def test_activations_that_changed_on_the_disk_are_not_read(tmp_path: Path) -> None:
+    layout = Layout.of(KEPT, 5)
+    parts = taken(0, 5, layout)
+    written, values = encode_batch(layout, [parts]), parts[0][0][:, 0].numpy().tobytes()
+    assert written.count(values) == 1
+    at = written.index(values)
+    (tmp_path / "whole").write_bytes(written)
+    (tmp_path / "changed").write_bytes(written[:at] + bytes([written[at] ^ 1]) + written[at + 1 :])
+    read_chunk([tmp_path / "whole"], layout.chunks[0])
+    with pytest.raises(OSError, match="checksum"):
+        read_chunk([tmp_path / "changed"], layout.chunks[0])
+
+
 def test_experts_have_rows_only_where_both_models_went(tmp_path: Path) -> None:
     shape = Shape(1, 6, 2)
     layout = Layout.of(NeuronSet.of(shape, [(0, 0, 2), (0, 1, 0)]), 3)

@@ -9,7 +9,7 @@ from scipy import stats
 
 from snql.db.connection import Database
 from snql.errors import InputError
-from snql.judges.agreement import _interval, agreement, parse_limits, pearson, statistics
+from snql.judges.agreement import _disagreements, _interval, agreement, parse_limits, pearson, statistics
 
 pytestmark = pytest.mark.usefixtures("lingering")
 
@@ -131,6 +131,15 @@ def test_a_constant_judge_has_no_correlation_whatever_it_says(flat: float) -> No
     }
     values = dict(statistics(pl.DataFrame(rows), seed=0).select("statistic", "value").iter_rows())
     assert values["Pearson"] is None and values["Spearman"] is None
+
+
+def test_equal_disagreements_are_in_the_order_of_prompts_samples_and_variants() -> None:
+    places = [(2, 0, "b"), (1, 1, "a"), (1, 0, "b"), (2, 1, "a"), (1, 0, "a"), (1, 1, "b")]
+    rows = pl.DataFrame(places, schema=["prompt_id", "sample", "variant"], orient="row")
+    scores = {"score_a": [1.0, 1, 1, 1, 1, 1, 0], "score_b": [0.0, 0, 0, 0, 0, 0, 1], "bad_a": [True] * 7}
+    judged = pl.concat([rows, rows.head(1)]).with_columns(**{name: pl.Series(each) for name, each in scores.items()})
+    found = _disagreements(judged.with_columns(bad_b=pl.col("score_b") > 0))
+    assert found.select("prompt_id", "sample", "variant").rows() == sorted(places)
 
 
 def test_three_scores_can_be_compared_and_two_cannot(judged: Database) -> None:

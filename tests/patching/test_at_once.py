@@ -1,6 +1,7 @@
 """How much the engine reads at once: prompts, drafts that are worth it, and finished texts where memory ends."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,8 @@ from snql.generation.rules import Rules
 from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet
 from snql.patching.engine import PatchEngine, _Waiting
-from snql.patching.interventions import Scaled
+from snql.patching.interventions import FromSource, PatchedRow, Scaled
+from snql.patching.overwrite import Overwriter
 from snql.patching.passes import ModelPass
 from snql.patching.rows import Task, Writing
 from snql.patching.trace import unpatched_choices
@@ -84,3 +86,17 @@ def test_out_of_memory_unpatched_choices_are_read_in_parts(
     monkeypatch.setattr(LoadedModel, "logits", small(0))
     with pytest.raises(RunError, match="out of memory reading one completion: use `trace=False`"):
         unpatched_choices(sft, found, writing)
+
+
+def test_nothing_is_noted_where_nothing_is_patched_or_the_source_gives_nothing(oracle_models: Models) -> None:
+    target, source = oracle_models["sft"], oracle_models["other"]
+    row = PatchedRow(0, 0, 3, range(3), "key", 0)
+    for intervention, rows, reads, rewrites in (
+        (FromSource(), [row, None], True, True),
+        (FromSource(), [None, None], False, False),
+        (Scaled(0.0), [row, None], False, True),
+    ):
+        overwriter = Overwriter(target, source, random_sets(1, (5,)), intervention)
+        overwriter.assign(rows, 1)
+        hooked = [not isinstance(each, nullcontext) for each in (overwriter.reading(source), overwriter.rewriting())]
+        assert hooked == [reads, rewrites]
