@@ -79,6 +79,12 @@ def test_families_are_never_divided() -> None:
         assert labels[known].any() and not labels[known].all()
 
 
+def test_a_seed_of_more_than_32_bits() -> None:
+    _, labels = drawn(5)
+    one, other = (family_folds(labels, FAMILIES, 3, seed) for seed in (4, 2**32 + 4))
+    assert [held.tolist() for _, held in one] == [held.tolist() for _, held in other]
+
+
 def test_families_that_leave_nothing_to_hold_out() -> None:
     labels = np.array([True] * 10 + [False] * 10)
     with pytest.raises(InputError, match="harmful answers are to prompts of 1 families and harmless ones of 10: each"):

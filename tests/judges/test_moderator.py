@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from snql.errors import InputError
 from snql.judges import rubric
@@ -78,6 +78,22 @@ def test_other_models_are_asked(tmp_path: Path, template: str | None) -> None:
     assert found == pytest.approx(expected, abs=1e-4)
     assert judge.info.settings["reads"] == ("question" if template is None else "question in the chat template")
     assert judge.info.settings["rubric"] == question
+
+
+def test_logits_are_asked_for_at_the_ends_of_texts_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts of two lengths have two ends, whatever their number: logits of all places would fill the memory."""
+    places: list[int] = []
+    real = LlamaForCausalLM.forward
+
+    def watched(*args: Any, **settings: Any) -> Any:
+        found = real(*args, **settings)
+        places.append(found.logits.shape[1])
+        return found
+
+    judge = load_judge(f"classifier:{save_chain(tmp_path, {'>': {'u': 7.0}}, POLICY)}")
+    monkeypatch.setattr(LlamaForCausalLM, "forward", watched)
+    judge.judge([("Hi", "a"), ("Hi", "b"), ("Hi", "longer")])
+    assert places == [2]
 
 
 def test_white_space_before_the_answer_is_passed_over(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from snql.db.records import Variant
 from snql.errors import RunError
 from snql.models.loaded import LoadedModel
 from snql.neurons.sets import NeuronSet
-from snql.patching.interventions import FromSource
+from snql.patching.interventions import SOURCE, TARGET, FromSource, Intervention, Scaled
 from snql.patching.passes import ModelPass
-from snql.patching.reader import Reader, Text, ways
+from snql.patching.reader import Reader, Text, Way, ways
 from snql.patching.subject import Subject
 
 
@@ -31,6 +31,36 @@ def test_a_plan_keeps_to_its_budget(
     for batch in found.batches:
         longest = max(lengths[index] for index in batch)
         assert len(batch) * longest * rows <= budget or (len(batch) == 1 and found.ways_at_once == 1)
+
+
+@pytest.mark.parametrize(
+    ("intervention", "read_as", "n_rows"),
+    [
+        (FromSource(), [Way(TARGET)], 1),
+        (FromSource(), [Way(TARGET, 0)], 2),
+        (FromSource(), [Way(SOURCE), Way(TARGET, 0), Way(TARGET, 0)], 3),
+        (Scaled(0.0), [Way(TARGET, 0)], 1),
+    ],
+)
+def test_the_source_reads_where_a_patch_needs_it(
+    oracle_models: dict[str, LoadedModel],
+    monkeypatch: pytest.MonkeyPatch,
+    intervention: Intervention,
+    read_as: list[Way],
+    n_rows: int,
+) -> None:
+    models = {"recipient": oracle_models["sft"], "donor": oracle_models["dpo"]}
+    patched = Variant(2, "all", "patched", "all", NeuronSet.all(models["recipient"].shape))
+    variants = [Variant(0, "recipient", "recipient"), Variant(1, "donor", "donor"), patched]
+    rows: list[int] = []
+    real: Any = ModelPass.scan
+    monkeypatch.setattr(
+        ModelPass, "scan", lambda own, given, *more: rows.append(len(given[0])) or real(own, given, *more)
+    )
+    ((_, logits),) = Reader(Subject(models, variants, intervention, freeze=False)).read(
+        [Text((1, 50), 1, "x")], read_as
+    )
+    assert (len(logits), rows) == (len(read_as), [n_rows])
 
 
 def test_out_of_memory_reads_each_text_once(
