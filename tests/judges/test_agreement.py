@@ -1,6 +1,7 @@
 """How far judges agree, against scipy and a hand-made table."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -136,7 +137,11 @@ def test_a_constant_judge_has_no_correlation_whatever_it_says(flat: float) -> No
 def test_equal_disagreements_are_in_the_order_of_prompts_samples_and_variants() -> None:
     places = [(2, 0, "b"), (1, 1, "a"), (1, 0, "b"), (2, 1, "a"), (1, 0, "a"), (1, 1, "b")]
     rows = pl.DataFrame(places, schema=["prompt_id", "sample", "variant"], orient="row")
-    scores = {"score_a": [1.0, 1, 1, 1, 1, 1, 0], "score_b": [0.0, 0, 0, 0, 0, 0, 1], "bad_a": [True] * 7}
+    scores: dict[str, list[Any]] = {
+        "score_a": [1.0, 1, 1, 1, 1, 1, 0],
+        "score_b": [0.0, 0, 0, 0, 0, 0, 1],
+        "bad_a": [True] * 7,
+    }
     judged = pl.concat([rows, rows.head(1)]).with_columns(**{name: pl.Series(each) for name, each in scores.items()})
     found = _disagreements(judged.with_columns(bad_b=pl.col("score_b") > 0))
     assert found.select("prompt_id", "sample", "variant").rows() == sorted(places)

@@ -54,12 +54,14 @@ def test_the_source_reads_where_a_patch_needs_it(
     variants = [Variant(0, "recipient", "recipient"), Variant(1, "donor", "donor"), patched]
     rows: list[int] = []
     real: Any = ModelPass.scan
-    monkeypatch.setattr(
-        ModelPass, "scan", lambda own, given, *more: rows.append(len(given[0])) or real(own, given, *more)
-    )
-    ((_, logits),) = Reader(Subject(models, variants, intervention, freeze=False)).read(
-        [Text((1, 50), 1, "x")], read_as
-    )
+
+    def scan(models: ModelPass, given: Any, *more: Any) -> Any:
+        rows.append(len(given[0]))
+        return real(models, given, *more)
+
+    monkeypatch.setattr(ModelPass, "scan", scan)
+    reader = Reader(Subject(models, variants, intervention, freeze=False))
+    ((_, logits),) = reader.read([Text((1, 50), 1, "x")], read_as)
     assert (len(logits), rows) == (len(read_as), [n_rows])
 
 
