@@ -183,6 +183,15 @@ def test_experts_count_the_tokens_that_reached_them(tmp_path: Path) -> None:
     assert rows.select("layer", "expert", "neuron").equals(rows.select("layer", "expert", "neuron").sort(pl.all()))
 
 
+@pytest.mark.parametrize("n_layers", [1, 3])
+def test_tokens_of_a_prompt_are_counted_once(n_layers: int) -> None:
+    sums = PromptSums(3, Shape(n_layers, 4))
+    for layer in range(n_layers):
+        sums.add(layer, torch.zeros(5, 4), torch.ones(5, 4), torch.tensor([0, 0, 2, 2, 2]))
+    assert sums.counts.tolist() == [2, 0, 3]
+    assert sums.squared[:, :, 0].T.tolist() == [[2, 0, 3]] * n_layers
+
+
 def test_bad_settings(db: Database, tiny_llama: Path, tiny_adapter: Path) -> None:
     with pytest.raises(InputError, match="`bootstrap` 5 is out of range: use 0 for none, or 100 to 10000"):
         options(tiny_llama, tiny_adapter, bootstrap=5)

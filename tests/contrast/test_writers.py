@@ -174,6 +174,8 @@ def test_bad_completions_are_one_line(db: Database, tmp_path: Path, tiny_llama: 
     ends = [(len(completion.token_ids), completion.finish_reason) for _, completion in given.texts]
     assert ends == [(7, "stop"), (8, "stop"), (8, "length")]
     assert given.notes == (f"`completions` {file}: 1 of 3 are cut after `max_new_tokens` 8",)
+    ended = tuple(formatter.tokenizer("So</s>", add_special_tokens=False).input_ids)
+    assert _encoded(Followed("x", token_ids=ended), prompts[0], formatter) == ("So", ended)
     check_ids(given, prompts, 8)
     with pytest.raises(InputError, match="that of 'Hi' has token id 7, but the models' embeddings end at 6"):
         check_ids(given, prompts, 7)

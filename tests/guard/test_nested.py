@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from snql.errors import InputError
 from snql.guard.fitting import GRID
-from snql.guard.nested import Candidate, family_folds, nested
+from snql.guard.nested import Candidate, _numbers, family_folds, nested
 
 Rows = npt.NDArray[np.float32]
 FAMILIES = [f"f{place % 10}" for place in range(60)]
@@ -83,6 +83,14 @@ def test_a_seed_of_more_than_32_bits() -> None:
     _, labels = drawn(5)
     one, other = (family_folds(labels, FAMILIES, 3, seed) for seed in (4, 2**32 + 4))
     assert [held.tolist() for _, held in one] == [held.tolist() for _, held in other]
+
+
+@pytest.mark.parametrize(("d", "expected"), [(1, [1]), (2, [1]), (3, [2]), (8, [2]), (9, [2, 8]), (200, [2, 8])])
+def test_fewer_components_are_tried_than_there_are_rows_or_numbers(d: int, expected: list[int]) -> None:
+    inner = [(np.arange(20), np.arange(5)), (np.arange(12), np.arange(5))]
+    rows = np.zeros((30, d), dtype=np.float32)
+    assert _numbers(Candidate(rows, components=True), inner, 25) == expected
+    assert _numbers(Candidate(rows), inner, 25) == [None]
 
 
 def test_families_that_leave_nothing_to_hold_out() -> None:

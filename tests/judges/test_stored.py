@@ -94,7 +94,11 @@ def test_scores_effects_and_labels_are_added(patched: Database, lengths: Lengths
     by_id = frame.group_by("variant_id").agg(pl.col("length").mean())
     assert means["recipient"] == pytest.approx(by_id.filter(variant_id=0)["length"].item())
     assert set(found.effects["judge"]) == {"lengths"}
-    assert len(set(lengths.asked)) == len(lengths.asked)  # an equal pair is judged once
+    pairs = patched.rows(
+        "SELECT p.text, c.text FROM completions AS c JOIN prompts AS p USING (prompt_id) JOIN runs USING (run_id)"
+        " WHERE kind = 'patch' ORDER BY variant_id, prompt_id, sample"
+    )
+    assert lengths.asked == list(dict.fromkeys(pairs))  # an equal pair is judged once
     listed = list_judges(patched).filter(judge="lengths").row(0, named=True)
     assert (listed["scores"], listed["missing"], listed["higher_is"]) == (len(frame), 0, "worse")
 
