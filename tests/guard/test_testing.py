@@ -13,7 +13,7 @@ from snql.guard import learn, reading, testing
 from snql.guard.costs import Answered, cost_rows
 from snql.guard.learn import GuardResult
 from snql.guard.options import GuardTestOptions
-from snql.guard.results import by_size, overview, sentences
+from snql.guard.results import by_size, compared_sentences, overview, sentences
 from snql.guard.stored import read_guard
 from snql.guard.testing import GuardTestResult
 from snql.judges.refusal import refuses
@@ -175,6 +175,15 @@ def test_intervals_of_costs_are_the_bootstrap_written_out() -> None:
     assert list(cost_rows([Answered(None, "", False)], 0)) == []
 
 
+@pytest.mark.parametrize(("ends", "covers"), [((0.0, 0.2), True), ((-0.2, 0.0), True), ((0.01, 0.2), False)])
+def test_a_difference_whose_interval_ends_at_0_may_be_none(ends: tuple[float, float], covers: bool) -> None:
+    row = {"dataset": "x", "place": 1, "kind": "all", "label": "all neurons", "n_prompts": 9, "difference": 0.1}
+    numbers = {"accuracy": 0.5, "accuracy_ci_low": 0.4, "accuracy_ci_high": 0.6}
+    low, high = ends
+    (said,) = compared_sentences(pl.DataFrame([row | numbers | {"difference_ci_low": low, "difference_ci_high": high}]))
+    assert said.endswith(", which covers 0.") == covers
+
+
 def test_notebooks_show_the_guard_alone(trained: Database) -> None:
     scores = trained.frame("FROM guard_scores WHERE stage = 'test'")
     said = GuardTestResult("r", 1, "mine", scores, scores, [], []), GuardResult("mine", 1, {}, scores, [], [])
@@ -227,6 +236,8 @@ def scored(
         ((0.1, 0.02, 0.2), "The chosen neurons do better than random ones of the same layers: accuracy 0.800"),
         ((0.1, -0.02, 0.2), "Random neurons of the same layers do as well, as far as these prompts can tell"),
         ((-0.1, -0.2, -0.01), "Random neurons of the same layers do better than the chosen ones"),
+        ((0.1, 0.0, 0.2), "Random neurons of the same layers do as well"),
+        ((-0.1, -0.2, 0.0), "Random neurons of the same layers do as well"),
     ],
 )
 def test_sentences_say_what_the_paired_interval_says(difference: tuple[float, float, float], words: str) -> None:

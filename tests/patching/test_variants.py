@@ -4,7 +4,7 @@ import pytest
 
 from snql.db.connection import Database
 from snql.neurons.sets import Shape
-from snql.patching.variants import VariantPlan
+from snql.patching.variants import VariantPlan, unmatched
 
 SHAPE = Shape(3, 40)
 SETS = ("L0.N1,L2.N4", "L1.N0")
@@ -18,6 +18,7 @@ def test_controls_are_those_that_were_asked_for(db: Database) -> None:
         *((2, None, None, None), (3, 2, "matched", 1), (4, 2, "matched", 2)),
         *((5, None, None, None), (6, 5, "matched", 1), (7, 5, "matched", 2)),
     ]
+    assert unmatched(matched) == [], "all have as many neurons in each layer"
 
 
 @pytest.mark.parametrize("donor", [True, False])
