@@ -190,7 +190,7 @@ def test_an_interrupted_training_goes_on_to_the_same_vectors(
     assert not (out / "adapter_model.safetensors").exists()
     with pytest.raises(InputError, match=r"holds a training \(interrupted\): name another folder, or use `resume`"):
         train(out, options)
-    with pytest.raises(InputError, match="cannot be resumed: learning_rate differ"):
+    with pytest.raises(InputError, match="cannot be resumed: `learning_rate` differs"):
         train(out, replace(options, learning_rate=0.5), resume=True)
     steps: list[int] = []
     found = train(out, options, resume=True, progress=lambda report: steps.append(report.done))
