@@ -176,7 +176,7 @@ def test_a_plan_counts_what_is_trained(ranked: Database) -> None:
 
 def test_other_neurons_are_no_resumption(ranked: Database, tmp_path: Path) -> None:
     train(tmp_path / "out", replace(SFT, only="r:20"), db=ranked)
-    with pytest.raises(InputError, match="cannot be resumed: only differ"):
+    with pytest.raises(InputError, match="cannot be resumed: `only` differs"):
         train(tmp_path / "out", replace(SFT, only="r:21"), db=ranked, resume=True)
     with ranked.write() as connection:
         connection.execute("UPDATE neuron_statistics SET rank = (SELECT count(*) FROM neuron_statistics) + 1 - rank")
