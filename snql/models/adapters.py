@@ -165,5 +165,13 @@ def verify_adapter(model: PeftModel, adapter: Adapter) -> None:
         raise ModelError(f"{adapter}: tensor {missing[0]} is in {where}: save it again with this PEFT")
     for key, tensor in wanted.items():
         found = loaded[key].detach().cpu()
-        if not torch.equal(found.double(), tensor.double().reshape(found.shape)):
-            raise ModelError(f"{adapter}: tensor {key} differs between the file and the loaded model")
+        own = tensor.reshape(found.shape)
+        if torch.equal(found.double(), own.double()):
+            continue
+        if torch.equal(found, own.to(found.dtype)):
+            kinds = [str(kind).removeprefix("torch.") for kind in (own.dtype, found.dtype)]
+            raise ModelError(
+                f"{adapter}: tensor {key} has {kinds[0]} numbers, which the model rounds to {kinds[1]}: use `dtype` "
+                f"{kinds[0]}, or merge the adapter into a checkpoint with PEFT first"
+            )
+        raise ModelError(f"{adapter}: tensor {key} differs between the file and the loaded model")

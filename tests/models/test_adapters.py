@@ -220,6 +220,11 @@ def test_modules_to_save_are_each_models_own(tiny_llama: Path, tmp_path: Path) -
     for _ in range(2):
         torch.testing.assert_close(logits(models["head"]), expected, atol=1e-3, rtol=1e-4)
         torch.testing.assert_close(logits(models["base"]), unchanged, atol=1e-5, rtol=1e-5)
+    half = LoadOptions(device="cpu", dtype="bfloat16")
+    with pytest.raises(
+        ModelError, match="has float32 numbers, which the model rounds to bfloat16: use `dtype` float32"
+    ):
+        load_models({"head": f"{tiny_llama}+{folder}"}, half)
 
 
 def test_an_adapter_that_trains_biases_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
