@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from snql.prompts.read import DEMO_PREFIX, locate_source
 from snql.prompts.template import Formatter
 from snql.prompts.types import Turn
 from snql.prompts.where import where
-from snql.training.examples import Dialogue, Preference, dialogue_of, preference_of, why_unusable
+from snql.training.examples import Dialogue, Preference
 from snql.training.options import TrainOptions
+from snql.training.stages import STAGES, Example, Stage
 from snql.training.tokens import IGNORED, Encoder, Labelled, PairIds
 
 _AT_ONCE = 1000
@@ -94,9 +95,6 @@ class _Tally:
         self.longest = max(self.longest, length)
 
 
-Example = Dialogue | Preference
-
-
 def read_data(
     options: TrainOptions, tokenizer: PreTrainedTokenizerBase, max_length: int, progress: ProgressCallback = silent
 ) -> TrainingData:
@@ -107,15 +105,15 @@ def read_data(
     """
     rows, sources, n_rows, n_filtered, numbers = _rows(options)
     chosen = _sampled(rows, options)
-    reader: Callable[[Row, str], Example | None] = dialogue_of if options.stage == "sft" else preference_of
-    found = [(row, source, reader(row, source)) for row, source in counted(chosen, progress, "read", "rows")]
+    stage = STAGES[options.stage]
+    found = [(row, source, stage.read(row, source)) for row, source in counted(chosen, progress, "read", "rows")]
     examples = [example for *_, example in found if example is not None]
     encoder = Encoder(Formatter.of(PromptOptions(options.data, template=options.template), tokenizer), max_length)
     held = _held_out(examples, options)
     tally, ignored = _Tally(), _Tally()
     kept = [example for example in examples if _key(example) not in held]
-    train = _table(_encoded(counted(kept, progress, "tokenize", "examples"), encoder, tally), options.stage)
-    rest = _table(_encoded([one for one in examples if _key(one) in held], encoder, ignored), options.stage)
+    train = _table(_encoded(counted(kept, progress, "tokenize", "examples"), encoder, tally), stage)
+    rest = _table(_encoded([one for one in examples if _key(one) in held], encoder, ignored), stage)
     counts = Counts(
         rows=n_rows,
         filtered=n_filtered,
@@ -124,7 +122,7 @@ def read_data(
         too_long=len(examples) - train.num_rows - rest.num_rows,
         trained=train.num_rows,
         held_out=rest.num_rows,
-        reasons=_reasons([(row, source) for row, source, example in found if example is None], numbers, options.stage),
+        reasons=_reasons([(row, source) for row, source, example in found if example is None], numbers, stage),
     )
     if not train.num_rows:
         raise InputError(f"nothing of {', '.join(options.data)} can be trained on: {counts.summary()}")
@@ -132,11 +130,11 @@ def read_data(
     return TrainingData(train, rest, counts, sources, tally.tokens, tally.answer_tokens, longest)
 
 
-def _reasons(rows: Sequence[tuple[Row, str]], numbers: Mapping[int, int], stage: str) -> tuple[str, ...]:
+def _reasons(rows: Sequence[tuple[Row, str]], numbers: Mapping[int, int], stage: Stage) -> tuple[str, ...]:
     """Why rows are unusable, in words, each with the first few that are."""
     places: dict[str, list[int]] = {}
     for row, source in rows:
-        places.setdefault(why_unusable(row, source, stage), []).append(numbers[id(row)])
+        places.setdefault(stage.why_unusable(row, source), []).append(numbers[id(row)])
     return tuple(
         f"{reason}: row{'s' if len(found) > 1 else ''} {', '.join(map(str, found[:_NAMED]))}"
         + (", …" if len(found) > _NAMED else "")
@@ -152,7 +150,7 @@ def _rows(options: TrainOptions) -> tuple[list[tuple[Row, str]], dict[str, str],
     hashes: dict[str, str] = {}
     n_rows = 0
     for source in dict.fromkeys(options.data):
-        paths = _files(source, options.stage)
+        paths = _files(source, STAGES[options.stage])
         rows = [row for path in paths for row in read_rows(path, source)]
         numbers |= {id(row): number for number, row in enumerate(rows, 1)}
         hashes |= {_name(source, path): _sha256(path) for path in paths}
@@ -163,15 +161,14 @@ def _rows(options: TrainOptions) -> tuple[list[tuple[Row, str]], dict[str, str],
     return found, hashes, n_rows, n_rows - len(found), numbers
 
 
-def _files(source: str, stage: str) -> list[Path]:
+def _files(source: str, stage: Stage) -> list[Path]:
     """The files of a source. Raises InputError for bundled data that the stage does not have."""
     if not source.startswith(DEMO_PREFIX):
         return locate_source(source)[0]
-    names = bundled.SFT_DATA if stage == "sft" else bundled.PREFERENCE_DATA
     name = source.removeprefix(DEMO_PREFIX)
-    if name not in names:
-        known = ", ".join(DEMO_PREFIX + name for name in names)
-        raise InputError(f"no bundled data {source!r} for {stage}: there is {known}")
+    if name not in stage.data:
+        known = ", ".join(DEMO_PREFIX + name for name in stage.data)
+        raise InputError(f"no bundled data {source!r} for {stage.name}: there is {known}")
     return [bundled.training_path(name)]
 
 
@@ -229,10 +226,9 @@ def _encoded(examples: Iterable[Example], encoder: Encoder, tally: _Tally) -> It
             yield vars(found)
 
 
-def _table(rows: Iterable[dict[str, Any]], stage: str) -> pa.Table:
+def _table(rows: Iterable[dict[str, Any]], stage: Stage) -> pa.Table:
     """Rows as columns of whole-number lists, four bytes a token."""
-    names = ("input_ids", "labels") if stage == "sft" else ("prompt_ids", "chosen_ids", "rejected_ids")
-    schema = pa.schema([(name, pa.list_(pa.int32())) for name in names])
+    schema = pa.schema([(name, pa.list_(pa.int32())) for name in stage.columns])
     batches, waiting = [], []
     for row in rows:
         waiting.append(row)

@@ -73,10 +73,13 @@ def preference_of(row: Row, source: str) -> Preference | None:
     return None if blank or prompt != other or chosen == rejected else Preference(prompt, chosen, rejected)
 
 
-def why_unusable(row: Row, source: str, stage: str) -> str:
-    """Why a row is no dialogue (stage sft) or no preference, in a few words."""
-    if stage == "sft":
-        return "no answer to a prompt"
+def why_no_dialogue(row: Row, source: str) -> str:  # noqa: ARG001
+    """Why a row is no dialogue, in a few words."""
+    return "no answer to a prompt"
+
+
+def why_no_preference(row: Row, source: str) -> str:
+    """Why a row is no preference, in a few words."""
     if row[CHOSEN] is None or row[REJECTED] is None:
         return "an answer is missing"
     (prompt, chosen), (other, rejected) = (_side(row, name, source) for name in (CHOSEN, REJECTED))

@@ -38,8 +38,7 @@ def measure(subject: Subject, held_out: pa.Table, options: TrainOptions, max_len
     if not held_out.num_rows:
         return pl.DataFrame(schema=_KINDS)
     subject.model.eval()
-    sft = options.stage == "sft"
-    found = _answers(subject, held_out, options) if sft else _pairs(subject, held_out, options, max_length)
+    found = _MEASURES[options.stage](subject, held_out, options, max_length)
     return pl.DataFrame(found, schema=_KINDS, orient="row")
 
 
@@ -51,7 +50,7 @@ def as_frame(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
 Row = tuple[str, float | None, float, float | None, float | None, float | None, int]
 
 
-def _answers(subject: Subject, table: pa.Table, options: TrainOptions) -> list[Row]:
+def _answers(subject: Subject, table: pa.Table, options: TrainOptions, _: int) -> list[Row]:
     texts = [(row["input_ids"], row["labels"]) for row in table.to_pylist()]
     before, after = (token_sums(subject, texts, options.at_once, trained=trained) for trained in (False, True))
     n_tokens = before[:, 2]
@@ -85,6 +84,9 @@ def _pairs(subject: Subject, table: pa.Table, options: TrainOptions, max_length:
         ends = (None, None) if change is None else (change.low, change.high)
         found.append((name, float(old), float(new.mean()), float((new - old).mean()), *ends, len(rows)))
     return [*found, ("pair_accuracy", None, float((margins > 0).mean()), None, None, None, len(rows))]
+
+
+_MEASURES = {"sft": _answers, "dpo": _pairs}
 
 
 def _labelled(prompt: Sequence[int], answer: Sequence[int], max_length: int) -> tuple[list[int], list[int]]:

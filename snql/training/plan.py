@@ -23,6 +23,7 @@ from snql.training.lora import check_stackable, n_entries
 from snql.training.lora import targets as lora_targets
 from snql.training.masking import trained_neurons
 from snql.training.options import TrainOptions
+from snql.training.stages import STAGES
 
 _BYTES = {"float32": 4, "bfloat16": 2}
 _PROGRAM_BYTES = 1_100_000_000
@@ -157,14 +158,14 @@ def memory_needed(sizes: Sizes, options: TrainOptions, length: int, trained: int
     How much a softmax and the program take was measured (docs/training.md).
     """
     width = _BYTES[options.models.dtype]
-    pairs = options.stage == "dpo"
-    tokens = options.at_once * length * (2 if pairs else 1)
+    stage = STAGES[options.stage]
+    tokens = options.at_once * length * stage.texts
     stream = tokens * sizes.hidden * width
     layer = 10 * stream + 4 * tokens * sizes.neurons * width
     if options.lora is not None:
         layer += 4 * tokens * (2 * sizes.hidden + sizes.neurons)
     activations = sizes.layers * stream + layer if options.gradient_checkpointing else sizes.layers * layer
-    softmax = (17 * tokens if pairs else 8 * min(tokens, 1024)) * sizes.vocabulary
+    softmax = (8 * min(tokens, 1024) if stage.tiled else 17 * tokens) * sizes.vocabulary
     program = _PROGRAM_BYTES if options.models.device == "cpu" else 0
     return sizes.parameters * width + 16 * trained + activations + softmax + program
 

@@ -72,14 +72,22 @@ def trainer(
         "processing_class": subject.tokenizer,
         "callbacks": callbacks,
     }
-    if options.stage == "sft":
-        config = SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True}, packing=False)
-        made: Any = _Sft(args=config, **shared)
-    else:
-        # The reference is the model with its vectors switched off.
-        made = _Dpo(args=DPOConfig(**arguments, beta=options.beta, loss_type=["sigmoid"]), ref_model=None, **shared)
+    made = _TRAINERS[options.stage](options, arguments, shared)
     made.remove_callback(PrinterCallback)
     return made
+
+
+def _sft(_: TrainOptions, arguments: dict[str, Any], shared: dict[str, Any]) -> Any:
+    config = SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True}, packing=False)
+    return _Sft(args=config, **shared)
+
+
+def _dpo(options: TrainOptions, arguments: dict[str, Any], shared: dict[str, Any]) -> Any:
+    """The reference is the model with its vectors switched off."""
+    return _Dpo(args=DPOConfig(**arguments, beta=options.beta, loss_type=["sigmoid"]), ref_model=None, **shared)
+
+
+_TRAINERS = {"sft": _sft, "dpo": _dpo}
 
 
 def _arguments(options: TrainOptions, plan: Plan, checkpoints: Path) -> dict[str, Any]:

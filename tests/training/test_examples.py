@@ -6,7 +6,7 @@ import pytest
 
 from snql.errors import InputError
 from snql.prompts.types import Turn
-from snql.training.examples import Dialogue, Preference, dialogue_of, preference_of, why_unusable
+from snql.training.examples import Dialogue, Preference, dialogue_of, preference_of, why_no_preference
 
 USER, ANSWER = Turn("user", "Hi?"), Turn("assistant", "Yes.")
 MESSAGES = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Yes."}]
@@ -83,7 +83,7 @@ def test_preferences_are_found(row: dict[str, Any], prompt: tuple[Turn, ...]) ->
 )
 def test_a_pair_that_says_nothing_is_none(row: dict[str, Any], reason: str) -> None:
     assert preference_of(row, "d") is None
-    assert why_unusable(row, "d", "dpo") == reason
+    assert why_no_preference(row, "d") == reason
 
 
 @pytest.mark.parametrize(
