@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from snql.errors import InputError
 from snql.guard.parts import Linear, Template
+from snql.models.ia3 import permit_as
 from snql.neurons.sets import Member, NeuronSet, Shape
 
 NUMBERS, WORDS = "guard.safetensors", "guard.json"
@@ -36,6 +37,7 @@ def write(folder: Path, words: dict[str, Any], neurons: NeuronSet, linear: Linea
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: np.ascontiguousarray(values) for name, values in tensors.items()}, folder / NUMBERS)
         (folder / WORDS).write_text(json.dumps(words, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        permit_as(folder / NUMBERS, folder / WORDS)
     except (OSError, SafetensorError) as error:
         raise InputError(f"the guard cannot be written to {folder}: {error}") from error
 

@@ -1,6 +1,7 @@
 """IA3 vectors on the down-projections, in PEFT's files: an entry multiplies one neuron's activation."""
 
 import json
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,8 +68,14 @@ def write_ia3(folder: Path, vectors: Mapping[str, torch.Tensor], config: PeftCon
         made = [Path(staging) / name for name in (WEIGHTS, CONFIG)]
         save_file(dict(vectors), made[0], metadata={"format": "pt"})
         made[1].write_text(json.dumps(kept, indent=2) + "\n", "utf-8")
+        permit_as(made[0], made[1])
         for path in made:
             path.replace(folder / path.name)
+
+
+def permit_as(weights: Path, beside: Path) -> None:
+    """Let those read weights who may read the file beside them: safetensors leaves them to their owner alone."""
+    weights.chmod(stat.S_IMODE(beside.stat().st_mode))
 
 
 def _plain(value: Any) -> Any:
@@ -108,6 +115,8 @@ def write_merged(folder: Path, model: LoadedModel, members: NeuronSet, factor: f
             down.weight.mul_(scales.reshape(-1, 1) if isinstance(down, Conv1D) else scales)
     network.save_pretrained(folder)
     model.base.tokenizer.save_pretrained(folder)
+    for weights in folder.glob("*.safetensors"):
+        permit_as(weights, folder / "config.json")
 
 
 def _plain_network(model: LoadedModel) -> Any:

@@ -188,8 +188,8 @@ class _Parser(Reader):
             raise self.error("expected a number of neurons or a percentage, such as 5% or 1000")
         value, percent = float(match.group(1)), match.group(2) == "%"
         fault = None
-        if len(match.group()) > 2 * MOST_DIGITS:
-            fault = f"a number of more than {2 * MOST_DIGITS} digits"
+        if len(match.group(1).partition(".")[0]) > MOST_DIGITS or len(match.group()) > 2 * MOST_DIGITS:
+            fault = f"a number of more than {MOST_DIGITS} digits"
         elif percent and value > 100:
             fault = f"{match.group()} is more than all of the ranking"
         elif not percent and not value.is_integer():

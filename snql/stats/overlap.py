@@ -93,11 +93,18 @@ class Pair:
     """
 
     def __init__(self, a: RankedScores, b: RankedScores, parts: Ranks | None = None) -> None:
-        if len(a.ranks) != len(b.ranks) or not np.array_equal(a.ranked, b.ranked):
+        if len(a.ranks) != len(b.ranks) or a.n_neurons != b.n_neurons:
+            sizes = (
+                f"{each.run!r} is of {len(each.ranks) // each.n_neurons} layers of {each.n_neurons}" for each in (a, b)
+            )
+            raise InputError(
+                f"runs rank neurons of models of different shape, {' and '.join(sizes)}: they cannot be compared"
+            )
+        if not np.array_equal(a.ranked, b.ranked):
             raise InputError(
                 f"runs {a.run!r} and {b.run!r} rank different neurons ({len(a.ranked)} and {len(b.ranked)}): compare "
-                "runs of models of one shape with the same `skip_last_layers` (of a mixture of experts: whose prompts "
-                f"reached the same experts); what a set shares with a top: `snql neurons '{a.run}:5% & {b.run}:100%'`"
+                "runs with the same `skip_last_layers` (of a mixture of experts: whose prompts reached the same "
+                f"experts); what a set shares with a top: `snql neurons '{a.run}:5% & {b.run}:100%'`"
             )
         self.a, self.b, self._parts = a, b, parts
         self.n_ranked = len(a.ranked)

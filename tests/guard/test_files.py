@@ -44,6 +44,7 @@ def test_the_files_say_what_they_are(folder: Path) -> None:
     words = json.loads((folder / "guard.json").read_text("utf-8"))
     assert words["shape"] == {"n_layers": 3, "n_neurons": 40, "n_experts": 1}
     assert (words["model"], words["n_neurons"], words["threshold"]) == ("some/model", 12, 0.5)
+    assert (folder / "guard.safetensors").stat().st_mode == (folder / "guard.json").stat().st_mode
     tensors = load_file(folder / "guard.safetensors")
     places = list(zip(tensors["layer"].tolist(), tensors["neuron"].tolist(), strict=True))
     ids = made().neurons.ids

@@ -102,6 +102,8 @@ def test_and_binds_tighter_and_chains_go_left() -> None:
         ("(a:5%", 6, "expected ')'"),
         ("a:x", 3, "expected a number"),
         ("a:101%", 3, "more than all of the ranking"),
+        ("a:" + "9" * 16, 3, "a number of more than 15 digits"),
+        ("a:1.." + "9" * 20, 6, "a number of more than 15 digits"),
         ("a:1.5", 3, "not a whole number"),
         ("a:10%..5%", 1, "from a lower to a higher rank"),
         ("a:5%..10", 1, "both in % or neither"),

@@ -93,6 +93,8 @@ def test_token_for_token_what_a_patch_wrote(
     adapter = made(ranked, spec, scale=scale)
     write(adapter, tmp_path / "adapter")
     write(made(ranked, spec, scale=scale, merge=True), tmp_path / "merged")
+    modes = {path.stat().st_mode for name in ("adapter", "merged") for path in (tmp_path / name).iterdir()}
+    assert len(modes) == 1, "all files are readable by whom new files are readable"
     by_peft, merged = loaded(tiny_llama, tiny_adapter, tmp_path / "adapter"), loaded(tmp_path / "merged")
     patched = [(prompt, ids) for variant, prompt, ids in rows if variant == SET]
     plain = {tuple(prompt): ids for variant, prompt, ids in rows if variant == "recipient"}

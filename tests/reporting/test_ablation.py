@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from snql.db import Database
@@ -78,6 +79,9 @@ def test_the_caption_says_how_few_suffice(database: Database) -> None:
         in drawing.caption
     )
     assert "whose neurons are set to zero" in drawing.caption
+    unmoved = frame.with_columns(ci_low=pl.col("mean_recipient") - 1, ci_high=pl.col("mean_recipient") + 1)
+    words = fitted(lambda style: ablation.FIGURE.draw(unmoved, context, style), look("paper", "column"))[0].caption
+    assert "cut, harmful: no set's interval leaves out the unpatched score." in words
     assert "Mean scores by cost (higher is worse) of the model" in drawing.caption
     assert "are those of perplexity runs with the same sets" in drawing.caption
     assert "Beside them random sets whose neurons are as large as the set's" in drawing.caption

@@ -184,6 +184,9 @@ def test_runs_that_cannot_be_compared(db: Database) -> None:
     add_locate_run(db, "b", uneven(1), n_ranked_layers=2)
     with pytest.raises(InputError, match="'a' and 'b' rank different neurons"):
         compare(db, ["a", "b"])
+    add_locate_run(db, "wider", np.random.default_rng(2).random((N_LAYERS, 60)))
+    with pytest.raises(InputError, match=r"'a' is of 3 layers of \d+ and 'wider' is of 3 layers of 60: they cannot be"):
+        compare(db, ["a", "wider"])
     with pytest.raises(InputError, match="no finished locate run 'c'.*its runs are a, b"):
         compare(db, ["a", "c"])
     with pytest.raises(InputError, match="at least two different runs"):
