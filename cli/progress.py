@@ -102,11 +102,11 @@ class Pace:
         return True
 
     def rates(self, report: Progress) -> list[str]:
-        """Tokens a second and memory, where the report tells them."""
+        """Tokens, which grow within a batch, and memory, where the report tells them."""
         parts = []
         seconds = time.monotonic() - self._start
         if report.tokens and seconds > 0:
-            parts.append(f"{report.tokens / seconds:,.0f} tokens/s")
+            parts.append(f"{report.tokens:,} tokens ({report.tokens / seconds:,.0f}/s)")
         if report.memory:
             parts.append(f"{report.memory / 1e9:.1f} GB")
         return parts

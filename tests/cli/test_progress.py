@@ -24,8 +24,8 @@ def test_plain_lines_tell_tokens_time_and_memory(
     show(Progress("store", 0, 3, "chunks"))
     assert capsys.readouterr().err.splitlines() == [
         "contrast: 100/400 prompts, 1.5 GB",
-        "contrast: 150/400 prompts, 500 tokens/s, 1.5 GB, 0:00:50 left",
-        "contrast: 400/400 prompts, 500 tokens/s, 1.5 GB",
+        "contrast: 150/400 prompts, 5,000 tokens (500/s), 1.5 GB, 0:00:50 left",
+        "contrast: 400/400 prompts, 30,000 tokens (500/s), 1.5 GB",
         "stopping after this batch",
         "store: 0/3 chunks",
     ]
