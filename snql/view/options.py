@@ -22,7 +22,7 @@ class ViewOptions:
     host: Annotated[str, Doc("Address to serve; others than this machine's own are a risk."), Rare()] = "127.0.0.1"
     compare: Annotated[tuple[Path, ...], Doc("Another database, whose runs can be compared; repeatable.")] = ()
     timeout: Annotated[float, Doc("Stop a query after so many seconds, at most 25: jobs wait for it.")] = 20.0
-    memory: Annotated[str | None, Doc("Most memory for the database, such as 4GB.")] = None
+    memory: Annotated[str | None, Doc("Most memory for the database; jobs need theirs.")] = "4GB"
     threads: Annotated[int | None, Doc("Most threads for the database.")] = None
 
     framed: Annotated[bool, Doc("Let a notebook on this machine show the pages in a frame."), Rare()] = False

@@ -46,6 +46,10 @@ def test_an_answer_is_that_of_snql_query(user: TestClient, database: Database) -
     assert [float(row[3]) for row in rows(page)] == pytest.approx(expected["mean"].to_list(), abs=6e-4)
 
 
+def test_a_question_leaves_memory_to_jobs(user: TestClient) -> None:
+    assert rows(posted(user, sql="SELECT current_setting('memory_limit')")) == [["3.7 GiB"]], "4GB, not most of all"
+
+
 def test_a_question_with_its_parameters(user: TestClient, database: Database) -> None:
     page = posted(user, question="shared_neurons", p_runs="safety,helpful", p_percent="5")
     expected = query(database, *ask(database, "shared_neurons", {"runs": "safety,helpful", "percent": 5}))
