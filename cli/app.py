@@ -172,6 +172,9 @@ def _said(error: BaseException) -> int:
         return _line(1, "there is not enough memory: ask for less, such as fewer rows or a smaller batch, or free some")
     if isinstance(error, OSError):
         return _said_of_files(error)
+    if type(error).__name__ == "PanicException" or isinstance(error, RecursionError) or str(error).startswith("year "):
+        reason = line(" ".join(str(error).split()), 200)
+        return _line(2, f"a value is out of range ({reason}): the database may be damaged, or not made by snql")
     if type(error).__module__ == "_duckdb":
         reason = line(" ".join(str(error).split()), 300)
         return _line(2, f"the database fails ({reason}): it may be damaged, or not made by snql")

@@ -110,8 +110,8 @@ def _finding(rows: pl.DataFrame) -> str:
         row = enough.row(0, named=True)
     else:
         row = rows.sort("effect", descending=True, nulls_last=True).row(0, named=True)
-    which = f" (the {'smallest' if len(enough) else 'most'} of {len(rows)} sets)" if len(rows) > 1 else ""
-    return f"{_named(row)} {effect_words(row)}{which}"
+    which = "the smallest that carries 90%, of" if len(enough) else "the most of"
+    return f"{_named(row)} {effect_words(row)}{f' ({which} {len(rows)} sets)' if len(rows) > 1 else ''}"
 
 
 def _named(row: Row) -> str:

@@ -68,8 +68,11 @@ class Result:
 
     @staticmethod
     def _fetched(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
-        while rows := cursor.fetchmany(ROWS_AT_ONCE):
-            yield from rows
+        try:
+            while rows := cursor.fetchmany(ROWS_AT_ONCE):
+                yield from rows
+        except (OverflowError, ValueError) as error:
+            raise InputError(f"a value is out of Python's range ({error}): cast it, such as x::VARCHAR") from error
 
 
 def _check_types(relation: duckdb.DuckDBPyRelation) -> None:
@@ -120,7 +123,7 @@ def run(
             f"`timeout` {timeout:g} is out of range: use seconds, more than 0 and at most {LONGEST_TIMEOUT:,}"
         )
     if not sql.strip():
-        raise InputError("the query is empty: give SQL as an argument, with -f FILE, or - for standard input")
+        raise InputError("the query is empty: write SQL, such as SELECT * FROM locate_runs")
     if SURROGATE.search(sql):
         raise InputError("the query is not UTF-8: save it in that encoding")
     with db.reading() as connection:

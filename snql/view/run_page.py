@@ -16,7 +16,7 @@ NEURONS_A_PAGE = 25
 
 FIGURES = {
     "locate": (
-        *("layers", "scores", "volcano", "shift", "activations", "tokens", "intervals", "stability", "overlap"),
+        *("layers", "scores", "volcano", "shift", "activations", "tokens", "intervals", "stability"),
         *("cross-effects", "locating-prompts", "locating-pairs", "locating-positions", "transfer", "scorers"),
     ),
     "patch": (

@@ -131,6 +131,7 @@ def instead(arguments: list[str], option: str, value: str) -> list[str]:
         (["query", "SELECT 1", "--format", "csv", "-o", "no/x.csv"], "--output no/x.csv cannot be written"),
         (["query"], "one query is needed"),
         (["query", " "], "the query is empty"),
+        (["query", "SELECT INTERVAL '99999999 years'"], "is out of Python's range"),
         (["query", "-f", "none.sql"], "--file none.sql cannot be read"),
         (["query", "SELECT $x", "-p", "x"], "--param 'x' is malformed: write NAME=VALUE"),
         (["--config", "none.toml", "runs"], "--config none.toml cannot be read"),

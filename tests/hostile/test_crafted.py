@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 
 from snql.db.connection import Access, Database
@@ -13,6 +14,7 @@ from snql.errors import DatabaseError, InputError
 from snql.querying.execute import query
 
 from ..cli.conftest import Snql, snql  # noqa: F401 - a fixture
+from ..synthetic import add_locate_run
 
 SECRET = "secret-of-another-file"
 COMMANDS = (
@@ -211,3 +213,32 @@ def test_a_link_among_the_shards_is_no_shard(tmp_path: Path, secret: Path) -> No
     (folder / "000000.parquet").symlink_to(secret)
     with Database(path) as db, pytest.raises(InputError, match="disabled"):
         query(db, f"SELECT content FROM read_text('{folder / '000000.parquet'}')")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "command"),
+    [
+        ("started_at", "'290000-01-01'", "runs"),
+        ("started_at", "'0044-03-15 (BC) 00:00:00'", "runs"),
+        ("config", "repeat('{\"a\":', 100000) || '1' || repeat('}', 100000)", "show"),
+    ],
+)
+def test_values_out_of_all_range_are_one_line(
+    snql: Snql,  # noqa: F811
+    tmp_path: Path,
+    column: str,
+    value: str,
+    command: str,
+) -> None:
+    path = tmp_path / "x.duckdb"
+    with Database(path) as db:
+        db.initialise()
+        add_locate_run(db, "a", np.random.default_rng(0).random((2, 4)))
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(f"UPDATE runs SET {column} = {value}")
+    done = snql("--db", str(path), command, *(["a"] if command == "show" else []))
+    *others, last = done.err.splitlines()
+    assert done.code == 2 and last.startswith("snql: ") and last.endswith("may be damaged, or not made by snql"), (
+        done.err
+    )
+    assert not others or "panicked" in done.err, "but for what Rust says by itself"

@@ -56,7 +56,9 @@ def test_the_smallest_set_that_carries_most_of_it_or_the_one_that_carries_most()
         row("a:20%", 0.99, 0.9, 1.1, n_neurons=200),
     ]
     (said,) = findings(frame(*rows))
-    assert said.startswith("By cost: a:9% (90 neurons) carries 91%") and said.endswith("(the smallest of 3 sets).")
+    assert said.startswith("By cost: a:9% (90 neurons) carries 91%") and said.endswith(
+        "(the smallest that carries 90%, of 3 sets)."
+    )
     (said,) = findings(frame(*rows[:1], row("a:2%", 0.3, 0.2, 0.4, n_neurons=20)))
     assert said.startswith("By cost: a:2% (20 neurons) carries 30%") and said.endswith("(the most of 2 sets).")
 
@@ -84,7 +86,10 @@ def test_ends_at_nothing_and_shares_at_the_limit_count() -> None:
     (said,) = findings(
         frame(row("a:9%", 0.9, 0.0, 1.0), CONTROL | {"effect": 0.9, "control_of": "a:9%"}, row("a:20%", 1.0, 0.9, 1.1))
     )
-    assert "1 random set at most 90%, which is no less; not different from nothing (the smallest of 2 sets)" in said
+    assert (
+        "1 random set at most 90%, which is no less; not different from nothing (the smallest that carries 90%, of 2"
+        in said
+    )
     (said,) = findings(frame(row("a:5%", 0.5, -0.5, 0.0)))
     assert said.endswith("not different from nothing.")
     for ends, sure in (((-3.0, 0.0), False), ((0.0, 3.0), False), ((0.1, 3.0), True)):

@@ -102,6 +102,8 @@ def test_sql_is_completed_run_and_drawn(page: Page, served: Served) -> None:
     page.execute_script(f"document.getElementById('sql-text').{key}", "Enter", True)
     until(lambda: value(page, "document.querySelector('#answer .chart.drawn') !== null"))
     assert value(page, "document.querySelectorAll('#answer tbody tr').length") == 6
+    page.refresh()
+    assert value(page, "document.getElementById('sql-text').value") == written, "it is in the address"
     assert complaints(page) == []
 
 

@@ -46,6 +46,7 @@
 // Parts of a page that are fetched when they are opened: figures and tables.
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches ? "?dark" : "";
+  const LONGEST_IN_ADDRESS = 8000;
   let loading = null;
 
   function library() {
@@ -89,6 +90,8 @@
     const own = new AbortController();
     asking = own;
     const fields = new URLSearchParams(new FormData(form));
+    const sql = fields.get("sql"); // a reload, Back or a bookmark then finds the question again
+    if (sql && sql.length < LONGEST_IN_ADDRESS) history.replaceState(null, "", `/sql?${new URLSearchParams({ sql })}`);
     if (dark) fields.set("dark", "1");
     const place = document.getElementById("answer");
     place.setAttribute("aria-busy", "true");
