@@ -22,6 +22,7 @@ from .words import hoisted
 _TYPE = re.compile(r" <(?:list\[)?([a-z ]+)\]?>")
 _TYPES = {"int": " N", "float": " X"}
 _ENVIRONMENT = re.compile(r"env var: [A-Z0-9_, ]+(?:; )?")
+_LONGEST = 500
 EVERYTHING: ContextVar[bool] = ContextVar("everything", default=False)
 """Whether help says what rare options do, too."""
 
@@ -135,10 +136,20 @@ def _made(name: str, found: Any) -> Any:
     """The command that a function is, or the group that an app is."""
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     if isinstance(found, typer.Typer):
-        alone.add_typer(found, name=name)
+        alone.add_typer(found, name=name, cls=_Group)
         return typer.main.get_group(alone).commands[name]
     command(alone, name)(found)
     return typer.main.get_command(alone)
+
+
+class _Group(TyperGroup):
+    """Its help has the whole first sentence of each command, on as many lines as it takes."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the table of the group's commands."""
+        rows = [(name, self.commands[name].get_short_help_str(_LONGEST)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def command(group: typer.Typer, name: str | None = None) -> Callable[[Function], Function]:

@@ -9,6 +9,7 @@ from snql.jobs.options import RunFlags
 
 from .progress import progress_shown
 from .render import note, print_rows
+from .runs import say_found
 from .state import state
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def divergence(
     here = state(context)
     with progress_shown(quiet=here.quiet) as progress:
         found = run_divergence(here.open(), name, options, resume=run.resume, force=run.force, progress=progress)
+    say_found(here, found.run, "divergence")
     if here.json:
         print_rows(found.effects, as_json=True)
     elif found.own:

@@ -11,7 +11,7 @@ from snql.jobs.options import RunFlags
 from .commands import command
 from .encoding import standard_input
 from .progress import progress_shown
-from .render import is_table, note, note_prompts, print_object, print_paragraphs, print_table
+from .render import is_table, note, note_prompts, print_object, print_paragraphs, print_sentence, print_table
 from .state import state
 
 if TYPE_CHECKING:
@@ -102,9 +102,9 @@ def train(context: typer.Context, name: Name, options: GuardOptions, run: RunFla
     if here.json:
         print_object({"run": found.run, "facts": found.facts, "scores": found.scores.to_dicts(), "says": found.says})
         return
-    _print_scores(found.scores, f"Guard {found.run} on prompts that were held out of its fits")
     for line in found.says:
-        note(line, quiet=here.quiet)
+        print_sentence(line)
+    _print_scores(found.scores, f"Guard {found.run} on prompts that were held out of its fits")
 
 
 @command(guard)
@@ -120,12 +120,12 @@ def test(context: typer.Context, name: Name, options: GuardTestOptions, run: Run
         parts = {"scores": found.scores.to_dicts(), "costs": found.costs.to_dicts()}
         print_object({"run": found.run, "guard": found.guard, **parts, "says": found.says})
         return
+    for line in found.says:
+        print_sentence(line)
     _print_scores(found.scores, f"Guard {found.guard} on prompts that it has not seen")
     if len(found.costs):
         title = "Costs of accepted answers and refusals, with the guard and without"
         print_table(found.costs, COSTS, title, results=("mean_cost", "change"))
-    for line in found.says:
-        note(line, quiet=here.quiet)
 
 
 @command(guard)
@@ -140,9 +140,9 @@ def compare(context: typer.Context, name: RunName, options: GuardCompareOptions,
     if here.json:
         print_object({"run": found.run, "scores": found.scores.to_dicts(), "says": found.says})
         return
-    _print_compared(found.scores)
     for line in found.says:
-        note(line, quiet=here.quiet)
+        print_sentence(line)
+    _print_compared(found.scores)
 
 
 @command(guard)

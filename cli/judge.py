@@ -12,6 +12,7 @@ from .commands import command
 from .patch import note_undefined
 from .progress import progress_shown
 from .render import note, print_json_parts, print_rows, print_table
+from .runs import say_found
 from .state import state
 
 judges = typer.Typer(help="The judges of a database, and how far they agree; without a command, list them.")
@@ -65,6 +66,8 @@ def judge(
         print_json_parts({"scores": found.scores, "effects": found.effects})
         return
     sets = found.effects.filter(found.effects["control_of"].is_null())
+    if len(sets):
+        say_found(here, run, "patch")
     print_table(found.scores.filter(~found.scores["variant"].str.starts_with("random(")), title=f"Scores of {run}")
     if len(sets):
         print_table(sets, _EFFECTS, f"Causal effects of {run}", results=("effect",))

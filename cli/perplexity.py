@@ -9,6 +9,7 @@ from snql.jobs.options import RunFlags
 
 from .progress import progress_shown
 from .render import note_prompts, print_rows
+from .runs import say_found
 from .state import state
 
 COLUMNS = {
@@ -39,6 +40,7 @@ def perplexity(
     with progress_shown(quiet=here.quiet) as progress:
         found = run_perplexity(here.open(), name, options, resume=run.resume, force=run.force, progress=progress)
     note_prompts(found.prompt_sets, quiet=here.quiet)
+    say_found(here, found.run, "perplexity")
     shown = found.perplexities
     with_controls = shown["n_controls"].is_not_null().any()
     columns = COLUMNS | (CONTROLS if with_controls else {})

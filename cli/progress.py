@@ -22,6 +22,8 @@ from .flags import said
 from .render import note, plain
 
 _SECONDS_BETWEEN_LINES = 5.0
+_LONGEST_BAR, _OTHERS = 40, 78
+"""Characters of a bar where there is room, and of all that stands beside it."""
 
 
 @contextmanager
@@ -37,16 +39,18 @@ def progress_shown(*, quiet: bool) -> Iterator[ProgressCallback]:
 
 
 def _bars() -> Bars:
+    """The bar itself and the time that is over give way where there is no room: numbers are not cut."""
+    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(max(1, min(_LONGEST_BAR, console.width - _OTHERS))),
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}", markup=False),
-        TimeElapsedColumn(),
+        *((TimeElapsedColumn(),) if console.width >= _OTHERS + _LONGEST_BAR else ()),
         TimeRemainingColumn(),
         TextColumn("{task.fields[rates]}", markup=False),
     )
-    return Bars(*columns, console=Console(stderr=True))
+    return Bars(*columns, console=console)
 
 
 class _Bars:

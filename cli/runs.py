@@ -1,12 +1,15 @@
 """``snql runs``, ``snql show``, ``snql rm``: what is in the database."""
 
 import sys
+from contextlib import suppress
 from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .render import is_table, note, plain, print_lines, print_rows
+from snql.errors import InputError
+
+from .render import is_table, note, plain, print_lines, print_rows, print_sentence
 from .state import State, state
 
 if TYPE_CHECKING:
@@ -21,7 +24,8 @@ def runs(context: typer.Context) -> None:
     found = listed(here)
     imported = ("imported",) if found["imported"].is_not_null().any() else ()
     columns = ("kind", "name", "status", *imported, *("started_at", "seconds", "progress", "device", "dtype", "error"))
-    print_rows(found, as_json=here.json, columns=columns, results=("status", *imported), empty=NO_RUNS)
+    at_work = ("progress",) if (found["status"] == "running").any() else ()
+    print_rows(found, as_json=here.json, columns=columns, results=("status", *imported, *at_work), empty=NO_RUNS)
 
 
 def listed(here: State) -> "pl.DataFrame":
@@ -33,6 +37,18 @@ def listed(here: State) -> "pl.DataFrame":
     found = list_runs(here.open())
     said = [_said(here, kind, error) for kind, error in found.select("kind", "error").iter_rows()]
     return found.with_columns(pl.Series("error", said, pl.String))
+
+
+def say_found(here: State, run: str, kind: str | None) -> None:
+    """Say what a run found, in sentences, before its tables; nothing where results are for a program."""
+    if here.json or not is_table():
+        return
+    from snql.db.run_list import find
+    from snql.reporting.showing import findings_of
+
+    with suppress(InputError):  # somebody has deleted it meanwhile
+        for sentence in findings_of(here.open(), *find(here.open(), run, kind)):
+            print_sentence(sentence)
 
 
 def _said(here: State, kind: str, error: str | None) -> str | None:

@@ -159,17 +159,28 @@ def measure(prompts: Prompts, groups: Groups, threshold: float, seed: int) -> di
         parts = [_means(prompts, groups, threshold, weights) for weights in drawn_counts(len(prompts), seed)]
     drawn = {key: np.concatenate([part[key] for part in parts] or [np.empty(0)]) for key in value}
     found = {kind: [_measured(name, kind, value, drawn) for name in MEASURES] for kind in groups}
-    return {kind: _counted(prompts, each) if len(groups[kind]) == 1 else each for kind, each in found.items()}
+    return {kind: _counted(prompts, each, alone=len(groups[kind]) == 1) for kind, each in found.items()}
 
 
-def _counted(prompts: Prompts, found: Sequence[Measured]) -> list[Measured]:
-    """With Wilson's interval for what is a share of prompts by one classifier, with two prompts or more."""
+def _counted(prompts: Prompts, found: Sequence[Measured], *, alone: bool) -> list[Measured]:
+    """With Wilson's interval for what is a share of prompts, with two prompts or more.
+
+    alone: by one classifier; of the mean share of several only where the bootstrap leaves a point, as where all are
+    right on all prompts.
+    """
     return [
         replace(each, interval=wilson_interval(each.value, COUNTED[each.measure](prompts)))
-        if each.measure in COUNTED and each.value is not None and len(prompts) > 1
+        if each.measure in COUNTED
+        and each.value is not None
+        and len(prompts) > 1
+        and (alone or _is_point(each.interval))
         else each
         for each in found
     ]
+
+
+def _is_point(interval: Interval | None) -> bool:
+    return interval is not None and interval.low == interval.high
 
 
 def _means(prompts: Prompts, groups: Groups, threshold: float, weights: Array) -> dict[tuple[str, str], Array]:

@@ -67,9 +67,18 @@ def run(db: Database, guard: str, options: GuardRunOptions) -> Guarded:
         (written,) = decode(stream, [(*prompt.input_ids, *begun)], options.writing.max_new_tokens, rules)
         answer = rules.text(model, [*begun, *written.token_ids], len(begun))
     plain, guarded, added = _latency(model, prompt.input_ids, own.attach(model.base.model), options.repeats)
-    action = options.on if flagged else "answer"
-    n_tokens = len(prompt.input_ids)
-    return Guarded(answer, flagged, action, probability, threshold, len(own.neurons), n_tokens, plain, guarded, added)
+    return Guarded(
+        answer=answer,
+        flagged=flagged,
+        action=options.on if flagged else "answer",
+        probability=probability,
+        threshold=threshold,
+        n_neurons=len(own.neurons),
+        n_prompt_tokens=len(prompt.input_ids),
+        prefill_ms=plain,
+        guarded_prefill_ms=guarded,
+        added_ms=added,
+    )
 
 
 class _Begun(Stream):

@@ -21,6 +21,10 @@ def test_a_screen_beside_the_effect_and_a_perplexity(snql: Snql, tiny_llama: Pat
     assert done.code == 0
     assert "Divergence from the donor in moved" in done.out
     assert "refusal" in done.out
+    first = done.out.partition("Divergence from the donor")[0]
+    assert "of the divergence from the donor" in " ".join(first.split()), "what was found stands first"
+    again = snql("judge", "moved", "--judge", "refusal:zou2023")
+    assert again.out.startswith("By ") and again.out.index("By refusal:zou2023") < again.out.index("Scores of moved")
     done = snql("--json", "divergence", "moved", "--resume")
     rows = json.loads(done.out)
     assert {row["variant"] for row in rows} == {"L1.N3,L1.N9", "random(L1.N3,L1.N9, seed=1)"}
@@ -48,6 +52,19 @@ def test_a_screen_beside_the_effect_and_a_perplexity(snql: Snql, tiny_llama: Pat
     )
     assert [row["variant"] for row in json.loads(done.out)] == ["recipient", "L0.N1"]
     assert done.err == ""
+    done = snql(
+        "perplexity",
+        "zeroed",
+        "--model",
+        str(tiny_llama),
+        *settings,
+        "--neurons",
+        "L0.N1",
+        "--mode",
+        "zero",
+        "--resume",
+    )
+    assert done.out.startswith("L0.N1: perplexity ")
 
     done = snql("--json", "runs")
     assert [(row["kind"], row["name"]) for row in json.loads(done.out)] == [

@@ -28,8 +28,8 @@ def test_train_test_and_run(snql: Snql, monkeypatch: pytest.MonkeyPatch) -> None
     assert done.code == 0
     assert "Guard mine on prompts that were held out of its fits" in done.out
     assert "Accuracy by number of neurons" in done.out
-    assert "The guard is right on" in done.err
-    assert "random set of the last layer" in done.err
+    said = " ".join(done.out.split())
+    assert said.startswith("The guard is right on") and "random set of the last layer" in said
     assert {path.name for path in Path("saved").iterdir()} == {"guard.json", "guard.safetensors"}
 
     tested = ["guard", "test", "mine", "--prompts", "demo:harmful-wrapped", *BENIGN, "--limit", "8", "--as", "again"]

@@ -1,6 +1,9 @@
 """Progress in plain lines, and what is told of pace."""
 
+import io
+
 import pytest
+from rich.console import Console
 from snql.cli import progress as module
 
 from snql.db.connection import Database
@@ -29,6 +32,24 @@ def test_plain_lines_tell_tokens_time_and_memory(
         "stopping after this batch",
         "store: 0/3 chunks",
     ]
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_bars_cut_no_number(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    bars = module._bars()
+    show = module._Bars(bars)
+    for stage, unit in (("patch", "completions"), ("margins", "texts")):
+        show(Progress(stage, 0, 12_800, unit, None, 4_200_000_000))
+        now[0] += 100
+        show(Progress(stage, 7_800, 12_800, unit, 399_000, 4_200_000_000))
+    console = Console(width=width, file=io.StringIO())
+    console.print(bars.get_renderable())
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\u2026" not in shown
+    assert shown.count("7800/12800") == shown.count("399,000 tokens (3,990/s) 4.2 GB") == 2
 
 
 def test_check_says_what_is_not_sound_and_exits_1(snql: Snql) -> None:

@@ -10,6 +10,7 @@ from sklearn import metrics
 
 from snql.db.connection import Database
 from snql.guard.measures import GUARD, MEASURES, Prompts, measure
+from snql.stats.proportions import wilson_interval
 
 pytestmark = pytest.mark.usefixtures("lingering")
 
@@ -118,6 +119,16 @@ def test_what_is_undefined_is_none() -> None:
     assert undefined == {"auroc", "balanced-accuracy", "recall", "f1", "false-alarms"}
     assert all(found[name].interval is None for name in undefined)
     assert found["accuracy"].value == 1
+
+
+def test_several_that_are_all_right_are_no_point() -> None:
+    labels = np.array([True] * 10 + [False] * 10)
+    right = labels.astype(float)
+    found = {
+        m.measure: m for m in measure(Prompts(labels, ~labels), {GUARD: [right], "any": [right] * 3}, 0.5, 0)["any"]
+    }
+    for name, n in (("accuracy", 20), ("recall", 10), ("false-alarms", 10)):
+        assert ends(found[name].interval) == ends(wilson_interval(found[name].value or 0.0, n)), name
 
 
 def test_intervals_are_the_bootstrap_written_out() -> None:
