@@ -25,6 +25,8 @@ _WIDE = 110
 """Characters from which on a table of neurons has room for means and deviations."""
 _LEAST_TOKENS = 12
 """Characters of top tokens beside many numbers."""
+_ROW_LINES = 2
+"""Of a neuron in a table."""
 _MOST_LINES = 57
 """Of a neuron's page, with three of notes: two screens."""
 _FEW_ROWS, _FEW_EXAMPLES = 5, 3
@@ -53,11 +55,11 @@ def print_neurons(table: NeuronTable, *, quiet: bool) -> None:
     shown = _table(f"Neurons of {table.expression}", ("neuron",), numbers, words)
     for column, head in zip(shown.columns, ("", *numbers), strict=False):
         column.no_wrap, column.width = not head, widths.get(head)
-    most = 2 * (room + _LEAST_TOKENS - sum(least[head] + 3 for head in numbers)) if narrow else None
+    left = room + _LEAST_TOKENS - sum(widths[head] + 3 for head in numbers) if narrow else None
     for row, cells in zip(table.frame.iter_rows(named=True), rows, strict=True):
         promotes = [_words(row["promotes"], 5)] if viewed and not narrow else []
         found = [cell for head, cell in zip(heads, cells, strict=True) if head not in left_out]
-        _add(shown, row["neuron"], *found, *promotes, _top_tokens(row["tokens"], most))
+        _add(shown, row["neuron"], *found, *promotes, _top_tokens(row["tokens"], to, left))
     to.print(shown)
     if narrow:
         left_out = ["before", "after", *(["promotes"] if viewed else []), *left_out]
@@ -116,8 +118,8 @@ def _means(row: dict[str, Any]) -> tuple[str, ...]:
     return *spreads, number(row["mean_difference"], signed=True)
 
 
-def _top_tokens(tokens: Sequence[dict[str, Any]] | None, most: int | None = None) -> Text:
-    """Tokens with their values, on coloured ground; as many as ``most`` characters have room for, at least one."""
+def _top_tokens(tokens: Sequence[dict[str, Any]] | None, to: Console, width: int | None = None) -> Text:
+    """Tokens with their values, on coloured ground; as many as two lines of a width have room for, at least one."""
     if not tokens:
         return Text("not kept", style="dim")
     scale = max(abs(token["value"]) for token in tokens)
@@ -126,7 +128,7 @@ def _top_tokens(tokens: Sequence[dict[str, Any]] | None, most: int | None = None
         one = Text("  " if text else "")
         one.append(short_token(token["token"]), style=ground(token["value"], scale))
         one.append(f" {number(token['value'], signed=True)}")
-        if text and most is not None and text.cell_len + one.cell_len > most:
+        if text and width is not None and len((text + one).wrap(to, width)) > _ROW_LINES:
             break
         text.append(one)
     return text

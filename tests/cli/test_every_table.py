@@ -269,3 +269,14 @@ def test_without_a_donor_prompt_sets_are_not_pooled_in_the_table(
     shown, listed = (snql(*words, "patch", "x", *PATCHED) for words in ((), ("--csv",)))
     assert "benign" in shown.out and "*" not in shown.out
     assert "*" in listed.out
+
+
+@pytest.mark.parametrize("width", [14, 20, 22, 31, 60])
+def test_top_tokens_of_a_row_take_two_lines(width: int) -> None:
+    to = Console(width=200)
+    tokens = [
+        {"token": f" {'abcdefgh'[:n]}", "value": value} for n, value in ((5, -12.1), (3, 12.09), (6, -8.906), (2, 1))
+    ]
+    shown = neuron_view._top_tokens(tokens, to, width)
+    assert len(shown.wrap(to, width)) <= 2
+    assert (shown.plain.count("  ") == 3) == (width > 30), "as many as fit"
